@@ -1,0 +1,5 @@
+//! Bailiwick: a reconciling controller for Proxmox VE that AI agents may write to and only people may approve.
+//!
+//! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
+
+pub mod ids;

@@ -1,0 +1,2 @@
+//! The `bailiwick` program: reads its arguments, asks the library, prints the answer.
+fn main() {}
