@@ -2,4 +2,5 @@
 //!
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
+pub mod document;
 pub mod ids;

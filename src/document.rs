@@ -1,0 +1,4 @@
+//! Documents: what a user submits. Reading YAML with positions, validating it, and turning each kind into what Proxmox VE would
+//! have to say for the document to be true ([`desired`]). Pure: no I/O, no clock; files are read by the caller.
+
+pub mod desired;

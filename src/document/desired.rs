@@ -1,0 +1,153 @@
+//! What a valid document asks for, in the words of Proxmox VE's configuration, ready to be compared with the live cluster.
+//!
+//! This is the border between `document` and `plan`: every kind ends here, and the planner sees nothing else of a document.
+//! A field that was not written does not appear; a field written as `null` appears as [`Wish::Remove`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+
+/// What is wanted of one field: a value, or that it be gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Wish<T> {
+    /// The field shall have this value.
+    Set(T),
+    /// The field shall not be set (it was written as `null`).
+    Remove,
+}
+
+/// A value for one configuration key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Value {
+    /// The whole value, as Proxmox VE writes it.
+    Plain(String),
+    /// Some keys of a property string; keys named in neither map are not managed and stay as they are.
+    Properties {
+        /// Sub-keys that shall have these values (canonical names, no aliases; Proxmox VE's own spelling).
+        set: BTreeMap<String, String>,
+        /// Sub-keys that shall not be set.
+        remove: BTreeSet<String>,
+    },
+    /// A secret that is only named here; it is resolved when it is sent and never stored.
+    Secret(SecretRef),
+}
+
+/// Where a secret is to be found. Never the secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretRef {
+    /// A file that only its owner can read; a trailing newline is dropped.
+    FromFile(String),
+    /// An environment variable of the controller.
+    FromEnv(String),
+}
+
+/// What a document asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Desired {
+    /// A virtual machine or a container.
+    Guest(Box<DesiredGuest>),
+    /// A storage definition.
+    Storage(Box<DesiredStorage>),
+    /// A pool.
+    Pool(Box<DesiredPool>),
+}
+
+/// Whether a guest shall run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Power {
+    /// The guest shall run.
+    Running,
+    /// The guest shall be stopped.
+    Stopped,
+}
+
+/// What a `VirtualMachine` or `Container` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredGuest {
+    /// Which of the two kinds.
+    pub kind: GuestKind,
+    /// The VMID, if the document names one; otherwise the object is found by ownership, or a VMID is allocated.
+    pub vmid: Option<Vmid>,
+    /// The name (VM) or host name (container) to give if the guest has to be created and `options` names none.
+    pub name_on_create: String,
+    /// The node the guest shall be on, if that is managed.
+    pub node: Option<NodeName>,
+    /// The pool the guest shall be a member of, if that is managed.
+    pub pool: Option<Wish<PoolId>>,
+    /// Whether the guest shall run, if that is managed.
+    pub power: Option<Power>,
+    /// Every configuration key but the disks: `cores`, `memory`, `net0`, `agent`, `tags`, …
+    pub options: BTreeMap<String, Wish<Value>>,
+    /// The disks, CD drives, EFI and TPM volumes, root file system and mount points.
+    pub disks: BTreeMap<Slot, Wish<DesiredDisk>>,
+    /// Parameters that count only when the guest is created (`ostemplate`, `unprivileged`, `ssh-public-keys`, …).
+    pub create_only: BTreeMap<String, Value>,
+}
+
+/// What stands in a disk slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Media {
+    /// A volume with data: disk, EFI variables, TPM state, root file system, mount point.
+    Disk,
+    /// A CD drive, with or without a medium.
+    Cdrom,
+    /// A cloud-init drive, which Proxmox VE makes anew at will.
+    CloudInit,
+}
+
+/// What is asked for one disk slot. Fields left `None` are not managed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredDisk {
+    /// What the slot holds.
+    pub media: Media,
+    /// The storage the volume shall lie on. Another one than now means a move, never a new volume.
+    pub storage: Option<StorageId>,
+    /// The size. Greater than now means growing; smaller is refused.
+    pub size: Option<Bytes>,
+    /// The volume's format (`raw`, `qcow2`, …), for creation and moves.
+    pub format: Option<String>,
+    /// An existing volume to attach, or the medium of a CD drive (`None` with `media` `Cdrom`: an empty drive when set explicitly by `empty`).
+    pub volume: Option<VolumeId>,
+    /// A CD drive that shall be empty.
+    pub empty: bool,
+    /// Options of the slot (`cache`, `iothread`, `mp`, …), canonical names.
+    pub options: BTreeMap<String, String>,
+    /// Options of the slot that shall not be set.
+    pub remove_options: BTreeSet<String>,
+}
+
+/// What a `Storage` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredStorage {
+    /// The storage's id.
+    pub id: StorageId,
+    /// Its type (`dir`, `zfspool`, …); `None` where the document manages only some options of an existing storage.
+    pub storage_type: Option<String>,
+    /// Every other option under Proxmox VE's own name (`path`, `content`, `nodes`, `disable`, …); lists comma-joined and sorted.
+    pub options: BTreeMap<String, Wish<Value>>,
+}
+
+/// What a `Pool` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredPool {
+    /// The pool's id.
+    pub id: PoolId,
+    /// The comment, if managed.
+    pub comment: Option<Wish<String>>,
+    /// The exact set of member guests, if managed.
+    pub guests: Option<BTreeSet<Vmid>>,
+    /// The exact set of member storages, if managed.
+    pub storages: Option<BTreeSet<StorageId>>,
+}
