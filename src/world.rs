@@ -1,6 +1,8 @@
-//! The world: everything observed of one cluster at one time, typed, with a completeness mark per part. Reading it is
-//! `world::observe`, predicting what a step makes of it is `world::predict`; the model itself knows neither.
+//! The world: everything observed of one cluster at one time, typed, with a completeness mark per part; what can be done to it
+//! ([`action`]); and what that makes of it (`predict`). Reading it is `observe`; the model itself knows neither.
 
+pub mod action;
 pub mod model;
 
+pub use action::{Action, Param, Params, PowerAction};
 pub use model::*;

@@ -1,0 +1,250 @@
+//! Everything Bailiwick can do to a cluster, as data. An action is what a step of a plan does, what `world::predict` predicts, and
+//! what the executor sends; it holds every choice already made (VMIDs, nodes, targets), so that nobody chooses later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::desired::SecretRef;
+use crate::ids::{Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+
+/// One parameter of an API call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Param {
+    /// The value as it is sent.
+    Plain(String),
+    /// A secret: resolved when it is sent. The fingerprint (HMAC-SHA256 under the ledger's key, hex) tells whether it changed.
+    Secret {
+        /// Where it is to be found.
+        from: SecretRef,
+        /// The keyed fingerprint of the value the plan was made with.
+        fingerprint: String,
+    },
+}
+
+/// The parameters of an API call, by name.
+pub type Params = BTreeMap<String, Param>;
+
+/// How a guest's power changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PowerAction {
+    /// Start it; everything pending is applied.
+    Start,
+    /// Ask the guest to shut down; after the time-out (seconds) the task fails, nothing is forced.
+    Shutdown {
+        /// Seconds to wait.
+        timeout: u32,
+    },
+    /// Pull the plug.
+    Stop,
+    /// Shut down and start again (applies everything pending); seconds to wait for the shutdown.
+    Reboot {
+        /// Seconds to wait.
+        timeout: u32,
+    },
+}
+
+/// One thing to do. Each is a few API calls that belong together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "do")]
+#[allow(missing_docs)] // the fields are Proxmox VE's own parameters; what is not plain is said at the variant
+pub enum Action {
+    /// Create a guest, stopped. `params` holds every parameter of the POST but `vmid` and `pool`; new disks are `STORAGE:SIZE` in GiB.
+    #[serde(rename_all = "camelCase")]
+    CreateGuest {
+        kind: GuestKind,
+        vmid: Vmid,
+        node: NodeName,
+        pool: Option<PoolId>,
+        params: Params,
+    },
+    /// Set and delete configuration keys. Never deletes a disk slot and never writes `STORAGE:SIZE` into a used one.
+    #[serde(rename_all = "camelCase")]
+    UpdateConfig {
+        kind: GuestKind,
+        vmid: Vmid,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Grow a disk to an absolute size.
+    #[serde(rename_all = "camelCase")]
+    ResizeDisk {
+        kind: GuestKind,
+        vmid: Vmid,
+        slot: Slot,
+        from: Bytes,
+        to: Bytes,
+    },
+    /// Move a volume to another storage in the same slot and delete the source volume.
+    #[serde(rename_all = "camelCase")]
+    MoveDisk {
+        kind: GuestKind,
+        vmid: Vmid,
+        slot: Slot,
+        volume: VolumeId,
+        to: StorageId,
+        format: Option<String>,
+    },
+    /// Take a volume out of its slot; it is kept as `unusedN`.
+    #[serde(rename_all = "camelCase")]
+    DetachDisk {
+        kind: GuestKind,
+        vmid: Vmid,
+        slot: Slot,
+        volume: VolumeId,
+    },
+    /// Free an `unusedN` volume for good.
+    #[serde(rename_all = "camelCase")]
+    FreeDisk {
+        kind: GuestKind,
+        vmid: Vmid,
+        slot: Slot,
+        volume: VolumeId,
+    },
+    /// Start, shut down, stop or reboot a guest that HA does not manage.
+    #[serde(rename_all = "camelCase")]
+    SetPower {
+        kind: GuestKind,
+        vmid: Vmid,
+        power: PowerAction,
+    },
+    /// Request a state of an HA resource (`started`, `stopped`), and wait until the guest has it.
+    #[serde(rename_all = "camelCase")]
+    SetHaState {
+        kind: GuestKind,
+        vmid: Vmid,
+        state: String,
+        before: String,
+    },
+    /// Take a guest out of HA.
+    #[serde(rename_all = "camelCase")]
+    RemoveHaResource { kind: GuestKind, vmid: Vmid },
+    /// Move a guest to another node. A running container is restarted by it.
+    #[serde(rename_all = "camelCase")]
+    Migrate {
+        kind: GuestKind,
+        vmid: Vmid,
+        from: NodeName,
+        to: NodeName,
+        running: bool,
+        with_local_disks: bool,
+        target_storage: BTreeMap<StorageId, StorageId>,
+    },
+    /// Destroy a stopped guest with its volumes; with `purge` also its HA, replication and backup-job entries.
+    #[serde(rename_all = "camelCase")]
+    DestroyGuest {
+        kind: GuestKind,
+        vmid: Vmid,
+        purge: bool,
+    },
+    /// Define a storage.
+    #[serde(rename_all = "camelCase")]
+    CreateStorage {
+        id: StorageId,
+        storage_type: String,
+        params: Params,
+    },
+    /// Change a storage's definition.
+    #[serde(rename_all = "camelCase")]
+    UpdateStorage {
+        id: StorageId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Remove a storage's definition; what lies on it stays where it is.
+    #[serde(rename_all = "camelCase")]
+    DeleteStorage { id: StorageId },
+    /// Delete one volume.
+    #[serde(rename_all = "camelCase")]
+    DeleteVolume { node: NodeName, volume: VolumeId },
+    /// Make a pool.
+    #[serde(rename_all = "camelCase")]
+    CreatePool { id: PoolId, comment: Option<String> },
+    /// Change a pool's comment and members. `guests_add` may take guests out of other pools (`allow-move`).
+    #[serde(rename_all = "camelCase")]
+    UpdatePool {
+        id: PoolId,
+        comment: Option<String>,
+        guests_add: BTreeSet<Vmid>,
+        guests_remove: BTreeSet<Vmid>,
+        storages_add: BTreeSet<StorageId>,
+        storages_remove: BTreeSet<StorageId>,
+    },
+    /// Remove an empty pool.
+    #[serde(rename_all = "camelCase")]
+    DeletePool { id: PoolId },
+}
+
+impl Action {
+    /// The guest the action is about, if it is about one.
+    pub fn guest(&self) -> Option<(GuestKind, Vmid)> {
+        match self {
+            Self::CreateGuest { kind, vmid, .. }
+            | Self::UpdateConfig { kind, vmid, .. }
+            | Self::ResizeDisk { kind, vmid, .. }
+            | Self::MoveDisk { kind, vmid, .. }
+            | Self::DetachDisk { kind, vmid, .. }
+            | Self::FreeDisk { kind, vmid, .. }
+            | Self::SetPower { kind, vmid, .. }
+            | Self::SetHaState { kind, vmid, .. }
+            | Self::RemoveHaResource { kind, vmid }
+            | Self::Migrate { kind, vmid, .. }
+            | Self::DestroyGuest { kind, vmid, .. } => Some((*kind, *vmid)),
+            Self::CreateStorage { .. }
+            | Self::UpdateStorage { .. }
+            | Self::DeleteStorage { .. }
+            | Self::DeleteVolume { .. }
+            | Self::CreatePool { .. }
+            | Self::UpdatePool { .. }
+            | Self::DeletePool { .. } => None,
+        }
+    }
+
+    /// Whether the action can destroy data or definitions, so that identity is read again right before it.
+    pub fn destructive(&self) -> bool {
+        match self {
+            Self::FreeDisk { .. }
+            | Self::DestroyGuest { .. }
+            | Self::DeleteStorage { .. }
+            | Self::DeleteVolume { .. }
+            | Self::DeletePool { .. }
+            | Self::RemoveHaResource { .. } => true,
+            Self::CreateGuest { .. }
+            | Self::UpdateConfig { .. }
+            | Self::ResizeDisk { .. }
+            | Self::MoveDisk { .. }
+            | Self::DetachDisk { .. }
+            | Self::SetPower { .. }
+            | Self::SetHaState { .. }
+            | Self::Migrate { .. }
+            | Self::CreateStorage { .. }
+            | Self::UpdateStorage { .. }
+            | Self::CreatePool { .. }
+            | Self::UpdatePool { .. } => false,
+        }
+    }
+
+    /// The word for what it does, for policy: `create`, `update`, `move`, `power`, `delete`.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::CreateGuest { .. } | Self::CreateStorage { .. } | Self::CreatePool { .. } => {
+                "create"
+            }
+            Self::UpdateConfig { .. }
+            | Self::ResizeDisk { .. }
+            | Self::DetachDisk { .. }
+            | Self::UpdateStorage { .. }
+            | Self::UpdatePool { .. } => "update",
+            Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
+            Self::SetPower { .. } | Self::SetHaState { .. } => "power",
+            Self::FreeDisk { .. }
+            | Self::DestroyGuest { .. }
+            | Self::DeleteStorage { .. }
+            | Self::DeleteVolume { .. }
+            | Self::DeletePool { .. }
+            | Self::RemoveHaResource { .. } => "delete",
+        }
+    }
+}
