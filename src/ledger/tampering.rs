@@ -140,6 +140,14 @@ pub enum Tampering {
         /// The record of the checkpoint.
         seq: u64,
     },
+    /// The stored head is not the end of the chain.
+    #[error(
+        "the stored head of the ledger is not its last record, {seq}: the head was changed, or records were added behind its back"
+    )]
+    Head {
+        /// The last record of the chain.
+        seq: u64,
+    },
     /// No record at all.
     #[error("the ledger is empty: every ledger has at least its first record")]
     Empty,
@@ -172,6 +180,7 @@ impl Tampering {
             | Self::Inserted { seq, .. }
             | Self::Spliced { seq, .. }
             | Self::CutMidRecord { seq }
+            | Self::Head { seq }
             | Self::Rewritten { seq } => Some(*seq),
             Self::TailCut { last, .. } => Some(last + 1),
             Self::Genesis { .. } => Some(1),
@@ -197,6 +206,7 @@ impl Tampering {
             Self::CutMidRecord { .. } => "cut-mid-record",
             Self::TailCut { .. } => "tail-cut",
             Self::Rewritten { .. } => "rewritten",
+            Self::Head { .. } => "head",
             Self::Empty => "empty",
             Self::OtherLedger { .. } => "other-ledger",
             Self::Checkpoint(_) => "checkpoint",
