@@ -5,5 +5,7 @@
 pub mod document;
 pub mod health;
 pub mod ids;
+pub mod ledger;
 pub mod plan;
+pub mod store;
 pub mod world;
