@@ -8,4 +8,5 @@ pub mod ids;
 pub mod ledger;
 pub mod plan;
 pub mod store;
+pub mod proxmox;
 pub mod world;
