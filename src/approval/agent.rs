@@ -39,7 +39,10 @@ pub enum AgentError {
         source: ssh_agent_client_rs::Error,
     },
     /// The agent does not hold the key that was asked for.
-    #[error("the ssh-agent holds no key that {wanted}; it holds {}: add the key with `ssh-add`", list(held))]
+    #[error(
+        "the ssh-agent holds no key that {wanted}; it holds {}: add the key with `ssh-add`",
+        list(held)
+    )]
     NoSuchKey {
         /// Which key was wanted, as a clause.
         wanted: String,
@@ -47,13 +50,18 @@ pub enum AgentError {
         held: Vec<String>,
     },
     /// Several people's keys would do.
-    #[error("the ssh-agent holds keys of several allowed signers, {}: say which one to use", list(candidates))]
+    #[error(
+        "the ssh-agent holds keys of several allowed signers, {}: say which one to use",
+        list(candidates)
+    )]
     SeveralPeople {
         /// `SHA256:… (alice)`.
         candidates: Vec<String>,
     },
     /// The agent refused.
-    #[error("the ssh-agent refused to sign with {fingerprint}: it may be locked, or the confirmation or touch was not given")]
+    #[error(
+        "the ssh-agent refused to sign with {fingerprint}: it may be locked, or the confirmation or touch was not given"
+    )]
     Refused {
         /// The key's fingerprint.
         fingerprint: String,

@@ -80,7 +80,9 @@ pub enum ApprovalError {
     #[error(transparent)]
     Signer(#[from] SignerError),
     /// Only people decide.
-    #[error("{principal} cannot decide over a plan: only people can; an agent may withdraw what it submitted")]
+    #[error(
+        "{principal} cannot decide over a plan: only people can; an agent may withdraw what it submitted"
+    )]
     NotAPerson {
         /// Who tried.
         principal: Principal,
@@ -92,7 +94,9 @@ pub enum ApprovalError {
         why: String,
     },
     /// The time in the signature lies in the future.
-    #[error("the signature says {signed_at}, which is still to come here ({now}): set the clocks right and sign again")]
+    #[error(
+        "the signature says {signed_at}, which is still to come here ({now}): set the clocks right and sign again"
+    )]
     FromTheFuture {
         /// The time in the signature.
         signed_at: Timestamp,
@@ -100,7 +104,9 @@ pub enum ApprovalError {
         now: Timestamp,
     },
     /// The signature is too old.
-    #[error("the signature was made at {signed_at} and was good until {expired_at}: look at the plan and sign again")]
+    #[error(
+        "the signature was made at {signed_at} and was good until {expired_at}: look at the plan and sign again"
+    )]
     Expired {
         /// The time in the signature.
         signed_at: Timestamp,
@@ -152,7 +158,12 @@ impl Approval {
         now: Timestamp,
     ) -> Result<Self, ApprovalError> {
         check_reason(given.reason)?;
-        let verified = verify(given.armoured, given.plan, Decision::Approve, given.signed_at)?;
+        let verified = verify(
+            given.armoured,
+            given.plan,
+            Decision::Approve,
+            given.signed_at,
+        )?;
         let principal = signers.person_of(verified.key(), now)?;
         let at = given.signed_at.unwrap_or(now);
         if at > after(now, CLOCK_SKEW)? {
@@ -195,7 +206,8 @@ impl Approval {
         check_reason(reason)?;
         if reason.trim().is_empty() {
             return Err(ApprovalError::Reason {
-                why: "of a rejection must be given: whoever submitted the plan will act on it".to_owned(),
+                why: "of a rejection must be given: whoever submitted the plan will act on it"
+                    .to_owned(),
             });
         }
         Ok(Self {
@@ -223,7 +235,9 @@ impl Approval {
             principal: self.principal.clone(),
             why: why.to_owned(),
         };
-        let (Method::SshSignature { fingerprint }, Some(signature)) = (&self.method, &self.signature) else {
+        let (Method::SshSignature { fingerprint }, Some(signature)) =
+            (&self.method, &self.signature)
+        else {
             return Err(fails("it has no signature"));
         };
         let verified = verify(signature, &self.plan, self.decision, self.signed_at)?;
@@ -248,7 +262,9 @@ fn after(at: Timestamp, length: SignedDuration) -> Result<Timestamp, ApprovalErr
 fn check_reason(reason: &str) -> Result<(), ApprovalError> {
     let refuse = |why: String| Err(ApprovalError::Reason { why });
     if reason.chars().count() > MAXIMUM_REASON {
-        return refuse(format!("is longer than {MAXIMUM_REASON} characters: shorten it"));
+        return refuse(format!(
+            "is longer than {MAXIMUM_REASON} characters: shorten it"
+        ));
     }
     if reason.trim().chars().any(|c| c.is_control() && c != '\n') {
         return refuse("has control characters: write plain text".to_owned());

@@ -118,7 +118,11 @@ fn count(needed: &PeopleNeeded, approvals: &[Approval], now: Timestamp) -> Verdi
 
 impl PeopleNeeded {
     /// The key's fingerprint if the approval counts; else why it does not, or nothing if it is about something else.
-    fn objection<'a>(&self, approval: &'a Approval, now: Timestamp) -> Result<&'a str, Option<String>> {
+    fn objection<'a>(
+        &self,
+        approval: &'a Approval,
+        now: Timestamp,
+    ) -> Result<&'a str, Option<String>> {
         let who = &approval.principal;
         if approval.plan != self.plan || approval.decision != Decision::Approve {
             return Err(None);
@@ -127,7 +131,9 @@ impl PeopleNeeded {
         if !who.is_person() {
             return no("only people can approve".to_owned());
         }
-        let (Method::SshSignature { fingerprint }, Some(_)) = (&approval.method, &approval.signature) else {
+        let (Method::SshSignature { fingerprint }, Some(_)) =
+            (&approval.method, &approval.signature)
+        else {
             return no("it is not signed".to_owned());
         };
         if approval.at > now.saturating_add(CLOCK_SKEW).unwrap_or(now) {
@@ -139,7 +145,10 @@ impl PeopleNeeded {
             .unwrap_or(approval.at)
             .min(approval.expires_at);
         if now >= expires_at {
-            return no(format!("it expired at {}", expires_at.strftime("%Y-%m-%d %H:%M:%SZ")));
+            return no(format!(
+                "it expired at {}",
+                expires_at.strftime("%Y-%m-%d %H:%M:%SZ")
+            ));
         }
         if self.excluded.as_ref() == Some(who) {
             return no("whoever submitted a plan cannot approve it here".to_owned());
@@ -178,11 +187,17 @@ impl PeopleNeeded {
             words.push_str(&format!(", but not {} who submitted it", submitter.name()));
         }
         if !self.impacts.is_empty() {
-            words.push_str(&format!(", acknowledging every impact ({})", self.impacts.len()));
+            words.push_str(&format!(
+                ", acknowledging every impact ({})",
+                self.impacts.len()
+            ));
         }
         if !self.unknowns.is_empty() {
             let unknowns: Vec<&str> = self.unknowns.iter().map(String::as_str).collect();
-            words.push_str(&format!(", naming what is unknown ({})", unknowns.join(", ")));
+            words.push_str(&format!(
+                ", naming what is unknown ({})",
+                unknowns.join(", ")
+            ));
         }
         if let Some(rule) = &self.rule {
             words.push_str(&format!(" (policy: {rule})"));

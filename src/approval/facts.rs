@@ -13,7 +13,17 @@ use crate::world::Action;
 
 /// What a plan does to an object, in a policy's words.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
@@ -50,7 +60,9 @@ impl Verb {
     /// The verb of an action.
     pub fn of(action: &Action) -> Self {
         match action {
-            Action::CreateGuest { .. } | Action::CreateStorage { .. } | Action::CreatePool { .. } => Self::Create,
+            Action::CreateGuest { .. }
+            | Action::CreateStorage { .. }
+            | Action::CreatePool { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
@@ -76,7 +88,17 @@ impl fmt::Display for Verb {
 
 /// The kinds of object a plan of this version can touch, in a policy's words: the kinds of documents.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 pub enum ObjectKind {
     /// A QEMU guest.
@@ -103,9 +125,14 @@ impl ObjectKind {
     /// The kind in a document's key, `VirtualMachine/web-7`; `None` if it is none of these.
     pub fn of_key(key: &str) -> Option<Self> {
         let (kind, _) = key.split_once('/')?;
-        [Self::VirtualMachine, Self::Container, Self::Storage, Self::Pool]
-            .into_iter()
-            .find(|known| known.word() == kind)
+        [
+            Self::VirtualMachine,
+            Self::Container,
+            Self::Storage,
+            Self::Pool,
+        ]
+        .into_iter()
+        .find(|known| known.word() == kind)
     }
 
     /// The kind of object an action changes.
@@ -129,7 +156,9 @@ impl ObjectKind {
             | Action::UpdateStorage { .. }
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. } => Self::Storage,
-            Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => Self::Pool,
+            Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
+                Self::Pool
+            }
         }
     }
 }
@@ -178,11 +207,19 @@ impl PlanFacts {
         submitter: Principal,
         labels: &BTreeMap<String, BTreeMap<String, String>>,
     ) -> Self {
-        let mut verbs: BTreeSet<Verb> = plan.steps.iter().map(|step| Verb::of(&step.action)).collect();
+        let mut verbs: BTreeSet<Verb> = plan
+            .steps
+            .iter()
+            .map(|step| Verb::of(&step.action))
+            .collect();
         if plan.documents.iter().any(|document| document.adopts) {
             verbs.insert(Verb::Adopt);
         }
-        let mut kinds: BTreeSet<ObjectKind> = plan.steps.iter().map(|step| ObjectKind::of(&step.action)).collect();
+        let mut kinds: BTreeSet<ObjectKind> = plan
+            .steps
+            .iter()
+            .map(|step| ObjectKind::of(&step.action))
+            .collect();
         let mut of_known_kind = true;
         for document in &plan.documents {
             match ObjectKind::of_key(&document.key) {
@@ -210,10 +247,22 @@ impl PlanFacts {
             kinds,
             verbs,
             labels: of_documents,
-            sources: plan.documents.iter().map(|document| document.source.clone()).collect(),
+            sources: plan
+                .documents
+                .iter()
+                .map(|document| document.source.clone())
+                .collect(),
             submitter,
-            impacts: plan.impacts.iter().map(|impact| impact.id.clone()).collect(),
-            unknowns: plan.unknowns.iter().map(|unknown| unknown.id.clone()).collect(),
+            impacts: plan
+                .impacts
+                .iter()
+                .map(|impact| impact.id.clone())
+                .collect(),
+            unknowns: plan
+                .unknowns
+                .iter()
+                .map(|unknown| unknown.id.clone())
+                .collect(),
             blocked: None,
         }
     }

@@ -65,6 +65,17 @@ pub enum KeyError {
         #[source]
         source: ssh_key::Error,
     },
+    /// An RSA key: ssh-key 0.6 builds RSA private keys from one prime twice, and the `rsa` crate's private operations leak time
+    /// (RUSTSEC-2023-0071). RSA signatures made elsewhere are accepted.
+    #[error(
+        "{} is an RSA key, which cannot sign from its file here: sign with an ssh-agent (`ssh-add {}`) or with \
+         `ssh-keygen -Y sign -n bailiwick -f {}`, or use an ssh-ed25519 key",
+        path.display(), path.display(), path.display()
+    )]
+    Rsa {
+        /// The file.
+        path: PathBuf,
+    },
     /// The key cannot sign here.
     #[error(
         "the key {fingerprint} ({algorithm}) cannot sign here: {source}; a security key signs through an ssh-agent or `ssh-keygen -Y sign`"
@@ -121,10 +132,16 @@ pub fn load_signing_key(
     passphrase: impl FnOnce() -> Option<Zeroizing<String>>,
 ) -> Result<SigningKey, KeyError> {
     let pem = load_private_text(path)?;
-    let key = PrivateKey::from_openssh(pem.trim().as_bytes()).map_err(|source| KeyError::NotAKey {
-        path: path.to_owned(),
-        source,
-    })?;
+    let key =
+        PrivateKey::from_openssh(pem.trim().as_bytes()).map_err(|source| KeyError::NotAKey {
+            path: path.to_owned(),
+            source,
+        })?;
+    if key.algorithm().is_rsa() {
+        return Err(KeyError::Rsa {
+            path: path.to_owned(),
+        });
+    }
     if !key.is_encrypted() {
         return Ok(SigningKey(key));
     }

@@ -127,7 +127,11 @@ enum RiskWord {
 
 /// How the plan's words must stand to a rule's. Each list that is written must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Ord + Deserialize<'de>"))]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    bound(deserialize = "T: Ord + Deserialize<'de>")
+)]
 pub struct Among<T: Ord> {
     /// The plan has at least one of these.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -275,7 +279,10 @@ impl ApprovalPolicy {
         let severe = facts.risk >= Risk::High;
         let group = require.group.as_ref().map(|name| {
             // A group that does not exist has nobody: nothing is approved by mistake.
-            (name.clone(), self.groups.get(name).cloned().unwrap_or_default())
+            (
+                name.clone(),
+                self.groups.get(name).cloned().unwrap_or_default(),
+            )
         });
         Requirement::People(PeopleNeeded {
             plan: facts.hash.clone(),
@@ -320,7 +327,8 @@ impl PlanFacts {
 impl Rule {
     /// Whether the rule is for this plan at this time.
     pub fn matches(&self, facts: &PlanFacts, now: Timestamp) -> bool {
-        (!self.auto_approve || facts.may_auto_approve()) && self.condition.holds(facts, now, self.deny.is_some())
+        (!self.auto_approve || facts.may_auto_approve())
+            && self.condition.holds(facts, now, self.deny.is_some())
     }
 }
 
@@ -343,16 +351,23 @@ impl Condition {
         let inside = |window: &Window| window.contains(now);
         (risk.is_empty() || risk.contains(&facts.risk))
             && risk_at_least.is_none_or(|least| facts.risk >= least)
-            && categories.as_ref().is_none_or(|among| among.holds(&facts.categories))
+            && categories
+                .as_ref()
+                .is_none_or(|among| among.holds(&facts.categories))
             && kinds.as_ref().is_none_or(|among| among.holds(&facts.kinds))
             && verbs.as_ref().is_none_or(|among| among.holds(&facts.verbs))
-            && labels.as_ref().is_none_or(|labels| labels.hold(&facts.labels))
+            && labels
+                .as_ref()
+                .is_none_or(|labels| labels.hold(&facts.labels))
             && sources.as_ref().is_none_or(|among| {
                 // A plan without a source (nobody's document) is not "only from" anywhere.
-                (among.only.is_empty() || !facts.sources.is_empty()) && among.holds_by(&facts.sources, source_matches)
+                (among.only.is_empty() || !facts.sources.is_empty())
+                    && among.holds_by(&facts.sources, source_matches)
             })
             && (clusters.is_empty() || clusters.contains(&facts.cluster))
-            && window.as_ref().is_none_or(|window| inside(window).unwrap_or(denies))
+            && window
+                .as_ref()
+                .is_none_or(|window| inside(window).unwrap_or(denies))
             && outside_window
                 .as_ref()
                 .is_none_or(|window| inside(window).map_or(denies, |inside| !inside))
@@ -382,11 +397,14 @@ impl<T: Ord> Among<T> {
 impl Labels {
     fn hold(&self, documents: &[BTreeMap<String, String>]) -> bool {
         let has = |document: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
-            wanted.iter().all(|(key, value)| document.get(key) == Some(value))
+            wanted
+                .iter()
+                .all(|(key, value)| document.get(key) == Some(value))
         };
         (self.any.is_empty() || documents.iter().any(|document| has(document, &self.any)))
             && (self.only.is_empty()
-                || (!documents.is_empty() && documents.iter().all(|document| has(document, &self.only))))
+                || (!documents.is_empty()
+                    && documents.iter().all(|document| has(document, &self.only))))
             && (self.none.is_empty() || !documents.iter().any(|document| has(document, &self.none)))
     }
 }

@@ -137,7 +137,11 @@ mod tests {
 
     #[test]
     fn principals_round_trip() {
-        for text in ["agent:claude", "person:alice@example.com", "system:reconcile"] {
+        for text in [
+            "agent:claude",
+            "person:alice@example.com",
+            "system:reconcile",
+        ] {
             let principal: Principal = text.parse().unwrap();
             assert_eq!(principal.to_string(), text);
             let json = serde_json::to_string(&principal).unwrap();
@@ -147,7 +151,15 @@ mod tests {
 
     #[test]
     fn look_alikes_and_nonsense_are_refused() {
-        for text in ["alice", "person:", "Person:alice", "person:al ice", "person:agent:x", "person:аlice", "person:a\n"] {
+        for text in [
+            "alice",
+            "person:",
+            "Person:alice",
+            "person:al ice",
+            "person:agent:x",
+            "person:аlice",
+            "person:a\n",
+        ] {
             assert!(text.parse::<Principal>().is_err(), "{text}");
         }
     }

@@ -43,13 +43,17 @@ pub enum SignatureError {
         version: u32,
     },
     /// The signature was made for another purpose.
-    #[error("the signature was made for namespace `{found}`, expected `bailiwick`: sign again with `-n bailiwick`")]
+    #[error(
+        "the signature was made for namespace `{found}`, expected `bailiwick`: sign again with `-n bailiwick`"
+    )]
     Namespace {
         /// The namespace found.
         found: String,
     },
     /// The message was hashed with something but SHA-512 or SHA-256.
-    #[error("the signature's hash algorithm is not known, expected `sha512` or `sha256`: sign again with `-O hashalg=sha512`")]
+    #[error(
+        "the signature's hash algorithm is not known, expected `sha512` or `sha256`: sign again with `-O hashalg=sha512`"
+    )]
     HashAlgorithm,
     /// The key's kind cannot be verified here.
     #[error(
@@ -61,13 +65,17 @@ pub enum SignatureError {
         algorithm: String,
     },
     /// An RSA key that is too short.
-    #[error("the RSA key has {bits} bits, at least {MINIMUM_RSA_BITS} are needed: use a longer key, or ssh-ed25519")]
+    #[error(
+        "the RSA key has {bits} bits, at least {MINIMUM_RSA_BITS} are needed: use a longer key, or ssh-ed25519"
+    )]
     WeakKey {
         /// Its size.
         bits: usize,
     },
     /// A security key that was not touched.
-    #[error("the security key was not touched when it signed, so nobody was there: sign again without `no-touch-required`")]
+    #[error(
+        "the security key was not touched when it signed, so nobody was there: sign again without `no-touch-required`"
+    )]
     NotTouched,
     /// The signature is not over this plan's hash.
     #[error(
@@ -175,7 +183,7 @@ fn decode(armoured: &str) -> Result<SshSig, SignatureError> {
     if text.len() > MAXIMUM_LENGTH {
         return Err(SignatureError::TooLong { length: text.len() });
     }
-    SshSig::from_pem(text).map_err(|source| match source {
+    let signature = SshSig::from_pem(text).map_err(|source| match source {
         ssh_key::Error::Version { number } => SignatureError::Version { version: number },
         ssh_key::Error::Namespace => SignatureError::Namespace {
             found: String::new(),
@@ -185,7 +193,19 @@ fn decode(armoured: &str) -> Result<SshSig, SignatureError> {
             SignatureError::HashAlgorithm
         }
         source => SignatureError::NotASignature { source },
-    })
+    })?;
+    // The decoder forgives wrong lengths within; one signature shall have one text.
+    let bare = |text: &str| text.split_whitespace().collect::<String>();
+    let again = signature
+        .to_pem(LineEnding::LF)
+        .map_err(|source| SignatureError::NotASignature { source })?;
+    if bare(&again) == bare(text) {
+        Ok(signature)
+    } else {
+        Err(SignatureError::NotASignature {
+            source: ssh_key::Error::FormatEncoding,
+        })
+    }
 }
 
 fn is_label(error: &impl std::fmt::Debug) -> bool {
@@ -244,4 +264,187 @@ pub(super) fn armour(key: &KeyData, signature: Signature) -> Result<String, ssh_
 /// The bytes a key signs for a message in Bailiwick's namespace.
 pub(super) fn to_be_signed(message: &[u8]) -> Result<Vec<u8>, ssh_key::Error> {
     SshSig::signed_data(NAMESPACE, HashAlg::Sha512, message)
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use ed25519_dalek::Signer as _;
+    use sha2::{Digest, Sha256};
+    use ssh_key::private::{Ed25519Keypair, KeypairData};
+    use ssh_key::{PrivateKey, public};
+
+    use super::*;
+
+    fn hash() -> PlanHash {
+        PlanHash("sha256:5a5a".to_owned())
+    }
+
+    fn key() -> PrivateKey {
+        PrivateKey::new(
+            KeypairData::Ed25519(Ed25519Keypair::from_seed(&[7; 32])),
+            "test",
+        )
+        .unwrap()
+    }
+
+    fn signed(namespace: &str) -> SshSig {
+        let message = signed_message(&hash(), Decision::Approve);
+        key().sign(namespace, HashAlg::Sha512, &message).unwrap()
+    }
+
+    /// The armoured form of bytes that may be no signature.
+    fn armoured(bytes: &[u8]) -> String {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+        let lines: Vec<&str> = text
+            .as_bytes()
+            .chunks(70)
+            .map(|l| std::str::from_utf8(l).unwrap())
+            .collect();
+        format!(
+            "-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n",
+            lines.join("\n")
+        )
+    }
+
+    fn bytes_of(signature: &SshSig) -> Vec<u8> {
+        use base64::Engine as _;
+        let pem = signature.to_pem(LineEnding::LF).unwrap();
+        let body: String = pem.lines().filter(|l| !l.starts_with('-')).collect();
+        base64::engine::general_purpose::STANDARD
+            .decode(body)
+            .unwrap()
+    }
+
+    fn check(text: &str) -> Result<VerifiedSignature, SignatureError> {
+        verify(text, &hash(), Decision::Approve, None)
+    }
+
+    #[test]
+    fn an_approval_is_signed_over_the_hash_itself() {
+        assert_eq!(signed_message(&hash(), Decision::Approve), b"sha256:5a5a");
+        assert_eq!(
+            signed_message(&hash(), Decision::Reject),
+            b"reject sha256:5a5a"
+        );
+        let at = "2026-11-22T17:00:00.9Z".parse().unwrap();
+        assert_eq!(
+            dated_message(&hash(), Decision::Approve, at),
+            b"sha256:5a5a 2026-11-22T17:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_good_signature_is_verified() {
+        let verified = check(&armoured(&bytes_of(&signed(NAMESPACE)))).unwrap();
+        assert_eq!(verified.plan(), &hash());
+        assert!(verified.fingerprint().starts_with("SHA256:"));
+    }
+
+    #[test]
+    fn every_flipped_byte_is_refused() {
+        let good = bytes_of(&signed(NAMESPACE));
+        for place in 0..good.len() {
+            let mut bad = good.clone();
+            bad[place] ^= 1;
+            assert!(check(&armoured(&bad)).is_err(), "byte {place}");
+        }
+        for length in 0..good.len() {
+            assert!(
+                check(&armoured(&good[..length])).is_err(),
+                "cut to {length}"
+            );
+        }
+        let mut longer = good.clone();
+        longer.push(0);
+        assert!(check(&armoured(&longer)).is_err());
+    }
+
+    #[test]
+    fn each_kind_of_wrong_has_its_own_error() {
+        assert!(matches!(
+            check(""),
+            Err(SignatureError::NotASignature { .. })
+        ));
+        assert!(matches!(
+            check("yes, please"),
+            Err(SignatureError::NotASignature { .. })
+        ));
+        assert!(matches!(
+            check(&"x".repeat(20_000)),
+            Err(SignatureError::TooLong { .. })
+        ));
+        let armoured_key = key().to_openssh(LineEnding::LF).unwrap();
+        assert!(matches!(
+            check(&armoured_key),
+            Err(SignatureError::NotASignature { .. })
+        ));
+        let of_git = armoured(&bytes_of(&signed("git")));
+        assert!(
+            matches!(check(&of_git), Err(SignatureError::Namespace { found }) if found == "git")
+        );
+        let good = bytes_of(&signed(NAMESPACE));
+        let mut newer = good.clone();
+        newer[9] = 2;
+        assert!(matches!(
+            check(&armoured(&newer)),
+            Err(SignatureError::Version { version: 2 })
+        ));
+        let mut older = good.clone();
+        older[9] = 0;
+        assert!(matches!(
+            check(&armoured(&older)),
+            Err(SignatureError::Version { version: 0 })
+        ));
+        let place = good.windows(6).position(|w| w == b"sha512").unwrap();
+        let mut md5 = good.clone();
+        md5[place..place + 6].copy_from_slice(b"sha384");
+        assert!(matches!(
+            check(&armoured(&md5)),
+            Err(SignatureError::HashAlgorithm)
+        ));
+        let mismatch = verify(
+            &armoured(&good),
+            &PlanHash("sha256:other".into()),
+            Decision::Approve,
+            None,
+        );
+        assert!(
+            mismatch
+                .unwrap_err()
+                .to_string()
+                .contains("look at the plan again")
+        );
+    }
+
+    /// What a security key makes, with the flags given.
+    fn by_security_key(flags: u8) -> String {
+        let secret = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+        let point = public::Ed25519PublicKey(secret.verifying_key().to_bytes());
+        let key = KeyData::SkEd25519(public::SkEd25519::from(point));
+        let data = to_be_signed(&signed_message(&hash(), Decision::Approve)).unwrap();
+        let trailer = [flags, 0, 0, 0, 5];
+        let mut message = Sha256::digest(b"ssh:").to_vec();
+        message.extend(trailer);
+        message.extend(Sha256::digest(&data));
+        let mut raw = secret.sign(&message).to_bytes().to_vec();
+        raw.extend(trailer);
+        armour(&key, Signature::new(Algorithm::SkEd25519, raw).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_security_key_counts_only_when_it_was_touched() {
+        assert!(check(&by_security_key(1)).is_ok());
+        assert!(check(&by_security_key(5)).is_ok());
+        assert!(matches!(
+            check(&by_security_key(0)),
+            Err(SignatureError::NotTouched)
+        ));
+    }
 }

@@ -87,11 +87,18 @@ impl Window {
         let mut mistakes = Vec::new();
         for (field, text) in [("from", &self.from), ("to", &self.to)] {
             if minutes(text).is_none() || (field == "from" && text == "24:00") {
-                mistakes.push((field, format!("`{text}` is not a time of day, expected `HH:MM`, such as `08:00`")));
+                mistakes.push((
+                    field,
+                    format!("`{text}` is not a time of day, expected `HH:MM`, such as `08:00`"),
+                ));
             }
         }
         if self.from == self.to {
-            mistakes.push(("to", "the window closes when it opens: for whole days write from `00:00` to `24:00`".to_owned()));
+            mistakes.push((
+                "to",
+                "the window closes when it opens: for whole days write from `00:00` to `24:00`"
+                    .to_owned(),
+            ));
         }
         if self.zone().is_none() {
             mistakes.push((

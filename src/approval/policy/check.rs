@@ -10,7 +10,8 @@ use crate::ids::ClusterName;
 use crate::plan::Risk;
 
 /// The least and the greatest time an approval may be good for.
-const EXPIRY: (SignedDuration, SignedDuration) = (SignedDuration::from_mins(1), SignedDuration::from_hours(24));
+const EXPIRY: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_mins(1), SignedDuration::from_hours(24));
 
 /// The first parts of the sources there are.
 const SOURCE_KINDS: [&str; 5] = ["git:", "kubernetes:", "agent:", "operator:", "directory:"];
@@ -32,22 +33,44 @@ impl ApprovalPolicy {
     pub fn mistakes(&self, clusters: &BTreeSet<ClusterName>) -> Vec<PolicyMistake> {
         let mut found = Mistakes(vec![]);
         if self.expires_after < EXPIRY.0 || self.expires_after > EXPIRY.1 {
-            found.add("expiresAfter", "an approval is good for at least a minute and at most a day: write such as `30m`");
+            found.add(
+                "expiresAfter",
+                "an approval is good for at least a minute and at most a day: write such as `30m`",
+            );
         }
         check_groups(&self.groups, &mut found);
         let mut names = BTreeSet::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let path = format!("policy[{index}]");
             if rule.name.trim().is_empty() || rule.name.chars().any(char::is_control) {
-                found.add(format!("{path}.name"), "a rule needs a name of one line: plans and the ledger say which rule decided");
+                found.add(
+                    format!("{path}.name"),
+                    "a rule needs a name of one line: plans and the ledger say which rule decided",
+                );
             } else if !names.insert(&rule.name) {
-                found.add(format!("{path}.name"), format!("another rule is called `{}` already: give each its own name", rule.name));
+                found.add(
+                    format!("{path}.name"),
+                    format!(
+                        "another rule is called `{}` already: give each its own name",
+                        rule.name
+                    ),
+                );
             }
             check_outcome(rule, &path, &mut found);
             if let Some(require) = &rule.require {
-                check_require(require, &self.groups, &format!("{path}.require"), &mut found);
+                check_require(
+                    require,
+                    &self.groups,
+                    &format!("{path}.require"),
+                    &mut found,
+                );
             }
-            check_condition(&rule.condition, clusters, &format!("{path}.match"), &mut found);
+            check_condition(
+                &rule.condition,
+                clusters,
+                &format!("{path}.match"),
+                &mut found,
+            );
         }
         found.0
     }
@@ -56,7 +79,10 @@ impl ApprovalPolicy {
 fn check_groups(groups: &Groups, found: &mut Mistakes) {
     for (name, people) in groups {
         if people.is_empty() {
-            found.add(format!("groups.{name}"), "the group has nobody: name its people, or remove it");
+            found.add(
+                format!("groups.{name}"),
+                "the group has nobody: name its people, or remove it",
+            );
         }
         for person in people {
             if let Err(error) = Principal::person(person) {
@@ -79,7 +105,8 @@ fn check_outcome(rule: &Rule, path: &str, found: &mut Mistakes) {
         require,
         deny,
     } = rule;
-    let outcomes = usize::from(*auto_approve) + usize::from(require.is_some()) + usize::from(deny.is_some());
+    let outcomes =
+        usize::from(*auto_approve) + usize::from(require.is_some()) + usize::from(deny.is_some());
     if outcomes != 1 {
         found.add(
             path,
@@ -87,7 +114,10 @@ fn check_outcome(rule: &Rule, path: &str, found: &mut Mistakes) {
         );
     }
     if deny.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-        found.add(format!("{path}.deny"), "say why: the reason is all that whoever submits such a plan will read");
+        found.add(
+            format!("{path}.deny"),
+            "say why: the reason is all that whoever submits such a plan will read",
+        );
     }
     if *auto_approve {
         check_auto_approve(condition, path, found);
@@ -109,11 +139,17 @@ fn check_auto_approve(condition: &Condition, path: &str, found: &mut Mistakes) {
         outside_window: _,
     } = condition;
     let uses_any = [
-        ("categories", categories.as_ref().is_some_and(|c| !c.any.is_empty())),
+        (
+            "categories",
+            categories.as_ref().is_some_and(|c| !c.any.is_empty()),
+        ),
         ("kinds", kinds.as_ref().is_some_and(|k| !k.any.is_empty())),
         ("verbs", verbs.as_ref().is_some_and(|v| !v.any.is_empty())),
         ("labels", labels.as_ref().is_some_and(|l| !l.any.is_empty())),
-        ("sources", sources.as_ref().is_some_and(|s| !s.any.is_empty())),
+        (
+            "sources",
+            sources.as_ref().is_some_and(|s| !s.any.is_empty()),
+        ),
     ];
     for (field, used) in uses_any {
         if used {
@@ -140,7 +176,10 @@ fn check_require(require: &Require, groups: &Groups, path: &str, found: &mut Mis
         separation: _,
     } = require;
     if !(1..=16).contains(approvals) {
-        found.add(format!("{path}.approvals"), "expected a number of people from 1 to 16");
+        found.add(
+            format!("{path}.approvals"),
+            "expected a number of people from 1 to 16",
+        );
     }
     let Some(group) = group else { return };
     match groups.get(group) {
@@ -151,24 +190,42 @@ fn check_require(require: &Require, groups: &Groups, path: &str, found: &mut Mis
                 .map(|name| format!("; is `{name}` meant?"))
                 .next()
                 .unwrap_or_default();
-            found.add(format!("{path}.group"), format!("there is no group `{group}` under `groups`{near}"));
+            found.add(
+                format!("{path}.group"),
+                format!("there is no group `{group}` under `groups`{near}"),
+            );
         }
-        Some(people) if people.len() < usize::try_from(*approvals).unwrap_or(usize::MAX) => found.add(
-            format!("{path}.approvals"),
-            format!("the group `{group}` has {} people, so {approvals} can never approve", people.len()),
-        ),
+        Some(people) if people.len() < usize::try_from(*approvals).unwrap_or(usize::MAX) => found
+            .add(
+                format!("{path}.approvals"),
+                format!(
+                    "the group `{group}` has {} people, so {approvals} can never approve",
+                    people.len()
+                ),
+            ),
         Some(_) => {}
     }
 }
 
-fn check_condition(condition: &Condition, clusters: &BTreeSet<ClusterName>, path: &str, found: &mut Mistakes) {
+fn check_condition(
+    condition: &Condition,
+    clusters: &BTreeSet<ClusterName>,
+    path: &str,
+    found: &mut Mistakes,
+) {
     if !condition.risk.is_empty() && condition.risk_at_least.is_some() {
         found.add(path, "write either `risk` or `riskAtLeast`, not both");
     }
     for name in condition.clusters.difference(clusters) {
-        found.add(format!("{path}.clusters"), format!("there is no cluster `{name}` under `clusters`"));
+        found.add(
+            format!("{path}.clusters"),
+            format!("there is no cluster `{name}` under `clusters`"),
+        );
     }
-    for (field, window) in [("window", &condition.window), ("outsideWindow", &condition.outside_window)] {
+    for (field, window) in [
+        ("window", &condition.window),
+        ("outsideWindow", &condition.outside_window),
+    ] {
         for (part, message) in window.iter().flat_map(|window| window.mistakes()) {
             found.add(format!("{path}.{field}.{part}"), message);
         }
@@ -202,7 +259,10 @@ fn check_not_empty(condition: &Condition, path: &str, found: &mut Mistakes) {
     ];
     for (field, is_empty) in conditions {
         if is_empty {
-            found.add(format!("{path}.{field}"), "nothing stands here: write `any`, `only` or `none` with a list, or leave it out");
+            found.add(
+                format!("{path}.{field}"),
+                "nothing stands here: write `any`, `only` or `none` with a list, or leave it out",
+            );
         }
     }
 }
