@@ -271,3 +271,158 @@ fn check_reason(reason: &str) -> Result<(), ApprovalError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use ssh_key::private::{Ed25519Keypair, KeypairData};
+    use ssh_key::{HashAlg, LineEnding, PrivateKey};
+
+    use super::*;
+    use crate::approval::signature::{NAMESPACE, dated_message, signed_message};
+
+    fn key(seed: u8) -> PrivateKey {
+        PrivateKey::new(
+            KeypairData::Ed25519(Ed25519Keypair::from_seed(&[seed; 32])),
+            "",
+        )
+        .unwrap()
+    }
+
+    fn signers(text: &[(&str, u8)]) -> AllowedSigners {
+        let lines: Vec<String> = text
+            .iter()
+            .map(|(names, seed)| {
+                format!("{names} {}", key(*seed).public_key().to_openssh().unwrap())
+            })
+            .collect();
+        AllowedSigners::parse(&lines.join("\n")).unwrap()
+    }
+
+    fn plan() -> PlanHash {
+        PlanHash("sha256:5a".into())
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-22T17:00:00Z".parse().unwrap()
+    }
+
+    fn sign(seed: u8, message: &[u8]) -> String {
+        let signature = key(seed).sign(NAMESPACE, HashAlg::Sha512, message).unwrap();
+        signature.to_pem(LineEnding::LF).unwrap()
+    }
+
+    fn give(armoured: &str, signed_at: Option<Timestamp>) -> Result<Approval, ApprovalError> {
+        let plan = plan();
+        let given = SignedDecision {
+            plan: &plan,
+            armoured,
+            signed_at,
+            reason: " looks right ",
+            acknowledged: BTreeSet::new(),
+            named_unknowns: BTreeSet::new(),
+        };
+        Approval::by_signature(
+            given,
+            &signers(&[("alice", 1)]),
+            SignedDuration::from_mins(30),
+            now(),
+        )
+    }
+
+    #[test]
+    fn a_signature_becomes_an_approval() {
+        let given = give(&sign(1, &signed_message(&plan(), Decision::Approve)), None).unwrap();
+        assert_eq!(given.principal.to_string(), "person:alice");
+        assert_eq!(given.reason, "looks right");
+        assert_eq!(given.expires_at, "2026-11-22T17:30:00Z".parse().unwrap());
+        let json = serde_json::to_string(&given).unwrap();
+        assert_eq!(serde_json::from_str::<Approval>(&json).unwrap(), given);
+        given.reverify(&signers(&[("alice", 1)]), now()).unwrap();
+    }
+
+    #[test]
+    fn strangers_and_other_times_are_refused() {
+        let bare = signed_message(&plan(), Decision::Approve);
+        assert!(matches!(
+            give(&sign(2, &bare), None),
+            Err(ApprovalError::Signer(SignerError::UnknownKey { .. }))
+        ));
+        let dated = |minutes: i64| {
+            let at = now() - SignedDuration::from_mins(minutes);
+            give(
+                &sign(1, &dated_message(&plan(), Decision::Approve, at)),
+                Some(at),
+            )
+        };
+        assert_eq!(
+            dated(10).unwrap().expires_at,
+            "2026-11-22T17:20:00Z".parse().unwrap()
+        );
+        assert!(matches!(dated(30), Err(ApprovalError::Expired { .. })));
+        assert!(matches!(
+            dated(-3),
+            Err(ApprovalError::FromTheFuture { .. })
+        ));
+        // An old signature with a new time written beside it.
+        let old = sign(
+            1,
+            &dated_message(
+                &plan(),
+                Decision::Approve,
+                now() - SignedDuration::from_hours(1),
+            ),
+        );
+        assert!(matches!(
+            give(&old, Some(now())),
+            Err(ApprovalError::Signature(_))
+        ));
+    }
+
+    #[test]
+    fn a_changed_record_or_a_removed_key_no_longer_holds() {
+        let at = now();
+        let good = give(
+            &sign(1, &dated_message(&plan(), Decision::Approve, at)),
+            Some(at),
+        )
+        .unwrap();
+        let today = signers(&[("alice", 1)]);
+        let fails = |change: fn(&mut Approval)| {
+            let mut changed = good.clone();
+            change(&mut changed);
+            assert!(changed.reverify(&today, now()).is_err(), "{changed:?}");
+        };
+        fails(|a| a.plan = PlanHash("sha256:other".into()));
+        fails(|a| a.principal = "person:bob".parse().unwrap());
+        fails(|a| a.at += SignedDuration::from_mins(5));
+        fails(|a| a.signed_at = None);
+        fails(|a| a.signature = None);
+        fails(|a| a.method = Method::Policy);
+        fails(|a| {
+            a.method = Method::SshSignature {
+                fingerprint: "SHA256:x".into(),
+            }
+        });
+        assert!(good.reverify(&signers(&[("bob", 2)]), now()).is_err());
+        assert!(good.reverify(&signers(&[("bob", 1)]), now()).is_err());
+    }
+
+    #[test]
+    fn rejections_need_a_person_and_a_reason() {
+        let reject = |who: &str, reason: &str| {
+            Approval::rejection(&plan(), who.parse().unwrap(), reason, now())
+        };
+        assert!(reject("person:alice", "not during the fair").is_ok());
+        assert!(matches!(
+            reject("agent:claude", "no"),
+            Err(ApprovalError::NotAPerson { .. })
+        ));
+        for reason in [" ", "a\u{1b}[2J", &"x".repeat(1001)] {
+            assert!(matches!(
+                reject("person:alice", reason),
+                Err(ApprovalError::Reason { .. })
+            ));
+        }
+    }
+}

@@ -11,6 +11,8 @@
 //! When no rule matches, one person approves; at risk `high` or `unknown` one who acknowledges every impact.
 
 mod check;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
