@@ -2,6 +2,7 @@
 //!
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
+pub mod approval;
 pub mod document;
 pub mod health;
 pub mod ids;
