@@ -3,3 +3,4 @@
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
 pub mod ids;
+pub mod sim;
