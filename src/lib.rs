@@ -11,3 +11,4 @@ pub mod plan;
 pub mod store;
 pub mod proxmox;
 pub mod world;
+pub mod sim;
