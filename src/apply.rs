@@ -5,6 +5,7 @@
 
 pub mod effect;
 pub mod executor;
+pub mod journal;
 pub mod port;
 pub mod preconditions;
 pub mod requests;

@@ -2,13 +2,14 @@
 //!
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
+pub mod apply;
 pub mod approval;
 pub mod document;
 pub mod health;
 pub mod ids;
 pub mod ledger;
 pub mod plan;
-pub mod store;
 pub mod proxmox;
-pub mod world;
 pub mod sim;
+pub mod store;
+pub mod world;

@@ -88,7 +88,15 @@ impl<L: Live, J: Journal> Executor<L, J> {
     /// An executor for one run that begins in this world.
     pub fn new(live: L, journal: J, limits: Limits, world: World) -> Self {
         let left = Mutex::new(BTreeMap::new());
-        Self { shared: Arc::new(Shared { live, journal, limits, world: Mutex::new(world), left }) }
+        Self {
+            shared: Arc::new(Shared {
+                live,
+                journal,
+                limits,
+                world: Mutex::new(world),
+                left,
+            }),
+        }
     }
 
     /// Runs the plan's steps that `remembered` does not know to be done. Returns after every step in hand has ended, also when
@@ -103,10 +111,18 @@ impl<L: Live, J: Journal> Executor<L, J> {
         for (id, memory) in &remembered {
             if let Remembered::Ended(Outcome::Ok | Outcome::Warnings, left) = memory {
                 done.insert(*id);
-                self.shared.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*id, left.clone());
+                self.shared
+                    .left
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .insert(*id, left.clone());
             }
         }
-        let mut waiting: Vec<&Step> = plan.steps.iter().filter(|step| !done.contains(&step.id)).collect();
+        let mut waiting: Vec<&Step> = plan
+            .steps
+            .iter()
+            .filter(|step| !done.contains(&step.id))
+            .collect();
         let mut running: BTreeMap<StepId, &Step> = BTreeMap::new();
         let mut tasks: JoinSet<(StepId, StepEnd)> = JoinSet::new();
         let mut end: Option<RunEnd> = None;
@@ -114,21 +130,29 @@ impl<L: Live, J: Journal> Executor<L, J> {
             if end.is_none() {
                 let mut later = Vec::new();
                 for step in waiting {
-                    if step.needs.is_subset(&done) && self.room_for(step, running.values().copied()) {
+                    if step.needs.is_subset(&done) && self.room_for(step, running.values().copied())
+                    {
                         progress(Progress::Begins(step.clone()));
                         running.insert(step.id, step);
-                        let memory = remembered.remove(&step.id).filter(|m| !matches!(m, Remembered::Ended(..)));
+                        let memory = remembered
+                            .remove(&step.id)
+                            .filter(|m| !matches!(m, Remembered::Ended(..)));
                         let (shared, step) = (self.shared.clone(), step.clone());
-                        tasks.spawn(async move { (step.id, step::run(shared, step, memory).await) });
+                        tasks
+                            .spawn(async move { (step.id, step::run(shared, step, memory).await) });
                     } else {
                         later.push(step);
                     }
                 }
                 waiting = later;
             }
-            let Some(joined) = tasks.join_next().await else { break };
+            let Some(joined) = tasks.join_next().await else {
+                break;
+            };
             let (id, step_end) = joined.map_err(|error| JournalError(Box::new(error)))?;
-            let Some(step) = running.remove(&id) else { continue };
+            let Some(step) = running.remove(&id) else {
+                continue;
+            };
             match step_end {
                 StepEnd::Journal(error) => return Err(error),
                 StepEnd::Ended(outcome, left) => {
@@ -137,8 +161,24 @@ impl<L: Live, J: Journal> Executor<L, J> {
                         Outcome::Ok | Outcome::Warnings => {
                             done.insert(id);
                         }
-                        Outcome::Failed => end = worse(end, RunEnd::Failed { step: id, why: left.message }),
-                        Outcome::Undetermined => end = worse(end, RunEnd::Undetermined { step: id, why: left.message }),
+                        Outcome::Failed => {
+                            end = worse(
+                                end,
+                                RunEnd::Failed {
+                                    step: id,
+                                    why: left.message,
+                                },
+                            )
+                        }
+                        Outcome::Undetermined => {
+                            end = worse(
+                                end,
+                                RunEnd::Undetermined {
+                                    step: id,
+                                    why: left.message,
+                                },
+                            )
+                        }
                     }
                 }
                 StepEnd::NotBegun(why) => {
@@ -150,11 +190,27 @@ impl<L: Live, J: Journal> Executor<L, J> {
         Ok(end.unwrap_or(RunEnd::Done))
     }
 
-    fn room_for<'s>(&self, step: &Step, mut running: impl Iterator<Item = &'s Step> + Clone) -> bool {
-        let same_guest = |other: &Step| step.action.guest().is_some() && other.action.guest() == step.action.guest();
-        let same_file = |other: &Step| file_of(&step.action).is_some() && file_of(&other.action) == file_of(&step.action);
-        let same_node = |node: &NodeName| running.clone().filter(|other| other.node.as_ref() == Some(node)).count();
-        let full = step.node.as_ref().is_some_and(|node| same_node(node) >= self.shared.limits.per_node.max(1));
+    fn room_for<'s>(
+        &self,
+        step: &Step,
+        mut running: impl Iterator<Item = &'s Step> + Clone,
+    ) -> bool {
+        let same_guest = |other: &Step| {
+            step.action.guest().is_some() && other.action.guest() == step.action.guest()
+        };
+        let same_file = |other: &Step| {
+            file_of(&step.action).is_some() && file_of(&other.action) == file_of(&step.action)
+        };
+        let same_node = |node: &NodeName| {
+            running
+                .clone()
+                .filter(|other| other.node.as_ref() == Some(node))
+                .count()
+        };
+        let full = step
+            .node
+            .as_ref()
+            .is_some_and(|node| same_node(node) >= self.shared.limits.per_node.max(1));
         !full && !running.any(|other| same_guest(other) || same_file(other))
     }
 }
@@ -162,8 +218,12 @@ impl<L: Live, J: Journal> Executor<L, J> {
 /// The configuration file that one digest covers, for actions that write one shared by several objects.
 fn file_of(action: &Action) -> Option<&'static str> {
     match action {
-        Action::CreateStorage { .. } | Action::UpdateStorage { .. } | Action::DeleteStorage { .. } => Some("storage.cfg"),
-        Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => Some("user.cfg"),
+        Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. } => Some("storage.cfg"),
+        Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
+            Some("user.cfg")
+        }
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
         Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }

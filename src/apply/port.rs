@@ -44,15 +44,27 @@ pub enum TaskEnd {
 /// The live cluster.
 pub trait Live: Send + Sync + 'static {
     /// The given world with everything `touched` names read again. Fails if any of it could not be read.
-    fn refresh(&self, world: World, touched: Touched) -> impl Future<Output = Result<World, String>> + Send;
+    fn refresh(
+        &self,
+        world: World,
+        touched: Touched,
+    ) -> impl Future<Output = Result<World, String>> + Send;
     /// Sends a request once. Never retried here.
     fn send(&self, request: &Request) -> impl Future<Output = Sent> + Send;
     /// Waits for a task's end, at most this long.
     fn wait(&self, upid: &str, at_most: Duration) -> impl Future<Output = TaskEnd> + Send;
     /// The UPIDs of all tasks of this type and id on this node that the node still remembers, running or ended.
-    fn tasks(&self, node: &NodeName, task_type: &str, id: &str) -> impl Future<Output = Result<BTreeSet<String>, String>> + Send;
+    fn tasks(
+        &self,
+        node: &NodeName,
+        task_type: &str,
+        id: &str,
+    ) -> impl Future<Output = Result<BTreeSet<String>, String>> + Send;
     /// The value of a secret, resolved at the moment it is sent.
-    fn secret(&self, from: &crate::document::desired::SecretRef) -> Result<String, String>;
+    fn secret(
+        &self,
+        from: &crate::document::desired::SecretRef,
+    ) -> Result<zeroize::Zeroizing<String>, String>;
 }
 
 /// The outcome of a step.
@@ -110,11 +122,27 @@ pub struct JournalError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 /// The write-ahead journal of one run. Each method returns after the record is durable, together with its ledger record.
 pub trait Journal: Send + Sync + 'static {
     /// Why this step may not begin now (a freeze), if so.
-    fn frozen(&self, step: &Step) -> impl Future<Output = Result<Option<String>, JournalError>> + Send;
+    fn frozen(
+        &self,
+        step: &Step,
+    ) -> impl Future<Output = Result<Option<String>, JournalError>> + Send;
     /// The step is about to be sent.
-    fn intent(&self, step: &Step, intent: &Intent) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn intent(
+        &self,
+        step: &Step,
+        intent: &Intent,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
     /// A task was started for it.
-    fn sent(&self, step: StepId, upid: &str) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn sent(
+        &self,
+        step: StepId,
+        upid: &str,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
     /// The step ended.
-    fn ended(&self, step: &Step, outcome: Outcome, left: &Left) -> impl Future<Output = Result<(), JournalError>> + Send;
+    fn ended(
+        &self,
+        step: &Step,
+        outcome: Outcome,
+        left: &Left,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 }

@@ -10,7 +10,7 @@ use super::effect;
 use super::executor::Limits;
 use super::port::{Intent, Journal, JournalError, Left, Live, Outcome, Remembered, Sent, TaskEnd};
 use super::preconditions;
-use super::requests::{Request, requests};
+use super::requests::{Request, request_for};
 use super::touched::Touched;
 use crate::ids::NodeName;
 use crate::plan::{Step, StepId};
@@ -54,11 +54,17 @@ pub struct Shared<L, J> {
 
 impl<L, J> Shared<L, J> {
     fn world(&self) -> World {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.world
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn left(&self) -> BTreeMap<StepId, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes over what a step read again, leaving what other steps read meanwhile.
@@ -96,7 +102,11 @@ impl<L, J> Shared<L, J> {
 }
 
 /// Runs one step, or takes it up where an earlier process left it.
-pub async fn run<L: Live, J: Journal>(shared: Arc<Shared<L, J>>, step: Step, remembered: Option<Remembered>) -> StepEnd {
+pub async fn run<L: Live, J: Journal>(
+    shared: Arc<Shared<L, J>>,
+    step: Step,
+    remembered: Option<Remembered>,
+) -> StepEnd {
     match attempt(&shared, &step, remembered).await {
         Ok(end) => end,
         Err(error) => StepEnd::Journal(error),
@@ -121,7 +131,9 @@ async fn attempt<L: Live, J: Journal>(
     };
     let holds = |world: &World| {
         let left = shared.left();
-        step.preconditions.iter().try_for_each(|precondition| preconditions::check(precondition, world, &left))
+        step.preconditions
+            .iter()
+            .try_for_each(|precondition| preconditions::check(precondition, world, &left))
     };
     match remembered {
         None => {
@@ -135,12 +147,19 @@ async fn attempt<L: Live, J: Journal>(
             conclude(shared, step, None, &touched, end).await
         }
         Some(Remembered::Intended(intent)) => {
-            // The process ended between intent and answer. Look before doing anything.
+            // The process ended between intent and answer, or the answer never came. Look before doing anything.
             match settle(shared, step, &before, &touched, &intent).await? {
                 Settled::Done(end) => Ok(end),
                 Settled::NotHappened => match holds(&before) {
-                    Ok(()) => send_all(shared, step, &before, &touched, &intent).await,
-                    Err(why) => undetermined(shared, step, format!("the process ended while it was sent, and now {why}")).await,
+                    Ok(()) => send(shared, step, &before, &touched, &intent).await,
+                    Err(why) => {
+                        undetermined(
+                            shared,
+                            step,
+                            format!("the process ended while it was sent, and now {why}"),
+                        )
+                        .await
+                    }
                 },
             }
         }
@@ -149,8 +168,12 @@ async fn attempt<L: Live, J: Journal>(
 }
 
 fn place(step: &Step, world: &World) -> Option<NodeName> {
-    let live = step.action.guest().and_then(|(_, vmid)| world.guests.get(&vmid).map(|guest| guest.node.clone()));
-    live.or_else(|| step.node.clone()).or_else(|| world.nodes.keys().next().cloned())
+    let live = step
+        .action
+        .guest()
+        .and_then(|(_, vmid)| world.guests.get(&vmid).map(|guest| guest.node.clone()));
+    live.or_else(|| step.node.clone())
+        .or_else(|| world.nodes.keys().next().cloned())
 }
 
 async fn begin<L: Live, J: Journal>(
@@ -160,64 +183,80 @@ async fn begin<L: Live, J: Journal>(
     touched: &Touched,
 ) -> Result<StepEnd, JournalError> {
     let digest = preconditions::digest(&step.preconditions, &shared.left());
-    let mut intent = Intent { digest, ..Intent::default() };
-    if let Some((node, task_type, id)) = first_task(shared, step, before) {
+    let mut intent = Intent {
+        digest,
+        ..Intent::default()
+    };
+    if let Some((node, task_type, id)) = task_of(shared, step, before) {
         match shared.live.tasks(&node, task_type, &id).await {
             Ok(known) => intent.known_tasks = known,
-            Err(why) => return Ok(StepEnd::NotBegun(NotBegun::Unreadable(format!("the tasks of node {node}: {why}")))),
+            Err(why) => {
+                return Ok(StepEnd::NotBegun(NotBegun::Unreadable(format!(
+                    "the tasks of node {node}: {why}"
+                ))));
+            }
         }
     }
     shared.journal.intent(step, &intent).await?;
-    send_all(shared, step, before, touched, &intent).await
+    send(shared, step, before, touched, &intent).await
 }
 
-fn calls<L: Live, J>(shared: &Shared<L, J>, step: &Step, world: &World, digest: Option<&str>) -> Result<Vec<Request>, String> {
+fn call<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    world: &World,
+    digest: Option<&str>,
+) -> Result<Request, String> {
     let node = place(step, world).ok_or("no node is known to send it to")?;
-    requests(&step.action, &node, digest, &|from| shared.live.secret(from)).map_err(|error| error.to_string())
+    request_for(&step.action, &node, digest, &|from| {
+        shared.live.secret(from)
+    })
+    .map_err(|error| error.to_string())
 }
 
-/// Node, type and id of the task that the step's first call starts.
-fn first_task<L: Live, J>(shared: &Shared<L, J>, step: &Step, world: &World) -> Option<(NodeName, &'static str, String)> {
+/// Node, type and id of the task that the step's call starts, if it starts one.
+fn task_of<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    world: &World,
+) -> Option<(NodeName, &'static str, String)> {
     let node = place(step, world)?;
-    let first = calls(shared, step, world, None).ok()?.into_iter().next()?;
-    first.task.map(|(task_type, id)| (node, task_type, id))
+    call(shared, step, world, None)
+        .ok()?
+        .task
+        .map(|(task_type, id)| (node, task_type, id))
 }
 
-/// Sends the step's calls in order. Only a refusal because of somebody else's lock is tried again.
-async fn send_all<L: Live, J: Journal>(
+/// Sends the step's call. Only a refusal because of somebody else's lock is tried again.
+async fn send<L: Live, J: Journal>(
     shared: &Shared<L, J>,
     step: &Step,
     before: &World,
     touched: &Touched,
     intent: &Intent,
 ) -> Result<StepEnd, JournalError> {
-    let calls = match calls(shared, step, before, intent.digest.as_deref()) {
-        Ok(calls) => calls,
+    let call = match call(shared, step, before, intent.digest.as_deref()) {
+        Ok(call) => call,
         Err(why) => return failed(shared, step, why).await,
     };
-    let mut end = TaskEnd::Ok;
-    for call in &calls {
-        end = match send_patiently(shared, call).await {
-            Sent::Taken(None) => TaskEnd::Ok,
-            Sent::Taken(Some(upid)) => {
-                shared.journal.sent(step.id, &upid).await?;
-                shared.live.wait(&upid, shared.limits.task_deadline).await
-            }
-            Sent::Refused { message, locked: _ } => return failed(shared, step, message).await,
-            Sent::Undetermined(why) => match settle(shared, step, before, touched, intent).await? {
-                Settled::Done(end) => return Ok(end),
-                Settled::NotHappened => return undetermined(shared, step, why).await,
-            },
-        };
-        match &end {
-            TaskEnd::Ok | TaskEnd::Warnings(_) => {}
-            TaskEnd::Failed(_) | TaskEnd::Unknown(_) => break,
+    let end = match send_patiently(shared, &call).await {
+        Sent::Taken(None) => TaskEnd::Ok,
+        Sent::Taken(Some(upid)) => {
+            shared.journal.sent(step.id, &upid).await?;
+            shared.live.wait(&upid, shared.limits.task_deadline).await
         }
-    }
+        Sent::Refused { message, locked: _ } => return failed(shared, step, message).await,
+        Sent::Undetermined(why) => {
+            return match settle(shared, step, before, touched, intent).await? {
+                Settled::Done(end) => Ok(end),
+                Settled::NotHappened => undetermined(shared, step, why).await,
+            };
+        }
+    };
     conclude(shared, step, Some(before), touched, end).await
 }
 
-async fn send_patiently<L: Live, J>(shared: &Shared<L, J>, call: &Request) -> Sent {
+async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Request) -> Sent {
     let until = Instant::now() + shared.limits.lock_patience;
     let mut pause = shared.limits.poll;
     loop {
@@ -247,22 +286,26 @@ async fn settle<L: Live, J: Journal>(
     intent: &Intent,
 ) -> Result<Settled, JournalError> {
     let until = Instant::now() + shared.limits.settle;
-    let task = first_task(shared, step, before);
+    let task = task_of(shared, step, before);
     loop {
         if let Some((node, task_type, id)) = &task
             && let Ok(tasks) = shared.live.tasks(node, task_type, id).await
-            && let Some(upid) = tasks.difference(&intent.known_tasks).next_back()
+            && let Some(upid) = tasks.difference(&intent.known_tasks).last()
         {
             shared.journal.sent(step.id, upid).await?;
             let end = shared.live.wait(upid, shared.limits.task_deadline).await;
-            return conclude(shared, step, None, touched, end).await.map(Settled::Done);
+            return conclude(shared, step, None, touched, end)
+                .await
+                .map(Settled::Done);
         }
         // A step with a task is done when its task is; what has none is done when it can be seen.
         if let Ok(now) = shared.live.refresh(before.clone(), touched.clone()).await
             && effect::visible(&step.action, &now)
             && (task.is_none() || Instant::now() >= until)
         {
-            return conclude(shared, step, None, touched, TaskEnd::Ok).await.map(Settled::Done);
+            return conclude(shared, step, None, touched, TaskEnd::Ok)
+                .await
+                .map(Settled::Done);
         }
         if Instant::now() >= until {
             return Ok(Settled::NotHappened);
@@ -294,7 +337,14 @@ async fn conclude<L: Live, J: Journal>(
     };
     let now = match read_back(shared, step, touched).await {
         Ok(now) => now,
-        Err(why) => return undetermined(shared, step, format!("done, but what it left cannot be read: {why}")).await,
+        Err(why) => {
+            return undetermined(
+                shared,
+                step,
+                format!("done, but what it left cannot be read: {why}"),
+            )
+            .await;
+        }
     };
     shared.store(&now, touched);
     let surprises = match before {
@@ -309,7 +359,11 @@ async fn conclude<L: Live, J: Journal>(
     left.message = message;
     if surprises.is_empty() {
         shared.journal.ended(step, outcome, &left).await?;
-        shared.left.lock().unwrap_or_else(PoisonError::into_inner).insert(step.id, left.clone());
+        shared
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(step.id, left.clone());
         return Ok(StepEnd::Ended(outcome, left));
     }
     left.message = format!("not as predicted: {}", surprises.join("; "));
@@ -318,7 +372,11 @@ async fn conclude<L: Live, J: Journal>(
 }
 
 /// Reads what the step touched, and where the cluster follows late (HA, a list that lags), waits until the effect can be seen.
-async fn read_back<L: Live, J>(shared: &Shared<L, J>, step: &Step, touched: &Touched) -> Result<World, String> {
+async fn read_back<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    touched: &Touched,
+) -> Result<World, String> {
     let patience = match step.action {
         Action::SetHaState { .. } => shared.limits.task_deadline,
         _ => shared.limits.settle,
@@ -351,15 +409,32 @@ fn what_is_left(action: &Action, now: &World) -> Left {
     }
 }
 
-async fn failed<L: Live, J: Journal>(shared: &Shared<L, J>, step: &Step, why: String) -> Result<StepEnd, JournalError> {
-    let left = Left { message: why, ..Left::default() };
+async fn failed<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    why: String,
+) -> Result<StepEnd, JournalError> {
+    let left = Left {
+        message: why,
+        ..Left::default()
+    };
     shared.journal.ended(step, Outcome::Failed, &left).await?;
     Ok(StepEnd::Ended(Outcome::Failed, left))
 }
 
 /// Journals that nobody knows. The journal keeps the step open, so that the next run looks again instead of sending again.
-async fn undetermined<L: Live, J: Journal>(shared: &Shared<L, J>, step: &Step, why: String) -> Result<StepEnd, JournalError> {
-    let left = Left { message: why, ..Left::default() };
-    shared.journal.ended(step, Outcome::Undetermined, &left).await?;
+async fn undetermined<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    why: String,
+) -> Result<StepEnd, JournalError> {
+    let left = Left {
+        message: why,
+        ..Left::default()
+    };
+    shared
+        .journal
+        .ended(step, Outcome::Undetermined, &left)
+        .await?;
     Ok(StepEnd::Ended(Outcome::Undetermined, left))
 }

@@ -34,13 +34,19 @@ impl Touched {
                 touched.guests.insert(*vmid);
                 touched.pools = pool.is_some();
             }
-            Action::UpdateConfig { vmid, .. } | Action::ResizeDisk { vmid, .. } | Action::DetachDisk { vmid, .. } => {
+            Action::UpdateConfig { vmid, .. }
+            | Action::ResizeDisk { vmid, .. }
+            | Action::DetachDisk { vmid, .. } => {
                 touched.guests.insert(*vmid);
             }
-            Action::MoveDisk { vmid, volume, to, .. } => {
+            Action::MoveDisk {
+                vmid, volume, to, ..
+            } => {
                 touched.guests.insert(*vmid);
                 if let Some(node) = node_of(vmid) {
-                    touched.content.insert((node.clone(), volume.storage().clone()));
+                    touched
+                        .content
+                        .insert((node.clone(), volume.storage().clone()));
                     touched.content.insert((node, to.clone()));
                 }
             }
@@ -71,7 +77,9 @@ impl Touched {
                 touched.acl = true;
             }
             Action::DeleteVolume { node, volume } => {
-                touched.content.insert((node.clone(), volume.storage().clone()));
+                touched
+                    .content
+                    .insert((node.clone(), volume.storage().clone()));
             }
             Action::CreatePool { .. } | Action::UpdatePool { .. } => touched.pools = true,
             Action::DeletePool { .. } => {
