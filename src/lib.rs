@@ -3,6 +3,7 @@
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
 pub mod approval;
+pub mod configuration;
 pub mod document;
 pub mod health;
 pub mod ids;
