@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod approval;
+pub mod configuration;
 pub mod document;
 pub mod health;
 pub mod ids;

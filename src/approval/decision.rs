@@ -158,14 +158,14 @@ impl Approval {
         now: Timestamp,
     ) -> Result<Self, ApprovalError> {
         check_reason(given.reason)?;
-        let verified = verify(
-            given.armoured,
-            given.plan,
-            Decision::Approve,
-            given.signed_at,
-        )?;
+        // Only whole seconds are signed: other fractions would make several approvals of one signature.
+        let signed_at = match given.signed_at {
+            Some(at) => Timestamp::from_second(at.as_second()).ok(),
+            None => None,
+        };
+        let verified = verify(given.armoured, given.plan, Decision::Approve, signed_at)?;
         let principal = signers.person_of(verified.key(), now)?;
-        let at = given.signed_at.unwrap_or(now);
+        let at = signed_at.unwrap_or(now);
         if at > after(now, CLOCK_SKEW)? {
             return Err(ApprovalError::FromTheFuture { signed_at: at, now });
         }
@@ -189,7 +189,7 @@ impl Approval {
             acknowledged: given.acknowledged,
             named_unknowns: given.named_unknowns,
             signature: Some(given.armoured.trim().to_owned()),
-            signed_at: given.signed_at,
+            signed_at,
         })
     }
 
@@ -223,6 +223,20 @@ impl Approval {
             signature: None,
             signed_at: None,
         })
+    }
+
+    /// What is spent when the approval is recorded: the plan, the key, and the time that was signed. The store records each only
+    /// once and refuses it ever after, also when the first expired unused; without that, whoever saw a bare signature could hand
+    /// it in again whenever the same plan comes back. A person signs anew with a date ([`super::signature::dated_message`]).
+    /// `None` for what has no signature.
+    pub fn spends(&self) -> Option<String> {
+        match &self.method {
+            Method::SshSignature { fingerprint } => Some(match self.signed_at {
+                Some(at) => format!("{} {fingerprint} {at}", self.plan),
+                None => format!("{} {fingerprint}", self.plan),
+            }),
+            Method::Unsigned | Method::Policy => None,
+        }
     }
 
     /// Verifies a recorded approval again, from its own signature and today's allowed signers. Done right before a run, so that
@@ -335,6 +349,10 @@ mod tests {
         let given = give(&sign(1, &signed_message(&plan(), Decision::Approve)), None).unwrap();
         assert_eq!(given.principal.to_string(), "person:alice");
         assert_eq!(given.reason, "looks right");
+        assert_eq!(
+            given.spends(),
+            Some(format!("sha256:5a {}", key(1).fingerprint(HashAlg::Sha256)))
+        );
         assert_eq!(given.expires_at, "2026-11-22T17:30:00Z".parse().unwrap());
         let json = serde_json::to_string(&given).unwrap();
         assert_eq!(serde_json::from_str::<Approval>(&json).unwrap(), given);
@@ -359,6 +377,15 @@ mod tests {
             dated(10).unwrap().expires_at,
             "2026-11-22T17:20:00Z".parse().unwrap()
         );
+        assert_ne!(dated(10).unwrap().spends(), dated(11).unwrap().spends());
+        let fraction = SignedDuration::from_millis(700);
+        let at = now() - SignedDuration::from_mins(10);
+        let again = give(
+            &sign(1, &dated_message(&plan(), Decision::Approve, at)),
+            Some(at + fraction),
+        )
+        .unwrap();
+        assert_eq!(again, dated(10).unwrap());
         assert!(matches!(dated(30), Err(ApprovalError::Expired { .. })));
         assert!(matches!(
             dated(-3),

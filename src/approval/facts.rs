@@ -267,3 +267,118 @@ impl PlanFacts {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ids::{StorageId, Vmid};
+    use crate::plan::{DocumentRef, Inverse, Origin, Step, StepId, Unknown};
+
+    fn step(action: Action) -> Step {
+        Step {
+            id: StepId(1),
+            title: String::new(),
+            action,
+            node: None,
+            needs: BTreeSet::new(),
+            preconditions: vec![],
+            inverse: Inverse::Irreversible { why: String::new() },
+            privileges: BTreeSet::new(),
+            notes: vec![],
+        }
+    }
+
+    fn document(key: &str, adopts: bool) -> DocumentRef {
+        DocumentRef {
+            key: key.into(),
+            source: "git:infra".into(),
+            hash: None,
+            object: "vm/104".into(),
+            adopts,
+        }
+    }
+
+    fn plan() -> Plan {
+        Plan {
+            hash: PlanHash("sha256:5a".into()),
+            cluster: ClusterName::new("lab").unwrap(),
+            parent: None,
+            origin: Origin::Drift,
+            policy: String::new(),
+            documents: vec![document("VirtualMachine/web", true)],
+            changes: vec![],
+            steps: vec![
+                step(Action::DeleteStorage {
+                    id: StorageId::new("local-zfs").unwrap(),
+                }),
+                step(Action::DestroyGuest {
+                    kind: GuestKind::Lxc,
+                    vmid: Vmid::new(301).unwrap(),
+                    purge: false,
+                }),
+            ],
+            impacts: vec![],
+            improvements: vec![],
+            unknowns: vec![],
+            complete: true,
+            risk: Risk::High,
+            notes: vec![],
+        }
+    }
+
+    fn facts(plan: &Plan) -> PlanFacts {
+        let labels = BTreeMap::from([(
+            "VirtualMachine/web".to_owned(),
+            BTreeMap::from([("env".to_owned(), "dev".to_owned())]),
+        )]);
+        PlanFacts::of(plan, Principal::agent("claude").unwrap(), &labels)
+    }
+
+    #[test]
+    fn facts_come_from_steps_and_documents() {
+        let facts = facts(&plan());
+        assert_eq!(
+            facts.kinds,
+            BTreeSet::from([
+                ObjectKind::VirtualMachine,
+                ObjectKind::Container,
+                ObjectKind::Storage
+            ])
+        );
+        assert_eq!(facts.verbs, BTreeSet::from([Verb::Adopt, Verb::Delete]));
+        assert_eq!(facts.labels.len(), 1);
+        assert_eq!(facts.risk, Risk::High);
+    }
+
+    #[test]
+    fn what_nobody_looked_at_is_unknown() {
+        let risk = |change: fn(&mut Plan)| {
+            let mut plan = plan();
+            plan.risk = Risk::Low;
+            change(&mut plan);
+            facts(&plan).risk
+        };
+        assert_eq!(risk(|_| ()), Risk::Low);
+        assert_eq!(risk(|plan| plan.complete = false), Risk::Unknown);
+        assert_eq!(
+            risk(|plan| plan.documents.push(document("Realm/ldap", false))),
+            Risk::Unknown
+        );
+        assert_eq!(
+            risk(|plan| plan.unknowns.push(Unknown {
+                id: "U1".into(),
+                what: String::new(),
+                why: String::new()
+            })),
+            Risk::Unknown
+        );
+    }
+
+    #[test]
+    fn a_plan_without_documents_has_no_labels_to_match() {
+        let mut plan = plan();
+        plan.documents.clear();
+        assert_eq!(facts(&plan).labels, vec![BTreeMap::new()]);
+    }
+}

@@ -31,6 +31,9 @@ use crate::plan::{PlanHash, Risk};
 /// How long an approval is good for when nothing else is said.
 pub const DEFAULT_EXPIRY: SignedDuration = SignedDuration::from_mins(30);
 
+/// What the names of sources begin with.
+pub const SOURCE_KINDS: [&str; 5] = ["git:", "kubernetes:", "agent:", "operator:", "directory:"];
+
 /// The names of a group's people; `person:` is not written.
 pub type Groups = BTreeMap<String, BTreeSet<String>>;
 

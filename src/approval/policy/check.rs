@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Among, ApprovalPolicy, Condition, Groups, Labels, PolicyMistake, Require, Rule};
+use super::{
+    Among, ApprovalPolicy, Condition, Groups, Labels, PolicyMistake, Require, Rule, SOURCE_KINDS,
+};
 use crate::approval::principal::Principal;
 use crate::ids::ClusterName;
 use crate::plan::Risk;
@@ -12,9 +14,6 @@ use crate::plan::Risk;
 /// The least and the greatest time an approval may be good for.
 const EXPIRY: (SignedDuration, SignedDuration) =
     (SignedDuration::from_mins(1), SignedDuration::from_hours(24));
-
-/// The first parts of the sources there are.
-const SOURCE_KINDS: [&str; 5] = ["git:", "kubernetes:", "agent:", "operator:", "directory:"];
 
 /// Collects mistakes below a path.
 struct Mistakes(Vec<PolicyMistake>);
