@@ -10,6 +10,8 @@ use crate::ids::ClusterName;
 
 /// The prefix of the annotations that Bailiwick reads.
 pub const PREFIX: &str = "bailiwick.dev/";
+/// The annotation that names the cluster where `metadata.cluster` cannot be written, as in Kubernetes.
+pub const CLUSTER: &str = "bailiwick.dev/cluster";
 
 /// Name, cluster, labels and annotations of a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -129,6 +131,8 @@ impl JsonSchema for Annotations {
         json_schema!({
             "type": "object",
             "properties": {
+                "bailiwick.dev/cluster": {"type": "string", "format": "cluster-name",
+                    "description": "The cluster the object belongs to, where `metadata.cluster` cannot be written (Kubernetes)."},
                 "bailiwick.dev/deletion": {"type": "string", "enum": ["orphan", "delete"],
                     "description": "What happens when the document is removed from a source that prunes: `orphan` (default) leaves the object alone, `delete` proposes its deletion."},
                 "bailiwick.dev/drift": {"type": "string", "enum": ["report", "propose"],
