@@ -3,6 +3,7 @@
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
 pub mod document;
+pub mod document_files;
 pub mod health;
 pub mod ids;
 pub mod plan;
