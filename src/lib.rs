@@ -6,6 +6,7 @@ pub mod apply;
 pub mod approval;
 pub mod configuration;
 pub mod document;
+pub mod document_files;
 pub mod health;
 pub mod ids;
 pub mod ledger;

@@ -1,0 +1,191 @@
+//! What is wrong with documents, as values, and how it is shown to a person: file, line, column, the line with the offending text
+//! underlined, what was expected, and what to do. Nothing here decides what is wrong.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::yaml::Span;
+
+/// Most errors that are kept; the rest is counted.
+const MOST_ERRORS: usize = 200;
+/// Most characters of a line that are shown.
+const MOST_COLUMNS: usize = 120;
+
+/// One thing that is wrong in one file, before it is known which file that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The offending text.
+    pub span: Span,
+    /// What is wrong, and what was expected.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem without advice.
+    pub fn new(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// The same with advice.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// One thing that is wrong in a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "camelCase")]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct DocumentError {
+    /// The file, as it was named to the reader.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// How many characters the offending text has, at least 1.
+    pub length: usize,
+    /// What is wrong, and what was expected.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// The line of the file, with control characters replaced.
+    pub source_line: String,
+}
+
+/// Everything that is wrong with the documents that were read, in the order of files and lines.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DocumentErrors {
+    /// The errors.
+    pub errors: Vec<DocumentError>,
+    /// How many more there are than are listed.
+    pub omitted: usize,
+}
+
+impl DocumentErrors {
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Adds the problems of one file, in the order of its lines.
+    pub fn add(&mut self, file: &str, text: &str, mut problems: Vec<Problem>) {
+        problems.sort_by_key(|problem| (problem.span.line, problem.span.column));
+        problems.dedup();
+        let lines: Vec<&str> = text.lines().collect();
+        for problem in problems {
+            if self.errors.len() >= MOST_ERRORS {
+                self.omitted += 1;
+                continue;
+            }
+            let line = lines
+                .get(problem.span.line.saturating_sub(1))
+                .copied()
+                .unwrap_or_default();
+            self.errors.push(DocumentError {
+                file: file.to_owned(),
+                line: problem.span.line,
+                column: problem.span.column,
+                length: underlined(&problem.span, line),
+                message: problem.message,
+                help: problem.help,
+                source_line: printable(line),
+            });
+        }
+    }
+}
+
+/// How many characters to underline: never past the line's end, and never nothing.
+fn underlined(span: &Span, line: &str) -> usize {
+    let rest = line
+        .trim_end()
+        .chars()
+        .count()
+        .saturating_sub(span.column.saturating_sub(1));
+    span.length.min(rest).max(1)
+}
+
+/// Whether a character could change how the rest of a terminal line looks.
+pub fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || (c.is_control() && c != '\n' && c != '\t')
+}
+
+/// One line that cannot move a terminal's cursor; one character stays one character.
+fn printable(line: &str) -> String {
+    line.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if is_deceptive(c) => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+impl DocumentError {
+    /// The error with its line, for a person. Without colours.
+    pub fn render(&self) -> String {
+        let number = self.line.to_string();
+        let margin = " ".repeat(number.len());
+        let (line, column) = self.window();
+        let carets = "^".repeat(self.length.min(MOST_COLUMNS));
+        let blank = " ".repeat(column.saturating_sub(1));
+        let mut text = format!(
+            "{}:{}:{}: {}\n{margin} |\n{number} | {line}\n{margin} | {blank}{carets}\n",
+            self.file, self.line, self.column, self.message
+        );
+        if let Some(help) = &self.help {
+            text.push_str(&format!("{margin} = {help}\n"));
+        }
+        text
+    }
+
+    /// The part of the line around the offending text, and the column in it.
+    fn window(&self) -> (String, usize) {
+        let count = self.source_line.chars().count();
+        if count <= MOST_COLUMNS {
+            return (self.source_line.clone(), self.column);
+        }
+        let start = self.column.saturating_sub(MOST_COLUMNS / 3);
+        let part: String = self
+            .source_line
+            .chars()
+            .skip(start)
+            .take(MOST_COLUMNS)
+            .collect();
+        (part, self.column.saturating_sub(start))
+    }
+}
+
+impl fmt::Display for DocumentErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for error in &self.errors {
+            writeln!(f, "{}", error.render())?;
+        }
+        let count = self.errors.len() + self.omitted;
+        let files: std::collections::BTreeSet<&str> =
+            self.errors.iter().map(|e| e.file.as_str()).collect();
+        let errors = if count == 1 { "error" } else { "errors" };
+        let places = if files.len() == 1 {
+            "1 file".to_owned()
+        } else {
+            format!("{} files", files.len())
+        };
+        write!(f, "{count} {errors} in {places}")?;
+        if self.omitted > 0 {
+            write!(f, ", {} of them not shown", self.omitted)?;
+        }
+        write!(f, "; nothing was changed")
+    }
+}
+
+impl std::error::Error for DocumentErrors {}
