@@ -11,8 +11,6 @@
 //! When no rule matches, one person approves; at risk `high` or `unknown` one who acknowledges every impact.
 
 mod check;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -413,3 +411,6 @@ impl Labels {
             && (self.none.is_empty() || !documents.iter().any(|document| has(document, &self.none)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,6 @@
 //! * Times need their `Z`: without it they would depend on the time zone of whichever machine reads them.
 
 mod line;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -293,3 +291,6 @@ fn ambiguities(signers: &[(Signer, Vec<Principal>)]) -> Vec<SignerMistake> {
     }
     mistakes
 }
+
+#[cfg(test)]
+mod tests;
