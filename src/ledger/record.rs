@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::action::{Action, UnknownAction};
 use super::detail::{Detail, DetailError};
-use super::key::{Key, KeyId, lower_hex};
+use super::key::{Key, KeyError, KeyId, lower_hex, random};
 
 /// The name of the format, which the first record carries.
 pub const FORMAT: &str = "bailiwick-ledger/1";
@@ -72,6 +72,11 @@ impl LedgerId {
     /// An id from 16 bytes, which ought to be random.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// A new id. Fails only when the system gives no random bytes.
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self(*random()?))
     }
 }
 
