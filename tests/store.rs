@@ -10,6 +10,8 @@
     missing_docs
 )]
 
+#[path = "store_suite/state.rs"]
+mod state;
 #[path = "store_suite/suite.rs"]
 mod suite;
 
@@ -48,36 +50,36 @@ impl Backend for Sqlite {
 }
 
 macro_rules! suite {
-    ($($case:ident,)+) => {
+    ($($file:ident::$case:ident,)+) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                crate::suite::$case::<crate::Sqlite>().await;
+                crate::$file::$case::<crate::Sqlite>().await;
             })+
         }
     };
 }
 
 suite! {
-    a_change_and_its_record_commit_together_or_not_at_all,
-    a_change_without_a_record_is_refused,
-    the_ledger_begins_once_and_under_its_key,
-    keys_are_handed_over,
-    an_export_verifies_and_records_are_found,
-    documents_have_generations_and_a_history,
-    an_object_has_one_owner,
-    plans_go_only_where_they_may,
-    plans_are_found_by_prefix,
-    a_reopened_plan_needs_a_new_approval,
-    an_approval_is_used_once,
-    an_approval_that_does_not_count_says_why,
-    two_handles_use_an_approval_once,
-    one_run_per_cluster,
-    steps_are_written_ahead_and_never_twice,
-    freezes_hold_until_lifted_or_over,
-    concurrent_writers_lose_nothing,
-    runs_are_locked_per_cluster,
-    times_keep_their_nanoseconds,
+    suite::a_change_and_its_record_commit_together_or_not_at_all,
+    suite::a_change_without_a_record_is_refused,
+    suite::the_ledger_begins_once_and_under_its_key,
+    suite::keys_are_handed_over,
+    suite::an_export_verifies_and_records_are_found,
+    state::documents_have_generations_and_a_history,
+    state::an_object_has_one_owner,
+    state::plans_go_only_where_they_may,
+    state::plans_are_found_by_prefix,
+    state::a_reopened_plan_needs_a_new_approval,
+    state::an_approval_is_used_once,
+    state::an_approval_that_does_not_count_says_why,
+    state::two_handles_use_an_approval_once,
+    state::one_run_per_cluster,
+    state::steps_are_written_ahead_and_never_twice,
+    state::freezes_hold_until_lifted_or_over,
+    suite::concurrent_writers_lose_nothing,
+    suite::runs_are_locked_per_cluster,
+    state::times_keep_their_nanoseconds,
 }
 
 mod sqlite_only {

@@ -16,7 +16,7 @@ import sys
 
 MEMBERS = {"action", "actor", "at", "detail", "mac", "plan", "prev", "seq", "subject"}
 CHECKPOINT_MEMBERS = {"at", "format", "key", "ledger", "mac", "seq", "signature"}
-MAX_LINE = 1 << 20
+MAX_LINE = 1 << 18
 HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 
 

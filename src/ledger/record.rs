@@ -15,7 +15,7 @@ use super::key::{Key, KeyError, KeyId, lower_hex, random};
 /// The name of the format, which the first record carries.
 pub const FORMAT: &str = "bailiwick-ledger/1";
 /// The longest line of a ledger, in bytes: a bound on the memory of whoever verifies one.
-pub(super) const MAX_LINE: usize = 1 << 20;
+pub(super) const MAX_LINE: usize = 1 << 18;
 /// The greatest sequence number a double holds exactly.
 const MAX_SEQ: u64 = (1 << 53) - 1;
 
