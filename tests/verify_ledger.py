@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Verifies a Bailiwick ledger. Written from docs/ledger-format.md alone; shares no code with Bailiwick.
 
-    verify_ledger.py LEDGER.jsonl --key FILE [--key FILE ...] [--checkpoints FILE --trust PUBLIC_KEY_HEX ...]
+    verify_ledger.py LEDGER.jsonl [...] --key FILE [--key FILE ...] [--checkpoints FILE --trust PUBLIC_KEY_HEX ...]
 
 Exit code 0: it holds. 1: it does not, and standard output says where. Needs only the standard library; signatures of checkpoints are
 checked when the `cryptography` package is there, and said to be skipped when it is not.
@@ -16,7 +16,7 @@ import sys
 
 MEMBERS = {"action", "actor", "at", "detail", "mac", "plan", "prev", "seq", "subject"}
 CHECKPOINT_MEMBERS = {"at", "format", "key", "ledger", "mac", "seq", "signature"}
-MAX_LINE = 1 << 20
+MAX_LINE = 1 << 18
 HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -205,19 +205,26 @@ def verify(path, keys, checkpoints):
 
 def main():
     arguments = argparse.ArgumentParser(description="Verifies a Bailiwick ledger.")
-    arguments.add_argument("ledger")
+    arguments.add_argument("ledger", nargs="+")
     arguments.add_argument("--key", action="append", required=True, help="a key file; every key the ledger was ever under")
     arguments.add_argument("--checkpoints", help="a checkpoint file")
     arguments.add_argument("--trust", action="append", default=[], help="a public key that may sign checkpoints, hexadecimal")
     given = arguments.parse_args()
+    keys = read_keys(given.key)
     try:
         checkpoints = read_checkpoints(given.checkpoints, given.trust) if given.checkpoints else {}
-        chain = verify(given.ledger, read_keys(given.key), checkpoints)
     except Broken as why:
-        print(f"BROKEN {why}")
+        print(f"{given.checkpoints}: BROKEN: {why}")
         return 1
-    print(f"ok: {chain.seq} records, head {chain.prev}")
-    return 0
+    worst = 0
+    for path in given.ledger:
+        try:
+            chain = verify(path, keys, checkpoints)
+            print(f"{path}: ok: {chain.seq} records, head {chain.prev}")
+        except Broken as why:
+            print(f"{path}: BROKEN: {why}")
+            worst = 1
+    return worst
 
 
 if __name__ == "__main__":

@@ -217,6 +217,15 @@ impl From<Key> for Keys {
     }
 }
 
+/// Random bytes from the system.
+pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    SysRng
+        .try_fill_bytes(&mut *bytes)
+        .map_err(|error| KeyError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
 /// Reads 32 bytes, hexadecimal, from a file that only its owner can use.
 pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let cannot = |source| KeyError::Read {
@@ -257,10 +266,7 @@ pub(super) fn generate_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyErr
         path: path.to_owned(),
         source,
     };
-    let mut secret = Zeroizing::new([0; 32]);
-    SysRng
-        .try_fill_bytes(&mut *secret)
-        .map_err(|error| KeyError::Random(error.to_string()))?;
+    let secret = random::<32>()?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::action::{Action, UnknownAction};
 use super::detail::{Detail, DetailError};
-use super::key::{Key, KeyId, lower_hex};
+use super::key::{Key, KeyError, KeyId, lower_hex, random};
 
 /// The name of the format, which the first record carries.
 pub const FORMAT: &str = "bailiwick-ledger/1";
 /// The longest line of a ledger, in bytes: a bound on the memory of whoever verifies one.
-pub(super) const MAX_LINE: usize = 1 << 20;
+pub(super) const MAX_LINE: usize = 1 << 18;
 /// The greatest sequence number a double holds exactly.
 const MAX_SEQ: u64 = (1 << 53) - 1;
 
@@ -72,6 +72,11 @@ impl LedgerId {
     /// An id from 16 bytes, which ought to be random.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// A new id. Fails only when the system gives no random bytes.
+    pub fn random() -> Result<Self, KeyError> {
+        Ok(Self(*random()?))
     }
 }
 
