@@ -3,6 +3,8 @@
 
 pub mod action;
 pub mod model;
+pub mod observe;
 
 pub use action::{Action, Param, Params, PowerAction};
 pub use model::*;
+pub use observe::{ObserveError, ObserveSettings, observe};
