@@ -83,6 +83,10 @@ async fn writes_are_forms_with_a_length_on_fresh_connections() {
     .param("delay", "1");
     client.write(delete).await.unwrap();
     let seen = server.requests();
+    assert_eq!(
+        seen.iter().map(|s| s.method.as_str()).collect::<Vec<_>>(),
+        ["POST", "PUT", "DELETE"]
+    );
     assert_eq!(seen[0].header("content-length"), Some("0"));
     assert_eq!(
         seen[1].header("content-length"),

@@ -58,7 +58,7 @@ pub fn print(size: Bytes) -> String {
     let mut number = size.0;
     let mut unit = "";
     for next in ["K", "M", "G", "T"] {
-        if number % 1024 != 0 {
+        if !number.is_multiple_of(1024) {
             break;
         }
         number /= 1024;
@@ -69,7 +69,9 @@ pub fn print(size: Bytes) -> String {
 
 /// Writes a size in whole gibibytes for `STORAGE:SIZE`, which takes gibibytes; `None` if it is not a whole number of them.
 pub fn gibibytes(size: Bytes) -> Option<u64> {
-    (size.0 % Bytes::GIB == 0).then_some(size.0 / Bytes::GIB)
+    size.0
+        .is_multiple_of(Bytes::GIB)
+        .then_some(size.0 / Bytes::GIB)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::header;
-use zeroize::Zeroizing;
 
 use super::{Answer, Client, Endpoint, ReadPool, http_client};
 use crate::proxmox::call::{ApiError, Call, CallRecord};
@@ -214,7 +213,9 @@ impl Client {
         if call.method.has_body() {
             builder = builder
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(Zeroizing::new(form.as_bytes().to_vec()).to_vec());
+                // Said even where it is 0: hyper leaves it out then.
+                .header(header::CONTENT_LENGTH, form.len())
+                .body(form.as_bytes().to_vec());
         }
         builder.build().map_err(|error| Failure::Bad(chain(&error)))
     }
