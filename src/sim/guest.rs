@@ -2,6 +2,15 @@
 //!
 //! The rooms below `guest/` serve `/nodes/{node}/qemu` and `/nodes/{node}/lxc`; this file is the door.
 
+pub mod conf;
+pub mod formats;
+pub mod keys;
+pub mod kind;
+pub mod props;
+#[cfg(test)]
+pub(crate) mod recorded;
+pub mod size;
+
 use super::router::Route;
 use super::state::{Cluster, Guest, Run};
 
