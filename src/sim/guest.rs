@@ -2,6 +2,20 @@
 //!
 //! The rooms below `guest/` serve `/nodes/{node}/qemu` and `/nodes/{node}/lxc`; this file is the door.
 
+pub mod access;
+pub mod conf;
+pub mod drive;
+pub mod formats;
+pub mod hotplug;
+pub mod keys;
+pub mod kind;
+pub mod permits;
+pub mod props;
+pub mod read;
+#[cfg(test)]
+pub(crate) mod recorded;
+pub mod size;
+
 use super::router::Route;
 use super::state::{Cluster, Guest, Run};
 

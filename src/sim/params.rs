@@ -28,6 +28,16 @@ pub enum Kind {
     Form(Format),
     /// A list each of whose elements a function accepts.
     FormList(Format),
+    /// Text of at least so many characters.
+    TextMin(usize),
+    /// A number with bounds.
+    NumberIn(f64, f64),
+    /// Text that matches a pattern, here a function.
+    Pattern(fn(&str) -> bool),
+    /// One of these words, for lists that are too long to write down.
+    Among(fn() -> Vec<String>),
+    /// A property string with these fields.
+    Property(super::guest::props::Schema),
 }
 
 /// One row of a route's parameter table.
@@ -77,7 +87,9 @@ impl Param {
         }
     }
 
-    fn covers(&self, name: &str) -> bool {
+    /// Whether this row is about a parameter of this name.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
         match self.indexed {
             None => self.name == name,
             Some(count) => name.strip_prefix(self.name).is_some_and(|number| {
@@ -124,7 +136,7 @@ pub fn verify(tables: &[&[Param]], params: &BTreeMap<String, String>) -> Result<
                 errors.insert(name.clone(), complaint.to_owned());
             }
             Some(row) => {
-                if let Err(complaint) = check(&row.kind, value) {
+                if let Err(complaint) = check_named(&row.kind, name, value) {
                     errors.insert(name.clone(), complaint);
                 }
             }
@@ -140,6 +152,19 @@ pub fn verify(tables: &[&[Param]], params: &BTreeMap<String, String>) -> Result<
         Ok(())
     } else {
         Err(ApiError::parameters(errors))
+    }
+}
+
+/// Checks the value of a parameter of this name: complaints about parts of a property string name it.
+///
+/// # Errors
+/// The complaint, as Proxmox VE words it.
+pub fn check_named(kind: &Kind, name: &str, value: &str) -> Result<(), String> {
+    match kind {
+        Kind::Property(schema) => super::guest::props::parse(schema, value)
+            .map(|_| ())
+            .map_err(|fault| fault.complaint(name)),
+        kind => check(kind, value),
     }
 }
 
@@ -179,6 +204,32 @@ pub fn check(kind: &Kind, value: &str) -> Result<(), String> {
             "value '{value}' does not have a value in the enumeration '{}'",
             words.join(", ")
         )),
+        Kind::TextMin(least) if value.chars().count() < *least => Err(format!(
+            "value must be at least {least} characters long"
+        )),
+        Kind::TextMin(_) => Ok(()),
+        Kind::NumberIn(least, most) => {
+            check(&Kind::Number(*least), value)?;
+            match value.parse::<f64>() {
+                Ok(number) if number > *most => {
+                    Err(format!("value must have a maximum value of {most}"))
+                }
+                _ => Ok(()),
+            }
+        }
+        Kind::Pattern(accepts) if accepts(value) => Ok(()),
+        Kind::Pattern(_) => Err("value does not match the regex pattern".into()),
+        Kind::Among(words) => {
+            let words = words();
+            if words.iter().any(|word| word == value) {
+                return Ok(());
+            }
+            let words = words.join(", ");
+            Err(format!(
+                "value '{value}' does not have a value in the enumeration '{words}'"
+            ))
+        }
+        Kind::Property(_) => check_named(kind, "value", value),
         Kind::Form(accepts) => {
             accepts(value).map_err(|complaint| format!("invalid format - {complaint}\n"))
         }
