@@ -6,4 +6,5 @@ pub mod document;
 pub mod health;
 pub mod ids;
 pub mod plan;
+pub mod proxmox;
 pub mod world;
