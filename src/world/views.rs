@@ -326,10 +326,13 @@ pub fn boot_slots(kind: GuestKind, section: &Section) -> Vec<Slot> {
 
 /// Whether an operating system may lie on this disk: a data volume or pass-through disk that is attached as a drive.
 pub fn is_system_candidate(disk: &Disk) -> bool {
-    let slot = disk.slot.as_str();
-    matches!(disk.source, Source::Volume(_) | Source::Path(_))
-        && !disk.unused()
-        && !matches!(slot, "efidisk0" | "tpmstate0" | "vmstate")
+    matches!(disk.source, Source::Volume(_) | Source::Path(_)) && is_system_slot(&disk.slot)
+}
+
+/// Whether a slot is one a system can be attached to (not `unusedN`, EFI variables, TPM state or saved memory).
+pub fn is_system_slot(slot: &Slot) -> bool {
+    let slot = slot.as_str();
+    !slot.starts_with("unused") && !matches!(slot, "efidisk0" | "tpmstate0" | "vmstate")
 }
 
 /// Every reference to snippets and storages: `cicustom` (one each for `user`, `network`, `meta`, `vendor`), `hookscript`,
