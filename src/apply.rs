@@ -3,6 +3,7 @@
 //!
 //! The executor sees the cluster through [`port::Live`] and the store through [`port::Journal`]; the service puts the real ones in.
 
+pub mod cluster;
 pub mod effect;
 pub mod executor;
 pub mod journal;

@@ -101,6 +101,9 @@ impl Default for Limits {
 pub struct Ledger {
     /// The file with the HMAC key; readable by its owner only. Best not on the disk the state lies on.
     pub key_file: PathBuf,
+    /// Keys that were replaced by `bailiwick ledger rotate-key`; verification needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_key_files: Vec<PathBuf>,
     /// Where signed checkpoints go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
@@ -167,6 +170,18 @@ impl Default for Fuse {
             count: 10,
             share: 0.2,
         }
+    }
+}
+
+impl Fuse {
+    /// Whether the fuse lets this many deletions of this many objects pass. Up to two deletions the share does not count: of a
+    /// small source one object is a large share.
+    pub fn holds(&self, deletions: usize, owned: usize) -> bool {
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        // Both are small numbers: exact as floats.
+        #[allow(clippy::cast_precision_loss)]
+        let share = deletions as f64 / owned.max(1) as f64;
+        deletions <= count && (deletions <= 2 || share <= self.share)
     }
 }
 
@@ -350,6 +365,7 @@ impl Configuration {
         let resolve = |path: &mut PathBuf| *path = folder.join(&path);
         resolve(state);
         resolve(&mut ledger.key_file);
+        ledger.previous_key_files.iter_mut().for_each(resolve);
         if let Some(checkpoint) = &mut ledger.checkpoint {
             resolve(&mut checkpoint.file);
             resolve(&mut checkpoint.key_file);

@@ -13,5 +13,6 @@ pub mod ledger;
 pub mod plan;
 pub mod proxmox;
 pub mod sim;
+pub mod service;
 pub mod store;
 pub mod world;

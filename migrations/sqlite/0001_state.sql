@@ -98,6 +98,9 @@ CREATE TABLE approvals (
     method    TEXT NOT NULL,
     reason    TEXT,
     signature TEXT,
+    json      TEXT NOT NULL CHECK (json_valid(json)),
+    -- What the decision spends (plan, key, signed time): recorded once, refused ever after.
+    spends    TEXT UNIQUE,
     at        TEXT NOT NULL,
     expires   TEXT,
     used      TEXT,

@@ -190,6 +190,11 @@ impl<L: Live, J: Journal> Executor<L, J> {
         Ok(end.unwrap_or(RunEnd::Done))
     }
 
+    /// The world as last read: where the run began, with everything its steps touched since.
+    pub fn world(&self) -> World {
+        self.shared.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     fn room_for<'s>(
         &self,
         step: &Step,

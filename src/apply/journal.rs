@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::port::{Intent, Journal, JournalError, Left, Outcome, Remembered};
-use crate::approval::ObjectKind;
+use crate::approval::facts::ObjectKind;
 use crate::ids::ClusterName;
 use crate::ledger::{Action, Detail, Draft, Key};
 use crate::plan::{Step, StepId};

@@ -573,7 +573,15 @@ mod tests {
 
     #[test]
     fn sizes_print_so_that_they_read_the_same() {
-        for bytes in [0, 1, 1023, 1024, 1025, 34304 * Bytes::MIB, u64::from(u32::MAX)] {
+        for bytes in [
+            0,
+            1,
+            1023,
+            1024,
+            1025,
+            34304 * Bytes::MIB,
+            u64::from(u32::MAX),
+        ] {
             assert_eq!(parse_size(&print_size(Bytes(bytes))).unwrap(), Bytes(bytes));
         }
         assert_eq!(print_size(Bytes(1536 * Bytes::GIB)), "1536Gi");

@@ -94,7 +94,13 @@ fn found(node: &Node) -> String {
 pub fn short(text: &str) -> String {
     let line: String = text
         .chars()
-        .map(|c| if c.is_control() || super::error::is_deceptive(c) { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() || super::error::is_deceptive(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .take(40)
         .collect();
     if line.chars().count() < text.chars().count() {
@@ -159,7 +165,12 @@ impl Validator<'_> {
         for entry in entries {
             self.entry(schema, properties, entry, path);
         }
-        for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+        for required in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             let name = required.as_str().unwrap_or_default();
             if !entries.iter().any(|entry| entry.key == name) {
                 let message = format!("{} has no `{name}`", named(path));
@@ -177,11 +188,20 @@ impl Validator<'_> {
             } else {
                 format!("exactly one of {}", names.join(", "))
             };
-            self.push(Problem::new(span, format!("{} needs {expected}", named(path))));
+            self.push(Problem::new(
+                span,
+                format!("{} needs {expected}", named(path)),
+            ));
         }
     }
 
-    fn entry(&mut self, schema: &Value, properties: &Map<String, Value>, entry: &Entry, path: &str) {
+    fn entry(
+        &mut self,
+        schema: &Value,
+        properties: &Map<String, Value>,
+        entry: &Entry,
+        path: &str,
+    ) {
         let inner = join(path, &entry.key);
         if let Some(field) = properties.get(&entry.key) {
             return self.value(field, &entry.value, entry.place(), &inner);
@@ -197,17 +217,21 @@ impl Validator<'_> {
     }
 
     fn key(&mut self, schema: &Value, entry: &Entry, path: &str) -> bool {
-        if path == "metadata.annotations"
-            && entry.key.starts_with(super::metadata::PREFIX)
-        {
+        if path == "metadata.annotations" && entry.key.starts_with(super::metadata::PREFIX) {
             let known = schema.get("properties").and_then(Value::as_object);
-            let names = known.into_iter().flat_map(|map| map.keys().map(String::as_str));
+            let names = known
+                .into_iter()
+                .flat_map(|map| map.keys().map(String::as_str));
             let names: Vec<&str> = names.collect();
             let message = format!("unknown annotation `{}`", short(&entry.key));
-            self.push(Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)));
+            self.push(
+                Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)),
+            );
             return false;
         }
-        let format = schema.pointer("/propertyNames/format").and_then(Value::as_str);
+        let format = schema
+            .pointer("/propertyNames/format")
+            .and_then(Value::as_str);
         match format.and_then(|format| scalar::check(format, &entry.key)) {
             Some(Err(expected)) => {
                 let message = format!(
@@ -228,7 +252,9 @@ impl Validator<'_> {
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
         let plain = refused::plain(&entry.key);
         let same = names.iter().find(|name| refused::plain(name) == plain);
-        let aliased = properties.iter().find(|(_, field)| is_key(field, &entry.key));
+        let aliased = properties
+            .iter()
+            .find(|(_, field)| is_key(field, &entry.key));
         let typed = schema::typed_keys(self.kind).get(&refused::family(&entry.key));
         let help = if let Some(same) = same {
             format!("write `{same}`")
@@ -274,8 +300,12 @@ impl Validator<'_> {
         match resolve(text, plain) {
             Resolved::Text => {}
             // A word of an enum that needs its quotes is asked for its quotes like every other.
-            Resolved::Bool(_) | Resolved::OldBool(_) | Resolved::Integer(_) | Resolved::TooLarge
-            | Resolved::Float(_) | Resolved::OddNumber => {
+            Resolved::Bool(_)
+            | Resolved::OldBool(_)
+            | Resolved::Integer(_)
+            | Resolved::TooLarge
+            | Resolved::Float(_)
+            | Resolved::OddNumber => {
                 let message = format!("{} is {}, expected a text", named(path), found(node));
                 let help = format!("put it in quotes: \"{}\"", short(text));
                 return self.push(Problem::new(node.span, message).help(help));
@@ -307,10 +337,16 @@ impl Validator<'_> {
         let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
         let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
         if bound("minLength").is_some_and(|least| length < least) {
-            self.push(Problem::new(node.span, format!("{} is an empty text", named(path))));
+            self.push(Problem::new(
+                node.span,
+                format!("{} is an empty text", named(path)),
+            ));
         }
         if let Some(most) = bound("maxLength").filter(|most| length > *most) {
-            let message = format!("{} has {length} characters, at most {most} are allowed", named(path));
+            let message = format!(
+                "{} has {length} characters, at most {most} are allowed",
+                named(path)
+            );
             self.push(Problem::new(node.span, message));
         }
     }
@@ -331,16 +367,31 @@ impl Validator<'_> {
             }
             ("number", Resolved::Float(n)) => return self.bounds(schema, node, n, None, path),
             (_, Resolved::TooLarge) => {
-                let message = format!("{}: the number {} does not fit in 64 bits", named(path), short(text));
+                let message = format!(
+                    "{}: the number {} does not fit in 64 bits",
+                    named(path),
+                    short(text)
+                );
                 Problem::new(node.span, message)
             }
             _ => {
-                let message = format!("{} is {}, expected {}", named(path), found(node), type_name(expected));
+                let message = format!(
+                    "{} is {}, expected {}",
+                    named(path),
+                    found(node),
+                    type_name(expected)
+                );
                 let problem = Problem::new(node.span, message);
                 match (expected, resolved) {
-                    ("boolean", Resolved::OldBool(meant)) => problem.help(format!("write `{meant}`")),
-                    (_, Resolved::OddNumber) => problem.help("write it in decimal, without leading zeroes"),
-                    (_, Resolved::Text) if !plain && !matches!(resolve(text, true), Resolved::Text) => {
+                    ("boolean", Resolved::OldBool(meant)) => {
+                        problem.help(format!("write `{meant}`"))
+                    }
+                    (_, Resolved::OddNumber) => {
+                        problem.help("write it in decimal, without leading zeroes")
+                    }
+                    (_, Resolved::Text)
+                        if !plain && !matches!(resolve(text, true), Resolved::Text) =>
+                    {
                         problem.help(format!("write it without quotes: {}", short(text)))
                     }
                     _ => problem,
@@ -350,7 +401,14 @@ impl Validator<'_> {
         self.push(problem);
     }
 
-    fn bounds(&mut self, schema: &Value, node: &Node, number: f64, whole: Option<i128>, path: &str) {
+    fn bounds(
+        &mut self,
+        schema: &Value,
+        node: &Node,
+        number: f64,
+        whole: Option<i128>,
+        path: &str,
+    ) {
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         let (low, high) = match schema.get("format").and_then(Value::as_str) {
             Some("uint32") => (Some(0.0), Some(f64::from(u32::MAX))),
@@ -360,8 +418,8 @@ impl Validator<'_> {
         };
         let least = bound("minimum").or(low);
         let most = bound("maximum").or(high);
-        let outside = least.is_some_and(|least| number < least)
-            || most.is_some_and(|most| number > most);
+        let outside =
+            least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most);
         if outside {
             let range = match (least, most) {
                 (Some(least), Some(most)) => format!("from {least} to {most}"),
@@ -369,7 +427,11 @@ impl Validator<'_> {
                 (None, Some(most)) => format!("of at most {most}"),
                 (None, None) => String::new(),
             };
-            let kind = if whole.is_some() { "a whole number" } else { "a number" };
+            let kind = if whole.is_some() {
+                "a whole number"
+            } else {
+                "a number"
+            };
             let written = whole.map_or_else(|| number.to_string(), |whole| whole.to_string());
             let message = format!("{} is {written}, expected {kind} {range}", named(path));
             self.push(Problem::new(node.span, message));

@@ -334,9 +334,7 @@ impl<'t> Reader<'t> {
         };
         self.frames.clear();
         let found = self.lines.get(span.line.saturating_sub(1));
-        let tab = found.is_some_and(|line| {
-            line.trim_start_matches(' ').starts_with('\t')
-        });
+        let tab = found.is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
         let problem = Problem::new(span, format!("this is not YAML: {}", error.info()));
         self.problems.push(if tab {
             problem.help("indent with blanks; YAML does not allow tabs")
@@ -407,7 +405,8 @@ impl<'t> Reader<'t> {
         self.nodes += 1;
         if anchor > 0 {
             let problem = Problem::new(span, "anchors (`&name`) are not allowed in documents");
-            self.problems.push(problem.help("write the value out where it is needed"));
+            self.problems
+                .push(problem.help("write the value out where it is needed"));
         }
         if tagged {
             let problem = Problem::new(span, "tags (`!name`) are not allowed in documents");
@@ -418,8 +417,12 @@ impl<'t> Reader<'t> {
     fn characters(&mut self, span: Span, text: &str) {
         if let Some(c) = text.chars().find(|c| is_deceptive(*c)) {
             let code = u32::from(c);
-            let problem = Problem::new(span, format!("the control character U+{code:04X} is not allowed"));
-            self.problems.push(problem.help("remove it; only line ends and tabs are allowed in texts"));
+            let problem = Problem::new(
+                span,
+                format!("the control character U+{code:04X} is not allowed"),
+            );
+            self.problems
+                .push(problem.help("remove it; only line ends and tabs are allowed in texts"));
         }
     }
 

@@ -160,6 +160,12 @@ impl Key {
         self.id
     }
 
+    /// A keyed fingerprint of something secret, hexadecimal: tells whether it changed, and nothing to who has not the key. It is
+    /// the MAC of a text no record can be, so that it cannot be taken for a record's.
+    pub fn fingerprint(&self, secret: &[u8]) -> String {
+        hex::encode(self.mac([b"bailiwick-secret/1 ".as_slice(), secret]).0)
+    }
+
     /// The MAC of the parts, one after the other.
     pub(super) fn mac<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Mac {
         Mac(self.feed(parts).finalize().into_bytes().into())

@@ -2,7 +2,7 @@
 
 use super::error::ServiceError;
 use super::open::Service;
-use super::planning::Made;
+use super::planning::{Made, Prepared};
 use super::recipe::Recipe;
 use crate::document::Document;
 use crate::ids::ClusterName;
@@ -16,16 +16,17 @@ impl Service {
         if recipe.undoes().is_some() {
             return Ok((Vec::new(), None));
         }
-        let after = made.ownership.after(&made.plan, &made.items, &made.secrets, &made.world);
+        let Made { plan, from, world } = made;
+        let after = from.ownership.after(plan, &from.items, &from.secrets, world);
         let mut tx = self.store.begin().await?;
-        let changed = self.put_documents(&mut tx, recipe, made, &made.plan.cluster).await?;
-        let owned = self.put_ownership(&mut tx, &made.plan.cluster, &made.ownership, &after).await?;
+        let changed = self.put_documents(&mut tx, recipe, from, &plan.cluster).await?;
+        let owned = self.put_ownership(&mut tx, &plan.cluster, &from.ownership, &after).await?;
         if changed.is_empty() && !owned {
             tx.rollback().await?;
             return Ok((changed, None));
         }
         let detail = serde_json::json!({ "source": recipe.source, "documents": changed, "steps": 0 });
-        let subject = format!("cluster/{}", made.plan.cluster);
+        let subject = format!("cluster/{}", plan.cluster);
         let record = self.record(&mut tx, &recipe.submitter, Action::DocumentSubmitted, &subject, None, detail).await?;
         tx.commit().await?;
         Ok((changed, Some(record.seq)))
@@ -36,19 +37,19 @@ impl Service {
         &self,
         tx: &mut Transaction,
         recipe: &Recipe,
-        made: &Made,
+        from: &Prepared,
         cluster: &ClusterName,
     ) -> Result<Vec<String>, ServiceError> {
         let mut changed = Vec::new();
-        for document in &made.wanted {
-            let source = made.items.iter().find(|item| item.key == document.key().to_string()).map(|item| item.source.as_str());
+        for document in &from.wanted {
+            let source = from.items.iter().find(|item| item.key == document.key().to_string()).map(|item| item.source.as_str());
             let new = stored_form(document, source.unwrap_or(&recipe.source), cluster)?;
             match tx.put_document(&new, self.now()).await? {
                 Put::Created { .. } | Put::Changed { .. } => changed.push(document.key().to_string()),
                 Put::Unchanged { .. } => {}
             }
         }
-        for document in &made.removed {
+        for document in &from.removed {
             tx.remove_document(cluster, document.kind().as_str(), &document.metadata.name, self.now()).await?;
             changed.push(document.key().to_string());
         }

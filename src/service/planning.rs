@@ -14,14 +14,19 @@ use crate::plan::{self, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Setti
 use crate::store::{self, PlanState, RunState};
 use crate::world::World;
 
-/// A plan with everything it was made from.
-pub(super) struct Made {
-    pub(super) plan: Plan,
+/// A recipe, read, with everything a plan needs but the world.
+pub(super) struct Prepared {
     pub(super) wanted: Vec<Document>,
     pub(super) removed: Vec<Document>,
     pub(super) items: Vec<Item>,
     pub(super) secrets: BTreeMap<SecretRef, String>,
     pub(super) ownership: Ownership,
+}
+
+/// A plan with everything it was made from.
+pub(super) struct Made {
+    pub(super) plan: Plan,
+    pub(super) from: Prepared,
     pub(super) world: World,
 }
 
@@ -38,7 +43,8 @@ impl Service {
     /// Reads a cluster's world.
     pub async fn observe(&self, cluster: &Cluster) -> Result<World, ServiceError> {
         let client = self.client(&cluster.name)?;
-        crate::world::observe::observe(&client, &cluster.name, self.now()).await.map_err(|error| ServiceError::Cluster {
+        let settings = crate::world::ObserveSettings::all(cluster.name.clone());
+        crate::world::observe(&client, &settings).await.map_err(|error| ServiceError::Cluster {
             cluster: cluster.name.to_string(),
             source: Box::new(error),
         })
@@ -63,11 +69,12 @@ impl Service {
         self.make_from(recipe, cluster, world).await
     }
 
-    pub(super) async fn make_from(&self, recipe: &Recipe, cluster: &Cluster, world: World) -> Result<Made, ServiceError> {
+    /// Reads a recipe.
+    pub(super) async fn prepare(&self, recipe: &Recipe, cluster: &ClusterName) -> Result<Prepared, ServiceError> {
         let read = recipe.read()?;
         let mut items = Vec::new();
         for document in read.wanted.iter().filter(|document| !document.suspended()) {
-            items.push(item(document, &self.owner_of(document, &cluster.name, &recipe.source).await?, false)?);
+            items.push(item(document, &self.owner_of(document, cluster, &recipe.source).await?, false)?);
         }
         for document in read.removed.iter().filter(|document| !document.suspended()) {
             items.push(item(document, &recipe.source, true)?);
@@ -79,18 +86,23 @@ impl Service {
             })?;
             fingerprints.insert(from, print);
         }
-        let ownership = self.ownership(&cluster.name).await?;
+        let ownership = self.ownership(cluster).await?;
+        Ok(Prepared { wanted: read.wanted, removed: read.removed, items, secrets: fingerprints, ownership })
+    }
+
+    pub(super) async fn make_from(&self, recipe: &Recipe, cluster: &Cluster, world: World) -> Result<Made, ServiceError> {
+        let from = self.prepare(recipe, &cluster.name).await?;
         let settings = settings(cluster);
         let input = PlanInput {
             cluster: cluster.name.clone(),
             parent: self.parent(&cluster.name).await?,
             origin: recipe.origin.clone(),
             policy: self.policy_version()?,
-            items: items.clone(),
-            ownership: &ownership,
+            items: from.items.clone(),
+            ownership: &from.ownership,
             world: &world,
             settings: &settings,
-            secrets: &fingerprints,
+            secrets: &from.secrets,
         };
         let plan = match recipe.undoes() {
             None => plan::make_plan(&input),
@@ -105,7 +117,7 @@ impl Service {
             let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
             return Err(ServiceError::Defect(format!("the plan does not pass its check:\n  {}", lines.join("\n  "))));
         }
-        Ok(Made { plan, wanted: read.wanted, removed: read.removed, items, secrets: fingerprints, ownership, world })
+        Ok(Made { plan, from, world })
     }
 
     /// The source a document belongs to: the one it is stored under, else the one that submits it.

@@ -121,7 +121,7 @@ impl Service {
             let (accepted, ledger) = self.accept_without_run(recipe, &made).await?;
             return Ok(Planned { plan: made.plan, state: None, standing, ledger, accepted });
         }
-        let plan = made.plan;
+        let plan = made.plan.clone();
         let hash = plan.hash.0.clone();
         let mut tx = self.store.begin().await?;
         let inserted = tx
@@ -142,8 +142,8 @@ impl Service {
                 (state, self.record_of(&plan.hash).await?)
             }
             PlanInserted::New | PlanInserted::Reopened { .. } => {
-                for document in made.wanted.iter().chain(&made.removed) {
-                    let removed = made.removed.iter().any(|gone| gone.key() == document.key());
+                for document in made.from.wanted.iter().chain(&made.from.removed) {
+                    let removed = made.from.removed.iter().any(|gone| gone.key() == document.key());
                     let action = if removed { Action::DocumentWithdrawn } else { Action::DocumentSubmitted };
                     let detail = serde_json::json!({ "source": recipe.source, "hash": document.hash.as_str() });
                     self.record(&mut tx, &recipe.submitter, action, &document.key().to_string(), Some(&hash), detail).await?;

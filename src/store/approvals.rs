@@ -45,6 +45,10 @@ pub struct NewApproval {
     pub reason: Option<String>,
     /// The signature over the plan's hash, as given.
     pub signature: Option<String>,
+    /// The whole decision, as JSON of the room above.
+    pub json: String,
+    /// What it spends: a second decision that spends the same is refused, so that a signature cannot be handed in twice.
+    pub spends: Option<String>,
     /// When.
     pub at: Timestamp,
     /// Until when an approval may be used. One without an end never expires.
@@ -102,8 +106,8 @@ impl Transaction {
     pub async fn add_approval(&mut self, new: &NewApproval) -> Result<ApprovalId, StoreError> {
         self.changed("a decision was stored");
         let id = sqlx::query(
-            "INSERT INTO approvals (plan, principal, decision, method, reason, signature, at, expires)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO approvals (plan, principal, decision, method, reason, signature, json, spends, at, expires)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&new.plan)
         .bind(&new.principal)
@@ -111,11 +115,13 @@ impl Transaction {
         .bind(&new.method)
         .bind(&new.reason)
         .bind(&new.signature)
+        .bind(&new.json)
+        .bind(&new.spends)
         .bind(time(new.at))
         .bind(new.expires.map(time))
         .execute(self.connection())
         .await
-        .map_err(db("store a decision"))?
+        .map_err(|error| spent(error, new))?
         .last_insert_rowid();
         Ok(ApprovalId(id))
     }
@@ -170,6 +176,14 @@ impl Transaction {
         .await
         .map_err(db("void the approvals of a plan"))?;
         Ok(())
+    }
+}
+
+/// A decision that spends what was spent already is refused in words of its own.
+fn spent(error: sqlx::Error, new: &NewApproval) -> StoreError {
+    match &error {
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => StoreError::Spent { principal: new.principal.clone() },
+        _ => db("store a decision")(error),
     }
 }
 
@@ -231,6 +245,8 @@ fn from_row(row: &SqliteRow) -> Result<Approval, StoreError> {
             method: get(row, "method")?,
             reason: get(row, "reason")?,
             signature: get(row, "signature")?,
+            json: get(row, "json")?,
+            spends: get(row, "spends")?,
             at: parse(row, "at")?,
             expires: parse_optional(row, "expires")?,
         },

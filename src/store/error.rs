@@ -157,6 +157,12 @@ pub enum StoreError {
         #[source]
         why: NotUsable,
     },
+    /// A signature that was handed in before.
+    #[error("this signature of {principal} was handed in before, and a signature counts once: sign again")]
+    Spent {
+        /// Whose.
+        principal: String,
+    },
     /// A cluster already has a run under way.
     #[error("the cluster {cluster} has a run under way")]
     RunUnderWay {

@@ -6,6 +6,7 @@ mod cluster;
 mod guests;
 mod json;
 mod nodes;
+mod refresh;
 mod sight;
 mod storages;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use super::model::{Completeness, Part, World};
 use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
+pub use refresh::{Refresh, refresh};
 use sight::Sight;
 
 /// What to read, and under which name.

@@ -108,26 +108,14 @@ impl Observation<'_> {
                 }
                 Some(_) | None => continue,
             };
-            let ids = json::name::<Vmid>(item, "vmid").zip(json::name::<NodeName>(item, "node"));
-            let Some((vmid, node)) = ids else {
+            let Some(guest) = guest_of_list(kind, item) else {
                 trouble = Some(format!(
                     "an entry of the list has no valid VMID or node: {item}"
                 ));
                 continue;
             };
-            self.world.nodes.entry(node.clone()).or_default();
-            let guest = Guest {
-                vmid,
-                kind,
-                node,
-                name: json::text(item, "name"),
-                status: status_of(json::text(item, "status").as_deref()),
-                template: json::flag(item, "template").unwrap_or(false),
-                lock: json::text(item, "lock").filter(|lock| !lock.is_empty()),
-                pool: json::name(item, "pool"),
-                config: GuestConfig::default(),
-            };
-            self.world.guests.insert(vmid, Arc::new(guest));
+            self.world.nodes.entry(guest.node.clone()).or_default();
+            self.world.guests.insert(guest.vmid, Arc::new(guest));
         }
         let whole = self.sight.below("/vms", &["VM.Audit"]);
         self.mark(Part::Resources, trouble.map_or(whole, Err));
@@ -186,7 +174,7 @@ impl Observation<'_> {
         self.sight.on("/", &["Sys.Audit"])
     }
 
-    fn storages(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(super) fn storages(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let (Some(id), Some(storage_type)) = (
@@ -216,7 +204,7 @@ impl Observation<'_> {
             .below("/storage", &["Datastore.Audit", "Datastore.AllocateSpace"])
     }
 
-    async fn pools(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(super) async fn pools(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         let ids: Vec<PoolId> = json::items(&data)
             .map(|item| {
@@ -256,7 +244,7 @@ impl Observation<'_> {
         self.sight.below("/pool", &["Pool.Audit"])
     }
 
-    fn backup_jobs(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(super) fn backup_jobs(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let id =
@@ -286,7 +274,7 @@ impl Observation<'_> {
         self.sight.on("/", &["Sys.Audit"])
     }
 
-    fn replication_jobs(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(super) fn replication_jobs(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let ids = json::name::<Vmid>(item, "guest").zip(json::name::<NodeName>(item, "target"));
@@ -307,7 +295,7 @@ impl Observation<'_> {
     }
 
     /// The HA resources; gives which guests are in which group, for versions before 9.
-    fn ha_resources(
+    pub(super) fn ha_resources(
         &mut self,
         read: Result<Value, ApiError>,
     ) -> Result<BTreeMap<String, BTreeSet<Vmid>>, Why> {
@@ -338,7 +326,7 @@ impl Observation<'_> {
         Ok(in_group)
     }
 
-    async fn ha_rules(
+    pub(super) async fn ha_rules(
         &mut self,
         read: Result<Value, ApiError>,
         in_group: BTreeMap<String, BTreeSet<Vmid>>,
@@ -384,6 +372,21 @@ impl Observation<'_> {
         }
         self.sight.on("/", &["Sys.Audit"])
     }
+}
+
+/// A guest as `/cluster/resources` shows it, without its configuration.
+pub(super) fn guest_of_list(kind: GuestKind, item: &Value) -> Option<Guest> {
+    Some(Guest {
+        vmid: json::name::<Vmid>(item, "vmid")?,
+        kind,
+        node: json::name::<NodeName>(item, "node")?,
+        name: json::text(item, "name"),
+        status: status_of(json::text(item, "status").as_deref()),
+        template: json::flag(item, "template").unwrap_or(false),
+        lock: json::text(item, "lock").filter(|lock| !lock.is_empty()),
+        pool: json::name(item, "pool"),
+        config: GuestConfig::default(),
+    })
 }
 
 /// The storage of a job's `fleecing` option, which is an object or its text.

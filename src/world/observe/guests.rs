@@ -68,6 +68,23 @@ impl Observation<'_> {
             self.mark(Part::GuestConfig(vmid), Err(why.clone()));
             self.mark(Part::GuestSnapshots(vmid), Err(why));
         }
+        self.read_guests(places).await;
+    }
+
+    /// Reads the configurations of these guests only.
+    pub(super) async fn some_guests(&mut self, vmids: &std::collections::BTreeSet<Vmid>) {
+        let places = vmids
+            .iter()
+            .filter_map(|vmid| self.world.guests.get(vmid))
+            .map(|guest| Place {
+                node: guest.node.clone(),
+                kind: guest.kind,
+                vmid: guest.vmid,
+            });
+        self.read_guests(places.collect()).await;
+    }
+
+    async fn read_guests(&mut self, places: Vec<Place>) {
         let client = self.client.clone();
         let with_snapshots = self.settings.snapshots;
         for read in each(places, |place| read(client.clone(), place, with_snapshots)).await {

@@ -196,7 +196,7 @@ impl Observation<'_> {
     }
 
     /// The node's own list of its guests, which knows at once what `/cluster/resources` knows ten seconds later.
-    fn running(&mut self, node: &NodeName, kind: GuestKind, list: &Value) {
+    pub(super) fn running(&mut self, node: &NodeName, kind: GuestKind, list: &Value) {
         for item in json::items(list) {
             let Some(vmid) = json::name::<Vmid>(item, "vmid") else {
                 continue;

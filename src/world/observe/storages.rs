@@ -12,10 +12,10 @@ use crate::proxmox::{Call, Client};
 use crate::world::model::{Part, Storage, Volume};
 
 /// Asks a list of nodes for a storage's content until one answers.
-struct Wanted {
-    storage: StorageId,
+pub(super) struct Wanted {
+    pub(super) storage: StorageId,
     /// The nodes to ask, in order; the parts of all of them are answered by the first answer if the storage is shared.
-    nodes: Vec<NodeName>,
+    pub(super) nodes: Vec<NodeName>,
 }
 
 impl Observation<'_> {
@@ -97,7 +97,7 @@ impl Observation<'_> {
         }
     }
 
-    fn content_read(&mut self, wanted: Wanted, answer: Result<(NodeName, Value), Why>) {
+    pub(super) fn content_read(&mut self, wanted: Wanted, answer: Result<(NodeName, Value), Why>) {
         let part = match answer {
             Ok((node, data)) => {
                 let read = volumes(&data);
@@ -162,7 +162,10 @@ impl Observation<'_> {
     }
 }
 
-async fn ask(client: Client, wanted: Wanted) -> (Wanted, Result<(NodeName, Value), Why>) {
+pub(super) async fn ask(
+    client: Client,
+    wanted: Wanted,
+) -> (Wanted, Result<(NodeName, Value), Why>) {
     let mut why = "no node can list it".to_owned();
     for node in &wanted.nodes {
         let call = Call::get([
