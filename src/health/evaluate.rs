@@ -16,7 +16,12 @@ pub type Key = (Entity, Facet);
 /// The health of a whole world.
 pub fn evaluate(world: &World) -> Health {
     let mut health = Health::new();
-    advance_to(&mut health, world, Touched::everything(world), &mut Vec::new());
+    advance_to(
+        &mut health,
+        world,
+        Touched::everything(world),
+        &mut Vec::new(),
+    );
     health
 }
 
@@ -43,8 +48,11 @@ pub fn advance(health: &mut Health, before: &World, after: &World) -> Vec<(Key, 
 
 /// Every key whose state differs, with the state before.
 fn difference(old: Health, new: &Health) -> Vec<(Key, Option<State>)> {
-    let mut changed: Vec<(Key, Option<State>)> =
-        new.keys().filter(|key| !old.contains_key(*key)).map(|key| (key.clone(), None)).collect();
+    let mut changed: Vec<(Key, Option<State>)> = new
+        .keys()
+        .filter(|key| !old.contains_key(*key))
+        .map(|key| (key.clone(), None))
+        .collect();
     for (key, was) in old {
         if new.get(&key) != Some(&was) {
             changed.push((key, Some(was)));
@@ -100,12 +108,16 @@ impl Touched {
             storages: BTreeSet::new(),
             nodes: BTreeSet::new(),
             pools: differing(&before.pools, &after.pools).into_iter().collect(),
-            backup_jobs: differing(&before.backup_jobs, &after.backup_jobs).into_iter().collect(),
+            backup_jobs: differing(&before.backup_jobs, &after.backup_jobs)
+                .into_iter()
+                .collect(),
             replication_jobs: BTreeSet::new(),
             acl: !Arc::ptr_eq(&before.acl, &after.acl),
             stale: Vec::new(),
         };
-        touched.guests.extend(differing(&before.ha_resources, &after.ha_resources));
+        touched
+            .guests
+            .extend(differing(&before.ha_resources, &after.ha_resources));
         if !touched.backup_jobs.is_empty() {
             touched.guests.extend(after.guests.keys().copied());
         }
@@ -120,14 +132,19 @@ impl Touched {
 
     fn take_nodes(&mut self, before: &World, after: &World) {
         for name in differing(&before.nodes, &after.nodes) {
-            let (Some(was), Some(is)) = (before.nodes.get(&name), after.nodes.get(&name)) else { continue };
+            let (Some(was), Some(is)) = (before.nodes.get(&name), after.nodes.get(&name)) else {
+                continue;
+            };
             if was.bridges != is.bridges {
                 let here = after.guests.values().filter(|g| g.node == name);
                 self.guests.extend(here.map(|g| g.vmid));
             }
             let known = was.storages.keys().chain(is.storages.keys());
-            self.storages
-                .extend(known.filter(|id| was.storages.get(*id) != is.storages.get(*id)).cloned());
+            self.storages.extend(
+                known
+                    .filter(|id| was.storages.get(*id) != is.storages.get(*id))
+                    .cloned(),
+            );
             self.nodes.insert(name);
         }
     }
@@ -157,12 +174,21 @@ impl Touched {
         is: Option<&Arc<Storage>>,
     ) {
         let name = id.as_str();
-        self.guests.extend(after.guests.values().filter(|g| mentions(g, name)).map(|g| g.vmid));
+        self.guests.extend(
+            after
+                .guests
+                .values()
+                .filter(|g| mentions(g, name))
+                .map(|g| g.vmid),
+        );
         if was.is_some_and(|s| holds_backups(s)) || is.is_some_and(|s| holds_backups(s)) {
             self.recoverable = Recoverable::All;
         }
         let jobs = |world: &World| {
-            world.backup_jobs.values().any(|job| job.storage.as_deref() == Some(name))
+            world
+                .backup_jobs
+                .values()
+                .any(|job| job.storage.as_deref() == Some(name))
         };
         if jobs(before) || jobs(after) {
             self.guests.extend(after.guests.keys().copied());
@@ -170,19 +196,26 @@ impl Touched {
         self.storages.extend(after.storages.keys().cloned());
         self.pools.extend(after.pools.keys().cloned());
         self.backup_jobs.extend(after.backup_jobs.keys().cloned());
-        self.replication_jobs.extend(after.replication_jobs.keys().cloned());
+        self.replication_jobs
+            .extend(after.replication_jobs.keys().cloned());
         self.acl = true;
     }
 
     /// Only what lies on a storage differs.
-    fn take_volumes(&mut self, after: &World, id: &StorageId, volumes: &BTreeMap<VolumeId, Option<Vmid>>) {
+    fn take_volumes(
+        &mut self,
+        after: &World,
+        id: &StorageId,
+        volumes: &BTreeMap<VolumeId, Option<Vmid>>,
+    ) {
         if let Recoverable::These(these) = &mut self.recoverable {
             these.extend(volumes.values().flatten());
         }
         const FEW: usize = 16;
         let guests = after.guests.values();
         if volumes.len() > FEW {
-            self.guests.extend(guests.filter(|g| mentions(g, id.as_str())).map(|g| g.vmid));
+            self.guests
+                .extend(guests.filter(|g| mentions(g, id.as_str())).map(|g| g.vmid));
         } else if !volumes.is_empty() {
             // A linked clone's volume id contains its parent's name, so this finds clones too.
             self.guests.extend(
@@ -195,8 +228,18 @@ impl Touched {
 
     fn take_pools(&mut self, before: &World, after: &World) {
         for id in &self.pools {
-            let members = |world: &World| world.pools.get(id).map(|p| p.guests.clone()).unwrap_or_default();
-            self.guests.extend(members(before).symmetric_difference(&members(after)).copied());
+            let members = |world: &World| {
+                world
+                    .pools
+                    .get(id)
+                    .map(|p| p.guests.clone())
+                    .unwrap_or_default()
+            };
+            self.guests.extend(
+                members(before)
+                    .symmetric_difference(&members(after))
+                    .copied(),
+            );
             self.acl |= before.pools.contains_key(id) != after.pools.contains_key(id);
         }
     }
@@ -210,7 +253,10 @@ impl Touched {
             }
             if was.is_none() || is.is_none() || was.map(|g| g.kind) != is.map(|g| g.kind) {
                 self.acl = true;
-                let names_it = after.pools.iter().filter(|(_, pool)| pool.guests.contains(&vmid));
+                let names_it = after
+                    .pools
+                    .iter()
+                    .filter(|(_, pool)| pool.guests.contains(&vmid));
                 self.pools.extend(names_it.map(|(id, _)| id.clone()));
                 if let Recoverable::These(these) = &mut self.recoverable {
                     these.insert(vmid);
@@ -223,29 +269,48 @@ impl Touched {
     fn take_replication(&mut self, before: &World, after: &World) {
         for id in differing(&before.replication_jobs, &after.replication_jobs) {
             for world in [before, after] {
-                self.guests.extend(world.replication_jobs.get(&id).map(|job| job.guest));
+                self.guests
+                    .extend(world.replication_jobs.get(&id).map(|job| job.guest));
             }
             self.replication_jobs.insert(id);
         }
-        let of_touched = after.replication_jobs.iter().filter(|(_, job)| self.guests.contains(&job.guest));
-        self.replication_jobs.extend(of_touched.map(|(id, _)| id.clone()));
+        let of_touched = after
+            .replication_jobs
+            .iter()
+            .filter(|(_, job)| self.guests.contains(&job.guest));
+        self.replication_jobs
+            .extend(of_touched.map(|(id, _)| id.clone()));
     }
 
     /// Lists every entity whose old facets must go, also those that are no more.
     fn collect_stale(&mut self, before: &World, after: &World) {
         for vmid in &self.guests {
-            let kinds: BTreeSet<_> =
-                [before, after].iter().filter_map(|w| w.guests.get(vmid)).map(|g| g.kind).collect();
-            self.stale.extend(kinds.into_iter().map(|kind| Entity::Guest(kind, *vmid)));
+            let kinds: BTreeSet<_> = [before, after]
+                .iter()
+                .filter_map(|w| w.guests.get(vmid))
+                .map(|g| g.kind)
+                .collect();
+            self.stale
+                .extend(kinds.into_iter().map(|kind| Entity::Guest(kind, *vmid)));
         }
-        self.stale.extend(self.storages.iter().cloned().map(Entity::Storage));
-        self.stale.extend(self.nodes.iter().cloned().map(Entity::Node));
-        self.stale.extend(self.pools.iter().cloned().map(Entity::Pool));
-        self.stale.extend(self.backup_jobs.iter().cloned().map(Entity::BackupJob));
-        self.stale.extend(self.replication_jobs.iter().cloned().map(Entity::ReplicationJob));
+        self.stale
+            .extend(self.storages.iter().cloned().map(Entity::Storage));
+        self.stale
+            .extend(self.nodes.iter().cloned().map(Entity::Node));
+        self.stale
+            .extend(self.pools.iter().cloned().map(Entity::Pool));
+        self.stale
+            .extend(self.backup_jobs.iter().cloned().map(Entity::BackupJob));
+        self.stale.extend(
+            self.replication_jobs
+                .iter()
+                .cloned()
+                .map(Entity::ReplicationJob),
+        );
         if self.acl {
             let entries = before.acl.iter().chain(after.acl.iter());
-            self.stale.extend(entries.map(cluster::acl_entity).collect::<BTreeSet<_>>());
+            self.stale
+                .extend(entries.map(cluster::acl_entity).collect::<BTreeSet<_>>());
         }
     }
 }
@@ -275,7 +340,10 @@ fn completeness_guests(before: &World, after: &World) -> Option<BTreeSet<Vmid>> 
 }
 
 /// The keys whose values are not the very same.
-fn differing<K: Ord + Clone, V>(before: &BTreeMap<K, Arc<V>>, after: &BTreeMap<K, Arc<V>>) -> Vec<K> {
+fn differing<K: Ord + Clone, V>(
+    before: &BTreeMap<K, Arc<V>>,
+    after: &BTreeMap<K, Arc<V>>,
+) -> Vec<K> {
     let mut found = Vec::new();
     let (mut left, mut right) = (before.iter().peekable(), after.iter().peekable());
     loop {
@@ -327,8 +395,17 @@ fn changed_volumes(was: &Storage, is: &Storage) -> BTreeMap<VolumeId, Option<Vmi
     let mut changed = BTreeMap::new();
     let backup_of = |v: &Volume| if v.content == "backup" { v.vmid } else { None };
     for (node, volumes) in &was.volumes {
-        let Some(now) = is.volumes.get(node).filter(|now| !Arc::ptr_eq(now, volumes)) else { continue };
-        for (id, volume) in volumes.iter().filter(|(id, volume)| now.get(*id) != Some(*volume)) {
+        let Some(now) = is
+            .volumes
+            .get(node)
+            .filter(|now| !Arc::ptr_eq(now, volumes))
+        else {
+            continue;
+        };
+        for (id, volume) in volumes
+            .iter()
+            .filter(|(id, volume)| now.get(*id) != Some(*volume))
+        {
             changed.insert(id.clone(), backup_of(volume));
         }
         for (id, volume) in now.iter().filter(|(id, _)| !volumes.contains_key(*id)) {
@@ -342,12 +419,23 @@ fn changed_volumes(was: &Storage, is: &Storage) -> BTreeMap<VolumeId, Option<Vmi
 fn mentions(guest: &Guest, text: &str) -> bool {
     let config = &guest.config;
     config.current.values().any(|v| v.contains(text))
-        || config.pending.iter().any(|p| p.value.as_deref().is_some_and(|v| v.contains(text)))
-        || config.snapshots.values().any(|s| s.section.values().any(|v| v.contains(text)))
+        || config
+            .pending
+            .iter()
+            .any(|p| p.value.as_deref().is_some_and(|v| v.contains(text)))
+        || config
+            .snapshots
+            .values()
+            .any(|s| s.section.values().any(|v| v.contains(text)))
 }
 
 /// Takes the old facets of everything touched out of `health`, and puts the new ones in.
-fn advance_to(health: &mut Health, world: &World, touched: Touched, changed: &mut Vec<(Key, Option<State>)>) {
+fn advance_to(
+    health: &mut Health,
+    world: &World,
+    touched: Touched,
+    changed: &mut Vec<(Key, Option<State>)>,
+) {
     let mut old = Health::new();
     for entity in &touched.stale {
         take(health, entity, &mut old);
@@ -356,15 +444,21 @@ fn advance_to(health: &mut Health, world: &World, touched: Touched, changed: &mu
     guests(world, &touched, &old, &mut new);
     others(world, &touched, &mut new);
     if let Recoverable::All = touched.recoverable {
-        let untouched = world.guests.values().filter(|g| !touched.guests.contains(&g.vmid));
+        let untouched = world
+            .guests
+            .values()
+            .filter(|g| !touched.guests.contains(&g.vmid));
         let backups = Backups::new(world);
         for guest in untouched {
             let key = (Entity::Guest(guest.kind, guest.vmid), Facet::Recoverable);
             new.push((key, backups.recoverable(guest.vmid)));
         }
     } else if let Recoverable::These(these) = &touched.recoverable {
-        let untouched: Vec<_> =
-            these.iter().filter(|v| !touched.guests.contains(v)).filter_map(|v| world.guests.get(v)).collect();
+        let untouched: Vec<_> = these
+            .iter()
+            .filter(|v| !touched.guests.contains(v))
+            .filter_map(|v| world.guests.get(v))
+            .collect();
         if !untouched.is_empty() {
             let backups = Backups::new(world);
             for guest in untouched {
@@ -387,8 +481,11 @@ fn advance_to(health: &mut Health, world: &World, touched: Touched, changed: &mu
 fn take(health: &mut Health, entity: &Entity, old: &mut Health) {
     // `Boots` is the first of the facets in their order.
     let from = (entity.clone(), Facet::Boots);
-    let keys: Vec<Key> =
-        health.range(from..).take_while(|((e, _), _)| e == entity).map(|(key, _)| key.clone()).collect();
+    let keys: Vec<Key> = health
+        .range(from..)
+        .take_while(|((e, _), _)| e == entity)
+        .map(|(key, _)| key.clone())
+        .collect();
     for key in keys {
         if let Some((key, state)) = health.remove_entry(&key) {
             old.insert(key, state);
@@ -398,7 +495,11 @@ fn take(health: &mut Health, entity: &Entity, old: &mut Health) {
 
 fn guests(world: &World, touched: &Touched, old: &Health, new: &mut Vec<(Key, State)>) {
     let mut backups: Option<Backups> = None;
-    for guest in touched.guests.iter().filter_map(|vmid| world.guests.get(vmid)) {
+    for guest in touched
+        .guests
+        .iter()
+        .filter_map(|vmid| world.guests.get(vmid))
+    {
         let entity = Entity::Guest(guest.kind, guest.vmid);
         let mut put = |facet: Facet, state: State| new.push(((entity.clone(), facet), state));
         guest::facets(world, guest, &mut put);
@@ -410,7 +511,9 @@ fn guests(world: &World, touched: &Touched, old: &Health, new: &mut Vec<(Key, St
         let key = (entity, Facet::Recoverable);
         let kept = old.get(&key).filter(|_| !anew).cloned();
         let state = kept.unwrap_or_else(|| {
-            backups.get_or_insert_with(|| Backups::new(world)).recoverable(guest.vmid)
+            backups
+                .get_or_insert_with(|| Backups::new(world))
+                .recoverable(guest.vmid)
         });
         new.push((key, state));
     }
@@ -420,28 +523,60 @@ fn others(world: &World, touched: &Touched, new: &mut Vec<(Key, State)>) {
     let mut run = |entity: Entity, facets: &mut dyn FnMut(&mut dyn FnMut(Facet, State))| {
         facets(&mut |facet, state| new.push(((entity.clone(), facet), state)));
     };
-    for storage in touched.storages.iter().filter_map(|id| world.storages.get(id)) {
-        run(Entity::Storage(storage.id.clone()), &mut |put| cluster::storage(world, storage, put));
+    for storage in touched
+        .storages
+        .iter()
+        .filter_map(|id| world.storages.get(id))
+    {
+        run(Entity::Storage(storage.id.clone()), &mut |put| {
+            cluster::storage(world, storage, put)
+        });
     }
     if !touched.nodes.is_empty() {
         let given = cluster::memory_by_node(world);
-        for (name, node) in touched.nodes.iter().filter_map(|n| world.nodes.get_key_value(n)) {
+        for (name, node) in touched
+            .nodes
+            .iter()
+            .filter_map(|n| world.nodes.get_key_value(n))
+        {
             let given = given.get(name).copied().unwrap_or_default();
-            run(Entity::Node(name.clone()), &mut |put| cluster::node(world, name, node, given, put));
+            run(Entity::Node(name.clone()), &mut |put| {
+                cluster::node(world, name, node, given, put)
+            });
         }
     }
-    for (id, pool) in touched.pools.iter().filter_map(|id| world.pools.get_key_value(id)) {
-        run(Entity::Pool(id.clone()), &mut |put| cluster::pool(world, id, pool, put));
+    for (id, pool) in touched
+        .pools
+        .iter()
+        .filter_map(|id| world.pools.get_key_value(id))
+    {
+        run(Entity::Pool(id.clone()), &mut |put| {
+            cluster::pool(world, id, pool, put)
+        });
     }
-    for (id, job) in touched.backup_jobs.iter().filter_map(|id| world.backup_jobs.get_key_value(id)) {
-        run(Entity::BackupJob(id.clone()), &mut |put| cluster::backup_job(world, id, job, put));
+    for (id, job) in touched
+        .backup_jobs
+        .iter()
+        .filter_map(|id| world.backup_jobs.get_key_value(id))
+    {
+        run(Entity::BackupJob(id.clone()), &mut |put| {
+            cluster::backup_job(world, id, job, put)
+        });
     }
-    for (id, job) in touched.replication_jobs.iter().filter_map(|id| world.replication_jobs.get_key_value(id)) {
-        run(Entity::ReplicationJob(id.clone()), &mut |put| cluster::replication_job(world, id, job, put));
+    for (id, job) in touched
+        .replication_jobs
+        .iter()
+        .filter_map(|id| world.replication_jobs.get_key_value(id))
+    {
+        run(Entity::ReplicationJob(id.clone()), &mut |put| {
+            cluster::replication_job(world, id, job, put)
+        });
     }
     if touched.acl {
         for entry in world.acl.iter() {
-            run(cluster::acl_entity(entry), &mut |put| cluster::acl(world, entry, put));
+            run(cluster::acl_entity(entry), &mut |put| {
+                cluster::acl(world, entry, put)
+            });
         }
     }
 }

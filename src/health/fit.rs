@@ -30,17 +30,38 @@ pub fn fit(world: &World, action: &Action) -> Vec<(Entity, State)> {
         .collect()
 }
 
-fn judge(world: &World, id: &StorageId, node: &NodeName, bytes: u64, unknown: bool) -> Option<State> {
+fn judge(
+    world: &World,
+    id: &StorageId,
+    node: &NodeName,
+    bytes: u64,
+    unknown: bool,
+) -> Option<State> {
     let storage = world.storages.get(id)?;
-    let place = if storage.shared { id.to_string() } else { format!("{id} on node {node}") };
+    let place = if storage.shared {
+        id.to_string()
+    } else {
+        format!("{id} on node {node}")
+    };
     let not_known = |cause: String| {
-        Some(State { grade: Grade::Unknown, category: Some(Category::Unknown), rule: "ST09", causes: vec![cause] })
+        Some(State {
+            grade: Grade::Unknown,
+            category: Some(Category::Unknown),
+            rule: "ST09",
+            causes: vec![cause],
+        })
     };
     if unknown {
-        return not_known(format!("the size of what is written to {place} is not known"));
+        return not_known(format!(
+            "the size of what is written to {place} is not known"
+        ));
     }
     let read = world.unreadable(&Part::NodeStorage(node.clone())).is_none();
-    let space = world.nodes.get(node).and_then(|n| n.storages.get(id)).filter(|_| read);
+    let space = world
+        .nodes
+        .get(node)
+        .and_then(|n| n.storages.get(id))
+        .filter(|_| read);
     let Some((space, available)) = space.and_then(|s| Some((s, s.available?))) else {
         return not_known(format!("how much is free on {place} is not known"));
     };

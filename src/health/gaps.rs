@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::ids::{NodeName, StorageId, Vmid};
-use crate::world::{Guest, Part, Storage, World};
+use crate::world::{Guest, Part, Storage, World, predict};
 
 use super::{Entity, guest, protection};
 
@@ -25,7 +25,11 @@ pub struct Gap {
 /// Every unreadable part that the difference between `before` and `after` may matter to, sorted. Empty means: the blast radius
 /// is complete.
 pub fn completeness_needed(before: &World, after: &World) -> Vec<Gap> {
-    let mut gaps = Gaps { world: before, asked: BTreeSet::new(), found: BTreeSet::new() };
+    let mut gaps = Gaps {
+        world: before,
+        asked: BTreeSet::new(),
+        found: BTreeSet::new(),
+    };
     gaps.storages(before, after);
     gaps.guests(before, after);
     gaps.rest(before, after);
@@ -42,12 +46,21 @@ impl Gaps<'_> {
     fn need(&mut self, part: Part, entity: &Entity, matters: &str) {
         if let Some(why) = self.world.unreadable(&part) {
             let why = why.to_owned();
-            self.found.insert(Gap { part, why, entity: entity.clone(), matters: matters.to_owned() });
+            self.found.insert(Gap {
+                part,
+                why,
+                entity: entity.clone(),
+                matters: matters.to_owned(),
+            });
         }
     }
 
     fn storages(&mut self, before: &World, after: &World) {
-        let ids: BTreeSet<&StorageId> = before.storages.keys().chain(after.storages.keys()).collect();
+        let ids: BTreeSet<&StorageId> = before
+            .storages
+            .keys()
+            .chain(after.storages.keys())
+            .collect();
         for id in ids {
             let (was, is) = (before.storages.get(id), after.storages.get(id));
             match (was, is) {
@@ -66,9 +79,21 @@ impl Gaps<'_> {
         self.need(Part::Storages, &entity, "other storages may stand on it");
         self.every_guest(&format!("it may use {id}"));
         self.need(Part::Pools, &entity, &format!("pools may name {id}"));
-        self.need(Part::BackupJobs, &entity, &format!("backup jobs may write to {id}"));
-        self.need(Part::ReplicationJobs, &entity, &format!("replication may need {id}"));
-        self.need(Part::Acl, &entity, &format!("access control entries may name {id}"));
+        self.need(
+            Part::BackupJobs,
+            &entity,
+            &format!("backup jobs may write to {id}"),
+        );
+        self.need(
+            Part::ReplicationJobs,
+            &entity,
+            &format!("replication may need {id}"),
+        );
+        self.need(
+            Part::Acl,
+            &entity,
+            &format!("access control entries may name {id}"),
+        );
         if protection::holds_backups(storage) {
             for node in nodes_of(self.world, storage) {
                 self.need(
@@ -84,7 +109,9 @@ impl Gaps<'_> {
     fn volumes(&mut self, was: &Storage, is: &Storage) {
         let gone = was.volumes.iter().any(|(node, volumes)| {
             let now = is.volumes.get(node);
-            volumes.keys().any(|id| now.is_none_or(|now| !now.contains_key(id)))
+            volumes
+                .keys()
+                .any(|id| now.is_none_or(|now| !now.contains_key(id)))
         });
         if gone {
             self.every_guest(&format!("it may use a deleted volume of {}", was.id));
@@ -96,7 +123,11 @@ impl Gaps<'_> {
             return;
         }
         let world = self.world;
-        self.need(Part::Resources, &Entity::Controller, "there may be guests that were not seen");
+        self.need(
+            Part::Resources,
+            &Entity::Controller,
+            "there may be guests that were not seen",
+        );
         for guest in world.guests.values() {
             self.guest_config(guest, matters);
         }
@@ -107,14 +138,24 @@ impl Gaps<'_> {
         match guest::unread(self.world, guest) {
             Some(why) => {
                 let part = Part::GuestConfig(guest.vmid);
-                self.found.insert(Gap { part, why, entity, matters: matters.to_owned() });
+                self.found.insert(Gap {
+                    part,
+                    why,
+                    entity,
+                    matters: matters.to_owned(),
+                });
             }
             None => self.need(Part::GuestSnapshots(guest.vmid), &entity, matters),
         }
     }
 
     fn guests(&mut self, before: &World, after: &World) {
-        let vmids: BTreeSet<Vmid> = before.guests.keys().chain(after.guests.keys()).copied().collect();
+        let vmids: BTreeSet<Vmid> = before
+            .guests
+            .keys()
+            .chain(after.guests.keys())
+            .copied()
+            .collect();
         for vmid in vmids {
             let (was, is) = (before.guests.get(&vmid), after.guests.get(&vmid));
             match (was, is) {
@@ -122,8 +163,13 @@ impl Gaps<'_> {
                 (Some(was), None) => {
                     self.guest_config(was, "what is lost with it");
                     let entity = Entity::Guest(was.kind, vmid);
-                    let parts =
-                        [Part::Pools, Part::BackupJobs, Part::ReplicationJobs, Part::HaResources, Part::Acl];
+                    let parts = [
+                        Part::Pools,
+                        Part::BackupJobs,
+                        Part::ReplicationJobs,
+                        Part::HaResources,
+                        Part::Acl,
+                    ];
                     for part in parts {
                         self.need(part, &entity, "it may name the guest");
                     }
@@ -134,13 +180,25 @@ impl Gaps<'_> {
                     self.guest_config(was, "it is changed");
                     if was.node != is.node {
                         let entity = Entity::Guest(is.kind, vmid);
-                        self.need(Part::NodeNetwork(is.node.clone()), &entity, "its bridges may be missing there");
-                        self.need(Part::NodeStorage(is.node.clone()), &entity, "there may be no room for it there");
+                        self.need(
+                            Part::NodeNetwork(is.node.clone()),
+                            &entity,
+                            "its bridges may be missing there",
+                        );
+                        self.need(
+                            Part::NodeStorage(is.node.clone()),
+                            &entity,
+                            "there may be no room for it there",
+                        );
                     }
                 }
                 (None, Some(is)) => {
                     let entity = Entity::Guest(is.kind, vmid);
-                    self.need(Part::NodeNetwork(is.node.clone()), &entity, "its bridges may be missing there");
+                    self.need(
+                        Part::NodeNetwork(is.node.clone()),
+                        &entity,
+                        "its bridges may be missing there",
+                    );
                     self.need(Part::Resources, &entity, "its VMID may be taken");
                     // GU08: a VMID that is named by jobs, HA or access control entries inherits what they say.
                     for part in [Part::BackupJobs, Part::HaResources, Part::Acl] {
@@ -153,7 +211,12 @@ impl Gaps<'_> {
     }
 
     fn rest(&mut self, before: &World, after: &World) {
-        for id in before.pools.keys().chain(after.pools.keys()).collect::<BTreeSet<_>>() {
+        for id in before
+            .pools
+            .keys()
+            .chain(after.pools.keys())
+            .collect::<BTreeSet<_>>()
+        {
             let same = match (before.pools.get(id), after.pools.get(id)) {
                 (Some(was), Some(is)) => Arc::ptr_eq(was, is),
                 (None, Some(_)) | (Some(_), None) | (None, None) => false,
@@ -167,7 +230,11 @@ impl Gaps<'_> {
         }
         for vmid in before.ha_resources.keys() {
             if !after.ha_resources.contains_key(vmid) {
-                self.need(Part::HaRules, &Entity::Controller, "HA rules may name the guest");
+                self.need(
+                    Part::HaRules,
+                    &Entity::Controller,
+                    "HA rules may name the guest",
+                );
             }
         }
     }
@@ -186,16 +253,12 @@ fn narrowed(was: &Storage, is: &Storage) -> bool {
         || !was.content.is_subset(&is.content)
         || was.shared != is.shared
         || was.storage_type != is.storage_type
-        || WHERE.iter().any(|key| wont(key))
+        || predict::WHERE.iter().any(|key| wont(key))
 }
 
-/// The options that say where a storage is and how it is reached (rule ST12): wrong, it is as good as gone.
-pub const WHERE: &[&str] = &[
-    "server", "server2", "export", "share", "path", "pool", "portal", "target", "vgname", "thinpool", "monhost",
-    "datastore", "namespace", "username", "password", "domain", "subdir", "base", "fs-name", "keyring", "fingerprint",
-    "encryption-key", "port", "data-pool", "krbd", "options",
-];
-
 fn nodes_of(world: &World, storage: &Storage) -> Vec<NodeName> {
-    protection::listing_nodes(world, storage).into_iter().cloned().collect()
+    protection::listing_nodes(world, storage)
+        .into_iter()
+        .cloned()
+        .collect()
 }

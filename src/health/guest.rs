@@ -23,16 +23,24 @@ struct Hurt {
 pub(super) fn facets(world: &World, guest: &Guest, put: &mut dyn FnMut(Facet, State)) {
     put(Facet::Runs, runs(guest));
     if let Some(why) = unread(world, guest) {
-        put(Facet::Boots, unknown(format!("the configuration of guest {}: {why}", guest.vmid)));
+        put(
+            Facet::Boots,
+            unknown(format!("the configuration of guest {}: {why}", guest.vmid)),
+        );
         return;
     }
     let next = next_start(guest);
     let mut hurt: BTreeMap<Slot, Hurt> = BTreeMap::new();
     let mut slots = 0_usize;
-    let sections = [Some(next.as_ref()), (!guest.config.pending.is_empty()).then_some(&guest.config.current)];
+    let sections = [
+        Some(next.as_ref()),
+        (!guest.config.pending.is_empty()).then_some(&guest.config.current),
+    ];
     for section in sections.into_iter().flatten() {
         for disk in views::disks(guest.kind, section) {
-            let Some(volume) = disk.source.data() else { continue };
+            let Some(volume) = disk.source.data() else {
+                continue;
+            };
             slots += 1;
             match trouble(world, &guest.node, volume, content_of(guest.kind)) {
                 Some(trouble) => {
@@ -58,7 +66,10 @@ pub(super) fn facets(world: &World, guest: &Guest, put: &mut dyn FnMut(Facet, St
     for (slot, state) in &nics {
         put(Facet::Nic(slot.clone()), state.clone());
     }
-    put(Facet::Boots, boots(world, guest, &next, slots > 0, &media, &nics));
+    put(
+        Facet::Boots,
+        boots(world, guest, &next, slots > 0, &media, &nics),
+    );
     for pending in &guest.config.pending {
         put(Facet::Pending(pending.key.clone()), State::GOOD);
     }
@@ -87,7 +98,12 @@ pub(super) fn next_start(guest: &Guest) -> Cow<'_, Section> {
 }
 
 fn unknown(cause: String) -> State {
-    State { grade: Grade::Unknown, category: Some(Category::Unknown), rule: "G1", causes: vec![cause] }
+    State {
+        grade: Grade::Unknown,
+        category: Some(Category::Unknown),
+        rule: "G1",
+        causes: vec![cause],
+    }
 }
 
 fn runs(guest: &Guest) -> State {
@@ -127,7 +143,11 @@ fn data_state(guest: &Guest, hurt: &Hurt) -> State {
 
 fn describe(guest: &Guest, hurt: &Hurt, boot: Option<&Slot>) -> String {
     let role = role(guest.kind, &hurt.slot, boot);
-    format!("{role} {}{}", hurt.slot, hurt.trouble.tail(&hurt.volume, &guest.node))
+    format!(
+        "{role} {}{}",
+        hurt.slot,
+        hurt.trouble.tail(&hurt.volume, &guest.node)
+    )
 }
 
 /// Whether the next start succeeds and finds its system, with every cause if not.
@@ -147,7 +167,11 @@ fn boots(
         .filter_map(|disk| {
             let volume = disk.source.data()?;
             let trouble = trouble(world, &guest.node, volume, content_of(guest.kind))?;
-            Some(Hurt { slot: disk.slot.clone(), volume: volume.clone(), trouble })
+            Some(Hurt {
+                slot: disk.slot.clone(),
+                volume: volume.clone(),
+                trouble,
+            })
         })
         .collect();
     let blocking = hurt.iter().filter(|h| blocks_start(h, boot_slot.as_ref()));
@@ -177,7 +201,10 @@ fn boots(
             rule: worst.trouble.rule(),
             causes: Vec::new(),
         },
-        None => match hurt.iter().find(|h| boot == Boot::Unclear && views::is_system_slot(&h.slot)) {
+        None => match hurt
+            .iter()
+            .find(|h| boot == Boot::Unclear && views::is_system_slot(&h.slot))
+        {
             Some(lost) => {
                 causes.push("nothing says which disk it boots from".to_owned());
                 State {
@@ -190,7 +217,10 @@ fn boots(
             None => State::GOOD,
         },
     };
-    let outside = media.iter().chain(nics).filter(|(_, state)| state.grade == Grade::Lost);
+    let outside = media
+        .iter()
+        .chain(nics)
+        .filter(|(_, state)| state.grade == Grade::Lost);
     for (_, other) in outside {
         if state.grade < Grade::Lost {
             state = State {
@@ -213,10 +243,16 @@ fn boots(
 
 /// The disk a guest starts from: the first in its boot order that may hold a system.
 fn boot_disk(boot: &Boot, disks: &[Disk]) -> Option<Slot> {
-    let Boot::Order(slots) = boot else { return None };
+    let Boot::Order(slots) = boot else {
+        return None;
+    };
     slots
         .iter()
-        .find(|slot| disks.iter().any(|d| d.slot == **slot && views::is_system_candidate(d)))
+        .find(|slot| {
+            disks
+                .iter()
+                .any(|d| d.slot == **slot && views::is_system_candidate(d))
+        })
         .cloned()
 }
 
@@ -233,7 +269,10 @@ fn blocks_start(hurt: &Hurt, boot: Option<&Slot>) -> bool {
 /// Whether everything with data of this guest is out of reach. EFI variables and TPM state alone count as nothing kept.
 fn only_copy(disks: &[Disk], hurt: &[Hurt]) -> bool {
     let matters = |slot: &Slot| !matches!(slot.as_str(), "efidisk0" | "tpmstate0" | "vmstate");
-    let lost = |slot: &Slot| hurt.iter().any(|h| h.slot == *slot && h.trouble.data_out_of_reach());
+    let lost = |slot: &Slot| {
+        hurt.iter()
+            .any(|h| h.slot == *slot && h.trouble.data_out_of_reach())
+    };
     let mut data = disks
         .iter()
         .filter(|d| matches!(d.source, Source::Volume(_) | Source::Path(_)) && matters(&d.slot))
@@ -242,7 +281,10 @@ fn only_copy(disks: &[Disk], hurt: &[Hurt]) -> bool {
 }
 
 fn only_copy_causes(guest: &Guest, hurt: &[Hurt]) -> Vec<String> {
-    grouped(guest, hurt).into_iter().map(|(tail, slots)| format!("only copy: {}{tail}", slots.join(", "))).collect()
+    grouped(guest, hurt)
+        .into_iter()
+        .map(|(tail, slots)| format!("only copy: {}{tail}", slots.join(", ")))
+        .collect()
 }
 
 /// One cause per role and place: `boot disk scsi0 on local-zfs`, `data volumes mp0, mp1 on local-zfs`. The boot disk comes first.
@@ -261,7 +303,11 @@ fn slot_causes(guest: &Guest, hurt: &[Hurt], boot: Option<&Slot>) -> Vec<String>
     lines
         .into_iter()
         .map(|(role, tail, slots)| {
-            let plural = if slots.len() > 1 && role.ends_with("volume") { "s" } else { "" };
+            let plural = if slots.len() > 1 && role.ends_with("volume") {
+                "s"
+            } else {
+                ""
+            };
             format!("{role}{plural} {}{tail}", slots.join(", "))
         })
         .collect()
@@ -297,10 +343,16 @@ fn media(world: &World, guest: &Guest, next: &Section) -> Vec<(Slot, State)> {
         if let Some(trouble) = trouble {
             let tail = trouble.tail(volume, &guest.node);
             let remedy = match grade {
-                Grade::Impaired => "; until it is made anew on another storage the VM does not start",
+                Grade::Impaired => {
+                    "; until it is made anew on another storage the VM does not start"
+                }
                 Grade::Good | Grade::Lost | Grade::Unknown => "",
             };
-            let state = medium_state(grade, &trouble, format!("{what} {}{tail}{remedy}", disk.slot));
+            let state = medium_state(
+                grade,
+                &trouble,
+                format!("{what} {}{tail}{remedy}", disk.slot),
+            );
             found.push((disk.slot, state));
         }
     }
@@ -318,7 +370,10 @@ fn media(world: &World, guest: &Guest, next: &Section) -> Vec<(Slot, State)> {
                 let usable = world.storages.get(storage).map(|s| s.on_node(&guest.node));
                 if usable != Some(true) && world.unreadable(&Part::Storages).is_none() {
                     let cause = format!("{slot} on {storage}: it cannot save its memory there");
-                    found.push((slot, medium_state(Grade::Impaired, &Trouble::StorageGone, cause)));
+                    found.push((
+                        slot,
+                        medium_state(Grade::Impaired, &Trouble::StorageGone, cause),
+                    ));
                 }
             }
         }
@@ -330,7 +385,9 @@ fn medium_state(grade: Grade, trouble: &Trouble, cause: String) -> State {
     let (grade, category) = match (trouble, grade) {
         (Trouble::Unread | Trouble::Unlisted(_), _) => (Grade::Unknown, Category::Unknown),
         (_, Grade::Lost) => (Grade::Lost, Category::WontBoot),
-        (_, Grade::Good | Grade::Impaired | Grade::Unknown) => (Grade::Impaired, Category::Degraded),
+        (_, Grade::Good | Grade::Impaired | Grade::Unknown) => {
+            (Grade::Impaired, Category::Degraded)
+        }
     };
     let rule = match trouble {
         Trouble::Unread | Trouble::Unlisted(_) | Trouble::VolumeGone => trouble.rule(),
@@ -340,7 +397,12 @@ fn medium_state(grade: Grade, trouble: &Trouble, cause: String) -> State {
         | Trouble::WrongContent(_)
         | Trouble::ParentGone(_) => "ST05",
     };
-    State { grade, category: Some(category), rule, causes: vec![cause] }
+    State {
+        grade,
+        category: Some(category),
+        rule,
+        causes: vec![cause],
+    }
 }
 
 /// NICs whose bridge the guest's node does not have: Proxmox VE refuses the start. Good ones are left out.
@@ -358,14 +420,21 @@ fn nics(world: &World, guest: &Guest, next: &Section) -> Vec<(Slot, State)> {
 
 fn bridge_state(world: &World, node: &NodeName, slot: &Slot, bridge: &str) -> Option<State> {
     if let Some(why) = world.unreadable(&Part::NodeNetwork(node.clone())) {
-        return Some(unknown(format!("{slot} on bridge {bridge}: the network of node {node}: {why}")));
+        return Some(unknown(format!(
+            "{slot} on bridge {bridge}: the network of node {node}: {why}"
+        )));
     }
-    let there = world.nodes.get(node).is_some_and(|n| n.bridges.contains(bridge));
+    let there = world
+        .nodes
+        .get(node)
+        .is_some_and(|n| n.bridges.contains(bridge));
     (!there).then(|| State {
         grade: Grade::Lost,
         category: Some(Category::Unreachable),
         rule: "GU06",
-        causes: vec![format!("{slot} on bridge {bridge}, which node {node} does not have")],
+        causes: vec![format!(
+            "{slot} on bridge {bridge}, which node {node} does not have"
+        )],
     })
 }
 
@@ -379,7 +448,11 @@ fn snapshots(world: &World, guest: &Guest, put: &mut dyn FnMut(Facet, State)) {
                 let trouble = trouble(world, &guest.node, &volume, content_of(guest.kind))?;
                 // A snapshot can be rolled back to or not; what a storage may newly hold does not matter to it.
                 let matters = trouble.grade() >= Grade::Lost;
-                matters.then_some(Hurt { slot: disk.slot, volume, trouble })
+                matters.then_some(Hurt {
+                    slot: disk.slot,
+                    volume,
+                    trouble,
+                })
             })
             .collect();
         let Some(worst) = hurt.iter().max_by_key(|h| h.trouble.grade()) else {
@@ -396,7 +469,12 @@ fn snapshots(world: &World, guest: &Guest, put: &mut dyn FnMut(Facet, State)) {
         };
         put(
             Facet::Snapshot(name.clone()),
-            State { grade: worst.trouble.grade(), category: Some(category), rule: worst.trouble.rule(), causes },
+            State {
+                grade: worst.trouble.grade(),
+                category: Some(category),
+                rule: worst.trouble.rule(),
+                causes,
+            },
         );
     }
 }

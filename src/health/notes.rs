@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 
 use crate::ids::StorageId;
 use crate::world::views;
-use crate::world::{Guest, Status, Storage, World};
+use crate::world::{Guest, Section, Status, Storage, World};
 
 use super::{Category, Entity};
 
 /// Further facts about an impact of this category on an entity. `world` is the world before the plan.
 pub fn notes(world: &World, entity: &Entity, category: Category) -> Vec<String> {
     match entity {
-        Entity::Guest(_, vmid) => {
-            world.guests.get(vmid).map(|guest| guest_notes(world, guest, category)).unwrap_or_default()
-        }
-        Entity::Storage(id) => {
-            world.storages.get(id).map(|storage| storage_notes(world, storage, category)).unwrap_or_default()
-        }
+        Entity::Guest(_, vmid) => world
+            .guests
+            .get(vmid)
+            .map(|guest| guest_notes(world, guest, category))
+            .unwrap_or_default(),
+        Entity::Storage(id) => world
+            .storages
+            .get(id)
+            .map(|storage| storage_notes(world, storage, category))
+            .unwrap_or_default(),
         Entity::Volume(_)
         | Entity::Node(_)
         | Entity::Pool(_)
@@ -31,7 +35,11 @@ fn guest_notes(world: &World, guest: &Guest, category: Category) -> Vec<String> 
     let mut notes = Vec::new();
     let loses = matches!(
         category,
-        Category::WontBoot | Category::MayNotBoot | Category::Degraded | Category::Stranded | Category::DataLost
+        Category::WontBoot
+            | Category::MayNotBoot
+            | Category::Degraded
+            | Category::Stranded
+            | Category::DataLost
     );
     if !loses {
         return notes;
@@ -44,10 +52,15 @@ fn guest_notes(world: &World, guest: &Guest, category: Category) -> Vec<String> 
         Status::Stopped => {}
     }
     if category == Category::Degraded {
-        notes.push("Proxmox VE does not start it while a volume it names is out of reach".to_owned());
+        notes.push(
+            "Proxmox VE does not start it while a volume it names is out of reach".to_owned(),
+        );
     }
     if guest.template && on_lvmthin(world, guest) {
-        notes.push("which linked clones depend on it is unknown: LVM-thin does not name a clone's parent".to_owned());
+        notes.push(
+            "which linked clones depend on it is unknown: LVM-thin does not name a clone's parent"
+                .to_owned(),
+        );
     }
     if world.ha_resources.contains_key(&guest.vmid) {
         notes.push("HA restarts and moves it on its own".to_owned());
@@ -68,7 +81,11 @@ fn storage_notes(world: &World, storage: &Storage, category: Category) -> Vec<St
     match category {
         Category::Tight | Category::WontFit => {
             let others = tenants(world, &storage.id);
-            if others.is_empty() { Vec::new() } else { vec![format!("shared with {}", others.join(", "))] }
+            if others.is_empty() {
+                Vec::new()
+            } else {
+                vec![format!("shared with {}", others.join(", "))]
+            }
         }
         _ => contents(storage).into_iter().collect(),
     }
@@ -76,24 +93,39 @@ fn storage_notes(world: &World, storage: &Storage, category: Category) -> Vec<St
 
 /// Every guest with a volume on a storage, in any section of its configuration: `vm/104`, … The co-tenants when room gets scarce.
 pub fn tenants(world: &World, id: &StorageId) -> Vec<String> {
-    world.guests.values().filter(|guest| uses(guest, id)).map(|guest| guest.entity()).collect()
+    world
+        .guests
+        .values()
+        .filter(|guest| uses(guest, id))
+        .map(|guest| guest.entity())
+        .collect()
 }
 
 fn uses(guest: &Guest, id: &StorageId) -> bool {
-    let here = |section| {
-        views::disks(guest.kind, section)
-            .iter()
-            .any(|disk| disk.source.volume().is_some_and(|volume| volume.storage() == id))
+    let here = |section: &Section| {
+        views::disks(guest.kind, section).iter().any(|disk| {
+            disk.source
+                .volume()
+                .is_some_and(|volume| volume.storage() == id)
+        })
     };
     here(&guest.config.current)
         || (!guest.config.pending.is_empty() && here(&guest.config.next_start()))
-        || guest.config.snapshots.values().any(|snapshot| here(&snapshot.section))
+        || guest
+            .config
+            .snapshots
+            .values()
+            .any(|snapshot| here(&snapshot.section))
 }
 
 /// What lies on a storage, counted: `2 container templates, 1 ISO image, 41 backups`. `None` when nothing was listed.
 pub fn contents(storage: &Storage) -> Option<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for volume in storage.volumes.values().flat_map(|volumes| volumes.values()) {
+    for volume in storage
+        .volumes
+        .values()
+        .flat_map(|volumes| volumes.values())
+    {
         *counts.entry(volume.content.as_str()).or_default() += 1;
     }
     let words = [

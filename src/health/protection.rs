@@ -43,14 +43,19 @@ impl Backups {
         if let Some(storages) = self.of.get(&vmid) {
             let names: Vec<&str> = storages.iter().map(StorageId::as_str).collect();
             // The places stand in the good state too, so that their loss can be named.
-            return State { causes: vec![names.join(", ")], ..State::GOOD };
+            return State {
+                causes: vec![names.join(", ")],
+                ..State::GOOD
+            };
         }
         match &self.unlisted {
             Some(part) => State {
                 grade: Grade::Unknown,
                 category: Some(Category::Unknown),
                 rule: "G1",
-                causes: vec![format!("{part} could not be read, and no other backup is known")],
+                causes: vec![format!(
+                    "{part} could not be read, and no other backup is known"
+                )],
             },
             None => State {
                 grade: Grade::Lost,
@@ -71,9 +76,19 @@ pub(super) fn holds_backups(storage: &Storage) -> bool {
 pub(super) fn listing_nodes<'w>(world: &'w World, storage: &'w Storage) -> Vec<&'w NodeName> {
     if storage.shared {
         let first = storage.volumes.keys().next();
-        return first.or_else(|| world.nodes.keys().find(|n| storage.on_node(n))).into_iter().collect();
+        return first
+            .or_else(|| world.nodes.keys().find(|n| storage.on_node(n)))
+            .into_iter()
+            .collect();
     }
-    world.nodes.keys().chain(storage.volumes.keys()).filter(|n| storage.on_node(n)).collect::<BTreeSet<_>>().into_iter().collect()
+    world
+        .nodes
+        .keys()
+        .chain(storage.volumes.keys())
+        .filter(|n| storage.on_node(n))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// Whether a job is for a guest, by its selection and node.
@@ -97,7 +112,10 @@ pub(super) fn job_trouble(world: &World, job: &BackupJob) -> Option<String> {
     if world.unreadable(&Part::Storages).is_some() {
         return None;
     }
-    match StorageId::new(target).ok().and_then(|id| world.storages.get(&id)) {
+    match StorageId::new(target)
+        .ok()
+        .and_then(|id| world.storages.get(&id))
+    {
         None => Some(format!("its storage {target} is gone")),
         Some(storage) if storage.disabled => Some(format!("its storage {target} is disabled")),
         Some(storage) if !storage.content.contains("backup") => {
@@ -134,7 +152,12 @@ pub(super) fn covered(world: &World, guest: &Guest) -> State {
     if causes.is_empty() {
         causes.push("no enabled backup job covers it".to_owned());
     }
-    State { grade: Grade::Lost, category: Some(Category::Unprotected), rule: "ST06", causes }
+    State {
+        grade: Grade::Lost,
+        category: Some(Category::Unprotected),
+        rule: "ST06",
+        causes,
+    }
 }
 
 /// Whether HA keeps a guest up: it is managed, and another node can take it with all its volumes.
@@ -172,17 +195,26 @@ fn stuck(world: &World, guest: &Guest) -> Vec<String> {
         .map(|job| &job.target)
         .collect();
     let next = guest::next_start(guest);
-    let mut others: BTreeSet<&NodeName> = world.nodes.keys().filter(|n| **n != guest.node).collect();
+    let mut others: BTreeSet<&NodeName> =
+        world.nodes.keys().filter(|n| **n != guest.node).collect();
     for disk in views::disks(guest.kind, &next) {
-        let Some(volume) = disk.source.data() else { continue };
+        let Some(volume) = disk.source.data() else {
+            continue;
+        };
         if disk.unused() {
             continue;
         }
         // A storage that is gone is told by the slot itself.
-        let Some(storage) = world.storages.get(volume.storage()) else { continue };
-        others.retain(|node| storage.on_node(node) && (storage.shared || replicated.contains(node)));
+        let Some(storage) = world.storages.get(volume.storage()) else {
+            continue;
+        };
+        others
+            .retain(|node| storage.on_node(node) && (storage.shared || replicated.contains(node)));
         if others.is_empty() {
-            return vec![format!("no other node can start it with {} on {}", disk.slot, storage.id)];
+            return vec![format!(
+                "no other node can start it with {} on {}",
+                disk.slot, storage.id
+            )];
         }
     }
     Vec::new()
@@ -193,10 +225,12 @@ pub(super) fn movable(world: &World, guest: &Guest) -> Option<State> {
     if guest::unread(world, guest).is_some() {
         return None;
     }
-    let wrong = views::disks(guest.kind, &guest.config.current).into_iter().find_map(|disk| {
-        let storage = world.storages.get(disk.source.data()?.storage())?;
-        falsely_shared(storage).then(|| (disk.slot, storage.id.clone()))
-    });
+    let wrong = views::disks(guest.kind, &guest.config.current)
+        .into_iter()
+        .find_map(|disk| {
+            let storage = world.storages.get(disk.source.data()?.storage())?;
+            falsely_shared(storage).then(|| (disk.slot, storage.id.clone()))
+        });
     wrong.map(|(slot, storage)| State {
         grade: Grade::Impaired,
         category: Some(Category::Degraded),
@@ -212,7 +246,10 @@ pub(super) fn falsely_shared(storage: &Storage) -> bool {
     if !storage.shared {
         return false;
     }
-    if matches!(storage.storage_type.as_str(), "zfspool" | "lvmthin" | "btrfs") {
+    if matches!(
+        storage.storage_type.as_str(),
+        "zfspool" | "lvmthin" | "btrfs"
+    ) {
         return true;
     }
     let mut views = storage.volumes.values();

@@ -89,7 +89,9 @@ impl Trouble {
                 )
             }
             Self::VolumeGone => format!(": volume {volume} does not exist"),
-            Self::ParentGone(base) => format!(": {volume} is a linked clone of {base}, which is gone"),
+            Self::ParentGone(base) => {
+                format!(": {volume} is a linked clone of {base}, which is gone")
+            }
             Self::Unread => format!(" on {storage}: the storage definitions could not be read"),
             Self::Unlisted(why) => format!(" on {storage}, whose content is not known: {why}"),
         }
@@ -158,7 +160,11 @@ pub(super) fn trouble(
 fn unlisted<'w>(world: &'w World, storage: &Storage, node: &NodeName) -> Option<&'w str> {
     let why = |node: &NodeName| {
         let part = Part::StorageContent(node.clone(), storage.id.clone());
-        world.completeness.contains_key(&part).then(|| world.unreadable(&part)).flatten()
+        world
+            .completeness
+            .contains_key(&part)
+            .then(|| world.unreadable(&part))
+            .flatten()
     };
     if !storage.shared {
         return why(node);

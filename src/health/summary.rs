@@ -34,7 +34,10 @@ pub fn summary(before: &Health, after: &Health) -> Vec<Worse> {
         }
     }
     for worse in vanished(before, after) {
-        let entity = before.keys().find(|(e, _)| *e == worse.entity).map(|(e, _)| e);
+        let entity = before
+            .keys()
+            .find(|(e, _)| *e == worse.entity)
+            .map(|(e, _)| e);
         if let Some(entity) = entity {
             by_entity.entry(entity).or_default().push(worse);
         }
@@ -67,7 +70,12 @@ fn compare(before: &Health, entity: &Entity, facet: &Facet, state: &State) -> Op
     {
         after.causes = vec![format!("its only backups lie on {places}")];
     }
-    Some(Worse { entity: entity.clone(), facet: facet.clone(), before: was, after })
+    Some(Worse {
+        entity: entity.clone(),
+        facet: facet.clone(),
+        before: was,
+        after,
+    })
 }
 
 /// Whether a facet that is bad from the beginning is worth a line for something new.
@@ -107,28 +115,54 @@ fn vanished(before: &Health, after: &Health) -> Vec<Worse> {
             continue;
         }
         let (category, rule, cause) = match (entity, facet) {
-            (Entity::Pool(_), Facet::Refers(what)) if ended.contains(what) && exists(after, entity) => {
-                (Category::Degraded, "ST06", format!("its member {what} is removed with it"))
+            (Entity::Pool(_), Facet::Refers(what))
+                if ended.contains(what) && exists(after, entity) =>
+            {
+                (
+                    Category::Degraded,
+                    "ST06",
+                    format!("its member {what} is removed with it"),
+                )
             }
-            (Entity::Acl(_), Facet::Refers(path)) => {
-                (Category::LosesPrivilege, "ST06", format!("the entry is removed with {path}"))
-            }
-            (Entity::BackupJob(id), Facet::Works) => {
-                (Category::Unprotected, "GU03", format!("backup job {id} is removed with its last guest"))
-            }
-            (Entity::ReplicationJob(id), Facet::Works) => {
-                (Category::Unprotected, "GU03", format!("replication {id} is removed"))
-            }
-            (Entity::Guest(..), Facet::HighlyAvailable) if exists(after, entity) => {
-                (Category::NotHighlyAvailable, "GU03", "it is taken out of HA".to_owned())
-            }
-            (Entity::Guest(..), Facet::Snapshot(name)) if exists(after, entity) => {
-                (Category::DataLost, "GU10", format!("snapshot {name} is removed"))
-            }
+            (Entity::Acl(_), Facet::Refers(path)) => (
+                Category::LosesPrivilege,
+                "ST06",
+                format!("the entry is removed with {path}"),
+            ),
+            (Entity::BackupJob(id), Facet::Works) => (
+                Category::Unprotected,
+                "GU03",
+                format!("backup job {id} is removed with its last guest"),
+            ),
+            (Entity::ReplicationJob(id), Facet::Works) => (
+                Category::Unprotected,
+                "GU03",
+                format!("replication {id} is removed"),
+            ),
+            (Entity::Guest(..), Facet::HighlyAvailable) if exists(after, entity) => (
+                Category::NotHighlyAvailable,
+                "GU03",
+                "it is taken out of HA".to_owned(),
+            ),
+            (Entity::Guest(..), Facet::Snapshot(name)) if exists(after, entity) => (
+                Category::DataLost,
+                "GU10",
+                format!("snapshot {name} is removed"),
+            ),
             _ => continue,
         };
-        let after = State { grade: Grade::Lost, category: Some(category), rule, causes: vec![cause] };
-        found.push(Worse { entity: entity.clone(), facet: facet.clone(), before: was.clone(), after });
+        let after = State {
+            grade: Grade::Lost,
+            category: Some(category),
+            rule,
+            causes: vec![cause],
+        };
+        found.push(Worse {
+            entity: entity.clone(),
+            facet: facet.clone(),
+            before: was.clone(),
+            after,
+        });
     }
     found
 }
@@ -136,7 +170,10 @@ fn vanished(before: &Health, after: &Health) -> Vec<Worse> {
 /// Drops what a worse fact of the same entity says already, and joins slots with the same cause.
 fn one_entity(mut worse: Vec<Worse>) -> Vec<Worse> {
     // Boots, when it is not good, names every slot, medium and NIC that is in trouble.
-    let boots = worse.iter().find(|w| w.facet == Facet::Boots).map(|w| w.after.causes.clone());
+    let boots = worse
+        .iter()
+        .find(|w| w.facet == Facet::Boots)
+        .map(|w| w.after.causes.clone());
     if let Some(boots) = boots {
         worse.retain(|w| match &w.facet {
             Facet::Data(_) => false,
@@ -173,7 +210,11 @@ fn one_entity(mut worse: Vec<Worse>) -> Vec<Worse> {
         .into_iter()
         .map(|(mut one, tail, slots)| {
             if slots.len() > 1 {
-                let head = if tail.starts_with("data volume") { "data volumes" } else { "unused volumes" };
+                let head = if tail.starts_with("data volume") {
+                    "data volumes"
+                } else {
+                    "unused volumes"
+                };
                 let rest = tail.split_once('\u{0}').map_or("", |(_, rest)| rest);
                 one.after.causes = vec![format!("{head} {}{rest}", slots.join(", "))];
             }
@@ -184,7 +225,9 @@ fn one_entity(mut worse: Vec<Worse>) -> Vec<Worse> {
 
 /// The slot of a lost data volume, and the rest of its cause with the slot cut out (marked by NUL).
 fn slot_and_tail(worse: &Worse) -> Option<(Slot, String)> {
-    let Facet::Data(slot) = &worse.facet else { return None };
+    let Facet::Data(slot) = &worse.facet else {
+        return None;
+    };
     let cause = worse.after.causes.first()?;
     let (head, rest) = ["data volume ", "unused volume "]
         .iter()
