@@ -14,7 +14,7 @@ mod summary;
 
 pub use evaluate::{Key, advance, evaluate, reevaluate};
 pub use fit::fit;
-pub use gaps::{Gap, WHERE, completeness_needed};
+pub use gaps::{Gap, completeness_needed};
 pub use model::*;
 pub use notes::{contents, notes, tenants};
 pub use summary::{Worse, is_worse, summary};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::ids::{NodeName, StorageId, Vmid};
-use crate::world::{Guest, Part, Storage, World};
+use crate::world::{Guest, Part, Storage, World, predict};
 
 use super::{Entity, guest, protection};
 
@@ -253,38 +253,8 @@ fn narrowed(was: &Storage, is: &Storage) -> bool {
         || !was.content.is_subset(&is.content)
         || was.shared != is.shared
         || was.storage_type != is.storage_type
-        || WHERE.iter().any(|key| wont(key))
+        || predict::WHERE.iter().any(|key| wont(key))
 }
-
-/// The options that say where a storage is and how it is reached (rule ST12): wrong, it is as good as gone.
-pub const WHERE: &[&str] = &[
-    "server",
-    "server2",
-    "export",
-    "share",
-    "path",
-    "pool",
-    "portal",
-    "target",
-    "vgname",
-    "thinpool",
-    "monhost",
-    "datastore",
-    "namespace",
-    "username",
-    "password",
-    "domain",
-    "subdir",
-    "base",
-    "fs-name",
-    "keyring",
-    "fingerprint",
-    "encryption-key",
-    "port",
-    "data-pool",
-    "krbd",
-    "options",
-];
 
 fn nodes_of(world: &World, storage: &Storage) -> Vec<NodeName> {
     protection::listing_nodes(world, storage)

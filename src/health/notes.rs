@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::StorageId;
 use crate::world::views;
-use crate::world::{Guest, Status, Storage, World};
+use crate::world::{Guest, Section, Status, Storage, World};
 
 use super::{Category, Entity};
 
@@ -102,7 +102,7 @@ pub fn tenants(world: &World, id: &StorageId) -> Vec<String> {
 }
 
 fn uses(guest: &Guest, id: &StorageId) -> bool {
-    let here = |section| {
+    let here = |section: &Section| {
         views::disks(guest.kind, section).iter().any(|disk| {
             disk.source
                 .volume()
