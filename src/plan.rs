@@ -21,9 +21,11 @@ mod order;
 mod pool;
 mod privileges;
 mod references;
+pub mod render;
 mod resolve;
 pub mod risk;
 mod storage;
+pub mod undo;
 mod values;
 pub mod words;
 
@@ -32,6 +34,7 @@ pub use error::{PlanError, Problem, Reason};
 pub use hash::hash;
 pub use input::{Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
+pub use undo::undo;
 
 use crate::document::desired::Desired;
 use draft::{Drafts, Planner};
