@@ -1,8 +1,21 @@
 //! Prediction: what an action makes of a world, as Proxmox VE would do it. Plans are judged by it, and runs are checked against it.
 //! It never guesses: what cannot be told is an error, and what Proxmox VE would refuse is one too.
 
-use super::Action;
-use super::model::{Part, World};
+mod cluster;
+mod config;
+mod guests;
+mod surprises;
+mod volumes;
+
+use std::sync::Arc;
+
+use crate::ids::{NodeName, StorageId, Vmid};
+
+use super::action::Action;
+use super::model::{Guest, Part, Storage, World};
+
+pub use surprises::surprises;
+pub use volumes::{Demand, demand};
 
 /// Why an action's outcome cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,35 +36,235 @@ pub enum Unpredictable {
     },
 }
 
+/// How the reason of a [`Part::StorageContent`] begins that a predicted change of a storage's place has made unreadable (rule ST12).
+pub const REDIRECTED: &str = "this plan changes where the storage is";
+
+/// The options that say where a storage is and how it is reached: wrong, the storage is as good as gone (rule ST12).
+pub const WHERE: &[&str] = &[
+    "authsupported",
+    "base",
+    "blocksize",
+    "content-dirs",
+    "data-pool",
+    "datastore",
+    "domain",
+    "encryption-key",
+    "export",
+    "fingerprint",
+    "fs-name",
+    "iscsiprovider",
+    "keyring",
+    "krbd",
+    "monhost",
+    "namespace",
+    "options",
+    "password",
+    "path",
+    "pool",
+    "port",
+    "portal",
+    "server",
+    "share",
+    "subdir",
+    "target",
+    "thinpool",
+    "username",
+    "vgname",
+];
+
 impl World {
-    /// The world after an action.
+    /// The world after an action, as Proxmox VE would make it. What the action does not touch is shared with `self`.
+    ///
+    /// # Errors
+    /// [`Unpredictable`]: Proxmox VE would refuse it, its object is missing, or something that decides the outcome was not read.
     pub fn apply(&self, action: &Action) -> Result<World, Unpredictable> {
         let mut world = self.clone();
-        if let Some((_, vmid)) = action.guest()
-            && !matches!(action, Action::CreateGuest { .. })
-            && !world.guests.contains_key(&vmid)
-        {
-            return Err(Unpredictable::Missing(format!("guest {vmid}")));
-        }
-        if let Action::DeleteStorage { id } = action {
-            world.storages.remove(id);
+        match action {
+            Action::CreateGuest {
+                kind,
+                vmid,
+                node,
+                pool,
+                params,
+            } => {
+                guests::create(&mut world, *kind, *vmid, node, pool.as_ref(), params)?;
+            }
+            Action::UpdateConfig {
+                kind: _,
+                vmid,
+                set,
+                delete,
+            } => {
+                config::update(&mut world, *vmid, set, delete)?;
+            }
+            Action::ResizeDisk {
+                kind: _,
+                vmid,
+                slot,
+                from: _,
+                to,
+            } => {
+                volumes::resize(&mut world, *vmid, slot, *to)?;
+            }
+            Action::MoveDisk {
+                kind: _,
+                vmid,
+                slot,
+                volume,
+                to,
+                format,
+            } => {
+                volumes::relocate(&mut world, *vmid, slot, volume, to, format.as_deref())?;
+            }
+            Action::DetachDisk {
+                kind: _,
+                vmid,
+                slot,
+                volume,
+            } => {
+                config::detach(&mut world, *vmid, slot, volume)?;
+            }
+            Action::FreeDisk {
+                kind: _,
+                vmid,
+                slot,
+                volume,
+            } => {
+                config::free(&mut world, *vmid, slot, volume)?;
+            }
+            Action::SetPower {
+                kind: _,
+                vmid,
+                power,
+            } => guests::power(&mut world, *vmid, power)?,
+            Action::SetHaState {
+                kind: _,
+                vmid,
+                state,
+                before: _,
+            } => {
+                guests::ha_state(&mut world, *vmid, state)?;
+            }
+            Action::RemoveHaResource { kind: _, vmid } => guests::remove_ha(&mut world, *vmid)?,
+            Action::Migrate {
+                kind: _,
+                vmid,
+                from,
+                to,
+                running: _,
+                with_local_disks,
+                target_storage,
+            } => {
+                guests::migrate(
+                    &mut world,
+                    *vmid,
+                    from,
+                    to,
+                    *with_local_disks,
+                    target_storage,
+                )?;
+            }
+            Action::DestroyGuest {
+                kind: _,
+                vmid,
+                purge,
+            } => {
+                guests::destroy(&mut world, *vmid, *purge)?;
+            }
+            Action::CreateStorage {
+                id,
+                storage_type,
+                params,
+            } => {
+                cluster::create_storage(&mut world, id, storage_type, params)?;
+            }
+            Action::UpdateStorage { id, set, delete } => {
+                cluster::update_storage(&mut world, id, set, delete)?;
+            }
+            Action::DeleteStorage { id } => cluster::delete_storage(&mut world, id)?,
+            Action::DeleteVolume { node, volume } => volumes::delete(&mut world, node, volume)?,
+            Action::CreatePool { id, comment } => {
+                cluster::create_pool(&mut world, id, comment.clone())?;
+            }
+            Action::UpdatePool {
+                id,
+                comment,
+                guests_add,
+                guests_remove,
+                storages_add,
+                storages_remove,
+            } => {
+                let change = cluster::PoolChange {
+                    comment: comment.as_deref(),
+                    guests_add,
+                    guests_remove,
+                    storages_add,
+                    storages_remove,
+                };
+                cluster::update_pool(&mut world, id, &change)?;
+            }
+            Action::DeletePool { id } => cluster::delete_pool(&mut world, id)?,
         }
         Ok(world)
     }
 }
 
-/// What a read-back shows that was not predicted: one line per difference, empty if everything is as predicted.
-pub fn surprises(
-    before: &World,
-    predicted: &World,
-    observed: &World,
-    action: &Action,
-) -> Vec<String> {
-    let _ = (before, action);
-    predicted
+fn refused(why: impl Into<String>) -> Unpredictable {
+    Unpredictable::Refused(why.into())
+}
+
+/// A guest whose configuration was read.
+fn guest(world: &World, vmid: Vmid) -> Result<&Arc<Guest>, Unpredictable> {
+    let guest = world
+        .guests
+        .get(&vmid)
+        .ok_or_else(|| Unpredictable::Missing(format!("guest {vmid}")))?;
+    let part = Part::GuestConfig(vmid);
+    match world.unreadable(&part) {
+        Some(why) => Err(Unpredictable::Unread {
+            why: why.to_owned(),
+            part,
+        }),
+        None => Ok(guest),
+    }
+}
+
+/// The same, to be changed; its digest is no longer known.
+fn guest_mut(world: &mut World, vmid: Vmid) -> Result<&mut Guest, Unpredictable> {
+    guest(world, vmid)?;
+    let guest = world
+        .guests
+        .get_mut(&vmid)
+        .ok_or_else(|| Unpredictable::Missing(format!("guest {vmid}")))?;
+    let guest = Arc::make_mut(guest);
+    guest.config.digest.clear();
+    Ok(guest)
+}
+
+/// A storage that is defined.
+fn storage<'w>(world: &'w World, id: &StorageId) -> Result<&'w Arc<Storage>, Unpredictable> {
+    world
         .storages
-        .keys()
-        .filter(|id| !observed.storages.contains_key(*id))
-        .map(|id| format!("storage/{id} is gone"))
-        .collect()
+        .get(id)
+        .ok_or_else(|| Unpredictable::Missing(format!("storage {id}")))
+}
+
+/// A storage on which a node may put volumes of this content.
+fn usable<'w>(
+    world: &'w World,
+    id: &StorageId,
+    node: &NodeName,
+    content: &str,
+) -> Result<&'w Arc<Storage>, Unpredictable> {
+    let storage = storage(world, id)?;
+    if storage.disabled {
+        return Err(refused(format!("storage {id} is disabled")));
+    }
+    if !storage.on_node(node) {
+        return Err(refused(format!("node {node} may not use storage {id}")));
+    }
+    if !storage.content.contains(content) {
+        return Err(refused(format!("storage {id} may not hold {content}")));
+    }
+    Ok(storage)
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{Bytes, GuestKind, Slot, StorageId, Vmid, VolumeId};
+use crate::proxmox::size;
 
 use super::model::Section;
 
@@ -115,32 +116,6 @@ pub fn properties(text: &str) -> (Option<&str>, impl Iterator<Item = (&str, &str
     (bare, rest)
 }
 
-/// A size as Proxmox VE writes it in a configuration: `32G`, `528K`, `4M`, `5` (bytes), `1.5T`. `None` if it is none.
-pub fn size(text: &str) -> Option<Bytes> {
-    let text = text.trim();
-    let text = text.strip_suffix("iB").unwrap_or(text);
-    let (number, unit) = match text.chars().last()? {
-        'K' => (text.strip_suffix('K')?, Bytes::KIB),
-        'M' => (text.strip_suffix('M')?, Bytes::MIB),
-        'G' => (text.strip_suffix('G')?, Bytes::GIB),
-        'T' => (text.strip_suffix('T')?, Bytes::TIB),
-        _ => (text, 1),
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 9 {
-        return None;
-    }
-    let whole: u64 = whole.parse().ok()?;
-    let mut bytes = whole.checked_mul(unit)?;
-    if !fraction.is_empty() {
-        let scale = 10u128.pow(u32::try_from(fraction.len()).ok()?);
-        let part: u128 = fraction.parse().ok()?;
-        bytes = bytes.checked_add(u64::try_from(part * u128::from(unit) / scale).ok()?)?;
-    }
-    Some(Bytes(bytes))
-}
-
 fn numbered(key: &str, prefix: &str) -> bool {
     key.strip_prefix(prefix)
         .is_some_and(|n| !n.is_empty() && n.len() <= 3 && n.bytes().all(|b| b.is_ascii_digit()))
@@ -198,7 +173,7 @@ pub fn disk(kind: GuestKind, key: &str, value: &str) -> Option<Disk> {
     Some(Disk {
         slot,
         source,
-        size: size_text.and_then(size),
+        size: size_text.and_then(|text| size::parse(text).ok()),
         options,
     })
 }
@@ -326,10 +301,13 @@ pub fn boot_slots(kind: GuestKind, section: &Section) -> Vec<Slot> {
 
 /// Whether an operating system may lie on this disk: a data volume or pass-through disk that is attached as a drive.
 pub fn is_system_candidate(disk: &Disk) -> bool {
-    let slot = disk.slot.as_str();
-    matches!(disk.source, Source::Volume(_) | Source::Path(_))
-        && !disk.unused()
-        && !matches!(slot, "efidisk0" | "tpmstate0" | "vmstate")
+    matches!(disk.source, Source::Volume(_) | Source::Path(_)) && is_system_slot(&disk.slot)
+}
+
+/// Whether a slot is one a system can be attached to (not `unusedN`, EFI variables, TPM state or saved memory).
+pub fn is_system_slot(slot: &Slot) -> bool {
+    let slot = slot.as_str();
+    !slot.starts_with("unused") && !matches!(slot, "efidisk0" | "tpmstate0" | "vmstate")
 }
 
 /// Every reference to snippets and storages: `cicustom` (one each for `user`, `network`, `meta`, `vendor`), `hookscript`,
@@ -576,16 +554,6 @@ mod tests {
             ("vmstatestorage", "ceph"),
         ]);
         assert_eq!(references(&section).len(), 4);
-    }
-
-    #[test]
-    fn sizes_as_proxmox_writes_them() {
-        assert_eq!(size("32G"), Some(Bytes(32 << 30)));
-        assert_eq!(size("5"), Some(Bytes(5)));
-        assert_eq!(size("1.5T"), Some(Bytes(1536 << 30)));
-        assert_eq!(size("34304M"), Some(Bytes(34304 << 20)));
-        assert_eq!(size("G"), None);
-        assert_eq!(size("-1G"), None);
     }
 
     #[test]

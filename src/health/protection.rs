@@ -1,0 +1,269 @@
+//! What guards a guest: backups that can be listed, backup jobs that cover it, HA that may restart it elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{NodeName, StorageId, Vmid};
+use crate::world::views;
+use crate::world::{BackupJob, Guest, Part, Selection, Storage, World};
+
+use super::reach::listing;
+use super::{Category, Facet, Grade, State, guest};
+
+/// Where each guest has backups that can be listed, and whether any place could not be listed.
+#[derive(Debug, Default)]
+pub(super) struct Backups {
+    of: BTreeMap<Vmid, BTreeSet<StorageId>>,
+    unlisted: Option<String>,
+}
+
+impl Backups {
+    /// Reads every listing of every storage that may hold backups.
+    pub(super) fn new(world: &World) -> Self {
+        let mut found = Self::default();
+        for storage in world.storages.values().filter(|s| holds_backups(s)) {
+            for node in listing_nodes(world, storage) {
+                let Some(volumes) = listing(world, storage, node) else {
+                    found.unlisted.get_or_insert_with(|| {
+                        Part::StorageContent(node.clone(), storage.id.clone()).to_string()
+                    });
+                    continue;
+                };
+                for volume in volumes.values().filter(|v| v.content == "backup") {
+                    if let Some(vmid) = volume.vmid {
+                        found.of.entry(vmid).or_default().insert(storage.id.clone());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a guest can be restored from a backup.
+    pub(super) fn recoverable(&self, vmid: Vmid) -> State {
+        if let Some(storages) = self.of.get(&vmid) {
+            let names: Vec<&str> = storages.iter().map(StorageId::as_str).collect();
+            // The places stand in the good state too, so that their loss can be named.
+            return State {
+                causes: vec![names.join(", ")],
+                ..State::GOOD
+            };
+        }
+        match &self.unlisted {
+            Some(part) => State {
+                grade: Grade::Unknown,
+                category: Some(Category::Unknown),
+                rule: "G1",
+                causes: vec![format!(
+                    "{part} could not be read, and no other backup is known"
+                )],
+            },
+            None => State {
+                grade: Grade::Lost,
+                category: Some(Category::LastCopy),
+                rule: "ST06",
+                causes: vec!["no backup of it can be listed".to_owned()],
+            },
+        }
+    }
+}
+
+/// Whether backups on this storage count: it may hold them and is not disabled.
+pub(super) fn holds_backups(storage: &Storage) -> bool {
+    !storage.disabled && storage.content.contains("backup")
+}
+
+/// The nodes whose view of a storage's content matters: one for a shared storage, each that may use it otherwise.
+pub(super) fn listing_nodes<'w>(world: &'w World, storage: &'w Storage) -> Vec<&'w NodeName> {
+    if storage.shared {
+        let first = storage.volumes.keys().next();
+        return first
+            .or_else(|| world.nodes.keys().find(|n| storage.on_node(n)))
+            .into_iter()
+            .collect();
+    }
+    world
+        .nodes
+        .keys()
+        .chain(storage.volumes.keys())
+        .filter(|n| storage.on_node(n))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
+}
+
+/// Whether a job is for a guest, by its selection and node.
+pub(super) fn selects(world: &World, job: &BackupJob, guest: &Guest) -> bool {
+    if job.node.as_ref().is_some_and(|node| *node != guest.node) {
+        return false;
+    }
+    match &job.selection {
+        Selection::AllBut(not) => !not.contains(&guest.vmid),
+        Selection::Guests(these) => these.contains(&guest.vmid),
+        Selection::Pool(pool) => world
+            .pools
+            .iter()
+            .any(|(id, p)| id.as_str() == pool && p.guests.contains(&guest.vmid)),
+    }
+}
+
+/// Why a job cannot write its backups; `None` if it can.
+pub(super) fn job_trouble(world: &World, job: &BackupJob) -> Option<String> {
+    let target = job.storage.as_deref()?;
+    if world.unreadable(&Part::Storages).is_some() {
+        return None;
+    }
+    match StorageId::new(target)
+        .ok()
+        .and_then(|id| world.storages.get(&id))
+    {
+        None => Some(format!("its storage {target} is gone")),
+        Some(storage) if storage.disabled => Some(format!("its storage {target} is disabled")),
+        Some(storage) if !storage.content.contains("backup") => {
+            Some(format!("its storage {target} may not hold backups"))
+        }
+        Some(storage) => job
+            .node
+            .as_ref()
+            .filter(|node| !storage.on_node(node))
+            .map(|node| format!("node {node} may not use its storage {target}")),
+    }
+}
+
+/// Whether a working, enabled backup job covers a guest.
+pub(super) fn covered(world: &World, guest: &Guest) -> State {
+    if let Some(why) = world.unreadable(&Part::BackupJobs) {
+        return State {
+            grade: Grade::Unknown,
+            category: Some(Category::Unknown),
+            rule: "G1",
+            causes: vec![format!("{}: {why}", Part::BackupJobs)],
+        };
+    }
+    let mut causes = Vec::new();
+    for (id, job) in &world.backup_jobs {
+        if !job.enabled || !selects(world, job, guest) {
+            continue;
+        }
+        match job_trouble(world, job) {
+            None => return State::GOOD,
+            Some(why) => causes.push(format!("backup job {id} cannot work: {why}")),
+        }
+    }
+    if causes.is_empty() {
+        causes.push("no enabled backup job covers it".to_owned());
+    }
+    State {
+        grade: Grade::Lost,
+        category: Some(Category::Unprotected),
+        rule: "ST06",
+        causes,
+    }
+}
+
+/// Whether HA keeps a guest up: it is managed, and another node can take it with all its volumes.
+pub(super) fn highly_available(world: &World, guest: &Guest) -> Option<State> {
+    let resource = world.ha_resources.get(&guest.vmid)?;
+    if matches!(resource.state.as_str(), "ignored" | "disabled") {
+        return Some(State {
+            grade: Grade::Lost,
+            category: Some(Category::NotHighlyAvailable),
+            rule: "GU03",
+            causes: vec![format!("its HA state is {}", resource.state)],
+        });
+    }
+    let causes = stuck(world, guest);
+    if causes.is_empty() {
+        return Some(State::GOOD);
+    }
+    Some(State {
+        grade: Grade::Impaired,
+        category: Some(Category::NotHighlyAvailable),
+        rule: "ST03",
+        causes,
+    })
+}
+
+/// What keeps a guest from being started on any other node.
+fn stuck(world: &World, guest: &Guest) -> Vec<String> {
+    if world.nodes.len() < 2 || guest::unread(world, guest).is_some() {
+        return Vec::new();
+    }
+    let replicated: BTreeSet<&NodeName> = world
+        .replication_jobs
+        .values()
+        .filter(|job| job.guest == guest.vmid && !job.disabled && !job.removing)
+        .map(|job| &job.target)
+        .collect();
+    let next = guest::next_start(guest);
+    let mut others: BTreeSet<&NodeName> =
+        world.nodes.keys().filter(|n| **n != guest.node).collect();
+    for disk in views::disks(guest.kind, &next) {
+        let Some(volume) = disk.source.data() else {
+            continue;
+        };
+        if disk.unused() {
+            continue;
+        }
+        // A storage that is gone is told by the slot itself.
+        let Some(storage) = world.storages.get(volume.storage()) else {
+            continue;
+        };
+        others
+            .retain(|node| storage.on_node(node) && (storage.shared || replicated.contains(node)));
+        if others.is_empty() {
+            return vec![format!(
+                "no other node can start it with {} on {}",
+                disk.slot, storage.id
+            )];
+        }
+    }
+    Vec::new()
+}
+
+/// ST14: a volume on a storage that is called shared although every node has its own content.
+pub(super) fn movable(world: &World, guest: &Guest) -> Option<State> {
+    if guest::unread(world, guest).is_some() {
+        return None;
+    }
+    let wrong = views::disks(guest.kind, &guest.config.current)
+        .into_iter()
+        .find_map(|disk| {
+            let storage = world.storages.get(disk.source.data()?.storage())?;
+            falsely_shared(storage).then(|| (disk.slot, storage.id.clone()))
+        });
+    wrong.map(|(slot, storage)| State {
+        grade: Grade::Impaired,
+        category: Some(Category::Degraded),
+        rule: "ST14",
+        causes: vec![format!(
+            "{slot} on {storage}, which is marked shared but is each node's own: after a migration the data would be missing"
+        )],
+    })
+}
+
+/// Whether a storage is marked shared against its nature: a type that is always a node's own, or nodes that list different volumes.
+pub(super) fn falsely_shared(storage: &Storage) -> bool {
+    if !storage.shared {
+        return false;
+    }
+    if matches!(
+        storage.storage_type.as_str(),
+        "zfspool" | "lvmthin" | "btrfs"
+    ) {
+        return true;
+    }
+    let mut views = storage.volumes.values();
+    let first = views.next();
+    views.any(|other| Some(other) != first)
+}
+
+/// Writes the facets of a guest's protection, but for [`Facet::Recoverable`].
+pub(super) fn facets(world: &World, guest: &Guest, put: &mut dyn FnMut(Facet, State)) {
+    put(Facet::Covered, covered(world, guest));
+    if let Some(state) = highly_available(world, guest) {
+        put(Facet::HighlyAvailable, state);
+    }
+    if let Some(state) = movable(world, guest) {
+        put(Facet::Movable, state);
+    }
+}
