@@ -6,11 +6,11 @@ use super::container::ContainerSpec;
 use super::error::Problem;
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
-use super::options::{ExtraConfig, Field};
+use super::options::Field;
 use super::scalar::Mebibytes;
 use super::storage::{COMMON_OPTIONS, StorageSpec};
 use super::yaml::{Node, Span};
-use super::{Document, Kind, Spec, refused, schema};
+use super::{Document, Kind, Spec, schema};
 use crate::ids::{Bytes, StorageId, VolumeId};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
@@ -118,7 +118,6 @@ impl Check<'_> {
                 self.push(&path, message, "a device of the host without a mapping is for root@pam only");
             }
         }
-        self.extra(Kind::VirtualMachine, &spec.extra_config);
     }
 
     fn processors(&mut self, spec: &VirtualMachineSpec) {
@@ -240,7 +239,6 @@ impl Check<'_> {
                 self.push(&["spec", "mountPoints", slot.as_str(), "path"], message, "");
             }
         }
-        self.extra(Kind::Container, &spec.extra_config);
     }
 
     fn storage(&mut self, spec: &StorageSpec) {
@@ -271,24 +269,6 @@ impl Check<'_> {
         if let Some(step) = spec.safe_remove_step.value().filter(|step| !step.is_power_of_two()) {
             let message = format!("{step} is not one of 1, 2, 4, 8, 16, 32");
             self.push(&["spec", "safeRemoveStep"], message, "");
-        }
-        self.extra(Kind::Storage, &spec.extra_config);
-    }
-
-    fn extra(&mut self, kind: Kind, extra: &ExtraConfig) {
-        for key in extra.0.keys() {
-            let path = ["spec", "extraConfig", key.as_str()];
-            let span = self.root.get("spec").and_then(|spec| spec.get("extraConfig"));
-            let span = span.and_then(|extra| extra.entry(key)).map(|entry| entry.key_span);
-            let span = span.unwrap_or_else(|| self.at(&path));
-            let typed = schema::typed_keys(kind);
-            if let Some(field) = typed.get(key).or_else(|| typed.get(&refused::family(key))) {
-                let problem = Problem::new(span, format!("`{key}` has a field of its own"));
-                self.problems.push(problem.help(format!("use `{field}`")));
-            } else if let Some(reason) = refused::key(kind, key) {
-                let problem = Problem::new(span, format!("`{key}` cannot be set: {reason}"));
-                self.problems.push(problem.help("remove the line"));
-            }
         }
     }
 }

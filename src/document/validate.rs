@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Number, Value};
 
-use super::error::Problem;
+use super::error::{Problem, is_deceptive};
 use super::yaml::{Entry, Node, NodeValue, Resolved, Span, resolve};
 use super::{Kind, refused, scalar, schema};
 
@@ -26,6 +26,10 @@ pub fn metadata(root: &Node, problems: &mut Vec<Problem>) {
         validator.value(schema, &entry.value, entry.place(), "metadata");
     }
 }
+
+/// What to write instead of a secret.
+const REFERENCE: &str =
+    "a document never carries a secret, only where it is found: `{fromFile: PATH}` or `{fromEnv: NAME}`";
 
 struct Validator<'p> {
     kind: Kind,
@@ -94,7 +98,7 @@ fn found(node: &Node) -> String {
 pub fn short(text: &str) -> String {
     let line: String = text
         .chars()
-        .map(|c| if c.is_control() || super::error::is_deceptive(c) { '\u{fffd}' } else { c })
+        .map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c })
         .take(40)
         .collect();
     if line.chars().count() < text.chars().count() {
@@ -111,6 +115,15 @@ impl Validator<'_> {
 
     fn value(&mut self, schema: &Value, node: &Node, span: Span, path: &str) {
         let (expected, nullable) = types(schema);
+        if node.is_empty() {
+            let message = format!("{} has no value, expected {}", named(path), type_name(expected));
+            let help = if nullable {
+                "write `null` to have the setting removed, or leave the line out to not manage it"
+            } else {
+                "leave the whole line out if it shall not be managed"
+            };
+            return self.push(Problem::new(span, message).help(help));
+        }
         if node.is_null() {
             if !nullable {
                 self.nothing(expected, span, path);
@@ -131,20 +144,18 @@ impl Validator<'_> {
     }
 
     fn nothing(&mut self, expected: &str, span: Span, path: &str) {
-        let message = format!("{} is empty, expected {}", named(path), type_name(expected));
+        let message = format!("{} is `null`, expected {}", named(path), type_name(expected));
         let help = "leave the whole line out if it shall not be managed; this field cannot be removed with `null`";
         self.push(Problem::new(span, message).help(help));
     }
 
     fn wrong_type(&mut self, expected: &str, node: &Node, span: Span, path: &str) {
-        let message = format!(
-            "{} is {}, expected {}",
-            named(path),
-            found(node),
-            type_name(expected)
-        );
+        // Where a secret is to be named, what stands there may be the secret itself: it is not repeated.
+        let shown = if is_secretive(path) { "not a reference".to_owned() } else { found(node) };
+        let message = format!("{} is {shown}, expected {}", named(path), type_name(expected));
         let problem = Problem::new(span, message);
         self.push(match expected {
+            "object" if is_secretive(path) => problem.help(REFERENCE),
             "array" => problem.help("write `[one, two]`, or one item a line, each after `- `"),
             _ => problem,
         });
@@ -207,6 +218,9 @@ impl Validator<'_> {
             self.push(Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)));
             return false;
         }
+        if path == "spec.extraConfig" && self.extra(entry) {
+            return false;
+        }
         let format = schema.pointer("/propertyNames/format").and_then(Value::as_str);
         match format.and_then(|format| scalar::check(format, &entry.key)) {
             Some(Err(expected)) => {
@@ -222,6 +236,23 @@ impl Validator<'_> {
         }
     }
 
+    /// Whether a key of `extraConfig` has no place there.
+    fn extra(&mut self, entry: &Entry) -> bool {
+        let typed = schema::typed_keys(self.kind);
+        let family = refused::family(&entry.key);
+        if let Some(field) = typed.get(&entry.key).or_else(|| typed.get(&family)) {
+            let message = format!("`{}` has a field of its own", short(&entry.key));
+            self.push(Problem::new(entry.key_span, message).help(format!("use `{field}`")));
+            return true;
+        }
+        if let Some(reason) = refused::key(self.kind, &entry.key) {
+            let message = format!("`{}` cannot be set: {reason}", short(&entry.key));
+            self.push(Problem::new(entry.key_span, message).help("remove the line"));
+            return true;
+        }
+        false
+    }
+
     fn unknown(&mut self, properties: &Map<String, Value>, entry: &Entry, path: &str) {
         let name = short(&entry.key);
         let message = format!("unknown field `{name}` in {}", named(path));
@@ -230,7 +261,10 @@ impl Validator<'_> {
         let same = names.iter().find(|name| refused::plain(name) == plain);
         let aliased = properties.iter().find(|(_, field)| is_key(field, &entry.key));
         let typed = schema::typed_keys(self.kind).get(&refused::family(&entry.key));
-        let help = if let Some(same) = same {
+        let reference = format!("{}From", entry.key);
+        let help = if names.contains(&reference.as_str()) {
+            format!("{REFERENCE}; the field is `{reference}`")
+        } else if let Some(same) = same {
             format!("write `{same}`")
         } else if let Some((name, _)) = aliased {
             format!("Proxmox VE's `{}` is `{name}` here", entry.key)
@@ -277,7 +311,11 @@ impl Validator<'_> {
             Resolved::Bool(_) | Resolved::OldBool(_) | Resolved::Integer(_) | Resolved::TooLarge
             | Resolved::Float(_) | Resolved::OddNumber => {
                 let message = format!("{} is {}, expected a text", named(path), found(node));
-                let help = format!("put it in quotes: \"{}\"", short(text));
+                let format = schema.get("format").and_then(Value::as_str);
+                let help = match format {
+                    Some("size" | "memory-size") => format!("write its unit too, such as `{}Gi`", short(text)),
+                    _ => format!("put it in quotes: \"{}\"", short(text)),
+                };
                 return self.push(Problem::new(node.span, message).help(help));
             }
             Resolved::Null => return,
@@ -295,6 +333,10 @@ impl Validator<'_> {
     }
 
     fn text_format(&mut self, schema: &Value, node: &Node, text: &str, path: &str) {
+        if text.chars().any(is_deceptive) {
+            // Reported when the text was read.
+            return;
+        }
         let format = schema.get("format").and_then(Value::as_str);
         if let Some(Err(expected)) = format.and_then(|format| scalar::check(format, text)) {
             let message = format!("{} is `{}`, expected {expected}", named(path), short(text));

@@ -142,6 +142,10 @@ fn sub_keys(kind: Kind, name: &str, schema: &Value, format: &Parameters, faults:
     let elsewhere = ["media", "ms-cert", "romfile", "type", "fuse", "keyctl", "mknod", "mount", "force_rw_sys", "current"];
     for (key, parameter) in format {
         let alias = parameter["alias"].is_string();
+        // The size of these two is not chosen: Proxmox VE makes them as large as they have to be.
+        if key == "size" && (name.starts_with("efiDisk") || name.starts_with("tpmState")) {
+            continue;
+        }
         if !alias && !typed.contains(key.as_str()) && !elsewhere.contains(&key.as_str()) && schema["properties"].is_object() {
             let cdrom = name.starts_with("cdroms");
             if !cdrom {
