@@ -374,8 +374,10 @@ impl<'t> Reader<'t> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.properties(span, anchor, tag.is_some());
                 self.characters(span, &text);
+                // The parser gives `~` where nothing was written; here that is not the same as a written `~`.
+                let nothing = style == ScalarStyle::Plain && source.is_empty();
                 let value = NodeValue::Scalar {
-                    text: text.into_owned(),
+                    text: if nothing { String::new() } else { text.into_owned() },
                     plain: style == ScalarStyle::Plain,
                 };
                 self.complete(Node { span, value });

@@ -85,7 +85,7 @@ fn anchors_aliases_merge_keys_and_tags() {
 
 #[test]
 fn wrong_shapes() {
-    assert_snapshot!(shown(&machine("cpu: 4\ntags: prod\ndisks: [scsi0]\nname: {a: b}\nvmid: null\nbootOrder:")));
+    assert_snapshot!(shown(&machine("cpu: 4\ntags: prod\ndisks: [scsi0]\nname: {a: b}\nvmid: null\nbootOrder:\ncloudInit:")));
 }
 
 #[test]
@@ -176,4 +176,16 @@ fn many_errors_are_counted_and_not_all_shown() {
 fn long_lines_and_wide_characters_are_underlined_where_they_are() {
     let text = machine(&format!("description: \"{}\"\nname: \"ü\u{1F600} x\"", "y".repeat(9000)));
     assert_snapshot!(shown(&text));
+}
+
+#[test]
+fn explanations() {
+    use bailiwick::document::explain::explain;
+    assert_snapshot!(explain("VirtualMachine.disks.cache").unwrap());
+    assert_snapshot!(explain("vm.spec.disks.scsi0.limits").unwrap());
+    assert_snapshot!(explain("Pool").unwrap());
+    assert_snapshot!(explain("Pool.spec").unwrap());
+    assert_snapshot!(explain("Container.memory").unwrap());
+    let errors = ["VirtualMachine.dsks", "Contaner", "Pool.comment.x", "VirtualMachine.disks.scsi0.cach", ""].map(|path| explain(path).unwrap_err().to_string());
+    assert_snapshot!(errors.join("\n"));
 }

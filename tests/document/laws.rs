@@ -235,3 +235,16 @@ fn the_hash_does_not_change_with_comments_order_and_spelling() {
     assert_ne!(hash("{name: null}"), hash("{}"));
     assert!(one.starts_with("sha256:") && one.len() == 71);
 }
+
+#[test]
+fn random_documents_are_mostly_valid() {
+    let mut rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &[7; 32]);
+    for kind in Kind::ALL {
+        let valid = (0..100u32).filter(|i| {
+            let raw = random(kind, &mut rng, 3 + i % 37);
+            read(&raw.to_string()).is_some()
+        });
+        let valid = valid.count();
+        assert!(valid >= 25, "only {valid} of 100 random documents of {kind} are valid");
+    }
+}
