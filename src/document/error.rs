@@ -120,9 +120,30 @@ pub fn is_deceptive(c: char) -> bool {
         || (c.is_control() && c != '\n' && c != '\t')
 }
 
+/// Words in the names of fields whose values may be secrets that someone wrote into a document by mistake.
+const SECRET_WORDS: [&str; 5] = ["password", "secret", "keyring", "encryption", "token"];
+
+/// The line with what may be a secret as stars: everything after `password:` and its like, unless a reference stands there.
+fn without_secrets(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let found = SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min();
+    let Some((before, after)) = found
+        .and_then(|at| lower.get(at..)?.find(':').map(|colon| at + colon + 1))
+        .and_then(|end| line.split_at_checked(end))
+    else {
+        return line.to_owned();
+    };
+    if after.trim_start().starts_with(['{', '#']) {
+        return line.to_owned();
+    }
+    let stars = after.chars().map(|c| if c.is_whitespace() { c } else { '*' });
+    before.chars().chain(stars).collect()
+}
+
 /// One line that cannot move a terminal's cursor; one character stays one character.
 fn printable(line: &str) -> String {
-    line.chars()
+    without_secrets(line)
+        .chars()
         .map(|c| match c {
             '\t' => ' ',
             c if is_deceptive(c) => '\u{fffd}',

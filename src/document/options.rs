@@ -69,9 +69,14 @@ impl<T: JsonSchema> JsonSchema for Field<T> {
         format!("Field_{}", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Option::<T>::json_schema(generator)
+        let mut schema = Option::<T>::json_schema(generator);
+        schema.insert(REMOVABLE.to_owned(), true.into());
+        schema
     }
 }
+
+/// Marks a schema whose `null` asks for removal; a plain `Option` does not take `null`. Gone when the schema is finished.
+pub const REMOVABLE: &str = "x-removable";
 
 /// Something that may be not written at all.
 pub trait Unset {
@@ -399,7 +404,7 @@ impl<F: SlotFamily, T: JsonSchema> JsonSchema for SlotMap<F, T> {
         json_schema!({
             "type": "object",
             "propertyNames": {"type": "string", "format": F::FORMAT},
-            "additionalProperties": generator.subschema_for::<Option<T>>(),
+            "additionalProperties": generator.subschema_for::<Field<T>>(),
         })
     }
 }
@@ -438,7 +443,7 @@ impl JsonSchema for ExtraConfig {
         json_schema!({
             "type": "object",
             "propertyNames": {"type": "string", "format": "config-key"},
-            "additionalProperties": {"type": ["string", "null"]},
+            "additionalProperties": {"type": ["string", "null"], REMOVABLE: true},
         })
     }
 }

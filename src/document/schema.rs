@@ -12,6 +12,7 @@ use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::pool::PoolSpec;
 use super::storage::StorageSpec;
+use super::options::REMOVABLE;
 use super::{API_VERSION, Kind, refused};
 
 /// The key of the schema under which a field carries Proxmox VE's own key.
@@ -40,6 +41,9 @@ fn of<T: JsonSchema>() -> Value {
 fn tidy(schema: &mut Value) {
     if let Value::Object(map) = schema {
         map.remove("title");
+        if map.remove(REMOVABLE).is_none() {
+            refuse_null(map);
+        }
         if map.get(PROXMOX_KEY).and_then(Value::as_str) == Some("") {
             map.remove(PROXMOX_KEY);
         }
@@ -48,6 +52,20 @@ fn tidy(schema: &mut Value) {
         }
     }
     each_child(schema, &mut tidy);
+}
+
+/// An optional field is left out, not written as `null`: that would look like a wish for removal and do nothing.
+fn refuse_null(map: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|name| name.as_str() != Some("null"));
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            map.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(words)) = map.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
 }
 
 /// Calls `with` for every schema directly inside.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Number, Value};
 
-use super::error::Problem;
+use super::error::{Problem, is_deceptive};
 use super::yaml::{Entry, Node, NodeValue, Resolved, Span, resolve};
 use super::{Kind, refused, scalar, schema};
 
@@ -26,6 +26,10 @@ pub fn metadata(root: &Node, problems: &mut Vec<Problem>) {
         validator.value(schema, &entry.value, entry.place(), "metadata");
     }
 }
+
+/// What to write instead of a secret.
+const REFERENCE: &str =
+    "a document never carries a secret, only where it is found: `{fromFile: PATH}` or `{fromEnv: NAME}`";
 
 struct Validator<'p> {
     kind: Kind,
@@ -94,13 +98,7 @@ fn found(node: &Node) -> String {
 pub fn short(text: &str) -> String {
     let line: String = text
         .chars()
-        .map(|c| {
-            if c.is_control() || super::error::is_deceptive(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
+        .map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c })
         .take(40)
         .collect();
     if line.chars().count() < text.chars().count() {
@@ -117,6 +115,15 @@ impl Validator<'_> {
 
     fn value(&mut self, schema: &Value, node: &Node, span: Span, path: &str) {
         let (expected, nullable) = types(schema);
+        if node.is_empty() {
+            let message = format!("{} has no value, expected {}", named(path), type_name(expected));
+            let help = if nullable {
+                "write `null` to have the setting removed, or leave the line out to not manage it"
+            } else {
+                "leave the whole line out if it shall not be managed"
+            };
+            return self.push(Problem::new(span, message).help(help));
+        }
         if node.is_null() {
             if !nullable {
                 self.nothing(expected, span, path);
@@ -137,20 +144,18 @@ impl Validator<'_> {
     }
 
     fn nothing(&mut self, expected: &str, span: Span, path: &str) {
-        let message = format!("{} is empty, expected {}", named(path), type_name(expected));
+        let message = format!("{} is `null`, expected {}", named(path), type_name(expected));
         let help = "leave the whole line out if it shall not be managed; this field cannot be removed with `null`";
         self.push(Problem::new(span, message).help(help));
     }
 
     fn wrong_type(&mut self, expected: &str, node: &Node, span: Span, path: &str) {
-        let message = format!(
-            "{} is {}, expected {}",
-            named(path),
-            found(node),
-            type_name(expected)
-        );
+        // Where a secret is to be named, what stands there may be the secret itself: it is not repeated.
+        let shown = if is_secretive(path) { "not a reference".to_owned() } else { found(node) };
+        let message = format!("{} is {shown}, expected {}", named(path), type_name(expected));
         let problem = Problem::new(span, message);
         self.push(match expected {
+            "object" if is_secretive(path) => problem.help(REFERENCE),
             "array" => problem.help("write `[one, two]`, or one item a line, each after `- `"),
             _ => problem,
         });
@@ -165,12 +170,7 @@ impl Validator<'_> {
         for entry in entries {
             self.entry(schema, properties, entry, path);
         }
-        for required in schema
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
             let name = required.as_str().unwrap_or_default();
             if !entries.iter().any(|entry| entry.key == name) {
                 let message = format!("{} has no `{name}`", named(path));
@@ -188,20 +188,11 @@ impl Validator<'_> {
             } else {
                 format!("exactly one of {}", names.join(", "))
             };
-            self.push(Problem::new(
-                span,
-                format!("{} needs {expected}", named(path)),
-            ));
+            self.push(Problem::new(span, format!("{} needs {expected}", named(path))));
         }
     }
 
-    fn entry(
-        &mut self,
-        schema: &Value,
-        properties: &Map<String, Value>,
-        entry: &Entry,
-        path: &str,
-    ) {
+    fn entry(&mut self, schema: &Value, properties: &Map<String, Value>, entry: &Entry, path: &str) {
         let inner = join(path, &entry.key);
         if let Some(field) = properties.get(&entry.key) {
             return self.value(field, &entry.value, entry.place(), &inner);
@@ -217,21 +208,20 @@ impl Validator<'_> {
     }
 
     fn key(&mut self, schema: &Value, entry: &Entry, path: &str) -> bool {
-        if path == "metadata.annotations" && entry.key.starts_with(super::metadata::PREFIX) {
+        if path == "metadata.annotations"
+            && entry.key.starts_with(super::metadata::PREFIX)
+        {
             let known = schema.get("properties").and_then(Value::as_object);
-            let names = known
-                .into_iter()
-                .flat_map(|map| map.keys().map(String::as_str));
+            let names = known.into_iter().flat_map(|map| map.keys().map(String::as_str));
             let names: Vec<&str> = names.collect();
             let message = format!("unknown annotation `{}`", short(&entry.key));
-            self.push(
-                Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)),
-            );
+            self.push(Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)));
             return false;
         }
-        let format = schema
-            .pointer("/propertyNames/format")
-            .and_then(Value::as_str);
+        if path == "spec.extraConfig" && self.extra(entry) {
+            return false;
+        }
+        let format = schema.pointer("/propertyNames/format").and_then(Value::as_str);
         match format.and_then(|format| scalar::check(format, &entry.key)) {
             Some(Err(expected)) => {
                 let message = format!(
@@ -246,17 +236,35 @@ impl Validator<'_> {
         }
     }
 
+    /// Whether a key of `extraConfig` has no place there.
+    fn extra(&mut self, entry: &Entry) -> bool {
+        let typed = schema::typed_keys(self.kind);
+        let family = refused::family(&entry.key);
+        if let Some(field) = typed.get(&entry.key).or_else(|| typed.get(&family)) {
+            let message = format!("`{}` has a field of its own", short(&entry.key));
+            self.push(Problem::new(entry.key_span, message).help(format!("use `{field}`")));
+            return true;
+        }
+        if let Some(reason) = refused::key(self.kind, &entry.key) {
+            let message = format!("`{}` cannot be set: {reason}", short(&entry.key));
+            self.push(Problem::new(entry.key_span, message).help("remove the line"));
+            return true;
+        }
+        false
+    }
+
     fn unknown(&mut self, properties: &Map<String, Value>, entry: &Entry, path: &str) {
         let name = short(&entry.key);
         let message = format!("unknown field `{name}` in {}", named(path));
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
         let plain = refused::plain(&entry.key);
         let same = names.iter().find(|name| refused::plain(name) == plain);
-        let aliased = properties
-            .iter()
-            .find(|(_, field)| is_key(field, &entry.key));
+        let aliased = properties.iter().find(|(_, field)| is_key(field, &entry.key));
         let typed = schema::typed_keys(self.kind).get(&refused::family(&entry.key));
-        let help = if let Some(same) = same {
+        let reference = format!("{}From", entry.key);
+        let help = if names.contains(&reference.as_str()) {
+            format!("{REFERENCE}; the field is `{reference}`")
+        } else if let Some(same) = same {
             format!("write `{same}`")
         } else if let Some((name, _)) = aliased {
             format!("Proxmox VE's `{}` is `{name}` here", entry.key)
@@ -300,14 +308,14 @@ impl Validator<'_> {
         match resolve(text, plain) {
             Resolved::Text => {}
             // A word of an enum that needs its quotes is asked for its quotes like every other.
-            Resolved::Bool(_)
-            | Resolved::OldBool(_)
-            | Resolved::Integer(_)
-            | Resolved::TooLarge
-            | Resolved::Float(_)
-            | Resolved::OddNumber => {
+            Resolved::Bool(_) | Resolved::OldBool(_) | Resolved::Integer(_) | Resolved::TooLarge
+            | Resolved::Float(_) | Resolved::OddNumber => {
                 let message = format!("{} is {}, expected a text", named(path), found(node));
-                let help = format!("put it in quotes: \"{}\"", short(text));
+                let format = schema.get("format").and_then(Value::as_str);
+                let help = match format {
+                    Some("size" | "memory-size") => format!("write its unit too, such as `{}Gi`", short(text)),
+                    _ => format!("put it in quotes: \"{}\"", short(text)),
+                };
                 return self.push(Problem::new(node.span, message).help(help));
             }
             Resolved::Null => return,
@@ -325,6 +333,10 @@ impl Validator<'_> {
     }
 
     fn text_format(&mut self, schema: &Value, node: &Node, text: &str, path: &str) {
+        if text.chars().any(is_deceptive) {
+            // Reported when the text was read.
+            return;
+        }
         let format = schema.get("format").and_then(Value::as_str);
         if let Some(Err(expected)) = format.and_then(|format| scalar::check(format, text)) {
             let message = format!("{} is `{}`, expected {expected}", named(path), short(text));
@@ -337,16 +349,10 @@ impl Validator<'_> {
         let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
         let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
         if bound("minLength").is_some_and(|least| length < least) {
-            self.push(Problem::new(
-                node.span,
-                format!("{} is an empty text", named(path)),
-            ));
+            self.push(Problem::new(node.span, format!("{} is an empty text", named(path))));
         }
         if let Some(most) = bound("maxLength").filter(|most| length > *most) {
-            let message = format!(
-                "{} has {length} characters, at most {most} are allowed",
-                named(path)
-            );
+            let message = format!("{} has {length} characters, at most {most} are allowed", named(path));
             self.push(Problem::new(node.span, message));
         }
     }
@@ -367,31 +373,16 @@ impl Validator<'_> {
             }
             ("number", Resolved::Float(n)) => return self.bounds(schema, node, n, None, path),
             (_, Resolved::TooLarge) => {
-                let message = format!(
-                    "{}: the number {} does not fit in 64 bits",
-                    named(path),
-                    short(text)
-                );
+                let message = format!("{}: the number {} does not fit in 64 bits", named(path), short(text));
                 Problem::new(node.span, message)
             }
             _ => {
-                let message = format!(
-                    "{} is {}, expected {}",
-                    named(path),
-                    found(node),
-                    type_name(expected)
-                );
+                let message = format!("{} is {}, expected {}", named(path), found(node), type_name(expected));
                 let problem = Problem::new(node.span, message);
                 match (expected, resolved) {
-                    ("boolean", Resolved::OldBool(meant)) => {
-                        problem.help(format!("write `{meant}`"))
-                    }
-                    (_, Resolved::OddNumber) => {
-                        problem.help("write it in decimal, without leading zeroes")
-                    }
-                    (_, Resolved::Text)
-                        if !plain && !matches!(resolve(text, true), Resolved::Text) =>
-                    {
+                    ("boolean", Resolved::OldBool(meant)) => problem.help(format!("write `{meant}`")),
+                    (_, Resolved::OddNumber) => problem.help("write it in decimal, without leading zeroes"),
+                    (_, Resolved::Text) if !plain && !matches!(resolve(text, true), Resolved::Text) => {
                         problem.help(format!("write it without quotes: {}", short(text)))
                     }
                     _ => problem,
@@ -401,14 +392,7 @@ impl Validator<'_> {
         self.push(problem);
     }
 
-    fn bounds(
-        &mut self,
-        schema: &Value,
-        node: &Node,
-        number: f64,
-        whole: Option<i128>,
-        path: &str,
-    ) {
+    fn bounds(&mut self, schema: &Value, node: &Node, number: f64, whole: Option<i128>, path: &str) {
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         let (low, high) = match schema.get("format").and_then(Value::as_str) {
             Some("uint32") => (Some(0.0), Some(f64::from(u32::MAX))),
@@ -418,8 +402,8 @@ impl Validator<'_> {
         };
         let least = bound("minimum").or(low);
         let most = bound("maximum").or(high);
-        let outside =
-            least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most);
+        let outside = least.is_some_and(|least| number < least)
+            || most.is_some_and(|most| number > most);
         if outside {
             let range = match (least, most) {
                 (Some(least), Some(most)) => format!("from {least} to {most}"),
@@ -427,11 +411,7 @@ impl Validator<'_> {
                 (None, Some(most)) => format!("of at most {most}"),
                 (None, None) => String::new(),
             };
-            let kind = if whole.is_some() {
-                "a whole number"
-            } else {
-                "a number"
-            };
+            let kind = if whole.is_some() { "a whole number" } else { "a number" };
             let written = whole.map_or_else(|| number.to_string(), |whole| whole.to_string());
             let message = format!("{} is {written}, expected {kind} {range}", named(path));
             self.push(Problem::new(node.span, message));

@@ -161,6 +161,11 @@ impl Node {
         }
     }
 
+    /// Whether nothing at all was written where a value belongs. That is a slip, and never a wish for removal.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.value, NodeValue::Scalar { text, plain: true } if text.is_empty())
+    }
+
     /// Whether this is nothing (`null`, `~` or empty).
     pub fn is_null(&self) -> bool {
         matches!(&self.value, NodeValue::Scalar { text, plain } if resolve(text, *plain) == Resolved::Null)
@@ -211,6 +216,19 @@ pub struct Stream {
     pub trees: Vec<Tree>,
     /// What is wrong with the text.
     pub problems: Vec<Problem>,
+}
+
+/// A value that cannot be written as YAML.
+#[derive(Debug, thiserror::Error)]
+#[error("the value cannot be written as YAML")]
+pub struct WriteError(#[source] serde_saphyr::SerializeError);
+
+/// A value as YAML, one document without a marker. Texts that could be read as something else are quoted, so that [`read`] gives the same.
+///
+/// # Errors
+/// [`WriteError`] if the value's own serialization fails.
+pub fn write<T: serde::Serialize>(value: &T) -> Result<String, WriteError> {
+    serde_saphyr::to_string(value).map_err(WriteError)
 }
 
 /// Reads every document of a text.
@@ -354,8 +372,10 @@ impl<'t> Reader<'t> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.properties(span, anchor, tag.is_some());
                 self.characters(span, &text);
+                // The parser gives `~` where nothing was written; here that is not the same as a written `~`.
+                let nothing = style == ScalarStyle::Plain && source.is_empty();
                 let value = NodeValue::Scalar {
-                    text: text.into_owned(),
+                    text: if nothing { String::new() } else { text.into_owned() },
                     plain: style == ScalarStyle::Plain,
                 };
                 self.complete(Node { span, value });

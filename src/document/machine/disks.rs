@@ -35,6 +35,10 @@ words! {
     pub enum EfiType { Small = "2m", Large = "4m" }
 }
 words! {
+    /// The format of a TPM's state.
+    pub enum TpmFormat { Raw = "raw", Qcow2 = "qcow2", Vmdk = "vmdk" }
+}
+words! {
     /// The version of an emulated TPM.
     pub enum TpmVersion { V12 = "v1.2", V20 = "v2.0" }
 }
@@ -227,7 +231,7 @@ options! {
         /// The storage the volume shall lie on.
         storage: Option<StorageId> = "" by hand,
         /// The format of the image, where the storage knows several.
-        format: Option<DiskFormat> = "format" by hand,
+        format: Option<TpmFormat> = "format" by hand,
         /// An existing volume to attach instead of making a new one.
         volume: Option<VolumeId> = "file" by hand,
         /// A volume whose data a new disk starts with; counts only when the disk is made.
@@ -302,7 +306,7 @@ impl TpmState {
     fn desired(&self) -> DesiredDisk {
         DesiredDisk {
             storage: self.storage.clone(),
-            format: format_name(self.format),
+            format: self.format.map(|format| format.as_str().to_owned()),
             volume: self.volume.clone(),
             import_from: self.import_from.clone(),
             ..with_options(Media::Disk, written(self))
