@@ -215,12 +215,12 @@ async fn access_entries_replace_what_comes_from_above() {
             .unwrap_or_default()
     };
     assert!(
-        held("anna@pve", "/vms/101")
+        held("anna@pve", "/vms/117")
             .await
             .contains(&"VM.Allocate".to_owned()),
         "PVEAdmin on / by group"
     );
-    assert!(held("ben@pve", "/vms/101").await.is_empty());
+    assert!(held("ben@pve", "/vms/117").await.is_empty());
     assert!(
         held("ben@pve", "/vms/121")
             .await
@@ -228,19 +228,19 @@ async fn access_entries_replace_what_comes_from_above() {
         "through the pool lab"
     );
     let grant = [
-        ("path", "/vms/101"),
+        ("path", "/vms/117"),
         ("roles", "PVEAuditor"),
         ("users", "anna@pve"),
     ];
     // A token of root without privilege separation has Permissions.Modify.
     assert_eq!(sim.call("PUT", "/access/acl", &grant).await.status, 200);
     assert!(
-        !held("anna@pve", "/vms/101")
+        !held("anna@pve", "/vms/117")
             .await
             .contains(&"VM.Allocate".to_owned()),
-        "the nearer entry replaces"
+        "the nearer entry replaces, and no pool adds to it"
     );
-    let observer = held("bailiwick@pve!observer", "/vms/101").await;
+    let observer = held("bailiwick@pve!observer", "/vms/117").await;
     assert!(
         observer.contains(&"VM.Audit".to_owned()) && !observer.contains(&"VM.Allocate".to_owned())
     );
@@ -250,7 +250,7 @@ async fn access_entries_replace_what_comes_from_above() {
         ("tokens", "bailiwick@pve!observer"),
     ];
     assert_eq!(sim.call("PUT", "/access/acl", &root).await.status, 200);
-    let observer = held("bailiwick@pve!observer", "/vms/101").await;
+    let observer = held("bailiwick@pve!observer", "/vms/117").await;
     assert!(observer.contains(&"VM.Allocate".to_owned()), "as its owner");
     assert!(
         !observer.contains(&"Permissions.Modify".to_owned()),
@@ -283,9 +283,9 @@ async fn privileges_filter_and_refuse() {
         403,
         "the controller must not hand out privileges"
     );
-    let ha = sim.get("/nodes/nosuch/qemu").await;
+    let lost = sim.get("/nodes/nosuch/status").await;
     assert_eq!(
-        ha.body["message"],
+        lost.body["message"],
         "hostname lookup 'nosuch' failed - failed to get address info for: nosuch: Name or service not known\n"
     );
 }
