@@ -248,5 +248,12 @@ impl From<String> for ApiError {
     }
 }
 
+/// Sets a member of a JSON object; anything else is left alone.
+pub fn put(object: &mut serde_json::Value, name: &str, value: serde_json::Value) {
+    if let serde_json::Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
+}
+
 /// What a handler answers: the value of `data`.
 pub type Answer = Result<serde_json::Value, ApiError>;

@@ -107,9 +107,7 @@ pub fn print(sections: &[Section]) -> String {
         text.push_str(&format!("{}: {}\n", section.kind, section.id));
         for (key, value) in &section.lines {
             match (key.as_str(), value.as_str()) {
-                ("disable" | "krbd" | "sparse" | "comment-flag", "1") => {
-                    text.push_str(&format!("\t{key}\n"))
-                }
+                ("disable", "1") => text.push_str(&format!("\t{key}\n")),
                 _ => text.push_str(&format!("\t{key} {value}\n")),
             }
         }

@@ -135,6 +135,9 @@ pub struct Cluster {
     pub passwords: BTreeMap<String, String>,
     /// Every how many simulated seconds nodes publish what `/cluster/resources` says of guests; 0 for always fresh.
     pub broadcast: f64,
+    /// What the answer under way has beside `data` (`total`, `changes`).
+    pub extra: BTreeMap<String, serde_json::Value>,
+    pub(super) sessions: super::auth::Sessions,
     pub(super) published: super::resources::Published,
     pub(super) users: super::users::Cache,
     pub(super) ha: super::ha::Manager,
@@ -175,6 +178,32 @@ impl Cluster {
         self.guests().into_iter().map(|guest| guest.vmid).collect()
     }
 
+    /// Tells the cluster what is to go wrong; a lock is set at once.
+    pub fn tell(&mut self, fault: super::faults::Fault) {
+        let super::faults::What::Lock {
+            name,
+            vmid,
+            seconds,
+        } = &fault.what
+        else {
+            self.faults.add(fault);
+            return;
+        };
+        let Some(guest) = self.guest(*vmid) else {
+            return;
+        };
+        let path = guest.file();
+        let text = self.files.read(&path).to_owned();
+        self.files.set(path, with_lock(&text, Some(name)));
+        let vmid = *vmid;
+        self.after(*seconds, move |cluster| {
+            if let Some(guest) = cluster.guest(vmid) {
+                let text = cluster.files.read(&guest.file()).to_owned();
+                cluster.files.set(guest.file(), with_lock(&text, None));
+            }
+        });
+    }
+
     /// A new pseudo-random number; the sequence depends on the world's seed only, so runs repeat.
     pub fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -204,6 +233,32 @@ impl Cluster {
             .into_uuid()
             .to_string()
     }
+}
+
+/// A guest's configuration with this lock in its first section, or without any.
+#[must_use]
+pub fn with_lock(text: &str, lock: Option<&str>) -> String {
+    let split = if text.starts_with('[') {
+        0
+    } else {
+        text.find("\n[").map_or(text.len(), |at| at + 1)
+    };
+    let (main, rest) = text.split_at(split);
+    let mut lines: Vec<String> = main
+        .lines()
+        .filter(|line| !line.starts_with("lock:"))
+        .map(str::to_owned)
+        .collect();
+    if let Some(lock) = lock {
+        let end = lines
+            .iter()
+            .rposition(|line| !line.trim().is_empty())
+            .map_or(0, |at| at + 1);
+        lines.insert(end, format!("lock: {lock}"));
+    }
+    let mut main = lines.join("\n");
+    main.push('\n');
+    format!("{main}{rest}")
 }
 
 fn guest_of(path: &str) -> Option<Guest> {

@@ -216,10 +216,12 @@ impl Cluster {
     /// Performs everything that has become due.
     pub fn tick(&mut self) {
         loop {
-            let now = millis(self.clock.elapsed());
-            match self.tasks.due.first_key_value() {
-                Some(((due, _), _)) if *due <= now => {}
-                _ => return,
+            let now = self.clock.elapsed();
+            let due = self.tasks.due.first_key_value().map(|((due, _), _)| *due);
+            match due.filter(|due| *due <= millis(now)) {
+                #[allow(clippy::cast_precision_loss)]
+                Some(due) => self.publish_before(due as f64 / 1000.0),
+                None => return self.publish_before(now),
             }
             match self.tasks.due.pop_first() {
                 Some((_, Due::Timer(work))) => work(self),

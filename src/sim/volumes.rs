@@ -168,9 +168,7 @@ impl Cluster {
     /// A storage's section of `storage.cfg`.
     #[must_use]
     pub fn storage(&self, id: &str) -> Option<Section> {
-        super::section_config::parse(self.files.read("storage.cfg"))
-            .into_iter()
-            .find(|section| section.id == id)
+        self.storages().into_iter().find(|section| section.id == id)
     }
 
     /// A storage's section, or Proxmox VE's error.

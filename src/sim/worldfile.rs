@@ -209,6 +209,8 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         secrets,
         passwords,
         broadcast: broadcast.unwrap_or(10.0),
+        extra: BTreeMap::new(),
+        sessions: BTreeMap::new(),
         published: Default::default(),
         users: Default::default(),
         ha: Default::default(),
