@@ -46,7 +46,7 @@ pub fn start(cluster: &mut Cluster, call: &Call) -> Answer {
     if guest.kind == Kind::Lxc && access::is_running(cluster, guest.vmid) {
         return Err(ApiError::internal(format!("CT {} already running", guest.vmid)));
     }
-    if access::is_ha_managed(cluster, &guest) {
+    if cluster.ha_managed(&guest) {
         return Ok(ha_request(cluster, &call.auth, &guest, "started"));
     }
     let spec = task(call, &guest, "start");
@@ -105,7 +105,7 @@ pub fn stop(cluster: &mut Cluster, call: &Call) -> Answer {
     if guest.kind == Kind::Lxc {
         require_running(cluster, &guest)?;
     }
-    if access::is_ha_managed(cluster, &guest) {
+    if cluster.ha_managed(&guest) {
         return Ok(ha_request(cluster, &call.auth, &guest, "stopped"));
     }
     let spec = task(call, &guest, "stop");
@@ -133,7 +133,7 @@ pub fn shutdown(cluster: &mut Cluster, call: &Call) -> Answer {
     if guest.kind == Kind::Lxc {
         require_running(cluster, &guest)?;
     }
-    if access::is_ha_managed(cluster, &guest) {
+    if cluster.ha_managed(&guest) {
         return Ok(ha_request(cluster, &call.auth, &guest, "stopped"));
     }
     let spec = task(call, &guest, "shutdown");
@@ -237,7 +237,7 @@ pub fn suspend(cluster: &mut Cluster, call: &Call) -> Answer {
         }));
     }
     cluster.check_all(&call.auth, &format!("/vms/{}", guest.vmid), &["VM.Config.Disk"])?;
-    if access::is_ha_managed(cluster, &guest) {
+    if cluster.ha_managed(&guest) {
         return Err(ApiError::internal("Cannot suspend VM to disk. VM is managed by HA."));
     }
     let storage = call.get("statestorage").map(str::to_owned);
@@ -297,32 +297,23 @@ fn ha_request(cluster: &mut Cluster, auth: &Auth, guest: &Guest, state: &'static
     let guest = guest.clone();
     cluster.spawn(spec, move |cluster, _| {
         match state {
-            "started" => set_ha_state(cluster, &guest, state),
+            "started" => cluster.ha_request(&guest, state),
             // The manager writes the new state in its next round.
-            _ => cluster.after(5.0, move |cluster| set_ha_state(cluster, &guest, state)),
+            _ => cluster.after(5.0, move |cluster| cluster.ha_request(&guest, state)),
         }
         Ok(())
     })
 }
 
-fn set_ha_state(cluster: &mut Cluster, guest: &Guest, state: &str) {
-    let mut sections = section_config::parse(cluster.files.read("ha/resources.cfg"));
-    for section in &mut sections {
-        if section.kind == guest.kind.service() && section.id == guest.vmid.to_string() {
-            section.set("state", state);
-        }
-    }
-    cluster.files.set("ha/resources.cfg", section_config::print(&sections));
-}
-
 /// Makes a new guest an HA resource, as `ha-managed` on creation asks.
 pub fn add_to_ha(cluster: &mut Cluster, guest: &Guest, start: bool) {
-    let mut sections = section_config::parse(cluster.files.read("ha/resources.cfg"));
+    let mut sections = cluster.ha_resources();
     let state = if start { "started" } else { "stopped" };
     sections.push(section_config::Section {
         kind: guest.kind.service().into(),
         id: guest.vmid.to_string(),
         lines: vec![("state".into(), state.into())],
     });
-    cluster.files.set("ha/resources.cfg", section_config::print(&sections));
+    cluster.files.set(super::super::ha::RESOURCES, section_config::print(&sections));
+    cluster.ha_wake();
 }

@@ -38,6 +38,14 @@ pub fn check_devices(cluster: &Cluster, guest: &Guest, config: &Config, log: &mu
     for drive in drive::drives(guest.kind, &config.main, false) {
         check_volume(cluster, guest, &drive)?;
     }
+    check_bridges(cluster, guest, config, log)
+}
+
+/// That the bridges and vnets of a guest's network cards are on its node.
+///
+/// # Errors
+/// The text the task ends with.
+pub fn check_bridges(cluster: &Cluster, guest: &Guest, config: &Config, log: &mut TaskLog) -> Result<(), String> {
     for number in 0..32 {
         let Some(text) = config.main.get(&format!("net{number}")) else { continue };
         let schema = match guest.kind {
@@ -104,13 +112,10 @@ fn missing_bridge(guest: &Guest, number: u32, bridge: &str, log: &mut TaskLog) -
 #[must_use]
 pub fn bridge_exists(cluster: &Cluster, node: &str, bridge: &str) -> bool {
     let listed = cluster.nodes.get(node).map(|node| node.bridges.as_slice()).unwrap_or_default();
-    let interfaces = cluster.files.read(&format!("nodes/{node}/interfaces"));
+    let interfaces = super::super::nodes::interfaces(cluster, node);
     if listed.is_empty() && interfaces.is_empty() {
         return true;
     }
-    let named = interfaces.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next() == Some("iface") && words.next() == Some(bridge)
-    });
+    let named = interfaces.contains_key(bridge);
     named || listed.iter().any(|name| name == bridge) || super::permits::vnet_zone(cluster, bridge).is_some()
 }
