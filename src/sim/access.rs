@@ -322,7 +322,8 @@ fn may_hand_out(cluster: &Cluster, call: &Call, path: &str) -> Result<(), ApiErr
     if own.contains_key("Permissions.Modify") {
         return Ok(());
     }
-    let allocate = match path.split('/').nth(1) {
+    let mut parts = path.split('/').skip(1);
+    let allocate = match parts.next().filter(|_| parts.next().is_some()) {
         Some("storage") => &["Permissions.Modify", "Datastore.Allocate"],
         Some("vms") => &["Permissions.Modify", "VM.Allocate"],
         Some("pool") => &["Permissions.Modify", "Pool.Allocate"],

@@ -204,9 +204,9 @@ pub fn check(kind: &Kind, value: &str) -> Result<(), String> {
             "value '{value}' does not have a value in the enumeration '{}'",
             words.join(", ")
         )),
-        Kind::TextMin(least) if value.chars().count() < *least => Err(format!(
-            "value must be at least {least} characters long"
-        )),
+        Kind::TextMin(least) if value.chars().count() < *least => {
+            Err(format!("value must be at least {least} characters long"))
+        }
         Kind::TextMin(_) => Ok(()),
         Kind::NumberIn(least, most) => {
             check(&Kind::Number(*least), value)?;

@@ -35,8 +35,16 @@ pub fn load_from(cluster: &Cluster, node: &str, kind: Kind, vmid: u32) -> Result
         .files
         .get(&path)
         .ok_or_else(|| ApiError::internal(format!("Configuration file '{path}' does not exist")))?;
-    let guest = Guest { vmid, kind, node: node.to_owned() };
-    Ok(Loaded { guest, config: Config::parse(kind, text), digest: conf::digest(text) })
+    let guest = Guest {
+        vmid,
+        kind,
+        node: node.to_owned(),
+    };
+    Ok(Loaded {
+        guest,
+        config: Config::parse(kind, text),
+        digest: conf::digest(text),
+    })
 }
 
 /// Reads the configuration of the guest a request is about.
@@ -105,7 +113,9 @@ pub fn set_lock(cluster: &mut Cluster, guest: &Guest, lock: Option<&str>) {
 /// Proxmox VE's text, which differs by kind of guest.
 pub fn check_digest(loaded: &Loaded, sent: Option<&str>) -> Result<(), String> {
     match sent {
-        Some(sent) if !sent.is_empty() && sent != loaded.digest => Err(loaded.guest.kind.stale_digest().into()),
+        Some(sent) if !sent.is_empty() && sent != loaded.digest => {
+            Err(loaded.guest.kind.stale_digest().into())
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -115,7 +125,11 @@ pub fn check_digest(loaded: &Loaded, sent: Option<&str>) -> Result<(), String> {
 /// # Errors
 /// `WHAT - protection mode enabled`.
 pub fn check_protection(config: &Config, what: &str) -> Result<(), String> {
-    if config.main.is_set("protection") { Err(format!("{what} - protection mode enabled")) } else { Ok(()) }
+    if config.main.is_set("protection") {
+        Err(format!("{what} - protection mode enabled"))
+    } else {
+        Ok(())
+    }
 }
 
 /// That only root@pam with a ticket sends these parameters.
@@ -123,7 +137,10 @@ pub fn check_protection(config: &Config, what: &str) -> Result<(), String> {
 /// # Errors
 /// Status 400: `Only root may use this option.`
 pub fn root_only(call: &Call, names: &[&str]) -> Result<(), ApiError> {
-    match names.iter().find(|name| call.get(name).is_some() && !call.auth.is_root()) {
+    match names
+        .iter()
+        .find(|name| call.get(name).is_some() && !call.auth.is_root())
+    {
         None => Ok(()),
         Some(name) => Err(ApiError::parameter(*name, "Only root may use this option.")),
     }
@@ -136,7 +153,11 @@ pub fn root_only(call: &Call, names: &[&str]) -> Result<(), ApiError> {
 pub fn check_unused(cluster: &Cluster, vmid: u32) -> Result<(), String> {
     match cluster.guest(vmid) {
         None => Ok(()),
-        Some(guest) => Err(format!("{} {vmid} already exists on node '{}'", guest.kind.noun(), guest.node)),
+        Some(guest) => Err(format!(
+            "{} {vmid} already exists on node '{}'",
+            guest.kind.noun(),
+            guest.node
+        )),
     }
 }
 

@@ -17,14 +17,22 @@ use super::kind::Kind;
 /// world says so with `guest: none` among what is known of the running process.
 #[must_use]
 pub fn cooperates(cluster: &Cluster, vmid: u32) -> bool {
-    cluster.running.get(&vmid).is_some_and(|run| run.live.get("guest").is_none_or(|guest| guest != "none"))
+    cluster
+        .running
+        .get(&vmid)
+        .is_some_and(|run| run.live.get("guest").is_none_or(|guest| guest != "none"))
 }
 
 /// Drops pending entries that change nothing.
 pub fn cleanup(config: &mut Config) {
     let main = config.main.clone();
-    config.pending.values.retain(|key, value| main.get(key) != Some(value));
-    config.pending_delete.retain(|key, _| main.get(key).is_some());
+    config
+        .pending
+        .values
+        .retain(|key, value| main.get(key) != Some(value));
+    config
+        .pending_delete
+        .retain(|key, _| main.get(key).is_some());
 }
 
 /// Applies what is pending after the settings in `touched` were changed, and writes the configuration.
@@ -45,7 +53,11 @@ pub fn run(
     };
     cleanup(config);
     access::store(cluster, guest, config);
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::parameters(errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::parameters(errors))
+    }
 }
 
 fn problem(kind: Kind, key: &str, text: &str) -> String {
@@ -68,7 +80,12 @@ fn hot(
         if !chosen(&key) {
             continue;
         }
-        match settle(cluster, guest, &key, hotplug::unset(kind, &config.main, &key)) {
+        match settle(
+            cluster,
+            guest,
+            &key,
+            hotplug::unset(kind, &config.main, &key),
+        ) {
             Ok(false) => {}
             Ok(true) => match remove(cluster, guest, config, &key, force) {
                 Ok(()) => {}
@@ -85,7 +102,12 @@ fn hot(
         if !chosen(&key) {
             continue;
         }
-        match settle(cluster, guest, &key, hotplug::set(kind, &config.main, &key, &value)) {
+        match settle(
+            cluster,
+            guest,
+            &key,
+            hotplug::set(kind, &config.main, &key, &value),
+        ) {
             Ok(false) => {}
             Ok(true) => put(cluster, guest, config, &key, value),
             Err(text) => {
@@ -103,7 +125,9 @@ fn settle(cluster: &Cluster, guest: &Guest, key: &str, effect: Effect) -> Result
         Effect::Pending => Ok(false),
         Effect::Refused(text) => Err(text),
         Effect::Unplug if cooperates(cluster, guest.vmid) => Ok(true),
-        Effect::Unplug => Err(format!("error on hot-unplugging device '{key}' - still busy in guest?")),
+        Effect::Unplug => Err(format!(
+            "error on hot-unplugging device '{key}' - still busy in guest?"
+        )),
     }
 }
 
@@ -112,7 +136,10 @@ pub fn all(cluster: &mut Cluster, guest: &Guest, config: &mut Config) -> BTreeMa
     let mut errors = BTreeMap::new();
     for (key, force) in config.pending_delete.clone() {
         if let Err(text) = remove(cluster, guest, config, &key, force) {
-            errors.insert(key.clone(), format!("unable to apply pending change {key} : {text}\n"));
+            errors.insert(
+                key.clone(),
+                format!("unable to apply pending change {key} : {text}\n"),
+            );
         }
     }
     for (key, value) in config.pending.values.clone() {
@@ -121,9 +148,18 @@ pub fn all(cluster: &mut Cluster, guest: &Guest, config: &mut Config) -> BTreeMa
     errors
 }
 
-fn remove(cluster: &mut Cluster, guest: &Guest, config: &mut Config, key: &str, force: bool) -> Result<(), String> {
+fn remove(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    config: &mut Config,
+    key: &str,
+    force: bool,
+) -> Result<(), String> {
     if keys::is_volume_slot(guest.kind, key)
-        && let Some(drive) = config.main.get(key).and_then(|value| Drive::parse(guest.kind, key, value))
+        && let Some(drive) = config
+            .main
+            .get(key)
+            .and_then(|value| Drive::parse(guest.kind, key, value))
     {
         if force && guest.kind == Kind::Qemu {
             disks::deallocate(cluster, guest, config, &drive)?;
@@ -139,7 +175,10 @@ fn remove(cluster: &mut Cluster, guest: &Guest, config: &mut Config, key: &str, 
 }
 
 fn put(cluster: &mut Cluster, guest: &Guest, config: &mut Config, key: &str, value: String) {
-    let old = config.main.get(key).and_then(|old| Drive::parse(guest.kind, key, old));
+    let old = config
+        .main
+        .get(key)
+        .and_then(|old| Drive::parse(guest.kind, key, old));
     let new = Drive::parse(guest.kind, key, &value);
     config.pending.remove(key);
     config.main.set(key, value);
@@ -156,13 +195,25 @@ fn put(cluster: &mut Cluster, guest: &Guest, config: &mut Config, key: &str, val
 
 /// A volume that is in use again is no longer `unusedN`.
 fn readopt(config: &mut Config, key: &str) {
-    let Some(drive) = config.main.get(key).and_then(|value| Drive::parse(config.kind, key, value)) else { return };
-    config.main.values.retain(|other, value| !keys::is_unused(other) || value != drive.file());
+    let Some(drive) = config
+        .main
+        .get(key)
+        .and_then(|value| Drive::parse(config.kind, key, value))
+    else {
+        return;
+    };
+    config
+        .main
+        .values
+        .retain(|other, value| !keys::is_unused(other) || value != drive.file());
 }
 
 /// Removes a device from the boot order that will be in force; answers whether it was in it.
 pub fn unboot(config: &mut Config, key: &str) -> bool {
-    let boot = config.pending.get("boot").or_else(|| config.main.get("boot"));
+    let boot = config
+        .pending
+        .get("boot")
+        .or_else(|| config.main.get("boot"));
     let mut order = drive::boot_devices(boot);
     let before = order.len();
     order.retain(|device| device != key);

@@ -144,7 +144,8 @@ impl Config {
         if let (At::Pending, Some(list)) = (at, line.strip_prefix("delete:")) {
             for name in super::super::call::split_list(list) {
                 let force = name.starts_with('!');
-                self.pending_delete.insert(name.trim_start_matches('!').to_owned(), force);
+                self.pending_delete
+                    .insert(name.trim_start_matches('!').to_owned(), force);
             }
             return;
         }
@@ -164,7 +165,11 @@ impl Config {
             match kind {
                 Kind::Lxc if key.starts_with("lxc.") => section.raw.push((key.into(), value)),
                 Kind::Qemu | Kind::Lxc if keys::is_stored(kind, key) => {
-                    let key = if kind == Kind::Qemu && key == "cdrom" { "ide2" } else { key };
+                    let key = if kind == Kind::Qemu && key == "cdrom" {
+                        "ide2"
+                    } else {
+                        key
+                    };
                     section.values.insert(key.into(), value);
                 }
                 Kind::Qemu | Kind::Lxc => {}
@@ -204,7 +209,10 @@ impl Config {
     }
 
     fn delete_list(&self) -> String {
-        let names = self.pending_delete.iter().map(|(name, force)| format!("{}{name}", if *force { "!" } else { "" }));
+        let names = self
+            .pending_delete
+            .iter()
+            .map(|(name, force)| format!("{}{name}", if *force { "!" } else { "" }));
         names.collect::<Vec<_>>().join(",")
     }
 
@@ -214,9 +222,15 @@ impl Config {
             .flat_map(|section| &section.values)
             .filter(|(key, _)| keys::is_volume_slot(self.kind, key))
             .filter_map(|(_, value)| value.split(',').next())
-            .map(|first| first.trim_start_matches("file=").trim_start_matches("volume=").to_owned())
+            .map(|first| {
+                first
+                    .trim_start_matches("file=")
+                    .trim_start_matches("volume=")
+                    .to_owned()
+            })
             .collect();
-        main.values.retain(|key, value| !keys::is_unused(key) || !used.contains(value));
+        main.values
+            .retain(|key, value| !keys::is_unused(key) || !used.contains(value));
     }
 }
 
@@ -235,7 +249,11 @@ fn header(kind: Kind, line: &str) -> Option<At> {
     let good = letters.next().is_some_and(|c| c.is_ascii_alphabetic())
         && letters.clone().next().is_some()
         && letters.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    Some(if good { At::Snapshot(name.into()) } else { At::Ignored })
+    Some(if good {
+        At::Snapshot(name.into())
+    } else {
+        At::Ignored
+    })
 }
 
 /// Splits a line into key and value. A value of nothing but white space is its last character for virtual machines
@@ -246,7 +264,9 @@ fn setting(kind: Kind, line: &str) -> Option<(&str, String)> {
         (Kind::Qemu | Kind::Lxc, _) => line.split_once(':')?,
     };
     let good = key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.'));
+        && key
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.'));
     if !good {
         return None;
     }
@@ -259,11 +279,19 @@ fn setting(kind: Kind, line: &str) -> Option<(&str, String)> {
 
 fn print_section(text: &mut String, section: &Section) {
     if let Some(description) = section.get("description") {
-        for line in description.trim_end_matches('\n').split('\n').filter(|_| !description.is_empty()) {
+        for line in description
+            .trim_end_matches('\n')
+            .split('\n')
+            .filter(|_| !description.is_empty())
+        {
             let _ = writeln!(text, "#{}", encode(line));
         }
     }
-    for (key, value) in section.values.iter().filter(|(key, _)| key.as_str() != "description") {
+    for (key, value) in section
+        .values
+        .iter()
+        .filter(|(key, _)| key.as_str() != "description")
+    {
         let _ = writeln!(text, "{key}: {value}");
     }
     for (key, value) in &section.raw {
@@ -289,11 +317,18 @@ pub fn encode(text: &str) -> String {
 /// Reverts [`encode`]; bytes that are not UTF-8 become replacement characters.
 #[must_use]
 pub fn decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -306,7 +341,10 @@ mod tests {
     fn a_written_file_is_read_and_written_the_same() {
         let config = Config::parse(Kind::Qemu, VM);
         assert_eq!(config.main.get("description"), Some("first: line\nsecond"));
-        assert_eq!(config.pending_delete, BTreeMap::from([("agent".into(), false), ("scsi1".into(), true)]));
+        assert_eq!(
+            config.pending_delete,
+            BTreeMap::from([("agent".into(), false), ("scsi1".into(), true)])
+        );
         assert_eq!(config.snapshots["clean"].get("description"), Some("fresh"));
         assert_eq!(config.special["cloudinit"].get("name"), Some("old"));
         assert_eq!(config.print(), VM);
@@ -323,28 +361,48 @@ mod tests {
         let text = "arch: amd64\nrootfs: tank:subvol-1-disk-0,size=8G\nlxc.idmap: u 0 1 1\nlxc.cap.drop: \n\
             \n[pve:pending]\nfeatures: nesting=0\n";
         assert_eq!(Config::parse(Kind::Lxc, text).print(), text);
-        assert_eq!(Config::parse(Kind::Lxc, "lxc.cap.drop = x").main.raw.len(), 0, "a blank is no part of a key");
+        assert_eq!(
+            Config::parse(Kind::Lxc, "lxc.cap.drop = x").main.raw.len(),
+            0,
+            "a blank is no part of a key"
+        );
     }
 
     #[test]
     fn empty_tags_read_back_as_one_space() {
-        assert_eq!(Config::parse(Kind::Qemu, "tags: \n").main.get("tags"), Some(" "));
+        assert_eq!(
+            Config::parse(Kind::Qemu, "tags: \n").main.get("tags"),
+            Some(" ")
+        );
     }
 
     #[test]
     fn a_volume_that_is_used_again_is_not_unused() {
-        let text = "scsi0: local:100/vm-100-disk-0.raw,size=1G\nunused0: local:100/vm-100-disk-0.raw\n";
-        assert_eq!(Config::parse(Kind::Qemu, text).print(), "scsi0: local:100/vm-100-disk-0.raw,size=1G\n");
+        let text =
+            "scsi0: local:100/vm-100-disk-0.raw,size=1G\nunused0: local:100/vm-100-disk-0.raw\n";
+        assert_eq!(
+            Config::parse(Kind::Qemu, text).print(),
+            "scsi0: local:100/vm-100-disk-0.raw,size=1G\n"
+        );
     }
 
     #[test]
     fn real_files_are_read_and_written_the_same() {
-        let Some(files) = crate::sim::guest::recorded::files() else { return };
+        let Some(files) = crate::sim::guest::recorded::files() else {
+            return;
+        };
         let mut count = 0;
         for (path, text) in files {
-            let kind = if path.contains("/lxc/") { Kind::Lxc } else { Kind::Qemu };
+            let kind = if path.contains("/lxc/") {
+                Kind::Lxc
+            } else {
+                Kind::Qemu
+            };
             // These were written by hand, not by Proxmox VE.
-            if path.contains("/pve1/") && !path.ends_with("/150.conf") && !path.ends_with("/151.conf") {
+            if path.contains("/pve1/")
+                && !path.ends_with("/150.conf")
+                && !path.ends_with("/151.conf")
+            {
                 // An empty value reads back as one space, so the next write has two.
                 let text = text.replace(": \n", ":  \n");
                 assert_eq!(Config::parse(kind, &text).print(), text, "{path}");

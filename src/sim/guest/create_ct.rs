@@ -17,12 +17,22 @@ use super::permits::{self, Subject};
 
 /// Creates a container.
 pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
-    let guest = Guest { vmid: call.vmid(), kind: Kind::Lxc, node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: Kind::Lxc,
+        node: call.node().to_owned(),
+    };
     let pool = call.get("pool");
-    let subject = Subject { auth: &call.auth, vmid: guest.vmid, pool };
+    let subject = Subject {
+        auth: &call.auth,
+        vmid: guest.vmid,
+        pool,
+    };
     permits::create(cluster, subject)?;
     if call.is_set("restore") {
-        return Err(ApiError::internal("the simulator keeps no contents of backups that could be restored"));
+        return Err(ApiError::internal(
+            "the simulator keeps no contents of backups that could be restored",
+        ));
     }
     let mut settings: BTreeMap<String, String> = call
         .params
@@ -36,7 +46,9 @@ pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
         cluster.check_all(&call.auth, "/", &["Sys.Modify"])?;
     }
     let storage = call.get("storage").unwrap_or("local");
-    settings.entry("rootfs".into()).or_insert_with(|| format!("{storage}:4"));
+    settings
+        .entry("rootfs".into())
+        .or_insert_with(|| format!("{storage}:4"));
     for (key, value) in &settings {
         if key != "unprivileged" && key != "template" {
             permits::ct_key(cluster, subject, key, Some(value), None, unprivileged)?;
@@ -51,10 +63,12 @@ pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
     if let Some(pool) = pool {
         add_to_pool(cluster, pool, guest.vmid);
     }
-    let spec = TaskSpec::new(&guest.node, "vzcreate", guest.vmid, &call.auth).lasting(3.0).on_abort({
-        let guest = guest.clone();
-        move |cluster, _| forget(cluster, &guest)
-    });
+    let spec = TaskSpec::new(&guest.node, "vzcreate", guest.vmid, &call.auth)
+        .lasting(3.0)
+        .on_abort({
+            let guest = guest.clone();
+            move |cluster, _| forget(cluster, &guest)
+        });
     let (start, ha) = (call.is_set("start"), call.is_set("ha-managed"));
     Ok(cluster.spawn(spec, move |cluster, log| {
         build(cluster, &guest, &settings, &template, log).map_err(|text| {
@@ -147,15 +161,26 @@ fn assemble(
     Ok(main)
 }
 
-fn unpack(cluster: &Cluster, guest: &Guest, template: &str, log: &mut TaskLog) -> Result<(), String> {
+fn unpack(
+    cluster: &Cluster,
+    guest: &Guest,
+    template: &str,
+    log: &mut TaskLog,
+) -> Result<(), String> {
     let Some(volume) = cluster.volumes.get(&guest.node, template) else {
         let text = format!("volume '{template}' does not exist");
         log.say(&text);
         return Err(text);
     };
     let storage = cluster.storage(volume.storage());
-    let path = storage.as_ref().and_then(|section| section.get("path")).unwrap_or("/mnt/pve");
-    let name = volume.name().strip_prefix("vztmpl/").unwrap_or(volume.name());
+    let path = storage
+        .as_ref()
+        .and_then(|section| section.get("path"))
+        .unwrap_or("/mnt/pve");
+    let name = volume
+        .name()
+        .strip_prefix("vztmpl/")
+        .unwrap_or(volume.name());
     log.say(format!("extracting archive '{path}/template/cache/{name}'"));
     log.say("Total bytes read: 2058240 (2.0MiB, 105MiB/s)");
     log.say("Detected container architecture: amd64");
@@ -164,9 +189,25 @@ fn unpack(cluster: &Cluster, guest: &Guest, template: &str, log: &mut TaskLog) -
 
 /// The distribution, which Proxmox VE finds in the unpacked template; here from the template's name.
 fn ostype(template: &str) -> String {
-    let name = template.rsplit('/').next().unwrap_or(template).to_ascii_lowercase();
+    let name = template
+        .rsplit('/')
+        .next()
+        .unwrap_or(template)
+        .to_ascii_lowercase();
     let known = [
-        "debian", "devuan", "ubuntu", "centos", "fedora", "opensuse", "archlinux", "alpine", "gentoo", "nixos",
+        "debian",
+        "devuan",
+        "ubuntu",
+        "centos",
+        "fedora",
+        "opensuse",
+        "archlinux",
+        "alpine",
+        "gentoo",
+        "nixos",
     ];
-    known.iter().find(|word| name.starts_with(**word)).map_or_else(|| "unmanaged".into(), |word| (*word).to_owned())
+    known
+        .iter()
+        .find(|word| name.starts_with(**word))
+        .map_or_else(|| "unmanaged".into(), |word| (*word).to_owned())
 }

@@ -17,7 +17,10 @@ use super::permits::{self, Subject};
 /// The settings among a request's parameters, `cdrom` and `smp` by their present names.
 #[must_use]
 pub fn settings(call: &Call) -> BTreeMap<String, String> {
-    let known = call.params.iter().filter(|(key, _)| keys::option(Kind::Qemu, key).is_some());
+    let known = call
+        .params
+        .iter()
+        .filter(|(key, _)| keys::option(Kind::Qemu, key).is_some());
     known
         .map(|(key, value)| match key.as_str() {
             "cdrom" => ("ide2".to_owned(), format!("{value},media=cdrom")),
@@ -29,12 +32,22 @@ pub fn settings(call: &Call) -> BTreeMap<String, String> {
 
 /// Creates a virtual machine.
 pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
-    let guest = Guest { vmid: call.vmid(), kind: Kind::Qemu, node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: Kind::Qemu,
+        node: call.node().to_owned(),
+    };
     let pool = call.get("pool");
-    let subject = Subject { auth: &call.auth, vmid: guest.vmid, pool };
+    let subject = Subject {
+        auth: &call.auth,
+        vmid: guest.vmid,
+        pool,
+    };
     permits::create(cluster, subject)?;
     if call.get("archive").is_some() {
-        return Err(ApiError::internal("the simulator keeps no contents of backups that could be restored"));
+        return Err(ApiError::internal(
+            "the simulator keeps no contents of backups that could be restored",
+        ));
     }
     let settings = settings(call);
     check(cluster, subject, &settings)?;
@@ -56,7 +69,11 @@ pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
         let guest = guest.clone();
         move |cluster, _| forget(cluster, &guest)
     });
-    let (start, ha, auth) = (call.is_set("start"), call.is_set("ha-managed"), call.auth.clone());
+    let (start, ha, auth) = (
+        call.is_set("start"),
+        call.is_set("ha-managed"),
+        call.auth.clone(),
+    );
     Ok(cluster.spawn(spec, move |cluster, log| {
         build(cluster, &guest, &settings, log).map_err(|text| {
             forget(cluster, &guest);
@@ -67,19 +84,29 @@ pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
         } else if start {
             log.say("Execute autostart");
             let spec = TaskSpec::new(&guest.node, "qmstart", guest.vmid, &auth);
-            cluster.spawn(spec, move |cluster, log| super::power::start_now(cluster, &guest, log));
+            cluster.spawn(spec, move |cluster, log| {
+                super::power::start_now(cluster, &guest, log)
+            });
         }
         Ok(())
     }))
 }
 
-fn check(cluster: &Cluster, subject: Subject<'_>, settings: &BTreeMap<String, String>) -> Result<(), ApiError> {
+fn check(
+    cluster: &Cluster,
+    subject: Subject<'_>,
+    settings: &BTreeMap<String, String>,
+) -> Result<(), ApiError> {
     for (key, value) in settings {
         if keys::is_volume_slot(Kind::Qemu, key)
             && let Some(drive) = Drive::parse(Kind::Qemu, key, value)
         {
             permits::volume(cluster, subject, &drive)?;
-            let privilege = if drive.is_cdrom() { "VM.Config.CDROM" } else { "VM.Config.Disk" };
+            let privilege = if drive.is_cdrom() {
+                "VM.Config.CDROM"
+            } else {
+                "VM.Config.Disk"
+            };
             cluster.check_guest(subject.auth, subject.vmid, subject.pool, &[privilege])?;
         }
     }
@@ -163,15 +190,23 @@ fn assemble(
     }
     let now = cluster.clock.unix();
     main.set("meta", format!("creation-qemu=10.0.13,ctime={now}"));
-    if !main.get("smbios1").is_some_and(|smbios| smbios.contains("uuid=")) {
+    if !main
+        .get("smbios1")
+        .is_some_and(|smbios| smbios.contains("uuid="))
+    {
         let uuid = cluster.random_uuid();
-        let others = main.get("smbios1").map(|text| format!("{text},")).unwrap_or_default();
+        let others = main
+            .get("smbios1")
+            .map(|text| format!("{text},"))
+            .unwrap_or_default();
         main.set("smbios1", format!("{others}uuid={uuid}"));
     }
     if main.get("vmgenid").is_none() && main.get("arch") != Some("aarch64") {
         main.set("vmgenid", cluster.random_uuid());
     }
-    let pinned = main.get("ostype").and_then(|ostype| normalize::pinned_machine(ostype, main.get("machine")));
+    let pinned = main
+        .get("ostype")
+        .and_then(|ostype| normalize::pinned_machine(ostype, main.get("machine")));
     if let Some(machine) = pinned {
         main.set("machine", machine);
     }

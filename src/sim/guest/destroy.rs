@@ -19,15 +19,26 @@ pub fn destroy(cluster: &mut Cluster, call: &Call) -> Answer {
     check(cluster, &loaded, purge, force)?;
     let Loaded { guest, config, .. } = loaded;
     // The API's default differs: containers lose their unreferenced volumes unless told otherwise.
-    let unreferenced = call.flag("destroy-unreferenced-disks").unwrap_or(guest.kind == Kind::Lxc);
-    let spec = TaskSpec::new(&guest.node, &format!("{}destroy", guest.kind.task()), guest.vmid, &call.auth);
-    if let Err(text) = access::check_lock(&config).and_then(|()| check_bases(cluster, &guest, &config)) {
+    let unreferenced = call
+        .flag("destroy-unreferenced-disks")
+        .unwrap_or(guest.kind == Kind::Lxc);
+    let spec = TaskSpec::new(
+        &guest.node,
+        &format!("{}destroy", guest.kind.task()),
+        guest.vmid,
+        &call.auth,
+    );
+    if let Err(text) =
+        access::check_lock(&config).and_then(|()| check_bases(cluster, &guest, &config))
+    {
         return Ok(cluster.spawn_failed(spec, text));
     }
     if force {
         cluster.running.remove(&guest.vmid);
     }
-    Ok(cluster.spawn(spec, move |cluster, log| perform(cluster, &guest, purge, unreferenced, log)))
+    Ok(cluster.spawn(spec, move |cluster, log| {
+        perform(cluster, &guest, purge, unreferenced, log)
+    }))
 }
 
 fn check(cluster: &Cluster, loaded: &Loaded, purge: bool, force: bool) -> Result<(), ApiError> {
@@ -41,16 +52,22 @@ fn check(cluster: &Cluster, loaded: &Loaded, purge: bool, force: bool) -> Result
     }
     if !purge {
         if cluster.ha_resource(guest).is_some() {
-            return no(format!("unable to remove {noun} {vmid} - used in HA resources and purge parameter not set."));
+            return no(format!(
+                "unable to remove {noun} {vmid} - used in HA resources and purge parameter not set."
+            ));
         }
         if let Some(job) = cluster.replications_of(vmid).first() {
             let id = &job.id;
-            return no(format!("There is a replication job '{id}' for guest '{vmid}' - Please remove that first."));
+            return no(format!(
+                "There is a replication job '{id}' for guest '{vmid}' - Please remove that first."
+            ));
         }
     }
     match guest.kind {
         Kind::Qemu if running => no(format!("VM {vmid} is running - destroy failed")),
-        Kind::Lxc if running && !force => no(format!("unable to destroy CT {vmid} - container is running")),
+        Kind::Lxc if running && !force => no(format!(
+            "unable to destroy CT {vmid} - container is running"
+        )),
         Kind::Qemu | Kind::Lxc => Ok(()),
     }
 }
@@ -61,9 +78,15 @@ fn check_bases(cluster: &Cluster, guest: &Guest, config: &Config) -> Result<(), 
         return Ok(());
     }
     for drive in drive::drives(guest.kind, &config.main, true) {
-        let thin = drive.volume().and_then(|(id, _)| cluster.storage(id)).is_some_and(|found| found.kind == "lvmthin");
+        let thin = drive
+            .volume()
+            .and_then(|(id, _)| cluster.storage(id))
+            .is_some_and(|found| found.kind == "lvmthin");
         if !thin && cluster.is_base_in_use(drive.file()) {
-            return Err(format!("base volume '{}' is still in use by linked cloned", drive.file()));
+            return Err(format!(
+                "base volume '{}' is still in use by linked cloned",
+                drive.file()
+            ));
         }
     }
     Ok(())
@@ -80,13 +103,19 @@ fn perform(
     access::check_lock(&config)?;
     check_bases(cluster, guest, &config)?;
     if access::is_running(cluster, guest.vmid) {
-        return Err(format!("{} {} is running - destroy failed", guest.kind.noun(), guest.vmid));
+        return Err(format!(
+            "{} {} is running - destroy failed",
+            guest.kind.noun(),
+            guest.vmid
+        ));
     }
     for volid in volumes(&config, guest) {
         let storage = volid.split_once(':').map_or("", |(storage, _)| storage);
         cluster.require_storage(storage)?;
         if let Err(text) = cluster.free(&guest.node, &volid) {
-            log.say(format!("Could not remove disk '{volid}', check manually: {text}"));
+            log.say(format!(
+                "Could not remove disk '{volid}', check manually: {text}"
+            ));
         }
     }
     if unreferenced {
@@ -100,7 +129,11 @@ fn perform(
         Ok(())
     });
     if purge {
-        log.say(format!("purging {} {} from related configurations..", guest.kind.noun(), guest.vmid));
+        log.say(format!(
+            "purging {} {} from related configurations..",
+            guest.kind.noun(),
+            guest.vmid
+        ));
         cluster.forget_replications(guest.vmid);
         cluster.forget_in_backups(guest.vmid);
         cluster.ha_forget(guest);
@@ -110,7 +143,9 @@ fn perform(
 
 /// The guest's own volumes that its configuration names anywhere.
 fn volumes(config: &Config, guest: &Guest) -> BTreeSet<String> {
-    let sections = [&config.main, &config.pending].into_iter().chain(config.snapshots.values());
+    let sections = [&config.main, &config.pending]
+        .into_iter()
+        .chain(config.snapshots.values());
     let mut found = BTreeSet::new();
     for section in sections {
         for drive in drive::drives(guest.kind, section, true) {
@@ -131,13 +166,17 @@ fn free_unreferenced(cluster: &mut Cluster, guest: &Guest, log: &mut TaskLog) {
     let left: Vec<String> = cluster
         .volumes
         .iter()
-        .filter(|volume| volume.owner() == Some(guest.vmid) && matches!(volume.content(), "images" | "rootdir"))
+        .filter(|volume| {
+            volume.owner() == Some(guest.vmid) && matches!(volume.content(), "images" | "rootdir")
+        })
         .filter(|volume| volume.node.is_empty() || volume.node == guest.node)
         .map(|volume| volume.volid.clone())
         .collect();
     for volid in left {
         if let Err(text) = cluster.free(&guest.node, &volid) {
-            log.say(format!("Could not remove disk '{volid}', check manually: {text}"));
+            log.say(format!(
+                "Could not remove disk '{volid}', check manually: {text}"
+            ));
         }
     }
 }

@@ -43,9 +43,20 @@ pub fn realize(
     let format = drive.props.remove("format");
     if let Some((storage, "cloudinit")) = file.split_once(':') {
         let section = cluster.usable_storage(&guest.node, storage)?;
-        let own = if is_file_based(&section.kind) { "qcow2" } else { "raw" };
+        let own = if is_file_based(&section.kind) {
+            "qcow2"
+        } else {
+            "raw"
+        };
         let format = format.unwrap_or_else(|| own.into());
-        let volid = cluster.allocate(&guest.node, storage, guest.vmid, SMALL, Some(&format), "cloudinit")?;
+        let volid = cluster.allocate(
+            &guest.node,
+            storage,
+            guest.vmid,
+            SMALL,
+            Some(&format),
+            "cloudinit",
+        )?;
         say_formatting(cluster, log, &volid, SMALL, &format);
         drive.set_file(&volid);
         drive.set("media", "cdrom");
@@ -58,7 +69,15 @@ pub fn realize(
             Some(source) => imported_size(cluster, guest, &source)?,
             None => new_size(&drive, amount)?,
         };
-        let volid = allocate(cluster, guest, &drive, storage, bytes, format.as_deref(), log)?;
+        let volid = allocate(
+            cluster,
+            guest,
+            &drive,
+            storage,
+            bytes,
+            format.as_deref(),
+            log,
+        )?;
         drive.set_file(&volid);
         drive.set("size", size::print(bytes));
         say_created(log, &drive);
@@ -66,7 +85,10 @@ pub fn realize(
     }
     let storage = drive.volume().map_or("", |(storage, _)| storage).to_owned();
     cluster.usable_storage(&guest.node, &storage)?;
-    let volume = cluster.volumes.get(&guest.node, &file).ok_or_else(|| format!("volume '{file}' does not exist"))?;
+    let volume = cluster
+        .volumes
+        .get(&guest.node, &file)
+        .ok_or_else(|| format!("volume '{file}' does not exist"))?;
     if !drive.is_cloudinit() {
         let bytes = volume.size;
         drive.set("size", size::print(bytes));
@@ -78,13 +100,16 @@ fn new_size(drive: &Drive, amount: &str) -> Result<u64, String> {
     match keys::slot(&drive.key) {
         Some(("efidisk", _)) => Ok(EFI_SIZE),
         Some(("tpmstate", _)) => Ok(SMALL),
-        _ => size::parse(&format!("{amount}G")).ok_or_else(|| format!("unable to parse size '{amount}'")),
+        _ => size::parse(&format!("{amount}G"))
+            .ok_or_else(|| format!("unable to parse size '{amount}'")),
     }
 }
 
 fn imported_size(cluster: &Cluster, guest: &Guest, source: &str) -> Result<u64, String> {
     let volume = cluster.volumes.get(&guest.node, source);
-    volume.map(|volume| volume.size).ok_or_else(|| format!("volume '{source}' does not exist"))
+    volume
+        .map(|volume| volume.size)
+        .ok_or_else(|| format!("volume '{source}' does not exist"))
 }
 
 /// Allocates a volume for a drive or mount point, and logs it.
@@ -103,16 +128,27 @@ pub fn allocate(
     let section = cluster.usable_storage(&guest.node, storage)?;
     let format = match drive.kind {
         Kind::Qemu if !section.holds("images") => {
-            return Err(format!("storage '{storage}' does not support content-type 'images'"));
+            return Err(format!(
+                "storage '{storage}' does not support content-type 'images'"
+            ));
         }
         Kind::Lxc if !section.holds("rootdir") => {
-            return Err(format!("storage '{storage}' does not support container directories"));
+            return Err(format!(
+                "storage '{storage}' does not support container directories"
+            ));
         }
         Kind::Qemu => super::super::volumes::volume_format(&section, format)?,
         Kind::Lxc if section.kind == "zfspool" || bytes == 0 => "subvol".into(),
         Kind::Lxc => "raw".into(),
     };
-    let volid = cluster.allocate(&guest.node, storage, guest.vmid, bytes, Some(&format), "disk")?;
+    let volid = cluster.allocate(
+        &guest.node,
+        storage,
+        guest.vmid,
+        bytes,
+        Some(&format),
+        "disk",
+    )?;
     say_formatting(cluster, log, &volid, bytes, &format);
     if drive.kind == Kind::Lxc && format == "raw" {
         say_filesystem(cluster, log, bytes);
@@ -121,8 +157,12 @@ pub fn allocate(
 }
 
 fn say_formatting(cluster: &Cluster, log: &mut TaskLog, volid: &str, bytes: u64, format: &str) {
-    let Some((storage, name)) = volid.split_once(':') else { return };
-    let Some(section) = cluster.storage(storage) else { return };
+    let Some((storage, name)) = volid.split_once(':') else {
+        return;
+    };
+    let Some(section) = cluster.storage(storage) else {
+        return;
+    };
     match section.kind.as_str() {
         "lvm" | "lvmthin" => log.say(format!("  Logical volume \"{name}\" created.")),
         kind if is_file_based(kind) && format != "subvol" => {
@@ -134,7 +174,9 @@ fn say_formatting(cluster: &Cluster, log: &mut TaskLog, volid: &str, bytes: u64,
                 ),
                 _ => format!("size={bytes} preallocation=off"),
             };
-            log.say(format!("Formatting '{path}/images/{name}', fmt={format} {rest}"));
+            log.say(format!(
+                "Formatting '{path}/images/{name}', fmt={format} {rest}"
+            ));
         }
         _ => {}
     }
@@ -142,20 +184,29 @@ fn say_formatting(cluster: &Cluster, log: &mut TaskLog, volid: &str, bytes: u64,
 
 fn say_filesystem(cluster: &mut Cluster, log: &mut TaskLog, bytes: u64) {
     let blocks = bytes / 4096;
-    log.say(format!("Creating filesystem with {blocks} 4k blocks and {} inodes", blocks / 4));
+    log.say(format!(
+        "Creating filesystem with {blocks} 4k blocks and {} inodes",
+        blocks / 4
+    ));
     log.say(format!("Filesystem UUID: {}", cluster.random_uuid()));
     log.say("Superblock backups stored on blocks: ");
-    let backups: Vec<String> = [32_768u64, 98_304, 163_840, 229_376, 294_912, 819_200, 884_736, 1_605_632]
-        .into_iter()
-        .filter(|block| *block < blocks)
-        .map(|block| block.to_string())
-        .collect();
+    let backups: Vec<String> = [
+        32_768u64, 98_304, 163_840, 229_376, 294_912, 819_200, 884_736, 1_605_632,
+    ]
+    .into_iter()
+    .filter(|block| *block < blocks)
+    .map(|block| block.to_string())
+    .collect();
     log.say(format!("\t{}", backups.join(", ")));
 }
 
 fn say_created(log: &mut TaskLog, drive: &Drive) {
     if drive.kind == Kind::Qemu {
-        log.say(format!("{}: successfully created disk '{}'", drive.key, drive.print()));
+        log.say(format!(
+            "{}: successfully created disk '{}'",
+            drive.key,
+            drive.print()
+        ));
     }
 }
 
@@ -172,11 +223,15 @@ pub fn is_in_use(config: &Config, key: &str, volid: &str) -> bool {
     let names = |section: &super::conf::Section| {
         section.values.iter().any(|(other, value)| {
             let first = value.split(',').next().unwrap_or_default();
-            other != key && (keys::is_volume_slot(config.kind, other) || other == "vmstate") && first == volid
+            other != key
+                && (keys::is_volume_slot(config.kind, other) || other == "vmstate")
+                && first == volid
         })
     };
     let in_snapshot = config.snapshots.values().any(|snapshot| {
-        drive::drives(config.kind, snapshot, true).iter().any(|drive| drive.file() == volid)
+        drive::drives(config.kind, snapshot, true)
+            .iter()
+            .any(|drive| drive.file() == volid)
             || snapshot.get("vmstate") == Some(volid)
     });
     names(&config.main) || in_snapshot
@@ -186,13 +241,23 @@ pub fn is_in_use(config: &Config, key: &str, volid: &str) -> bool {
 ///
 /// # Errors
 /// Something still uses it, or its storage cannot be reached.
-pub fn deallocate(cluster: &mut Cluster, guest: &Guest, config: &Config, drive: &Drive) -> Result<(), String> {
+pub fn deallocate(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    config: &Config,
+    drive: &Drive,
+) -> Result<(), String> {
     let volid = drive.file().to_owned();
-    if drive.volume().is_none() || drive.owner() != Some(guest.vmid) || (drive.is_cdrom() && !drive.is_cloudinit()) {
+    if drive.volume().is_none()
+        || drive.owner() != Some(guest.vmid)
+        || (drive.is_cdrom() && !drive.is_cloudinit())
+    {
         return Ok(());
     }
     if is_in_use(config, &drive.key, &volid) {
-        return Err(format!("unable to delete '{volid}' - volume is still in use (snapshot?)"));
+        return Err(format!(
+            "unable to delete '{volid}' - volume is still in use (snapshot?)"
+        ));
     }
     cluster.free(&guest.node, &volid)
 }

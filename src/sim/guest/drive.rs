@@ -55,7 +55,11 @@ impl Drive {
     #[must_use]
     pub fn parse(kind: Kind, key: &str, value: &str) -> Option<Self> {
         let props = props::parse(table(kind, key), value).ok()?;
-        Some(Self { kind, key: key.into(), props })
+        Some(Self {
+            kind,
+            key: key.into(),
+            props,
+        })
     }
 
     fn file_key(&self) -> &'static str {
@@ -111,13 +115,18 @@ impl Drive {
     #[must_use]
     pub fn volume(&self) -> Option<(&str, &str)> {
         let file = self.file();
-        if file.starts_with('/') { None } else { file.split_once(':') }
+        if file.starts_with('/') {
+            None
+        } else {
+            file.split_once(':')
+        }
     }
 
     /// The guest in whose name the volume is.
     #[must_use]
     pub fn owner(&self) -> Option<u32> {
-        self.volume().and_then(|(_, name)| super::super::volumes::owner(name))
+        self.volume()
+            .and_then(|(_, name)| super::super::volumes::owner(name))
     }
 
     /// The size it says, in bytes.
@@ -131,7 +140,13 @@ impl Drive {
     pub fn content(&self) -> &'static str {
         match self.kind {
             Kind::Lxc => "rootdir",
-            Kind::Qemu if self.volume().is_some_and(|(_, name)| name.starts_with("iso/")) => "iso",
+            Kind::Qemu
+                if self
+                    .volume()
+                    .is_some_and(|(_, name)| name.starts_with("iso/")) =>
+            {
+                "iso"
+            }
             Kind::Qemu => "images",
         }
     }
@@ -141,7 +156,9 @@ fn is_cloudinit_name(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name);
     let mut parts = stem.split('-');
     parts.next() == Some("vm")
-        && parts.next().is_some_and(|vmid| vmid.bytes().all(|byte| byte.is_ascii_digit()))
+        && parts
+            .next()
+            .is_some_and(|vmid| vmid.bytes().all(|byte| byte.is_ascii_digit()))
         && parts.next() == Some("cloudinit")
         && parts.next().is_none()
 }
@@ -163,7 +180,9 @@ pub fn new_volume(file: &str) -> Option<(&str, &str)> {
 pub fn drives(kind: Kind, section: &Section, unused: bool) -> Vec<Drive> {
     let order = |key: &str| {
         let (name, number) = keys::slot(key).unwrap_or((key, 0));
-        let buses = ["ide", "scsi", "virtio", "sata", "efidisk", "tpmstate", "rootfs", "mp", "unused"];
+        let buses = [
+            "ide", "scsi", "virtio", "sata", "efidisk", "tpmstate", "rootfs", "mp", "unused",
+        ];
         (buses.iter().position(|bus| *bus == name), number)
     };
     let mut found: Vec<Drive> = section
@@ -180,37 +199,77 @@ pub fn drives(kind: Kind, section: &Section, unused: bool) -> Vec<Drive> {
 #[must_use]
 pub fn default_boot(section: &Section) -> String {
     let drives = drives(Kind::Qemu, section, false);
-    let bootable = |drive: &&Drive| matches!(keys::slot(&drive.key), Some(("ide" | "sata" | "scsi" | "virtio", _)));
-    let disk = drives.iter().filter(bootable).find(|drive| !drive.is_cdrom());
-    let cdrom = drives.iter().filter(bootable).find(|drive| drive.is_cdrom());
-    let net = (0..32).map(|number| format!("net{number}")).find(|key| section.get(key).is_some());
-    let order: Vec<String> =
-        [disk.map(|drive| drive.key.clone()), cdrom.map(|drive| drive.key.clone()), net].into_iter().flatten().collect();
+    let bootable = |drive: &&Drive| {
+        matches!(
+            keys::slot(&drive.key),
+            Some(("ide" | "sata" | "scsi" | "virtio", _))
+        )
+    };
+    let disk = drives
+        .iter()
+        .filter(bootable)
+        .find(|drive| !drive.is_cdrom());
+    let cdrom = drives
+        .iter()
+        .filter(bootable)
+        .find(|drive| drive.is_cdrom());
+    let net = (0..32)
+        .map(|number| format!("net{number}"))
+        .find(|key| section.get(key).is_some());
+    let order: Vec<String> = [
+        disk.map(|drive| drive.key.clone()),
+        cdrom.map(|drive| drive.key.clone()),
+        net,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     boot_order(&order)
 }
 
 /// The boot order as a value: `order=scsi0;net0`, and one space for none (as an empty one reads back).
 #[must_use]
 pub fn boot_order(devices: &[String]) -> String {
-    if devices.is_empty() { " ".into() } else { format!("order={}", devices.join(";")) }
+    if devices.is_empty() {
+        " ".into()
+    } else {
+        format!("order={}", devices.join(";"))
+    }
 }
 
 /// The devices in a `boot` value.
 #[must_use]
 pub fn boot_devices(value: Option<&str>) -> Vec<String> {
-    let order = value.and_then(|value| value.split(',').find_map(|part| part.strip_prefix("order=")));
-    order.map(|order| order.split(';').filter(|part| !part.is_empty()).map(str::to_owned).collect()).unwrap_or_default()
+    let order = value.and_then(|value| {
+        value
+            .split(',')
+            .find_map(|part| part.strip_prefix("order="))
+    });
+    order
+        .map(|order| {
+            order
+                .split(';')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 /// The first free `unusedN`.
 #[must_use]
 pub fn free_unused(section: &Section) -> Option<String> {
-    (0..256).map(|number| format!("unused{number}")).find(|key| section.get(key).is_none())
+    (0..256)
+        .map(|number| format!("unused{number}"))
+        .find(|key| section.get(key).is_none())
 }
 
 /// Adds a volume as `unusedN`, unless it is one already. Answers the key.
 pub fn add_unused(section: &mut Section, volid: &str) -> Option<String> {
-    let known = section.values.iter().find(|(key, value)| keys::is_unused(key) && value.as_str() == volid);
+    let known = section
+        .values
+        .iter()
+        .find(|(key, value)| keys::is_unused(key) && value.as_str() == volid);
     if let Some((key, _)) = known {
         return Some(key.clone());
     }
@@ -220,7 +279,12 @@ pub fn add_unused(section: &mut Section, volid: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 mod tests {
     use super::*;
 

@@ -5,22 +5,46 @@ use super::super::params::Kind;
 use super::props::{Field, Role, Schema};
 
 const fn optional(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, role: Role::Optional }
+    Field {
+        name,
+        kind,
+        role: Role::Optional,
+    }
 }
 const fn required(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, role: Role::Required }
+    Field {
+        name,
+        kind,
+        role: Role::Required,
+    }
 }
 const fn default(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, role: Role::Default }
+    Field {
+        name,
+        kind,
+        role: Role::Default,
+    }
 }
 const fn bare(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind, role: Role::OptionalDefault }
+    Field {
+        name,
+        kind,
+        role: Role::OptionalDefault,
+    }
 }
 const fn alias(name: &'static str, of: &'static str) -> Field {
-    Field { name, kind: Kind::Text, role: Role::Alias(of) }
+    Field {
+        name,
+        kind: Kind::Text,
+        role: Role::Alias(of),
+    }
 }
 const fn model(name: &'static str) -> Field {
-    Field { name, kind: Kind::Text, role: Role::KeyAlias("model", "macaddr") }
+    Field {
+        name,
+        kind: Kind::Text,
+        role: Role::KeyAlias("model", "macaddr"),
+    }
 }
 
 const ANY: Kind = Kind::Integer(i64::MIN, i64::MAX);
@@ -46,7 +70,10 @@ const DRIVE: &[Field] = &[
     optional("bps_wr", ANY),
     alias("bps_wr_length", "bps_wr_max_length"),
     optional("bps_wr_max_length", FROM_1),
-    optional("cache", Kind::Enum(&["none", "writethrough", "writeback", "unsafe", "directsync"])),
+    optional(
+        "cache",
+        Kind::Enum(&["none", "writethrough", "writeback", "unsafe", "directsync"]),
+    ),
     optional("detect_zeroes", FLAG),
     optional("discard", Kind::Enum(&["ignore", "on"])),
     optional("format", DISK_FORMATS),
@@ -75,7 +102,10 @@ const DRIVE: &[Field] = &[
     optional("shared", FLAG),
     optional("size", SIZE),
     optional("snapshot", FLAG),
-    optional("werror", Kind::Enum(&["enospc", "ignore", "report", "stop"])),
+    optional(
+        "werror",
+        Kind::Enum(&["enospc", "ignore", "report", "stop"]),
+    ),
 ];
 const SSD_WWN: &[Field] = &[optional("ssd", FLAG), optional("wwn", Kind::Pattern(wwn))];
 const IOTHREAD_RO: &[Field] = &[optional("iothread", FLAG), optional("ro", FLAG)];
@@ -118,14 +148,29 @@ pub const TPMSTATE: Schema = &[&[
     optional("version", Kind::Enum(&["v1.2", "v2.0"])),
 ]];
 /// `unusedN` of virtual machines.
-pub const VM_UNUSED: Schema = &[&[default("file", Kind::Form(volume_id)), alias("volume", "file")]];
+pub const VM_UNUSED: Schema = &[&[
+    default("file", Kind::Form(volume_id)),
+    alias("volume", "file"),
+]];
 /// `unusedN` of containers.
 pub const CT_UNUSED: Schema = &[&[default("volume", Kind::Form(volume_id))]];
 
 /// Network card models.
 pub const MODELS: &[&str] = &[
-    "e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "i82551", "i82557b", "i82559er",
-    "ne2k_isa", "ne2k_pci", "pcnet", "rtl8139", "virtio", "vmxnet3",
+    "e1000",
+    "e1000-82540em",
+    "e1000-82544gc",
+    "e1000-82545em",
+    "e1000e",
+    "i82551",
+    "i82557b",
+    "i82559er",
+    "ne2k_isa",
+    "ne2k_pci",
+    "pcnet",
+    "rtl8139",
+    "virtio",
+    "vmxnet3",
 ];
 /// `netN` of virtual machines.
 pub const VM_NET: Schema = &[
@@ -171,11 +216,17 @@ pub const AGENT: Schema = &[&[
 ]];
 /// `audio0`.
 pub const AUDIO: Schema = &[&[
-    required("device", Kind::Enum(&["ich9-intel-hda", "intel-hda", "AC97"])),
+    required(
+        "device",
+        Kind::Enum(&["ich9-intel-hda", "intel-hda", "AC97"]),
+    ),
     optional("driver", Kind::Enum(&["spice", "none"])),
 ]];
 /// `boot`.
-pub const BOOT: Schema = &[&[bare("legacy", Kind::Pattern(legacy_boot)), optional("order", Kind::Text)]];
+pub const BOOT: Schema = &[&[
+    bare("legacy", Kind::Pattern(legacy_boot)),
+    optional("order", Kind::Text),
+]];
 /// `cpu`.
 pub const CPU: Schema = &[&[
     bare("cputype", Kind::Text),
@@ -243,25 +294,46 @@ pub const VGA: Schema = &[&[
     bare(
         "type",
         Kind::Enum(&[
-            "cirrus", "qxl", "qxl2", "qxl3", "qxl4", "none", "serial0", "serial1", "serial2", "serial3", "std",
-            "virtio", "virtio-gl", "vmware",
+            "cirrus",
+            "qxl",
+            "qxl2",
+            "qxl3",
+            "qxl4",
+            "none",
+            "serial0",
+            "serial1",
+            "serial2",
+            "serial3",
+            "std",
+            "virtio",
+            "virtio-gl",
+            "vmware",
         ]),
     ),
     optional("clipboard", Kind::Enum(&["vnc"])),
     optional("memory", Kind::Integer(4, 512)),
 ]];
 /// `rng0`.
-pub const RNG: Schema =
-    &[&[default("source", Kind::Text), optional("max_bytes", FROM_0), optional("period", FROM_0)]];
+pub const RNG: Schema = &[&[
+    default("source", Kind::Text),
+    optional("max_bytes", FROM_0),
+    optional("period", FROM_0),
+]];
 /// `watchdog`.
 pub const WATCHDOG: Schema = &[&[
     bare("model", Kind::Enum(&["i6300esb", "ib700"])),
-    optional("action", Kind::Enum(&["reset", "shutdown", "poweroff", "pause", "debug", "none"])),
+    optional(
+        "action",
+        Kind::Enum(&["reset", "shutdown", "poweroff", "pause", "debug", "none"]),
+    ),
 ]];
 /// `virtiofsN`.
 pub const VIRTIOFS: Schema = &[&[
     default("dirid", Kind::Form(super::super::formats::config_id)),
-    optional("cache", Kind::Enum(&["auto", "always", "metadata", "never"])),
+    optional(
+        "cache",
+        Kind::Enum(&["auto", "always", "metadata", "never"]),
+    ),
     optional("direct-io", FLAG),
     optional("expose-acl", FLAG),
     optional("expose-xattr", FLAG),
@@ -269,8 +341,10 @@ pub const VIRTIOFS: Schema = &[&[
 /// `ivshmem`.
 pub const IVSHMEM: Schema = &[&[required("size", FROM_1), optional("name", Kind::Text)]];
 /// `spice_enhancements`.
-pub const SPICE: Schema =
-    &[&[optional("foldersharing", FLAG), optional("videostreaming", Kind::Enum(&["off", "all", "filter"]))]];
+pub const SPICE: Schema = &[&[
+    optional("foldersharing", FLAG),
+    optional("videostreaming", Kind::Enum(&["off", "all", "filter"])),
+]];
 
 const CT_VOLUME: &[Field] = &[
     default("volume", Kind::Text),
@@ -286,8 +360,14 @@ const CT_VOLUME: &[Field] = &[
 /// `rootfs`.
 pub const CT_ROOTFS: Schema = &[CT_VOLUME];
 /// `mpN`.
-pub const CT_MOUNT: Schema =
-    &[CT_VOLUME, &[required("mp", Kind::Text), optional("backup", FLAG), optional("keepattrs", FLAG)]];
+pub const CT_MOUNT: Schema = &[
+    CT_VOLUME,
+    &[
+        required("mp", Kind::Text),
+        optional("backup", FLAG),
+        optional("keepattrs", FLAG),
+    ],
+];
 /// `devN`.
 pub const CT_DEVICE: Schema = &[&[
     bare("path", Kind::Text),
@@ -334,41 +414,74 @@ pub fn volume_id(text: &str) -> Result<(), String> {
     let good = storage.len() >= 2
         && storage.starts_with(|c: char| c.is_ascii_alphabetic())
         && storage.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && storage.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && storage
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && !name.is_empty();
     if good { Ok(()) } else { Err(bad()) }
 }
 
 fn volume_or_path(text: &str) -> Result<(), String> {
-    if matches!(text, "none" | "cdrom") || text.starts_with('/') { Ok(()) } else { volume_id(text) }
+    if matches!(text, "none" | "cdrom") || text.starts_with('/') {
+        Ok(())
+    } else {
+        volume_id(text)
+    }
 }
 
 fn disk_size(text: &str) -> Result<(), String> {
-    super::size::parse(text).map(|_| ()).ok_or_else(|| format!("value '{text}' does not look like a valid size"))
+    super::size::parse(text)
+        .map(|_| ())
+        .ok_or_else(|| format!("value '{text}' does not look like a valid size"))
 }
 
 fn mac(text: &str) -> Result<(), String> {
-    let bytes: Vec<Option<u8>> =
-        text.split(':').map(|part| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2)).collect();
+    let bytes: Vec<Option<u8>> = text
+        .split(':')
+        .map(|part| {
+            u8::from_str_radix(part, 16)
+                .ok()
+                .filter(|_| part.len() == 2)
+        })
+        .collect();
     match bytes.as_slice() {
-        [Some(first), rest @ ..] if rest.len() == 5 && rest.iter().all(Option::is_some) && first & 1 == 0 => Ok(()),
+        [Some(first), rest @ ..]
+            if rest.len() == 5 && rest.iter().all(Option::is_some) && first & 1 == 0 =>
+        {
+            Ok(())
+        }
         _ => Err("value does not look like a valid unicast MAC address".into()),
     }
 }
 
 fn bridge(text: &str) -> Result<(), String> {
-    let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if good { Ok(()) } else { Err(format!("invalid bridge name '{text}'")) }
+    let good = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if good {
+        Ok(())
+    } else {
+        Err(format!("invalid bridge name '{text}'"))
+    }
 }
 
 fn ipv4(text: &str) -> Result<(), String> {
     let good = text.parse::<std::net::Ipv4Addr>().is_ok();
-    if good { Ok(()) } else { Err("value does not look like a valid ipv4 address".into()) }
+    if good {
+        Ok(())
+    } else {
+        Err("value does not look like a valid ipv4 address".into())
+    }
 }
 
 fn ipv6(text: &str) -> Result<(), String> {
     let good = text.parse::<std::net::Ipv6Addr>().is_ok();
-    if good { Ok(()) } else { Err("value does not look like a valid ipv6 address".into()) }
+    if good {
+        Ok(())
+    } else {
+        Err("value does not look like a valid ipv6 address".into())
+    }
 }
 
 fn cidr(text: &str, most: u8, address: fn(&str) -> Result<(), String>) -> bool {
@@ -392,7 +505,10 @@ fn ipv6_config(text: &str) -> Result<(), String> {
 }
 
 fn word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn ranges(text: &str) -> bool {
@@ -404,7 +520,8 @@ fn ranges(text: &str) -> bool {
 }
 
 fn wwn(text: &str) -> bool {
-    text.strip_prefix("0x").is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    text.strip_prefix("0x")
+        .is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn legacy_boot(text: &str) -> bool {

@@ -22,14 +22,40 @@ pub enum Effect {
 }
 
 const VM_FAST: &[&str] = &[
-    "description", "hookscript", "lock", "migrate_downtime", "migrate_speed", "name", "onboot", "protection",
-    "shares", "startup", "tags", "vmstatestorage",
+    "description",
+    "hookscript",
+    "lock",
+    "migrate_downtime",
+    "migrate_speed",
+    "name",
+    "onboot",
+    "protection",
+    "shares",
+    "startup",
+    "tags",
+    "vmstatestorage",
 ];
 const VM_CLOUDINIT: &[&str] = &[
-    "ciuser", "cipassword", "citype", "cicustom", "ciupgrade", "nameserver", "searchdomain", "sshkeys",
+    "ciuser",
+    "cipassword",
+    "citype",
+    "cicustom",
+    "ciupgrade",
+    "nameserver",
+    "searchdomain",
+    "sshkeys",
 ];
-const CT_FAST: &[&str] =
-    &["description", "onboot", "startup", "protection", "hostname", "hookscript", "cores", "tags", "lock"];
+const CT_FAST: &[&str] = &[
+    "description",
+    "onboot",
+    "startup",
+    "protection",
+    "hostname",
+    "hookscript",
+    "cores",
+    "tags",
+    "lock",
+];
 
 /// Whether a change of this key is in force at once whatever else is pending (it is applied even if another change is
 /// asked for).
@@ -55,7 +81,9 @@ fn has(main: &Section, feature: &str) -> bool {
     match main.get("hotplug") {
         None | Some("1") => matches!(feature, "network" | "disk" | "usb"),
         Some("0") => false,
-        Some(list) => super::super::call::split_list(list).iter().any(|word| word == feature),
+        Some(list) => super::super::call::split_list(list)
+            .iter()
+            .any(|word| word == feature),
     }
 }
 
@@ -118,7 +146,9 @@ fn vm_set(main: &Section, key: &str, value: &str) -> Effect {
 /// Whether a change of `hotplug` would switch the hot-plugging of memory or processors.
 fn touches_hardware(main: &Section, value: &str) -> bool {
     let old = main.get("hotplug").unwrap_or_default();
-    ["memory", "cpu"].iter().any(|word| old.contains(word) != value.contains(word))
+    ["memory", "cpu"]
+        .iter()
+        .any(|word| old.contains(word) != value.contains(word))
 }
 
 /// USB devices plug into machines of version 7.1 and later, whose guests are Linux or Windows after 7.
@@ -126,14 +156,20 @@ fn usb_plugs(main: &Section) -> bool {
     let system = matches!(main.get("ostype"), Some("l26" | "win8" | "win10" | "win11"));
     let old = main.get("machine").is_some_and(|machine| {
         let version = machine.rsplit_once('-').map_or("", |(_, version)| version);
-        let mut numbers = version.split('.').filter_map(|part| part.parse::<u32>().ok());
-        numbers.next().is_some_and(|major| (major, numbers.next().unwrap_or(0)) < (7, 1))
+        let mut numbers = version
+            .split('.')
+            .filter_map(|part| part.parse::<u32>().ok());
+        numbers
+            .next()
+            .is_some_and(|major| (major, numbers.next().unwrap_or(0)) < (7, 1))
     });
     has(main, "usb") && system && !old
 }
 
 fn differs(old: &Props, new: &Props, fields: &[&str]) -> bool {
-    fields.iter().any(|field| old.get(*field) != new.get(*field))
+    fields
+        .iter()
+        .any(|field| old.get(*field) != new.get(*field))
 }
 
 fn parsed(schema: Schema, text: Option<&str>) -> Option<Props> {
@@ -143,25 +179,36 @@ fn parsed(schema: Schema, text: Option<&str>) -> Option<Props> {
 fn agent(main: &Section, value: &str) -> Effect {
     let old = parsed(of::AGENT, main.get("agent")).unwrap_or_default();
     let new = parsed(of::AGENT, Some(value)).unwrap_or_default();
-    let others = old.keys().chain(new.keys()).filter(|key| key.as_str() != "fstrim_cloned_disks");
+    let others = old
+        .keys()
+        .chain(new.keys())
+        .filter(|key| key.as_str() != "fstrim_cloned_disks");
     let same = others.clone().all(|key| old.get(key) == new.get(key));
     live_if(same && !old.is_empty(), Effect::Live)
 }
 
 fn net(main: &Section, key: &str, value: &str) -> Effect {
     let plug = has(main, "network");
-    let (Some(old), Some(new)) = (parsed(of::VM_NET, main.get(key)), parsed(of::VM_NET, Some(value))) else {
+    let (Some(old), Some(new)) = (
+        parsed(of::VM_NET, main.get(key)),
+        parsed(of::VM_NET, Some(value)),
+    ) else {
         return live_if(plug, Effect::Live);
     };
     let hardware = differs(&old, &new, &["model", "macaddr", "queues", "mtu"])
         || old.contains_key("bridge") != new.contains_key("bridge");
-    if hardware { live_if(plug, Effect::Unplug) } else { Effect::Live }
+    if hardware {
+        live_if(plug, Effect::Unplug)
+    } else {
+        Effect::Live
+    }
 }
 
 fn disk(main: &Section, key: &str, value: &str) -> Effect {
     let schema = super::drive::schema(key);
     let plug = has(main, "disk") && matches!(keys::slot(key), Some(("scsi" | "virtio", _)));
-    let (Some(old), Some(new)) = (parsed(schema, main.get(key)), parsed(schema, Some(value))) else {
+    let (Some(old), Some(new)) = (parsed(schema, main.get(key)), parsed(schema, Some(value)))
+    else {
         return live_if(plug, Effect::Live);
     };
     let media = |drive: &Props| drive.get("media").cloned().unwrap_or_else(|| "disk".into());
@@ -174,8 +221,13 @@ fn disk(main: &Section, key: &str, value: &str) -> Effect {
     if old.get("file") != new.get("file") {
         return live_if(plug, Effect::Unplug);
     }
-    let fixed = ["aio", "discard", "iothread", "queues", "product", "vendor", "cache", "ssd", "ro"];
-    live_if(!differs(&old, &new, &fixed) && !key.starts_with("efidisk"), Effect::Live)
+    let fixed = [
+        "aio", "discard", "iothread", "queues", "product", "vendor", "cache", "ssd", "ro",
+    ];
+    live_if(
+        !differs(&old, &new, &fixed) && !key.starts_with("efidisk"),
+        Effect::Live,
+    )
 }
 
 fn ct_set(main: &Section, key: &str) -> Effect {
@@ -187,7 +239,12 @@ fn ct_set(main: &Section, key: &str) -> Effect {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 mod tests {
     use super::*;
 
@@ -228,9 +285,15 @@ mod tests {
             ("balloon", "256"),
             ("hotplug", "network,disk"),
             ("agent", "1,fstrim_cloned_disks=1"),
-            ("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr1,tag=5,firewall=1"),
+            (
+                "net0",
+                "virtio=BC:24:11:00:00:01,bridge=vmbr1,tag=5,firewall=1",
+            ),
             ("net1", "virtio=BC:24:11:00:00:02,bridge=vmbr0"),
-            ("scsi0", "local:100/vm-100-disk-0.raw,mbps_rd=10,backup=0,size=1G"),
+            (
+                "scsi0",
+                "local:100/vm-100-disk-0.raw,mbps_rd=10,backup=0,size=1G",
+            ),
             ("scsi1", "local:100/vm-100-disk-2.raw,size=1G"),
             ("ide2", "local:iso/a.iso,media=cdrom"),
             ("usb0", "spice"),
@@ -262,7 +325,11 @@ mod tests {
             ("sata0", "local:100/vm-100-disk-4.raw,size=1G"),
             ("tpmstate0", "local:100/vm-100-disk-5.raw"),
         ] {
-            assert_eq!(set(Kind::Qemu, &main, key, value), Effect::Pending, "{key}={value}");
+            assert_eq!(
+                set(Kind::Qemu, &main, key, value),
+                Effect::Pending,
+                "{key}={value}"
+            );
         }
     }
 
@@ -271,11 +338,17 @@ mod tests {
         let main = vm();
         let e1000 = "e1000=BC:24:11:00:00:01,bridge=vmbr0";
         assert_eq!(set(Kind::Qemu, &main, "net0", e1000), Effect::Unplug);
-        assert_eq!(set(Kind::Qemu, &main, "scsi0", "local:100/vm-100-disk-9.raw"), Effect::Unplug);
+        assert_eq!(
+            set(Kind::Qemu, &main, "scsi0", "local:100/vm-100-disk-9.raw"),
+            Effect::Unplug
+        );
         assert_eq!(unset(Kind::Qemu, &main, "net0"), Effect::Unplug);
         assert_eq!(unset(Kind::Qemu, &main, "sata0"), Effect::Pending);
         let refused = set(Kind::Qemu, &main, "ide2", "local:100/vm-100-disk-9.raw");
-        assert_eq!(refused, Effect::Refused("unable to change media type".into()));
+        assert_eq!(
+            refused,
+            Effect::Refused("unable to change media type".into())
+        );
     }
 
     #[test]
@@ -293,10 +366,20 @@ mod tests {
     #[test]
     fn containers_take_most_at_once() {
         let main = ct();
-        for key in ["memory", "swap", "cores", "net0", "mp1", "hostname", "cpulimit", "tags"] {
+        for key in [
+            "memory", "swap", "cores", "net0", "mp1", "hostname", "cpulimit", "tags",
+        ] {
             assert_eq!(set(Kind::Lxc, &main, key, "x"), Effect::Live, "{key}");
         }
-        for key in ["features", "tty", "mp0", "rootfs", "nameserver", "timezone", "arch"] {
+        for key in [
+            "features",
+            "tty",
+            "mp0",
+            "rootfs",
+            "nameserver",
+            "timezone",
+            "arch",
+        ] {
             assert_eq!(set(Kind::Lxc, &main, key, "x"), Effect::Pending, "{key}");
         }
         assert_eq!(unset(Kind::Lxc, &main, "mp0"), Effect::Pending);

@@ -26,7 +26,10 @@ pub const VM: &[Param] = &[
     Param::new("cdrom", Type::Property(of::IDE)),
     Param::new("cicustom", Type::Property(of::CICUSTOM)),
     Param::new("cipassword", Type::Text),
-    Param::new("citype", Type::Enum(&["configdrive2", "nocloud", "opennebula"])),
+    Param::new(
+        "citype",
+        Type::Enum(&["configdrive2", "nocloud", "opennebula"]),
+    ),
     Param::new("ciupgrade", Type::Boolean),
     Param::new("ciuser", Type::Text),
     Param::new("cores", FROM_1),
@@ -50,8 +53,8 @@ pub const VM: &[Param] = &[
     Param::new(
         "keyboard",
         Type::Enum(&[
-            "de", "de-ch", "da", "en-gb", "en-us", "es", "fi", "fr", "fr-be", "fr-ca", "fr-ch", "hu", "is", "it",
-            "ja", "lt", "mk", "nl", "no", "pl", "pt", "pt-br", "sv", "sl", "tr",
+            "de", "de-ch", "da", "en-gb", "en-us", "es", "fi", "fr", "fr-be", "fr-ca", "fr-ch",
+            "hu", "is", "it", "ja", "lt", "mk", "nl", "no", "pl", "pt", "pt-br", "sv", "sl", "tr",
         ]),
     ),
     Param::new("kvm", Type::Boolean),
@@ -59,7 +62,14 @@ pub const VM: &[Param] = &[
     Param::new(
         "lock",
         Type::Enum(&[
-            "backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete", "suspending",
+            "backup",
+            "clone",
+            "create",
+            "migrate",
+            "rollback",
+            "snapshot",
+            "snapshot-delete",
+            "suspending",
             "suspended",
         ]),
     ),
@@ -76,8 +86,8 @@ pub const VM: &[Param] = &[
     Param::new(
         "ostype",
         Type::Enum(&[
-            "other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26",
-            "solaris",
+            "other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11",
+            "l24", "l26", "solaris",
         ]),
     ),
     Param::indexed("parallel", 3, Type::Pattern(is_parallel)),
@@ -88,7 +98,14 @@ pub const VM: &[Param] = &[
     Param::indexed("scsi", 31, Type::Property(of::SCSI)),
     Param::new(
         "scsihw",
-        Type::Enum(&["lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"]),
+        Type::Enum(&[
+            "lsi",
+            "lsi53c810",
+            "virtio-scsi-pci",
+            "virtio-scsi-single",
+            "megasas",
+            "pvscsi",
+        ]),
     ),
     Param::new("searchdomain", Type::Text),
     Param::indexed("serial", 4, Type::Pattern(is_serial)),
@@ -142,7 +159,10 @@ pub const VM_UPDATE_ASYNC: &[Param] = &[Param::new("background_delay", Type::Int
 
 /// Settings of containers that both creation and change take.
 pub const CT: &[Param] = &[
-    Param::new("arch", Type::Enum(&["amd64", "i386", "arm64", "armhf", "riscv32", "riscv64"])),
+    Param::new(
+        "arch",
+        Type::Enum(&["amd64", "i386", "arm64", "armhf", "riscv32", "riscv64"]),
+    ),
     Param::new("cmode", Type::Enum(&["shell", "console", "tty"])),
     Param::new("console", Type::Boolean),
     Param::new("cores", Type::Integer(1, 8192)),
@@ -159,7 +179,15 @@ pub const CT: &[Param] = &[
     Param::new(
         "lock",
         Type::Enum(&[
-            "backup", "create", "destroyed", "disk", "fstrim", "migrate", "mounted", "rollback", "snapshot",
+            "backup",
+            "create",
+            "destroyed",
+            "disk",
+            "fstrim",
+            "migrate",
+            "mounted",
+            "rollback",
+            "snapshot",
             "snapshot-delete",
         ]),
     ),
@@ -171,7 +199,16 @@ pub const CT: &[Param] = &[
     Param::new(
         "ostype",
         Type::Enum(&[
-            "debian", "devuan", "ubuntu", "centos", "fedora", "opensuse", "archlinux", "alpine", "gentoo", "nixos",
+            "debian",
+            "devuan",
+            "ubuntu",
+            "centos",
+            "fedora",
+            "opensuse",
+            "archlinux",
+            "alpine",
+            "gentoo",
+            "nixos",
             "unmanaged",
         ]),
     ),
@@ -214,7 +251,14 @@ pub const CT_UPDATE: &[Param] = &[
 
 /// Keys that only Proxmox VE itself writes.
 const VM_INTERNAL: &[&str] = &[
-    "meta", "parent", "running-nets-host-mtu", "runningcpu", "runningmachine", "snapstate", "snaptime", "vmstate",
+    "meta",
+    "parent",
+    "running-nets-host-mtu",
+    "runningcpu",
+    "runningmachine",
+    "snapstate",
+    "snaptime",
+    "vmstate",
 ];
 const CT_INTERNAL: &[&str] = &["parent", "snapstate", "snaptime"];
 
@@ -228,7 +272,10 @@ fn table(kind: Kind) -> &'static [Param] {
 /// The option of this name that can be set through the API, if there is one.
 #[must_use]
 pub fn option(kind: Kind, key: &str) -> Option<&'static Param> {
-    table(kind).iter().find(|row| row.covers(key)).filter(|row| !matches!(row.name, "force" | "import-working-storage"))
+    table(kind)
+        .iter()
+        .find(|row| row.covers(key))
+        .filter(|row| !matches!(row.name, "force" | "import-working-storage"))
 }
 
 /// Whether a configuration file may hold this key.
@@ -244,7 +291,9 @@ pub fn is_stored(kind: Kind, key: &str) -> bool {
 /// Whether Proxmox VE answers this key as a JSON number.
 #[must_use]
 pub fn is_number(kind: Kind, key: &str) -> bool {
-    key == "snaptime" || option(kind, key).is_some_and(|row| matches!(row.kind, Type::Integer(..) | Type::Boolean))
+    key == "snaptime"
+        || option(kind, key)
+            .is_some_and(|row| matches!(row.kind, Type::Integer(..) | Type::Boolean))
 }
 
 /// Splits `scsi12` into `scsi` and 12.
@@ -258,7 +307,9 @@ pub fn slot(key: &str) -> Option<(&str, u32)> {
 #[must_use]
 pub fn is_volume_slot(kind: Kind, key: &str) -> bool {
     match (kind, slot(key)) {
-        (Kind::Qemu, Some(("ide" | "sata" | "scsi" | "virtio" | "efidisk" | "tpmstate", _))) => true,
+        (Kind::Qemu, Some(("ide" | "sata" | "scsi" | "virtio" | "efidisk" | "tpmstate", _))) => {
+            true
+        }
         (Kind::Lxc, Some(("mp", _))) => true,
         (Kind::Lxc, None) => key == "rootfs",
         _ => false,
@@ -274,7 +325,8 @@ pub fn is_unused(key: &str) -> bool {
 /// All slots of drives in Proxmox VE's order.
 #[must_use]
 pub fn drive_slots() -> Vec<String> {
-    let bus = |name: &'static str, count: u32| (0..count).map(move |number| format!("{name}{number}"));
+    let bus =
+        |name: &'static str, count: u32| (0..count).map(move |number| format!("{name}{number}"));
     bus("ide", 4)
         .chain(bus("scsi", 31))
         .chain(bus("virtio", 16))
@@ -287,19 +339,27 @@ pub fn drive_slots() -> Vec<String> {
 /// All slots of drives, and unused ones.
 #[must_use]
 pub fn drive_and_unused_slots() -> Vec<String> {
-    drive_slots().into_iter().chain((0..256).map(|number| format!("unused{number}"))).collect()
+    drive_slots()
+        .into_iter()
+        .chain((0..256).map(|number| format!("unused{number}")))
+        .collect()
 }
 
 /// All slots of a container's volumes.
 #[must_use]
 pub fn mount_slots() -> Vec<String> {
-    std::iter::once("rootfs".to_owned()).chain((0..256).map(|number| format!("mp{number}"))).collect()
+    std::iter::once("rootfs".to_owned())
+        .chain((0..256).map(|number| format!("mp{number}")))
+        .collect()
 }
 
 /// All slots of a container's volumes, and unused ones.
 #[must_use]
 pub fn mount_and_unused_slots() -> Vec<String> {
-    mount_slots().into_iter().chain((0..256).map(|number| format!("unused{number}"))).collect()
+    mount_slots()
+        .into_iter()
+        .chain((0..256).map(|number| format!("unused{number}")))
+        .collect()
 }
 
 fn config_id(text: &str) -> Result<(), String> {
@@ -312,7 +372,8 @@ fn is_boot_disk(text: &str) -> bool {
 
 fn is_parallel(text: &str) -> bool {
     let after = |prefix: &str| {
-        text.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+        text.strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
     };
     after("/dev/parport") || after("/dev/usb/lp")
 }
@@ -337,7 +398,11 @@ pub fn dns_name(text: &str) -> Result<(), String> {
             && !part.ends_with('-')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
-    if text.split('.').all(label) { Ok(()) } else { Err("value does not look like a valid DNS name".into()) }
+    if text.split('.').all(label) {
+        Ok(())
+    } else {
+        Err("value does not look like a valid DNS name".into())
+    }
 }
 
 fn hotplug(text: &str) -> Result<(), String> {
@@ -359,13 +424,21 @@ fn startup(text: &str) -> Result<(), String> {
         Some(_) => false,
         None => number(part),
     });
-    if good { Ok(()) } else { Err("unable to parse startup options".into()) }
+    if good {
+        Ok(())
+    } else {
+        Err("unable to parse startup options".into())
+    }
 }
 
 fn tags(text: &str) -> Result<(), String> {
     for tag in super::super::call::split_list(text) {
         let first = tag.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-        if !first || !tag.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.')) {
+        if !first
+            || !tag
+                .chars()
+                .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.'))
+        {
             return Err(format!("invalid characters in tag '{tag}'"));
         }
     }

@@ -19,19 +19,29 @@ pub fn preconditions(cluster: &mut Cluster, call: &Call) -> Answer {
     let running = u8::from(access::is_running(cluster, guest.vmid));
     let mut allowed = Vec::new();
     let mut refused = Map::new();
-    let others: Vec<String> =
-        cluster.nodes.iter().filter(|(name, node)| **name != guest.node && node.online).map(|(name, _)| name.clone()).collect();
+    let others: Vec<String> = cluster
+        .nodes
+        .iter()
+        .filter(|(name, node)| **name != guest.node && node.online)
+        .map(|(name, _)| name.clone())
+        .collect();
     for node in others {
         let missing = obstacles::unavailable_storages(cluster, guest, config, &node);
         if missing.is_empty() {
             allowed.push(node);
         } else {
-            let key = if guest.kind == Kind::Qemu { "unavailable_storages" } else { "unavailable-storages" };
+            let key = if guest.kind == Kind::Qemu {
+                "unavailable_storages"
+            } else {
+                "unavailable-storages"
+            };
             refused.insert(node, json!({ key: missing }));
         }
     }
     if guest.kind == Kind::Lxc {
-        return Ok(json!({"running": running, "allowed-nodes": allowed, "not-allowed-nodes": refused}));
+        return Ok(
+            json!({"running": running, "allowed-nodes": allowed, "not-allowed-nodes": refused}),
+        );
     }
     let (local, mapped, info) = obstacles::resources(&config.main);
     let mut answer = json!({
@@ -92,7 +102,9 @@ pub fn migrate(cluster: &mut Cluster, call: &Call) -> Answer {
         return Err(ApiError::parameter("target", "target is local node."));
     }
     let Some(node) = cluster.nodes.get(&target) else {
-        return Err(ApiError::internal(format!("no such cluster node '{target}'")));
+        return Err(ApiError::internal(format!(
+            "no such cluster node '{target}'"
+        )));
     };
     if !node.online {
         return Err(ApiError::internal(format!("node '{target}' is not online")));
@@ -107,7 +119,10 @@ pub fn migrate(cluster: &mut Cluster, call: &Call) -> Answer {
             Kind::Lxc => "can't migrate running container without --online or --restart",
         }));
     }
-    let map = call.get("targetstorage").or_else(|| call.get("target-storage")).unwrap_or_default();
+    let map = call
+        .get("targetstorage")
+        .or_else(|| call.get("target-storage"))
+        .unwrap_or_default();
     let journey = Journey {
         guest: guest.clone(),
         target: target.clone(),
@@ -117,17 +132,32 @@ pub fn migrate(cluster: &mut Cluster, call: &Call) -> Answer {
         restart,
     };
     if !map.is_empty() {
-        cluster.check_all(&call.auth, &format!("/vms/{}", guest.vmid), &["VM.Config.Disk"])?;
+        cluster.check_all(
+            &call.auth,
+            &format!("/vms/{}", guest.vmid),
+            &["VM.Config.Disk"],
+        )?;
         for (_, to) in journey.storages.iter().filter(|(_, to)| to != "1") {
-            cluster.check_all(&call.auth, &format!("/storage/{to}"), &["Datastore.AllocateSpace"])?;
+            cluster.check_all(
+                &call.auth,
+                &format!("/storage/{to}"),
+                &["Datastore.AllocateSpace"],
+            )?;
             cluster.usable_storage(&target, to)?;
         }
-    } else if let Some(storage) = obstacles::unavailable_storages(cluster, &guest, &config, &target).first() {
-        return Err(ApiError::internal(format!("storage '{storage}' is not available on node '{target}'")));
+    } else if let Some(storage) =
+        obstacles::unavailable_storages(cluster, &guest, &config, &target).first()
+    {
+        return Err(ApiError::internal(format!(
+            "storage '{storage}' is not available on node '{target}'"
+        )));
     }
     if cluster.ha_managed(&guest) {
         let noun = guest.kind.noun();
-        let line = format!("Requesting HA migration for {noun} {} to node {target}", guest.vmid);
+        let line = format!(
+            "Requesting HA migration for {noun} {} to node {target}",
+            guest.vmid
+        );
         let spec = TaskSpec::new(&guest.node, "hamigrate", guest.vmid, &call.auth).saying(line);
         return Ok(cluster.spawn(spec, move |cluster, _| {
             cluster.ha_move(&guest, &target);
@@ -137,10 +167,25 @@ pub fn migrate(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(depart(cluster, call, journey, &config))
 }
 
-fn depart(cluster: &mut Cluster, call: &Call, journey: Journey, config: &super::conf::Config) -> Value {
+fn depart(
+    cluster: &mut Cluster,
+    call: &Call,
+    journey: Journey,
+    config: &super::conf::Config,
+) -> Value {
     let guest = journey.guest.clone();
-    let spec = TaskSpec::new(&guest.node, &format!("{}migrate", guest.kind.task()), guest.vmid, &call.auth);
-    let spec = spec.saying(format!("starting migration of {} {} to node '{}'", guest.kind.noun(), guest.vmid, journey.target));
+    let spec = TaskSpec::new(
+        &guest.node,
+        &format!("{}migrate", guest.kind.task()),
+        guest.vmid,
+        &call.auth,
+    );
+    let spec = spec.saying(format!(
+        "starting migration of {} {} to node '{}'",
+        guest.kind.noun(),
+        guest.vmid,
+        journey.target
+    ));
     let live = access::is_running(cluster, guest.vmid) && !journey.restart;
     if guest.kind == Kind::Lxc && live {
         return cluster.spawn_failed(spec, "lxc live migration is currently not implemented");
@@ -150,18 +195,26 @@ fn depart(cluster: &mut Cluster, call: &Call, journey: Journey, config: &super::
     }
     let bytes: u64 = obstacles::local_volumes(cluster, &guest, config)
         .iter()
-        .filter_map(|volid| cluster.volumes.get(&guest.node, volid).map(|volume| volume.size))
+        .filter_map(|volid| {
+            cluster
+                .volumes
+                .get(&guest.node, volid)
+                .map(|volume| volume.size)
+        })
         .sum();
     access::set_lock(cluster, &guest, Some("migrate"));
     let undone = guest.clone();
     let spec = spec.on_abort(move |cluster, _| access::set_lock(cluster, &undone, None));
-    cluster.spawn(spec.lasting(2.0 + disks::copy_seconds(bytes)), move |cluster, log| {
-        arrive(cluster, &journey, log).map_err(|text| {
-            access::set_lock(cluster, &journey.guest, None);
-            log.say(format!("ERROR: {text}"));
-            "migration aborted".to_owned()
-        })
-    })
+    cluster.spawn(
+        spec.lasting(2.0 + disks::copy_seconds(bytes)),
+        move |cluster, log| {
+            arrive(cluster, &journey, log).map_err(|text| {
+                access::set_lock(cluster, &journey.guest, None);
+                log.say(format!("ERROR: {text}"));
+                "migration aborted".to_owned()
+            })
+        },
+    )
 }
 
 /// Moves a guest as the HA manager does: with local disks where they can be moved, containers with a restart.
@@ -171,8 +224,11 @@ fn depart(cluster: &mut Cluster, call: &Call, journey: Journey, config: &super::
 pub fn carry_off(cluster: &mut Cluster, guest: &Guest, target: &str) -> Result<(), String> {
     let config = access::reload(cluster, guest)?.config;
     access::check_lock(&config)?;
-    if let Some(storage) = obstacles::unavailable_storages(cluster, guest, &config, target).first() {
-        return Err(format!("storage '{storage}' is not available on node '{target}'"));
+    if let Some(storage) = obstacles::unavailable_storages(cluster, guest, &config, target).first()
+    {
+        return Err(format!(
+            "storage '{storage}' is not available on node '{target}'"
+        ));
     }
     let live = guest.kind == Kind::Qemu && access::is_running(cluster, guest.vmid);
     obstacles::check(cluster, guest, &config, live, false)?;
@@ -190,7 +246,10 @@ pub fn carry_off(cluster: &mut Cluster, guest: &Guest, target: &str) -> Result<(
 fn arrive(cluster: &mut Cluster, journey: &Journey, log: &mut TaskLog) -> Result<(), String> {
     let guest = &journey.guest;
     let config = access::reload(cluster, guest)?.config;
-    let there = Guest { node: journey.target.clone(), ..guest.clone() };
+    let there = Guest {
+        node: journey.target.clone(),
+        ..guest.clone()
+    };
     let running = access::is_running(cluster, guest.vmid);
     if running {
         super::startable::check_bridges(cluster, &there, &config, log)?;
@@ -242,19 +301,37 @@ fn carry_volumes(
     Ok(carried)
 }
 
-fn carry(cluster: &mut Cluster, journey: &Journey, volid: &str, log: &mut TaskLog) -> Result<String, String> {
+fn carry(
+    cluster: &mut Cluster,
+    journey: &Journey,
+    volid: &str,
+    log: &mut TaskLog,
+) -> Result<String, String> {
     let guest = &journey.guest;
-    let volume =
-        cluster.volumes.get(&guest.node, volid).cloned().ok_or_else(|| format!("volume '{volid}' does not exist"))?;
+    let volume = cluster
+        .volumes
+        .get(&guest.node, volid)
+        .cloned()
+        .ok_or_else(|| format!("volume '{volid}' does not exist"))?;
     let storage = journey.storage(volume.storage());
     let section = cluster.usable_storage(&journey.target, &storage)?;
     let format = super::relocate::usable_format(cluster, &storage, &volume.format)
         .map_or_else(|| super::super::volumes::volume_format(&section, None), Ok)?;
     let same = storage == volume.storage();
-    let mut target = if same { volid.to_owned() } else { cluster.free_name(&section, guest.vmid, &format, "disk") };
+    let mut target = if same {
+        volid.to_owned()
+    } else {
+        cluster.free_name(&section, guest.vmid, &format, "disk")
+    };
     if cluster.volumes.get(&journey.target, &target).is_some() {
         target = cluster.free_name(&section, guest.vmid, &format, "disk");
     }
     log.say(format!("copying local disk image: {volid} to {target}"));
-    cluster.allocate_named(&journey.target, &section, target.clone(), volume.size, &format)
+    cluster.allocate_named(
+        &journey.target,
+        &section,
+        target.clone(),
+        volume.size,
+        &format,
+    )
 }

@@ -27,7 +27,9 @@ pub fn value(cluster: &mut Cluster, kind: Kind, key: &str, text: &str) -> Result
             Ok(units.clamp(1, 10_000).to_string())
         }
         _ => match keys::option(kind, key).map(|row| row.kind) {
-            Some(Type::Integer(..)) => Ok(text.parse::<i64>().map_or_else(|_| text.to_owned(), |n| n.to_string())),
+            Some(Type::Integer(..)) => Ok(text
+                .parse::<i64>()
+                .map_or_else(|_| text.to_owned(), |n| n.to_string())),
             _ => Ok(text.to_owned()),
         },
     }
@@ -54,7 +56,8 @@ fn ct_net(cluster: &mut Cluster, text: &str) -> String {
 /// it says otherwise.
 #[must_use]
 pub fn tags(cluster: &Cluster, text: &str) -> String {
-    let style = super::super::options::value(cluster.files.read("datacenter.cfg"), "tag-style").unwrap_or_default();
+    let style = super::super::options::value(cluster.files.read("datacenter.cfg"), "tag-style")
+        .unwrap_or_default();
     let says = |word: &str| style.split(',').any(|part| part == word);
     let case = says("case-sensitive=1");
     let mut tags: Vec<String> = Vec::new();
@@ -67,7 +70,11 @@ pub fn tags(cluster: &Cluster, text: &str) -> String {
     if !says("ordering=config") {
         tags.sort();
     }
-    if tags.is_empty() { " ".into() } else { tags.join(";") }
+    if tags.is_empty() {
+        " ".into()
+    } else {
+        tags.join(";")
+    }
 }
 
 /// The machine type that a Windows guest is pinned to.
@@ -89,12 +96,21 @@ pub fn pinned_machine(ostype: &str, machine: Option<&str>) -> Option<String> {
 /// `SSH public key validation error`.
 pub fn check_ssh_keys(encoded: &str) -> Result<(), String> {
     let keys = super::conf::decode(encoded);
-    let good = keys.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).all(|line| {
-        line.split_whitespace().any(|word| {
-            ["ssh-", "ecdsa-sha2-", "sk-"].iter().any(|prefix| word.starts_with(prefix))
-        }) && line.split_whitespace().count() > 1
-    });
-    if good { Ok(()) } else { Err("SSH public key validation error".into()) }
+    let good = keys
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .all(|line| {
+            line.split_whitespace().any(|word| {
+                ["ssh-", "ecdsa-sha2-", "sk-"]
+                    .iter()
+                    .any(|prefix| word.starts_with(prefix))
+            }) && line.split_whitespace().count() > 1
+        });
+    if good {
+        Ok(())
+    } else {
+        Err("SSH public key validation error".into())
+    }
 }
 
 /// That every device of a boot order exists.
@@ -104,7 +120,9 @@ pub fn check_ssh_keys(encoded: &str) -> Result<(), String> {
 pub fn check_boot(value: &str, exists: impl Fn(&str) -> bool) -> Result<(), String> {
     for device in super::drive::boot_devices(Some(value)) {
         if !exists(&device) {
-            return Err(format!("invalid bootorder: device '{device}' does not exist'"));
+            return Err(format!(
+                "invalid bootorder: device '{device}' does not exist'"
+            ));
         }
     }
     Ok(())

@@ -8,18 +8,44 @@ use super::keys;
 use super::kind::Kind;
 use super::props;
 
-const CPU: &[&str] = &["cores", "cpu", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus"];
+const CPU: &[&str] = &[
+    "cores", "cpu", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus",
+];
 const MEMORY: &[&str] = &["memory", "balloon", "shares", "allow-ksm"];
 const HARDWARE: &[&str] = &[
-    "acpi", "hotplug", "kvm", "machine", "scsihw", "smbios1", "tablet", "vga", "watchdog", "audio0", "rng0",
+    "acpi", "hotplug", "kvm", "machine", "scsihw", "smbios1", "tablet", "vga", "watchdog",
+    "audio0", "rng0",
 ];
 const OPTIONS: &[&str] = &[
-    "agent", "autostart", "bios", "description", "keyboard", "localtime", "migrate_downtime", "migrate_speed",
-    "name", "onboot", "ostype", "protection", "reboot", "startdate", "startup", "tdf", "template",
+    "agent",
+    "autostart",
+    "bios",
+    "description",
+    "keyboard",
+    "localtime",
+    "migrate_downtime",
+    "migrate_speed",
+    "name",
+    "onboot",
+    "ostype",
+    "protection",
+    "reboot",
+    "startdate",
+    "startup",
+    "tdf",
+    "template",
 ];
 const DISK: &[&str] = &["boot", "bootdisk", "vmstatestorage", "vmstate"];
-const CLOUDINIT: &[&str] =
-    &["cicustom", "cipassword", "citype", "ciupgrade", "ciuser", "nameserver", "searchdomain", "sshkeys"];
+const CLOUDINIT: &[&str] = &[
+    "cicustom",
+    "cipassword",
+    "citype",
+    "ciupgrade",
+    "ciuser",
+    "nameserver",
+    "searchdomain",
+    "sshkeys",
+];
 
 /// The guest whose settings are to change.
 #[derive(Debug, Clone, Copy)]
@@ -51,14 +77,22 @@ pub fn vm_keys<'a>(
         let stem = keys::slot(name).map_or(name, |(stem, _)| stem);
         match stem {
             "ide" | "sata" | "scsi" | "virtio" | "efidisk" | "tpmstate" | "cdrom" => {}
-            "unused" | "serial" | "usb" | "hostpci" | "tags" | "force" | "import-working-storage" => {}
+            "unused"
+            | "serial"
+            | "usb"
+            | "hostpci"
+            | "tags"
+            | "force"
+            | "import-working-storage" => {}
             "net" => subject.check(cluster, "VM.Config.Network")?,
             "ipconfig" => cloudinit(cluster, subject)?,
             "virtiofs" => {
                 subject.check(cluster, "VM.Config.Disk")?;
                 subject.check(cluster, "VM.Config.HWType")?;
             }
-            _ if CPU.contains(&name) || stem == "numa" => subject.check(cluster, "VM.Config.CPU")?,
+            _ if CPU.contains(&name) || stem == "numa" => {
+                subject.check(cluster, "VM.Config.CPU")?
+            }
             _ if MEMORY.contains(&name) => subject.check(cluster, "VM.Config.Memory")?,
             _ if HARDWARE.contains(&name) => subject.check(cluster, "VM.Config.HWType")?,
             _ if OPTIONS.contains(&name) => {
@@ -71,7 +105,11 @@ pub fn vm_keys<'a>(
             _ if CLOUDINIT.contains(&name) => cloudinit(cluster, subject)?,
             "freeze" => subject.check(cluster, "VM.PowerMgmt")?,
             _ if subject.auth.is_root() => {}
-            _ => return Err(ApiError::internal(format!("only root can set '{name}' config"))),
+            _ => {
+                return Err(ApiError::internal(format!(
+                    "only root can set '{name}' config"
+                )));
+            }
         }
     }
     Ok(())
@@ -79,7 +117,11 @@ pub fn vm_keys<'a>(
 
 fn cloudinit(cluster: &Cluster, subject: Subject<'_>) -> Result<(), ApiError> {
     let either = subject.check(cluster, "VM.Config.Cloudinit");
-    if either.is_ok() || subject.check(cluster, "VM.Config.Network").is_ok() { Ok(()) } else { either }
+    if either.is_ok() || subject.check(cluster, "VM.Config.Network").is_ok() {
+        Ok(())
+    } else {
+        either
+    }
 }
 
 /// That the caller may set these values of a virtual machine's devices (real host devices are root@pam's) and use
@@ -96,18 +138,30 @@ pub fn vm_value(
 ) -> Result<(), ApiError> {
     match keys::slot(name).map_or(name, |(stem, _)| stem) {
         "serial" if value == "socket" => subject.check(cluster, "VM.Config.HWType"),
-        "serial" | "parallel" => root(subject, format!("only root can set '{name}' config for real devices")),
+        "serial" | "parallel" => root(
+            subject,
+            format!("only root can set '{name}' config for real devices"),
+        ),
         "usb" => {
             let props = props::parse(of::USB, value).unwrap_or_default();
-            if props.get("host").is_some_and(|host| !host.eq_ignore_ascii_case("spice")) {
-                return root(subject, format!("only root can set '{name}' config for real devices"));
+            if props
+                .get("host")
+                .is_some_and(|host| !host.eq_ignore_ascii_case("spice"))
+            {
+                return root(
+                    subject,
+                    format!("only root can set '{name}' config for real devices"),
+                );
             }
             mapping(cluster, subject, "usb", &props)
         }
         "hostpci" => {
             let props = props::parse(of::HOSTPCI, value).unwrap_or_default();
             if props.contains_key("host") || props.contains_key("romfile") {
-                return root(subject, format!("only root can set '{name}' config for non-mapped devices"));
+                return root(
+                    subject,
+                    format!("only root can set '{name}' config for non-mapped devices"),
+                );
             }
             mapping(cluster, subject, "pci", &props)
         }
@@ -124,14 +178,27 @@ pub fn vm_value(
 }
 
 fn root(subject: Subject<'_>, text: String) -> Result<(), ApiError> {
-    if subject.auth.is_root() { Ok(()) } else { Err(ApiError::internal(text)) }
+    if subject.auth.is_root() {
+        Ok(())
+    } else {
+        Err(ApiError::internal(text))
+    }
 }
 
-fn mapping(cluster: &Cluster, subject: Subject<'_>, kind: &str, props: &props::Props) -> Result<(), ApiError> {
+fn mapping(
+    cluster: &Cluster,
+    subject: Subject<'_>,
+    kind: &str,
+    props: &props::Props,
+) -> Result<(), ApiError> {
     subject.check(cluster, "VM.Config.HWType")?;
     match props.get("mapping") {
         None => Ok(()),
-        Some(id) => cluster.check_all(subject.auth, &format!("/mapping/{kind}/{id}"), &["Mapping.Use"]),
+        Some(id) => cluster.check_all(
+            subject.auth,
+            &format!("/mapping/{kind}/{id}"),
+            &["Mapping.Use"],
+        ),
     }
 }
 
@@ -148,7 +215,9 @@ pub fn tags(cluster: &Cluster, subject: Subject<'_>) -> Result<(), ApiError> {
 /// # Errors
 /// Status 403.
 pub fn bridge(cluster: &Cluster, auth: &Auth, net: &props::Props) -> Result<(), ApiError> {
-    let Some(bridge) = net.get("bridge") else { return Ok(()) };
+    let Some(bridge) = net.get("bridge") else {
+        return Ok(());
+    };
     let zone = vnet_zone(cluster, bridge).unwrap_or_else(|| "localnetwork".into());
     let path = match net.get("tag") {
         Some(tag) => format!("/sdn/zones/{zone}/{bridge}/{tag}"),
@@ -180,7 +249,13 @@ pub fn volume(cluster: &Cluster, subject: Subject<'_>, drive: &Drive) -> Result<
     }
     let Some((storage, name)) = drive.volume() else {
         return match drive.kind {
-            Kind::Qemu => root(subject, format!("only root can set '{}' config for arbitrary paths", drive.key)),
+            Kind::Qemu => root(
+                subject,
+                format!(
+                    "only root can set '{}' config for arbitrary paths",
+                    drive.key
+                ),
+            ),
             Kind::Lxc => Ok(()),
         };
     };
@@ -189,15 +264,25 @@ pub fn volume(cluster: &Cluster, subject: Subject<'_>, drive: &Drive) -> Result<
         cluster.check_all(subject.auth, &path, &["Datastore.AllocateSpace"])?;
         let section = cluster.require_storage(storage)?;
         if drive.kind == Kind::Qemu && !section.holds("images") {
-            return Err(ApiError::parameter("storage", format!("storage '{storage}' does not support vm images")));
+            return Err(ApiError::parameter(
+                "storage",
+                format!("storage '{storage}' does not support vm images"),
+            ));
         }
         return Ok(());
     }
     cluster.require_storage(storage)?;
     match drive.owner() {
         Some(owner) if owner == subject.vmid => Ok(()),
-        None if name.starts_with("iso/") || name.starts_with("vztmpl/") || name.starts_with("import/") => {
-            cluster.check_any(subject.auth, &path, &["Datastore.AllocateSpace", "Datastore.Audit"])
+        None if name.starts_with("iso/")
+            || name.starts_with("vztmpl/")
+            || name.starts_with("import/") =>
+        {
+            cluster.check_any(
+                subject.auth,
+                &path,
+                &["Datastore.AllocateSpace", "Datastore.Audit"],
+            )
         }
         Some(_) | None => cluster.check_all(subject.auth, &path, &["Datastore.Allocate"]),
     }
@@ -221,25 +306,41 @@ pub fn ct_key(
             let mount = value.and_then(|value| Drive::parse(Kind::Lxc, name, value));
             let Some(mount) = mount else { return Ok(()) };
             if !subject.auth.is_root() && mount.file().starts_with('/') {
-                let kind = if mount.file().starts_with("/dev/") { "device" } else { "bind" };
-                return Err(ApiError::denied(&format!("mount point type {kind} is only allowed for root@pam")));
+                let kind = if mount.file().starts_with("/dev/") {
+                    "device"
+                } else {
+                    "bind"
+                };
+                return Err(ApiError::denied(&format!(
+                    "mount point type {kind} is only allowed for root@pam"
+                )));
             }
             volume(cluster, subject, &mount)
         }
         "unused" => subject.check(cluster, "VM.Config.Disk"),
-        "dev" => root_only(subject, "configuring device passthrough is only allowed for root@pam"),
+        "dev" => root_only(
+            subject,
+            "configuring device passthrough is only allowed for root@pam",
+        ),
         "memory" | "swap" => subject.check(cluster, "VM.Config.Memory"),
         "cores" | "cpuunits" | "cpulimit" => subject.check(cluster, "VM.Config.CPU"),
         "net" => {
             subject.check(cluster, "VM.Config.Network")?;
             for text in [old, value].into_iter().flatten() {
-                bridge(cluster, subject.auth, &props::parse(of::CT_NET, text).unwrap_or_default())?;
+                bridge(
+                    cluster,
+                    subject.auth,
+                    &props::parse(of::CT_NET, text).unwrap_or_default(),
+                )?;
             }
             Ok(())
         }
         "nameserver" | "searchdomain" | "hostname" => subject.check(cluster, "VM.Config.Network"),
         "features" => features(cluster, subject, value, old, unprivileged),
-        "hookscript" => root_only(subject, "changing the hookscript is only allowed for root@pam"),
+        "hookscript" => root_only(
+            subject,
+            "changing the hookscript is only allowed for root@pam",
+        ),
         "startup" => {
             subject.check(cluster, "VM.Config.Options")?;
             cluster.check_all(subject.auth, "/", &["Sys.Modify"])
@@ -249,7 +350,11 @@ pub fn ct_key(
 }
 
 fn root_only(subject: Subject<'_>, text: &str) -> Result<(), ApiError> {
-    if subject.auth.is_root() { Ok(()) } else { Err(ApiError::denied(text)) }
+    if subject.auth.is_root() {
+        Ok(())
+    } else {
+        Err(ApiError::denied(text))
+    }
 }
 
 fn features(
@@ -267,12 +372,16 @@ fn features(
         return Err(ApiError::denied(text));
     }
     let without_nesting = |text: Option<&str>| {
-        let mut props = text.and_then(|text| props::parse(of::CT_FEATURES, text).ok()).unwrap_or_default();
+        let mut props = text
+            .and_then(|text| props::parse(of::CT_FEATURES, text).ok())
+            .unwrap_or_default();
         props.remove("nesting");
         props
     };
     if without_nesting(value) != without_nesting(old) {
-        return Err(ApiError::denied("changing feature flags (except nesting) is only allowed for root@pam"));
+        return Err(ApiError::denied(
+            "changing feature flags (except nesting) is only allowed for root@pam",
+        ));
     }
     subject.check(cluster, "VM.Allocate")
 }
@@ -287,7 +396,17 @@ pub fn create(cluster: &Cluster, subject: Subject<'_>) -> Result<(), ApiError> {
     {
         return Err(ApiError::denied(&format!("pool '{pool}' does not exist")));
     }
-    let own = cluster.allowed(subject.auth, &format!("/vms/{}", subject.vmid), "VM.Allocate");
-    let pooled = subject.pool.is_some_and(|pool| cluster.allowed(subject.auth, &format!("/pool/{pool}"), "VM.Allocate"));
-    if own || pooled { Ok(()) } else { Err(ApiError::new(403, "Permission check failed")) }
+    let own = cluster.allowed(
+        subject.auth,
+        &format!("/vms/{}", subject.vmid),
+        "VM.Allocate",
+    );
+    let pooled = subject
+        .pool
+        .is_some_and(|pool| cluster.allowed(subject.auth, &format!("/pool/{pool}"), "VM.Allocate"));
+    if own || pooled {
+        Ok(())
+    } else {
+        Err(ApiError::new(403, "Permission check failed"))
+    }
 }

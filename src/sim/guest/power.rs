@@ -11,15 +11,31 @@ use super::kind::Kind;
 use super::startable;
 
 /// Parameters that only root@pam may send to `start`, `stop` and the others.
-const ROOT_ONLY: &[&str] =
-    &["skiplock", "stateuri", "migratedfrom", "migration_type", "migration_network", "targetstorage", "keepActive"];
+const ROOT_ONLY: &[&str] = &[
+    "skiplock",
+    "stateuri",
+    "migratedfrom",
+    "migration_type",
+    "migration_network",
+    "targetstorage",
+    "keepActive",
+];
 
 fn guest_of(call: &Call) -> Guest {
-    Guest { vmid: call.vmid(), kind: access::kind_of(call), node: call.node().to_owned() }
+    Guest {
+        vmid: call.vmid(),
+        kind: access::kind_of(call),
+        node: call.node().to_owned(),
+    }
 }
 
 fn task(call: &Call, guest: &Guest, verb: &str) -> TaskSpec {
-    TaskSpec::new(&guest.node, &format!("{}{verb}", guest.kind.task()), guest.vmid, &call.auth)
+    TaskSpec::new(
+        &guest.node,
+        &format!("{}{verb}", guest.kind.task()),
+        guest.vmid,
+        &call.auth,
+    )
 }
 
 /// That a guest runs.
@@ -27,7 +43,11 @@ fn require_running(cluster: &Cluster, guest: &Guest) -> Result<(), ApiError> {
     if access::is_running(cluster, guest.vmid) {
         return Ok(());
     }
-    Err(ApiError::internal(format!("{} {} not running", guest.kind.noun(), guest.vmid)))
+    Err(ApiError::internal(format!(
+        "{} {} not running",
+        guest.kind.noun(),
+        guest.vmid
+    )))
 }
 
 /// That a container's configuration exists. Requests about a virtual machine's power find out in their task.
@@ -44,7 +64,10 @@ pub fn start(cluster: &mut Cluster, call: &Call) -> Answer {
     let guest = guest_of(call);
     require_container(cluster, &guest)?;
     if guest.kind == Kind::Lxc && access::is_running(cluster, guest.vmid) {
-        return Err(ApiError::internal(format!("CT {} already running", guest.vmid)));
+        return Err(ApiError::internal(format!(
+            "CT {} already running",
+            guest.vmid
+        )));
     }
     if cluster.ha_managed(&guest) {
         return Ok(ha_request(cluster, &call.auth, &guest, "started"));
@@ -53,7 +76,9 @@ pub fn start(cluster: &mut Cluster, call: &Call) -> Answer {
     if let Err(text) = startable::check(cluster, &guest) {
         return Ok(cluster.spawn_failed(spec, text));
     }
-    Ok(cluster.spawn(spec.lasting(2.0), move |cluster, log| start_now(cluster, &guest, log)))
+    Ok(cluster.spawn(spec.lasting(2.0), move |cluster, log| {
+        start_now(cluster, &guest, log)
+    }))
 }
 
 /// Starts a guest: applies what is pending, then everything it needs must be there.
@@ -76,7 +101,14 @@ pub fn start_now(cluster: &mut Cluster, guest: &Guest, log: &mut TaskLog) -> Res
     }
     let since = cluster.clock.unix();
     let pid = 2000 + u32::try_from(cluster.random() % 30_000).unwrap_or(0);
-    cluster.running.insert(guest.vmid, Run { since, pid, ..Run::default() });
+    cluster.running.insert(
+        guest.vmid,
+        Run {
+            since,
+            pid,
+            ..Run::default()
+        },
+    );
     Ok(())
 }
 
@@ -122,7 +154,11 @@ pub fn stop(cluster: &mut Cluster, call: &Call) -> Answer {
 /// A lock holds up stopping a guest that runs; one that does not is stopped already.
 fn unlocked_if_running(cluster: &Cluster, guest: &Guest) -> Result<(), String> {
     let loaded = access::reload(cluster, guest)?;
-    if access::is_running(cluster, guest.vmid) { access::check_lock(&loaded.config) } else { Ok(()) }
+    if access::is_running(cluster, guest.vmid) {
+        access::check_lock(&loaded.config)
+    } else {
+        Ok(())
+    }
 }
 
 /// `POST …/status/shutdown`.
@@ -143,7 +179,11 @@ pub fn shutdown(cluster: &mut Cluster, call: &Call) -> Answer {
     if !access::is_running(cluster, guest.vmid) {
         return Ok(cluster.spawn(spec, |_, _| Ok(())));
     }
-    let (seconds, obeys, force) = (patience(cluster, call, &guest), obeys(cluster, &guest), call.is_set("forceStop"));
+    let (seconds, obeys, force) = (
+        patience(cluster, call, &guest),
+        obeys(cluster, &guest),
+        call.is_set("forceStop"),
+    );
     Ok(cluster.spawn(spec.lasting(seconds), move |cluster, log| {
         if !obeys {
             refuse_shutdown(cluster, &guest, log, force)?;
@@ -156,19 +196,38 @@ pub fn shutdown(cluster: &mut Cluster, call: &Call) -> Answer {
 /// How long a shutdown takes: a few seconds, or the whole time-out if the guest does not react.
 #[allow(clippy::cast_precision_loss)]
 fn patience(cluster: &Cluster, call: &Call, guest: &Guest) -> f64 {
-    if obeys(cluster, guest) { 4.0 } else { call.int("timeout").unwrap_or(180) as f64 }
+    if obeys(cluster, guest) {
+        4.0
+    } else {
+        call.int("timeout").unwrap_or(180) as f64
+    }
 }
 
 fn obeys(cluster: &Cluster, guest: &Guest) -> bool {
-    let paused = cluster.running.get(&guest.vmid).is_some_and(|run| run.paused);
+    let paused = cluster
+        .running
+        .get(&guest.vmid)
+        .is_some_and(|run| run.paused);
     apply::cooperates(cluster, guest.vmid) && !paused
 }
 
-fn refuse_shutdown(cluster: &Cluster, guest: &Guest, log: &mut TaskLog, force: bool) -> Result<(), String> {
-    let agent = access::reload(cluster, guest)?.config.main.get("agent").is_some_and(|agent| agent.starts_with('1'));
+fn refuse_shutdown(
+    cluster: &Cluster,
+    guest: &Guest,
+    log: &mut TaskLog,
+    force: bool,
+) -> Result<(), String> {
+    let agent = access::reload(cluster, guest)?
+        .config
+        .main
+        .get("agent")
+        .is_some_and(|agent| agent.starts_with('1'));
     if agent {
         let text = "qga command 'guest-ping' failed - got timeout";
-        log.say(format!("QEMU Guest Agent is not running - VM {} {text}", guest.vmid));
+        log.say(format!(
+            "QEMU Guest Agent is not running - VM {} {text}",
+            guest.vmid
+        ));
     }
     match guest.kind {
         Kind::Qemu if force => {
@@ -193,13 +252,15 @@ pub fn reboot(cluster: &mut Cluster, call: &Call) -> Answer {
         return Ok(cluster.spawn_failed(spec, text));
     }
     let (seconds, obeys) = (patience(cluster, call, &guest), obeys(cluster, &guest));
-    Ok(cluster.spawn(spec.lasting(seconds + 2.0), move |cluster, log| {
-        if !obeys {
-            refuse_shutdown(cluster, &guest, log, false)?;
-        }
-        stop_now(cluster, &guest);
-        start_now(cluster, &guest, log)
-    }))
+    Ok(
+        cluster.spawn(spec.lasting(seconds + 2.0), move |cluster, log| {
+            if !obeys {
+                refuse_shutdown(cluster, &guest, log, false)?;
+            }
+            stop_now(cluster, &guest);
+            start_now(cluster, &guest, log)
+        }),
+    )
 }
 
 /// `POST …/qemu/{vmid}/status/reset`.
@@ -220,7 +281,10 @@ pub fn suspend(cluster: &mut Cluster, call: &Call) -> Answer {
     let guest = guest_of(call);
     require_running(cluster, &guest)?;
     if guest.kind == Kind::Lxc {
-        let text = format!("command 'lxc-checkpoint -n {} -s -D /var/lib/vz/dump' failed: exit code 1", guest.vmid);
+        let text = format!(
+            "command 'lxc-checkpoint -n {} -s -D /var/lib/vz/dump' failed: exit code 1",
+            guest.vmid
+        );
         return Ok(cluster.spawn_failed(task(call, &guest, "suspend"), text));
     }
     let to_disk = call.is_set("todisk");
@@ -236,26 +300,39 @@ pub fn suspend(cluster: &mut Cluster, call: &Call) -> Answer {
             Ok(())
         }));
     }
-    cluster.check_all(&call.auth, &format!("/vms/{}", guest.vmid), &["VM.Config.Disk"])?;
+    cluster.check_all(
+        &call.auth,
+        &format!("/vms/{}", guest.vmid),
+        &["VM.Config.Disk"],
+    )?;
     if cluster.ha_managed(&guest) {
-        return Err(ApiError::internal("Cannot suspend VM to disk. VM is managed by HA."));
+        return Err(ApiError::internal(
+            "Cannot suspend VM to disk. VM is managed by HA.",
+        ));
     }
     let storage = call.get("statestorage").map(str::to_owned);
     access::set_lock(cluster, &guest, Some("suspending"));
     let abort = guest.clone();
     let spec = spec.on_abort(move |cluster, _| access::set_lock(cluster, &abort, None));
-    Ok(cluster.spawn(spec.lasting(5.0), move |cluster, _| suspend_to_disk(cluster, &guest, storage)))
+    Ok(cluster.spawn(spec.lasting(5.0), move |cluster, _| {
+        suspend_to_disk(cluster, &guest, storage)
+    }))
 }
 
-fn suspend_to_disk(cluster: &mut Cluster, guest: &Guest, storage: Option<String>) -> Result<(), String> {
-    let result = super::snapshot::save_state(cluster, guest, "suspend", storage).and_then(|volid| {
-        access::change(cluster, guest, |config| {
-            config.main.set("vmstate", volid);
-            config.main.set("lock", "suspended");
-            config.main.set("runningmachine", "pc-i440fx-10.0");
-            Ok(())
-        })
-    });
+fn suspend_to_disk(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    storage: Option<String>,
+) -> Result<(), String> {
+    let result =
+        super::snapshot::save_state(cluster, guest, "suspend", storage).and_then(|volid| {
+            access::change(cluster, guest, |config| {
+                config.main.set("vmstate", volid);
+                config.main.set("lock", "suspended");
+                config.main.set("runningmachine", "pc-i440fx-10.0");
+                Ok(())
+            })
+        });
     match result {
         Ok(()) => {
             stop_now(cluster, guest);
@@ -278,7 +355,9 @@ pub fn resume(cluster: &mut Cluster, call: &Call) -> Answer {
     })?;
     let spec = task(call, &guest, "resume");
     if config.main.get("lock") == Some("suspended") {
-        return Ok(cluster.spawn(spec.lasting(3.0), move |cluster, log| start_now(cluster, &guest, log)));
+        return Ok(cluster.spawn(spec.lasting(3.0), move |cluster, log| {
+            start_now(cluster, &guest, log)
+        }));
     }
     require_running(cluster, &guest)?;
     Ok(cluster.spawn(spec, move |cluster, _| {
@@ -290,9 +369,22 @@ pub fn resume(cluster: &mut Cluster, call: &Call) -> Answer {
 }
 
 /// Asks the HA manager for a state: a task that ends when the request is queued, not when it is done.
-fn ha_request(cluster: &mut Cluster, auth: &Auth, guest: &Guest, state: &'static str) -> serde_json::Value {
-    let (kind, word) = if state == "started" { ("hastart", "start") } else { ("hastop", "stop") };
-    let line = format!("Requesting HA {word} for {} {}", guest.kind.noun(), guest.vmid);
+fn ha_request(
+    cluster: &mut Cluster,
+    auth: &Auth,
+    guest: &Guest,
+    state: &'static str,
+) -> serde_json::Value {
+    let (kind, word) = if state == "started" {
+        ("hastart", "start")
+    } else {
+        ("hastop", "stop")
+    };
+    let line = format!(
+        "Requesting HA {word} for {} {}",
+        guest.kind.noun(),
+        guest.vmid
+    );
     let spec = TaskSpec::new(&guest.node, kind, guest.vmid, auth).saying(line);
     let guest = guest.clone();
     cluster.spawn(spec, move |cluster, _| {
@@ -314,6 +406,9 @@ pub fn add_to_ha(cluster: &mut Cluster, guest: &Guest, start: bool) {
         id: guest.vmid.to_string(),
         lines: vec![("state".into(), state.into())],
     });
-    cluster.files.set(super::super::ha::RESOURCES, section_config::print(&sections));
+    cluster.files.set(
+        super::super::ha::RESOURCES,
+        section_config::print(&sections),
+    );
     cluster.ha_wake();
 }

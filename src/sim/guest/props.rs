@@ -56,7 +56,10 @@ impl Fault {
         match self {
             Self::Syntax(text) => format!("invalid format - {text}\n"),
             Self::Fields(fields) => {
-                let lines: String = fields.iter().map(|(field, text)| format!("{name}.{field}: {text}\n")).collect();
+                let lines: String = fields
+                    .iter()
+                    .map(|(field, text)| format!("{name}.{field}: {text}\n"))
+                    .collect();
                 format!("invalid format - format error\n{lines}")
             }
         }
@@ -84,7 +87,11 @@ pub fn parse(schema: Schema, text: &str) -> Result<Props, Fault> {
     for part in text.split(',').filter(|part| !part.trim().is_empty()) {
         let (key, value) = match part.split_once('=') {
             Some((key, value)) if !key.is_empty() && !value.is_empty() => (key, value),
-            Some(_) => return Err(Fault::Syntax("missing key in comma-separated list property".into())),
+            Some(_) => {
+                return Err(Fault::Syntax(
+                    "missing key in comma-separated list property".into(),
+                ));
+            }
             None => match default_key(schema) {
                 Some(field) => (field.name, part),
                 None => {
@@ -95,7 +102,9 @@ pub fn parse(schema: Schema, text: &str) -> Result<Props, Fault> {
         };
         for (key, value) in resolve(schema, key, value) {
             if props.insert(key.clone(), value).is_some() {
-                return Err(Fault::Syntax(format!("duplicate key in comma-separated list property: {key}")));
+                return Err(Fault::Syntax(format!(
+                    "duplicate key in comma-separated list property: {key}"
+                )));
             }
         }
     }
@@ -107,9 +116,12 @@ pub fn parse(schema: Schema, text: &str) -> Result<Props, Fault> {
 fn resolve(schema: Schema, key: &str, value: &str) -> Vec<(String, String)> {
     match find(schema, key).map(|field| (field.role, field.kind)) {
         Some((Role::Alias(name), _)) => resolve(schema, name, value),
-        Some((Role::KeyAlias(model, of), _)) => vec![(model.into(), key.into()), (of.into(), value.into())],
+        Some((Role::KeyAlias(model, of), _)) => {
+            vec![(model.into(), key.into()), (of.into(), value.into())]
+        }
         Some((_, Kind::Boolean)) => {
-            let value = params::loose_truth(value).map_or(value, |truth| if truth { "1" } else { "0" });
+            let value =
+                params::loose_truth(value).map_or(value, |truth| if truth { "1" } else { "0" });
             vec![(key.into(), value.into())]
         }
         Some(_) | None => vec![(key.into(), value.into())],
@@ -134,12 +146,20 @@ pub fn check(schema: Schema, props: &Props) -> Result<(), Fault> {
             faults.insert(name.clone(), complaint);
         }
     }
-    for field in fields(schema).filter(|field| matches!(field.role, Role::Required | Role::Default)) {
+    for field in fields(schema).filter(|field| matches!(field.role, Role::Required | Role::Default))
+    {
         if !props.contains_key(field.name) {
-            faults.insert(field.name.to_owned(), "property is missing and it is not optional".to_owned());
+            faults.insert(
+                field.name.to_owned(),
+                "property is missing and it is not optional".to_owned(),
+            );
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(Fault::Fields(faults)) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::Fields(faults))
+    }
 }
 
 /// Prints a property string in Proxmox VE's order: the default field bare, then required fields, then the others,
@@ -173,7 +193,12 @@ pub fn print(schema: Schema, props: &Props) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 mod tests {
     use super::super::formats::{CT_MOUNT, CT_NET, SCSI, VM_MEMORY, VM_NET};
     use super::*;
@@ -186,12 +211,30 @@ mod tests {
     #[test]
     fn printing_puts_the_default_field_first_and_bare_and_sorts_the_rest() {
         let net = "virtio=BC:24:11:00:00:01,tag=5,bridge=vmbr0,firewall=yes";
-        assert_eq!(printed(VM_NET, net), "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=5");
-        assert_eq!(printed(VM_NET, "model=e1000,bridge=vmbr0"), "e1000,bridge=vmbr0");
-        assert_eq!(printed(VM_NET, "macaddr=BC:24:11:00:00:01,model=e1000"), "e1000=BC:24:11:00:00:01");
-        assert_eq!(printed(SCSI, "ssd=on,file=local:100/x.raw,discard=on"), "local:100/x.raw,discard=on,ssd=1");
-        assert_eq!(printed(CT_NET, "bridge=vmbr0,name=eth0,ip=dhcp"), "name=eth0,bridge=vmbr0,ip=dhcp");
-        assert_eq!(printed(CT_MOUNT, "mp=/data,backup=1,volume=a:x,size=1G"), "a:x,mp=/data,backup=1,size=1G");
+        assert_eq!(
+            printed(VM_NET, net),
+            "virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=5"
+        );
+        assert_eq!(
+            printed(VM_NET, "model=e1000,bridge=vmbr0"),
+            "e1000,bridge=vmbr0"
+        );
+        assert_eq!(
+            printed(VM_NET, "macaddr=BC:24:11:00:00:01,model=e1000"),
+            "e1000=BC:24:11:00:00:01"
+        );
+        assert_eq!(
+            printed(SCSI, "ssd=on,file=local:100/x.raw,discard=on"),
+            "local:100/x.raw,discard=on,ssd=1"
+        );
+        assert_eq!(
+            printed(CT_NET, "bridge=vmbr0,name=eth0,ip=dhcp"),
+            "name=eth0,bridge=vmbr0,ip=dhcp"
+        );
+        assert_eq!(
+            printed(CT_MOUNT, "mp=/data,backup=1,volume=a:x,size=1G"),
+            "a:x,mp=/data,backup=1,size=1G"
+        );
     }
 
     #[test]

@@ -15,8 +15,11 @@ use super::props;
 /// `GET /nodes/{node}/qemu` and `/lxc`.
 pub fn list(cluster: &mut Cluster, call: &Call) -> Answer {
     let kind = access::kind_of(call);
-    let guests: Vec<Guest> =
-        cluster.guests().into_iter().filter(|guest| guest.kind == kind && guest.node == call.node()).collect();
+    let guests: Vec<Guest> = cluster
+        .guests()
+        .into_iter()
+        .filter(|guest| guest.kind == kind && guest.node == call.node())
+        .collect();
     let mut answer = Vec::new();
     for guest in guests {
         if !cluster.allowed(&call.auth, &format!("/vms/{}", guest.vmid), "VM.Audit") {
@@ -44,7 +47,9 @@ pub fn current(cluster: &mut Cluster, call: &Call) -> Answer {
                 Some(_) => "running",
             };
             answer.insert("qmpstatus".into(), json!(word));
-            let agent = main.get("agent").and_then(|agent| props::parse(of::AGENT, agent).ok());
+            let agent = main
+                .get("agent")
+                .and_then(|agent| props::parse(of::AGENT, agent).ok());
             if agent.is_some_and(|agent| agent.get("enabled").is_some_and(|on| on == "1")) {
                 answer.insert("agent".into(), json!(1));
             }
@@ -52,13 +57,21 @@ pub fn current(cluster: &mut Cluster, call: &Call) -> Answer {
                 answer.insert("spice".into(), json!(1));
             }
             if main.get("vga").is_some() {
-                let vga = main.get("vga").and_then(|vga| props::parse(of::VGA, vga).ok()).unwrap_or_default();
+                let vga = main
+                    .get("vga")
+                    .and_then(|vga| props::parse(of::VGA, vga).ok())
+                    .unwrap_or_default();
                 answer.insert("clipboard".into(), json!(vga.get("clipboard")));
             }
             if run.is_some() {
                 let nics: Map<String, Value> = (0..32)
                     .filter(|number| main.get(&format!("net{number}")).is_some())
-                    .map(|number| (format!("tap{}i{number}", loaded.guest.vmid), json!({"netin": 0, "netout": 0})))
+                    .map(|number| {
+                        (
+                            format!("tap{}i{number}", loaded.guest.vmid),
+                            json!({"netin": 0, "netout": 0}),
+                        )
+                    })
                     .collect();
                 answer.insert("nics".into(), Value::Object(nics));
             }
@@ -86,7 +99,10 @@ pub fn summary(cluster: &Cluster, loaded: &Loaded) -> Map<String, Value> {
         answer.insert(key.into(), value);
     };
     put("vmid", json!(guest.vmid));
-    put("status", json!(if run.is_some() { "running" } else { "stopped" }));
+    put(
+        "status",
+        json!(if run.is_some() { "running" } else { "stopped" }),
+    );
     put("name", json!(name(config, guest)));
     put("cpus", json!(cpus(cluster, guest, main)));
     put("maxmem", json!(memory(guest.kind, main)));
@@ -120,7 +136,11 @@ pub fn summary(cluster: &Cluster, loaded: &Loaded) -> Map<String, Value> {
         put("pid", json!(run.pid));
         for what in ["cpu", "io", "memory"] {
             for how in ["some", "full"] {
-                let value = if guest.kind == Kind::Qemu { json!(0) } else { Value::Null };
+                let value = if guest.kind == Kind::Qemu {
+                    json!(0)
+                } else {
+                    Value::Null
+                };
                 put(&format!("pressure{what}{how}"), value);
             }
         }
@@ -135,13 +155,19 @@ pub fn name(config: &Config, guest: &Guest) -> String {
         Kind::Qemu => ("name", "VM "),
         Kind::Lxc => ("hostname", "CT"),
     };
-    config.main.get(key).map_or_else(|| format!("{word}{}", guest.vmid), str::to_owned)
+    config
+        .main
+        .get(key)
+        .map_or_else(|| format!("{word}{}", guest.vmid), str::to_owned)
 }
 
 /// Processors a guest has.
 #[must_use]
 pub fn cpus(cluster: &Cluster, guest: &Guest, main: &Section) -> i64 {
-    let host = cluster.nodes.get(&guest.node).map_or(1, |node| i64::from(node.cpus));
+    let host = cluster
+        .nodes
+        .get(&guest.node)
+        .map_or(1, |node| i64::from(node.cpus));
     let wanted = match guest.kind {
         Kind::Qemu => {
             let all = main.int("sockets").unwrap_or(1) * main.int("cores").unwrap_or(1);
@@ -157,7 +183,9 @@ pub fn cpus(cluster: &Cluster, guest: &Guest, main: &Section) -> i64 {
 pub fn memory(kind: Kind, main: &Section) -> i64 {
     let text = main.get("memory").unwrap_or("512");
     let number = match kind {
-        Kind::Qemu => props::parse(of::VM_MEMORY, text).ok().and_then(|props| props.get("current")?.parse().ok()),
+        Kind::Qemu => props::parse(of::VM_MEMORY, text)
+            .ok()
+            .and_then(|props| props.get("current")?.parse().ok()),
         Kind::Lxc => text.parse::<i64>().ok(),
     };
     number.unwrap_or(512) << 20
@@ -171,7 +199,11 @@ pub fn boot_disk_size(kind: Kind, main: &Section) -> u64 {
         Kind::Lxc => drives.iter().find(|drive| drive.key == "rootfs"),
         Kind::Qemu => {
             let order = drive::boot_devices(main.get("boot"));
-            order.iter().find_map(|key| drives.iter().find(|drive| drive.key == *key && !drive.is_cdrom()))
+            order.iter().find_map(|key| {
+                drives
+                    .iter()
+                    .find(|drive| drive.key == *key && !drive.is_cdrom())
+            })
         }
     };
     disk.and_then(drive::Drive::size).unwrap_or(0)
@@ -194,8 +226,11 @@ pub fn value(kind: Kind, key: &str, text: &str) -> Value {
 }
 
 fn section(kind: Kind, section: &Section) -> Map<String, Value> {
-    let mut answer: Map<String, Value> =
-        section.values.iter().map(|(key, text)| (key.clone(), value(kind, key, text))).collect();
+    let mut answer: Map<String, Value> = section
+        .values
+        .iter()
+        .map(|(key, text)| (key.clone(), value(kind, key, text)))
+        .collect();
     if !section.raw.is_empty() {
         answer.insert("lxc".into(), json!(section.raw));
     }
@@ -204,7 +239,11 @@ fn section(kind: Kind, section: &Section) -> Map<String, Value> {
 
 /// `GET …/{vmid}/config`.
 pub fn config(cluster: &mut Cluster, call: &Call) -> Answer {
-    let Loaded { config, digest, guest } = access::load(cluster, call)?;
+    let Loaded {
+        config,
+        digest,
+        guest,
+    } = access::load(cluster, call)?;
     let mut main = match call.get("snapshot") {
         Some(name) => config
             .snapshots
@@ -235,7 +274,11 @@ pub fn applied(config: &Config) -> Section {
 
 /// `GET …/{vmid}/pending`.
 pub fn pending(cluster: &mut Cluster, call: &Call) -> Answer {
-    let Loaded { config, digest, guest } = access::load(cluster, call)?;
+    let Loaded {
+        config,
+        digest,
+        guest,
+    } = access::load(cluster, call)?;
     let mut answer = vec![json!({"key": "digest", "value": digest})];
     for (key, text) in &config.main.values {
         let mut entry = json!({"key": key, "value": value(guest.kind, key, text)});
@@ -249,7 +292,12 @@ pub fn pending(cluster: &mut Cluster, call: &Call) -> Answer {
         }
         answer.push(entry);
     }
-    for (key, text) in config.pending.values.iter().filter(|(key, _)| config.main.get(key).is_none()) {
+    for (key, text) in config
+        .pending
+        .values
+        .iter()
+        .filter(|(key, _)| config.main.get(key).is_none())
+    {
         answer.push(json!({"key": key, "pending": value(guest.kind, key, text)}));
     }
     Ok(Value::Array(answer))
@@ -259,13 +307,43 @@ pub fn pending(cluster: &mut Cluster, call: &Call) -> Answer {
 pub fn index(cluster: &mut Cluster, call: &Call) -> Answer {
     let words: &[&str] = match access::kind_of(call) {
         Kind::Qemu => &[
-            "config", "cloudinit", "pending", "status", "unlink", "vncproxy", "termproxy", "migrate", "resize", "move",
-            "rrd", "rrddata", "monitor", "agent", "snapshot", "spiceproxy", "sendkey", "firewall", "mtunnel",
+            "config",
+            "cloudinit",
+            "pending",
+            "status",
+            "unlink",
+            "vncproxy",
+            "termproxy",
+            "migrate",
+            "resize",
+            "move",
+            "rrd",
+            "rrddata",
+            "monitor",
+            "agent",
+            "snapshot",
+            "spiceproxy",
+            "sendkey",
+            "firewall",
+            "mtunnel",
             "remote_migrate",
         ],
         Kind::Lxc => &[
-            "config", "pending", "status", "vncproxy", "termproxy", "vncwebsocket", "spiceproxy", "migrate", "clone",
-            "rrd", "rrddata", "firewall", "snapshot", "resize", "interfaces",
+            "config",
+            "pending",
+            "status",
+            "vncproxy",
+            "termproxy",
+            "vncwebsocket",
+            "spiceproxy",
+            "migrate",
+            "clone",
+            "rrd",
+            "rrddata",
+            "firewall",
+            "snapshot",
+            "resize",
+            "interfaces",
         ],
     };
     access::load(cluster, call)?;
@@ -275,7 +353,9 @@ pub fn index(cluster: &mut Cluster, call: &Call) -> Answer {
 /// The subdirectories of a guest's status.
 pub fn status_index(cluster: &mut Cluster, call: &Call) -> Answer {
     let words: &[&str] = match access::kind_of(call) {
-        Kind::Qemu => &["current", "start", "stop", "reset", "shutdown", "suspend", "reboot"],
+        Kind::Qemu => &[
+            "current", "start", "stop", "reset", "shutdown", "suspend", "reboot",
+        ],
         Kind::Lxc => &["current", "start", "stop", "shutdown", "reboot", "migrate"],
     };
     access::load(cluster, call)?;
@@ -292,11 +372,16 @@ pub fn interfaces(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut answer =
         vec![json!({"name": "lo", "hwaddr": none, "hardware-address": none, "ip-addresses": []})];
     for number in 0..32 {
-        let net = config.main.get(&format!("net{number}")).and_then(|net| props::parse(of::CT_NET, net).ok());
+        let net = config
+            .main
+            .get(&format!("net{number}"))
+            .and_then(|net| props::parse(of::CT_NET, net).ok());
         if let Some(net) = net {
             let mac = net.get("hwaddr").map(|mac| mac.to_ascii_lowercase());
             let name = net.get("name");
-            answer.push(json!({"name": name, "hwaddr": mac, "hardware-address": mac, "ip-addresses": []}));
+            answer.push(
+                json!({"name": name, "hwaddr": mac, "hardware-address": mac, "ip-addresses": []}),
+            );
         }
     }
     Ok(Value::Array(answer))

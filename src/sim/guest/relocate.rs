@@ -34,9 +34,16 @@ fn relocate(cluster: &mut Cluster, call: &Call, key: &str) -> Answer {
         return super::reassign::reassign(cluster, call, key);
     }
     let Some(storage) = call.get("storage") else {
-        return Err(ApiError::parameter("storage", "either 'storage' or 'target-vmid' needs to be set"));
+        return Err(ApiError::parameter(
+            "storage",
+            "either 'storage' or 'target-vmid' needs to be set",
+        ));
     };
-    cluster.check_all(&call.auth, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])?;
+    cluster.check_all(
+        &call.auth,
+        &format!("/storage/{storage}"),
+        &["Datastore.AllocateSpace"],
+    )?;
     let loaded = access::load(cluster, call)?;
     access::check_digest(&loaded, call.get("digest"))?;
     access::check_lock(&loaded.config)?;
@@ -53,7 +60,10 @@ fn relocate(cluster: &mut Cluster, call: &Call, key: &str) -> Answer {
         delete: call.is_set("delete"),
     };
     check(cluster, &work, &config, &drive)?;
-    let bytes = cluster.volumes.get(&guest.node, drive.file()).map_or(0, |volume| volume.size);
+    let bytes = cluster
+        .volumes
+        .get(&guest.node, drive.file())
+        .map_or(0, |volume| volume.size);
     let spec = match guest.kind {
         Kind::Qemu => TaskSpec::new(&guest.node, "qmmove", guest.vmid, &call.auth),
         Kind::Lxc => {
@@ -63,17 +73,23 @@ fn relocate(cluster: &mut Cluster, call: &Call, key: &str) -> Answer {
                 .on_abort(move |cluster, _| access::set_lock(cluster, &undone, None))
         }
     };
-    Ok(cluster.spawn(spec.lasting(disks::copy_seconds(bytes)), move |cluster, log| {
-        let done = perform(cluster, &work, log);
-        if guest.kind == Kind::Lxc {
-            access::set_lock(cluster, &guest, None);
-        }
-        done
-    }))
+    Ok(cluster.spawn(
+        spec.lasting(disks::copy_seconds(bytes)),
+        move |cluster, log| {
+            let done = perform(cluster, &work, log);
+            if guest.kind == Kind::Lxc {
+                access::set_lock(cluster, &guest, None);
+            }
+            done
+        },
+    ))
 }
 
 fn find(config: &Config, key: &str) -> Result<Drive, ApiError> {
-    let drive = config.main.get(key).and_then(|value| Drive::parse(config.kind, key, value));
+    let drive = config
+        .main
+        .get(key)
+        .and_then(|value| Drive::parse(config.kind, key, value));
     match (drive, config.kind) {
         (Some(drive), _) => Ok(drive),
         (None, Kind::Qemu) => Err(ApiError::internal(format!("disk '{key}' does not exist"))),
@@ -100,14 +116,23 @@ fn check(cluster: &Cluster, work: &Move, config: &Config, drive: &Drive) -> Resu
         return no("you can't move a cdrom");
     }
     let Some(volume) = cluster.volumes.get(&guest.node, drive.file()) else {
-        return Err(ApiError::internal(format!("volume '{}' does not exist", drive.file())));
+        return Err(ApiError::internal(format!(
+            "volume '{}' does not exist",
+            drive.file()
+        )));
     };
-    let same_format = work.format.as_ref().is_none_or(|format| *format == volume.format);
+    let same_format = work
+        .format
+        .as_ref()
+        .is_none_or(|format| *format == volume.format);
     if guest.kind == Kind::Qemu && volume.storage() == work.storage && same_format {
         return no("you can't move to the same storage with same format");
     }
-    let in_snapshot =
-        config.snapshots.values().any(|section| drive::drives(guest.kind, section, true).iter().any(|other| other.file() == drive.file()));
+    let in_snapshot = config.snapshots.values().any(|section| {
+        drive::drives(guest.kind, section, true)
+            .iter()
+            .any(|other| other.file() == drive.file())
+    });
     if work.delete && in_snapshot {
         return match guest.kind {
             Kind::Qemu => no("you can't move a disk with snapshots and delete the source"),
@@ -129,15 +154,31 @@ fn perform(cluster: &mut Cluster, work: &Move, log: &mut TaskLog) -> Result<(), 
     if guest.kind == Kind::Qemu {
         let from = source.split(':').next().unwrap_or_default();
         let to = &work.storage;
-        log.say(format!("copying volume '{source}' from current storage '{from}' to target storage '{to}'"));
-        log.say(format!("create full clone of drive {} ({source})", work.key));
+        log.say(format!(
+            "copying volume '{source}' from current storage '{from}' to target storage '{to}'"
+        ));
+        log.say(format!(
+            "create full clone of drive {} ({source})",
+            work.key
+        ));
     }
-    let wanted = work.format.clone().or_else(|| usable_format(cluster, &work.storage, &format));
-    let volid = disks::allocate(cluster, guest, &drive, &work.storage, bytes, wanted.as_deref(), log)
-        .map_err(|text| match guest.kind {
-            Kind::Qemu => format!("storage migration failed: {text}"),
-            Kind::Lxc => text,
-        })?;
+    let wanted = work
+        .format
+        .clone()
+        .or_else(|| usable_format(cluster, &work.storage, &format));
+    let volid = disks::allocate(
+        cluster,
+        guest,
+        &drive,
+        &work.storage,
+        bytes,
+        wanted.as_deref(),
+        log,
+    )
+    .map_err(|text| match guest.kind {
+        Kind::Qemu => format!("storage migration failed: {text}"),
+        Kind::Lxc => text,
+    })?;
     if guest.kind == Kind::Qemu {
         log.say(format!("allocated target volume '{volid}'"));
         disks::say_transfer(log, bytes);
@@ -152,7 +193,9 @@ fn perform(cluster: &mut Cluster, work: &Move, log: &mut TaskLog) -> Result<(), 
         if old.owner() == Some(guest.vmid)
             && let Some(key) = drive::add_unused(&mut config.main, &source)
         {
-            log.say(format!("adding source volume '{source}' as '{key}' to config"));
+            log.say(format!(
+                "adding source volume '{source}' as '{key}' to config"
+            ));
         }
         access::store(cluster, guest, &config);
         return Ok(());
@@ -162,7 +205,9 @@ fn perform(cluster: &mut Cluster, work: &Move, log: &mut TaskLog) -> Result<(), 
         Ok(()) => Ok(()),
         Err(text) => {
             log.warn(text);
-            let _ = access::change(cluster, guest, |config| Ok(drive::add_unused(&mut config.main, &source)));
+            let _ = access::change(cluster, guest, |config| {
+                Ok(drive::add_unused(&mut config.main, &source))
+            });
             Ok(())
         }
     }
@@ -185,7 +230,12 @@ pub fn is_slot(kind: Kind, key: &str) -> bool {
 ///
 /// # Errors
 /// The volume or its storage is gone.
-pub fn hand_over(cluster: &mut Cluster, from: &Guest, volid: &str, to: u32) -> Result<String, String> {
+pub fn hand_over(
+    cluster: &mut Cluster,
+    from: &Guest,
+    volid: &str,
+    to: u32,
+) -> Result<String, String> {
     let storage = volid.split_once(':').map_or("", |(storage, _)| storage);
     let section = cluster.usable_storage(&from.node, storage)?;
     let format = cluster

@@ -20,14 +20,18 @@ pub fn resize(cluster: &mut Cluster, call: &Call) -> Answer {
     match guest.kind {
         Kind::Qemu => match plan(cluster, call, &loaded, &key, &wanted, digest.as_deref()) {
             Err(text) => Ok(cluster.spawn_failed(spec, text)),
-            Ok(_) => Ok(cluster.spawn(spec, move |cluster, log| perform(cluster, &guest, &key, &wanted, log))),
+            Ok(_) => Ok(cluster.spawn(spec, move |cluster, log| {
+                perform(cluster, &guest, &key, &wanted, log)
+            })),
         },
         Kind::Lxc => {
             let bytes = plan(cluster, call, &loaded, &key, &wanted, digest.as_deref())?;
             if bytes == current(cluster, &guest, &loaded.config, &key)? {
                 return Err(ApiError::internal("disk is already at specified size"));
             }
-            Ok(cluster.spawn(spec, move |cluster, log| perform(cluster, &guest, &key, &wanted, log)))
+            Ok(cluster.spawn(spec, move |cluster, log| {
+                perform(cluster, &guest, &key, &wanted, log)
+            }))
         }
     }
 }
@@ -48,7 +52,11 @@ fn plan(
     }
     if let Some((storage, _)) = drive.volume() {
         cluster
-            .check_all(&call.auth, &format!("/storage/{storage}"), &["Datastore.AllocateSpace"])
+            .check_all(
+                &call.auth,
+                &format!("/storage/{storage}"),
+                &["Datastore.AllocateSpace"],
+            )
             .map_err(|error| error.message)?;
         cluster.usable_storage(&loaded.guest.node, storage)?;
     }
@@ -66,15 +74,29 @@ fn find(config: &Config, key: &str) -> Result<Drive, String> {
 fn current(cluster: &Cluster, guest: &Guest, config: &Config, key: &str) -> Result<u64, String> {
     let drive = find(config, key)?;
     let volume = cluster.volumes.get(&guest.node, drive.file());
-    volume.map(|volume| volume.size).ok_or_else(|| format!("volume '{}' does not exist", drive.file()))
+    volume
+        .map(|volume| volume.size)
+        .ok_or_else(|| format!("volume '{}' does not exist", drive.file()))
 }
 
 /// The new size in bytes.
-fn target(cluster: &Cluster, guest: &Guest, config: &Config, key: &str, wanted: &str) -> Result<u64, String> {
+fn target(
+    cluster: &Cluster,
+    guest: &Guest,
+    config: &Config,
+    key: &str,
+    wanted: &str,
+) -> Result<u64, String> {
     let now = current(cluster, guest, config, key)?;
-    let (more, number) = wanted.strip_prefix('+').map_or((false, wanted), |rest| (true, rest));
+    let (more, number) = wanted
+        .strip_prefix('+')
+        .map_or((false, wanted), |rest| (true, rest));
     let bytes = size::parse(number).ok_or_else(|| format!("unable to parse size '{wanted}'"))?;
-    let bytes = if more { now.saturating_add(bytes) } else { bytes };
+    let bytes = if more {
+        now.saturating_add(bytes)
+    } else {
+        bytes
+    };
     // Whole blocks of 512 bytes.
     let bytes = bytes.div_ceil(512) * 512;
     if bytes < now {

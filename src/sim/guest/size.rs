@@ -2,7 +2,11 @@
 
 /// Bytes of `32G`, `1.5T`, `528K`, `5` (five bytes).
 #[must_use]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
 pub fn parse(text: &str) -> Option<u64> {
     let (number, unit) = match text.chars().last()? {
         'K' => (text.strip_suffix('K')?, 1u64 << 10),

@@ -19,11 +19,18 @@ fn missing(name: &str) -> String {
 
 /// `GET …/{vmid}/snapshot`.
 pub fn list(cluster: &mut Cluster, call: &Call) -> Answer {
-    let Loaded { config, digest, guest } = access::load(cluster, call)?;
-    let mut answer: Vec<Value> = config.snapshots.iter().map(|(name, snapshot)| entry(&guest, name, snapshot)).collect();
+    let Loaded {
+        config,
+        digest,
+        guest,
+    } = access::load(cluster, call)?;
+    let mut answer: Vec<Value> = config
+        .snapshots
+        .iter()
+        .map(|(name, snapshot)| entry(&guest, name, snapshot))
+        .collect();
     let running = u8::from(access::is_running(cluster, guest.vmid));
-    let mut now =
-        json!({"name": "current", "description": "You are here!", "digest": digest, "running": running});
+    let mut now = json!({"name": "current", "description": "You are here!", "digest": digest, "running": running});
     if let (Some(map), Some(parent)) = (now.as_object_mut(), config.main.get("parent")) {
         map.insert("parent".into(), json!(parent));
     }
@@ -34,11 +41,22 @@ pub fn list(cluster: &mut Cluster, call: &Call) -> Answer {
 fn entry(guest: &Guest, name: &str, snapshot: &Section) -> Value {
     let mut map = Map::new();
     map.insert("name".into(), json!(name));
-    let description = snapshot.get("description").map(|text| read::value(guest.kind, "description", text));
-    map.insert("description".into(), description.unwrap_or_else(|| json!("")));
-    map.insert("snaptime".into(), json!(snapshot.int("snaptime").unwrap_or(0)));
+    let description = snapshot
+        .get("description")
+        .map(|text| read::value(guest.kind, "description", text));
+    map.insert(
+        "description".into(),
+        description.unwrap_or_else(|| json!("")),
+    );
+    map.insert(
+        "snaptime".into(),
+        json!(snapshot.int("snaptime").unwrap_or(0)),
+    );
     if guest.kind == Kind::Qemu {
-        map.insert("vmstate".into(), json!(u8::from(snapshot.get("vmstate").is_some())));
+        map.insert(
+            "vmstate".into(),
+            json!(u8::from(snapshot.get("vmstate").is_some())),
+        );
     }
     for key in ["parent", "snapstate"] {
         if let Some(value) = snapshot.get(key) {
@@ -57,7 +75,10 @@ pub fn index(_: &mut Cluster, _: &Call) -> Answer {
 pub fn config(cluster: &mut Cluster, call: &Call) -> Answer {
     let Loaded { config, guest, .. } = access::load(cluster, call)?;
     let name = call.text("snapname");
-    let snapshot = config.snapshots.get(name).ok_or_else(|| ApiError::internal(missing(name)))?;
+    let snapshot = config
+        .snapshots
+        .get(name)
+        .ok_or_else(|| ApiError::internal(missing(name)))?;
     let map: Map<String, Value> = snapshot
         .values
         .iter()
@@ -71,8 +92,15 @@ pub fn describe(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut loaded = access::load(cluster, call)?;
     access::check_lock(&loaded.config)?;
     let name = call.text("snapname");
-    let snapshot = loaded.config.snapshots.get_mut(name).ok_or_else(|| ApiError::internal(missing(name)))?;
-    match call.get("description").map(|text| text.trim_end_matches('\n')) {
+    let snapshot = loaded
+        .config
+        .snapshots
+        .get_mut(name)
+        .ok_or_else(|| ApiError::internal(missing(name)))?;
+    match call
+        .get("description")
+        .map(|text| text.trim_end_matches('\n'))
+    {
         Some("") => {
             snapshot.remove("description");
         }
@@ -84,18 +112,31 @@ pub fn describe(cluster: &mut Cluster, call: &Call) -> Answer {
 }
 
 fn task(call: &Call, guest: &Guest, verb: &str) -> TaskSpec {
-    TaskSpec::new(&guest.node, &format!("{}{verb}", guest.kind.task()), guest.vmid, &call.auth)
+    TaskSpec::new(
+        &guest.node,
+        &format!("{}{verb}", guest.kind.task()),
+        guest.vmid,
+        &call.auth,
+    )
 }
 
 /// `POST …/{vmid}/snapshot`.
 pub fn take(cluster: &mut Cluster, call: &Call) -> Answer {
-    let guest = Guest { vmid: call.vmid(), kind: access::kind_of(call), node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: access::kind_of(call),
+        node: call.node().to_owned(),
+    };
     let name = call.text("snapname").to_owned();
     if matches!(name.as_str(), "current" | "pending") {
-        return Err(ApiError::internal(format!("unable to use snapshot name '{name}' (reserved name)")));
+        return Err(ApiError::internal(format!(
+            "unable to use snapshot name '{name}' (reserved name)"
+        )));
     }
     let spec = task(call, &guest, "snapshot");
-    let ram = call.is_set("vmstate") && guest.kind == Kind::Qemu && access::is_running(cluster, guest.vmid);
+    let ram = call.is_set("vmstate")
+        && guest.kind == Kind::Qemu
+        && access::is_running(cluster, guest.vmid);
     if let Err(text) = prepare(cluster, &guest, &name, call.get("description")) {
         return Ok(cluster.spawn_failed(spec, text));
     }
@@ -112,7 +153,12 @@ pub fn take(cluster: &mut Cluster, call: &Call) -> Answer {
 }
 
 /// The first half of taking a snapshot: its section is there, marked as being prepared, and the guest is locked.
-fn prepare(cluster: &mut Cluster, guest: &Guest, name: &str, description: Option<&str>) -> Result<(), String> {
+fn prepare(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    name: &str,
+    description: Option<&str>,
+) -> Result<(), String> {
     let mut config = access::reload(cluster, guest)?.config;
     if config.main.is_set("template") {
         return Err("you can't take a snapshot if it's a template".into());
@@ -125,8 +171,13 @@ fn prepare(cluster: &mut Cluster, guest: &Guest, name: &str, description: Option
         return Err("snapshot feature is not available".into());
     }
     let mut snapshot = config.main.clone();
-    snapshot.values.retain(|key, _| key != "description" && key != "lock" && !keys::is_unused(key));
-    if let Some(text) = description.map(|text| text.trim_end_matches('\n')).filter(|text| !text.is_empty()) {
+    snapshot
+        .values
+        .retain(|key, _| key != "description" && key != "lock" && !keys::is_unused(key));
+    if let Some(text) = description
+        .map(|text| text.trim_end_matches('\n'))
+        .filter(|text| !text.is_empty())
+    {
         snapshot.set("description", text);
     }
     snapshot.set("snaptime", cluster.clock.unix().to_string());
@@ -137,26 +188,48 @@ fn prepare(cluster: &mut Cluster, guest: &Guest, name: &str, description: Option
     Ok(())
 }
 
-fn commit(cluster: &mut Cluster, guest: &Guest, name: &str, ram: bool, log: &mut TaskLog) -> Result<(), String> {
+fn commit(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    name: &str,
+    ram: bool,
+    log: &mut TaskLog,
+) -> Result<(), String> {
     let state = if ram {
         let volid = save_state(cluster, guest, name, None)?;
-        log.say(format!("saving VM state and RAM using storage '{}'", volid.split(':').next().unwrap_or_default()));
+        log.say(format!(
+            "saving VM state and RAM using storage '{}'",
+            volid.split(':').next().unwrap_or_default()
+        ));
         Some(volid)
     } else {
         None
     };
     access::change(cluster, guest, |config| {
         if guest.kind == Kind::Qemu {
-            for drive in drive::drives(guest.kind, &config.main, false).iter().filter(|drive| !drive.is_cdrom()) {
-                log.say(format!("snapshotting 'drive-{}' ({})", drive.key, drive.file()));
+            for drive in drive::drives(guest.kind, &config.main, false)
+                .iter()
+                .filter(|drive| !drive.is_cdrom())
+            {
+                log.say(format!(
+                    "snapshotting 'drive-{}' ({})",
+                    drive.key,
+                    drive.file()
+                ));
             }
         }
-        let snapshot = config.snapshots.get_mut(name).ok_or_else(|| missing(name))?;
+        let snapshot = config
+            .snapshots
+            .get_mut(name)
+            .ok_or_else(|| missing(name))?;
         snapshot.remove("snapstate");
         if let Some(volid) = state {
             snapshot.set("vmstate", volid);
             snapshot.set("runningmachine", "pc-i440fx-10.0");
-            snapshot.set("runningcpu", "kvm64,enforce,+kvm_pv_eoi,+kvm_pv_unhalt,+lahf_lm,+sep");
+            snapshot.set(
+                "runningcpu",
+                "kvm64,enforce,+kvm_pv_eoi,+kvm_pv_unhalt,+lahf_lm,+sep",
+            );
         }
         config.main.set("parent", name);
         config.main.remove("lock");
@@ -192,18 +265,34 @@ pub fn save_state(
         .or(first)
         .unwrap_or_else(|| "local".into());
     // The whole memory, some for devices, and room for what changes while it is written.
-    let bytes = u64::try_from(read::memory(guest.kind, &config.main)).unwrap_or(0) * 2 + (500 << 20);
-    cluster.allocate(&guest.node, &storage, guest.vmid, bytes, None, &format!("state-{name}"))
+    let bytes =
+        u64::try_from(read::memory(guest.kind, &config.main)).unwrap_or(0) * 2 + (500 << 20);
+    cluster.allocate(
+        &guest.node,
+        &storage,
+        guest.vmid,
+        bytes,
+        None,
+        &format!("state-{name}"),
+    )
 }
 
 /// `DELETE …/snapshot/{snapname}`.
 pub fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
-    let guest = Guest { vmid: call.vmid(), kind: access::kind_of(call), node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: access::kind_of(call),
+        node: call.node().to_owned(),
+    };
     let name = call.text("snapname").to_owned();
     let spec = task(call, &guest, "delsnapshot");
     let checked = access::reload(cluster, &guest).and_then(|loaded| {
         access::check_lock(&loaded.config)?;
-        if loaded.config.snapshots.contains_key(&name) { Ok(()) } else { Err(missing(&name)) }
+        if loaded.config.snapshots.contains_key(&name) {
+            Ok(())
+        } else {
+            Err(missing(&name))
+        }
     });
     if let Err(text) = checked {
         return Ok(cluster.spawn_failed(spec, text));
@@ -251,11 +340,19 @@ fn forget(guest: &Guest, config: &mut Config, name: &str) -> Result<Option<Strin
 
 /// `POST …/snapshot/{snapname}/rollback`.
 pub fn rollback(cluster: &mut Cluster, call: &Call) -> Answer {
-    let guest = Guest { vmid: call.vmid(), kind: access::kind_of(call), node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: access::kind_of(call),
+        node: call.node().to_owned(),
+    };
     let name = call.text("snapname").to_owned();
     let spec = task(call, &guest, "rollback");
     let checked = access::reload(cluster, &guest).and_then(|loaded| {
-        let snapshot = loaded.config.snapshots.get(&name).ok_or_else(|| missing(&name))?;
+        let snapshot = loaded
+            .config
+            .snapshots
+            .get(&name)
+            .ok_or_else(|| missing(&name))?;
         access::check_lock(&loaded.config)?;
         most_recent(cluster, &guest, &loaded.config, &name, snapshot)
     });
@@ -269,7 +366,11 @@ pub fn rollback(cluster: &mut Cluster, call: &Call) -> Answer {
     let start = call.is_set("start");
     Ok(cluster.spawn(spec.lasting(2.0), move |cluster, log| {
         let ram = restore(cluster, &guest, &name)?;
-        if start || ram { super::power::start_now(cluster, &guest, log) } else { Ok(()) }
+        if start || ram {
+            super::power::start_now(cluster, &guest, log)
+        } else {
+            Ok(())
+        }
     }))
 }
 
@@ -281,15 +382,26 @@ fn most_recent(
     name: &str,
     snapshot: &Section,
 ) -> Result<(), String> {
-    for drive in drive::drives(guest.kind, snapshot, false).iter().filter(|drive| !drive.is_cdrom()) {
-        let zfs = drive.volume().and_then(|(id, _)| cluster.storage(id)).is_some_and(|found| found.kind == "zfspool");
+    for drive in drive::drives(guest.kind, snapshot, false)
+        .iter()
+        .filter(|drive| !drive.is_cdrom())
+    {
+        let zfs = drive
+            .volume()
+            .and_then(|(id, _)| cluster.storage(id))
+            .is_some_and(|found| found.kind == "zfspool");
         let newer = config.snapshots.iter().any(|(other, section)| {
             other != name
                 && section.int("snaptime") >= snapshot.int("snaptime")
-                && section.get(&drive.key).is_some_and(|value| value.split(',').next() == Some(drive.file()))
+                && section
+                    .get(&drive.key)
+                    .is_some_and(|value| value.split(',').next() == Some(drive.file()))
         });
         if zfs && newer {
-            return Err(format!("can't rollback, '{name}' is not most recent snapshot on '{}'", drive.file()));
+            return Err(format!(
+                "can't rollback, '{name}' is not most recent snapshot on '{}'",
+                drive.file()
+            ));
         }
     }
     Ok(())
@@ -299,10 +411,21 @@ fn most_recent(
 fn restore(cluster: &mut Cluster, guest: &Guest, name: &str) -> Result<bool, String> {
     let generation = cluster.random_uuid();
     access::change(cluster, guest, |config| {
-        let snapshot = config.snapshots.get(name).cloned().ok_or_else(|| missing(name))?;
+        let snapshot = config
+            .snapshots
+            .get(name)
+            .cloned()
+            .ok_or_else(|| missing(name))?;
         let ram = snapshot.get("vmstate").is_some();
         let mut main = snapshot;
-        for key in ["snaptime", "vmstate", "runningmachine", "runningcpu", "running-nets-host-mtu", "description"] {
+        for key in [
+            "snaptime",
+            "vmstate",
+            "runningmachine",
+            "runningcpu",
+            "running-nets-host-mtu",
+            "description",
+        ] {
             main.remove(key);
         }
         for key in ["description"] {
@@ -315,7 +438,9 @@ fn restore(cluster: &mut Cluster, guest: &Guest, name: &str) -> Result<bool, Str
             main.set("vmgenid", generation);
         }
         for drive in drive::drives(guest.kind, &config.main, true) {
-            let kept = drive::drives(guest.kind, &main, true).iter().any(|other| other.file() == drive.file());
+            let kept = drive::drives(guest.kind, &main, true)
+                .iter()
+                .any(|other| other.file() == drive.file());
             if !kept && !drive.is_cdrom() && drive.owner() == Some(guest.vmid) {
                 drive::add_unused(&mut main, drive.file());
             }

@@ -25,7 +25,11 @@ pub fn check(cluster: &Cluster, guest: &Guest) -> Result<(), String> {
         access::check_lock(&config)?;
     }
     if access::is_running(cluster, guest.vmid) {
-        return Err(format!("{} {} already running", guest.kind.noun(), guest.vmid));
+        return Err(format!(
+            "{} {} already running",
+            guest.kind.noun(),
+            guest.vmid
+        ));
     }
     Ok(())
 }
@@ -34,7 +38,12 @@ pub fn check(cluster: &Cluster, guest: &Guest) -> Result<(), String> {
 ///
 /// # Errors
 /// The text the task ends with.
-pub fn check_devices(cluster: &Cluster, guest: &Guest, config: &Config, log: &mut TaskLog) -> Result<(), String> {
+pub fn check_devices(
+    cluster: &Cluster,
+    guest: &Guest,
+    config: &Config,
+    log: &mut TaskLog,
+) -> Result<(), String> {
     for drive in drive::drives(guest.kind, &config.main, false) {
         check_volume(cluster, guest, &drive)?;
     }
@@ -45,15 +54,25 @@ pub fn check_devices(cluster: &Cluster, guest: &Guest, config: &Config, log: &mu
 ///
 /// # Errors
 /// The text the task ends with.
-pub fn check_bridges(cluster: &Cluster, guest: &Guest, config: &Config, log: &mut TaskLog) -> Result<(), String> {
+pub fn check_bridges(
+    cluster: &Cluster,
+    guest: &Guest,
+    config: &Config,
+    log: &mut TaskLog,
+) -> Result<(), String> {
     for number in 0..32 {
-        let Some(text) = config.main.get(&format!("net{number}")) else { continue };
+        let Some(text) = config.main.get(&format!("net{number}")) else {
+            continue;
+        };
         let schema = match guest.kind {
             Kind::Qemu => of::VM_NET,
             Kind::Lxc => of::CT_NET,
         };
         let net = props::parse(schema, text).unwrap_or_default();
-        if let Some(bridge) = net.get("bridge").filter(|bridge| !bridge_exists(cluster, &guest.node, bridge)) {
+        if let Some(bridge) = net
+            .get("bridge")
+            .filter(|bridge| !bridge_exists(cluster, &guest.node, bridge))
+        {
             return Err(missing_bridge(guest, number, bridge, log));
         }
     }
@@ -61,7 +80,9 @@ pub fn check_bridges(cluster: &Cluster, guest: &Guest, config: &Config, log: &mu
 }
 
 fn check_volume(cluster: &Cluster, guest: &Guest, drive: &Drive) -> Result<(), String> {
-    let Some((storage, _)) = drive.volume() else { return Ok(()) };
+    let Some((storage, _)) = drive.volume() else {
+        return Ok(());
+    };
     let section = cluster.usable_storage(&guest.node, storage)?;
     let content = drive.content();
     if !section.holds(content) {
@@ -82,7 +103,9 @@ fn missing_volume(section: &super::super::section_config::Section, volid: &str) 
     match section.kind.as_str() {
         "lvm" | "lvmthin" => {
             let group = section.get("vgname").unwrap_or_default();
-            format!("can't activate LV '/dev/{group}/{name}':   Failed to find logical volume \"{group}/{name}\"")
+            format!(
+                "can't activate LV '/dev/{group}/{name}':   Failed to find logical volume \"{group}/{name}\""
+            )
         }
         "zfspool" => format!("no zvol device link for '{name}' found after 10 sec."),
         _ => format!("volume '{volid}' does not exist"),
@@ -111,11 +134,17 @@ fn missing_bridge(guest: &Guest, number: u32, bridge: &str, log: &mut TaskLog) -
 /// Whether a node has a bridge or vnet of this name. A world that names none for a node has every one.
 #[must_use]
 pub fn bridge_exists(cluster: &Cluster, node: &str, bridge: &str) -> bool {
-    let listed = cluster.nodes.get(node).map(|node| node.bridges.as_slice()).unwrap_or_default();
+    let listed = cluster
+        .nodes
+        .get(node)
+        .map(|node| node.bridges.as_slice())
+        .unwrap_or_default();
     let interfaces = super::super::nodes::interfaces(cluster, node);
     if listed.is_empty() && interfaces.is_empty() {
         return true;
     }
     let named = interfaces.contains_key(bridge);
-    named || listed.iter().any(|name| name == bridge) || super::permits::vnet_zone(cluster, bridge).is_some()
+    named
+        || listed.iter().any(|name| name == bridge)
+        || super::permits::vnet_zone(cluster, bridge).is_some()
 }

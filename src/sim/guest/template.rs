@@ -15,7 +15,9 @@ pub fn convert(cluster: &mut Cluster, call: &Call) -> Answer {
     access::check_lock(&config)?;
     let noun = guest.kind.noun();
     if !config.snapshots.is_empty() {
-        return Err(ApiError::internal(format!("unable to create template, because {noun} contains snapshots")));
+        return Err(ApiError::internal(format!(
+            "unable to create template, because {noun} contains snapshots"
+        )));
     }
     let only = call.get("disk").map(str::to_owned);
     if config.main.is_set("template") && only.is_none() {
@@ -25,7 +27,9 @@ pub fn convert(cluster: &mut Cluster, call: &Call) -> Answer {
         }));
     }
     if access::is_running(cluster, guest.vmid) {
-        return Err(ApiError::internal(format!("you can't convert a {noun} to template if {noun} is running")));
+        return Err(ApiError::internal(format!(
+            "you can't convert a {noun} to template if {noun} is running"
+        )));
     }
     match guest.kind {
         Kind::Lxc => {
@@ -34,7 +38,9 @@ pub fn convert(cluster: &mut Cluster, call: &Call) -> Answer {
         }
         Kind::Qemu => {
             let spec = TaskSpec::new(&guest.node, "qmtemplate", guest.vmid, &call.auth);
-            Ok(cluster.spawn(spec, move |cluster, _| perform(cluster, &guest, only.as_deref())))
+            Ok(cluster.spawn(spec, move |cluster, _| {
+                perform(cluster, &guest, only.as_deref())
+            }))
         }
     }
 }
@@ -57,8 +63,12 @@ fn perform(cluster: &mut Cluster, guest: &Guest, only: Option<&str>) -> Result<(
 
 /// Renames a volume to a base volume; one that is already keeps its name.
 fn rebase(cluster: &mut Cluster, guest: &Guest, drive: &Drive) -> Result<Option<String>, String> {
-    let Some((storage, name)) = drive.volume() else { return Ok(None) };
-    let (folder, last) = name.rsplit_once('/').map_or(("", name), |(folder, last)| (folder, last));
+    let Some((storage, name)) = drive.volume() else {
+        return Ok(None);
+    };
+    let (folder, last) = name
+        .rsplit_once('/')
+        .map_or(("", name), |(folder, last)| (folder, last));
     let base = if let Some(rest) = last.strip_prefix("vm-") {
         format!("base-{rest}")
     } else if let Some(rest) = last.strip_prefix("subvol-") {
@@ -68,7 +78,11 @@ fn rebase(cluster: &mut Cluster, guest: &Guest, drive: &Drive) -> Result<Option<
     };
     // A linked clone that becomes a base no longer shows its own base in its name.
     let folder = folder.rsplit('/').next().unwrap_or(folder);
-    let volid = if folder.is_empty() { format!("{storage}:{base}") } else { format!("{storage}:{folder}/{base}") };
+    let volid = if folder.is_empty() {
+        format!("{storage}:{base}")
+    } else {
+        format!("{storage}:{folder}/{base}")
+    };
     rename(cluster, &guest.node, drive.file(), &volid)?;
     Ok(Some(volid))
 }
@@ -78,8 +92,10 @@ fn rebase(cluster: &mut Cluster, guest: &Guest, drive: &Drive) -> Result<Option<
 /// # Errors
 /// It is not there.
 pub fn rename(cluster: &mut Cluster, node: &str, from: &str, to: &str) -> Result<(), String> {
-    let mut volume =
-        cluster.volumes.remove(node, from).ok_or_else(|| format!("volume '{from}' does not exist"))?;
+    let mut volume = cluster
+        .volumes
+        .remove(node, from)
+        .ok_or_else(|| format!("volume '{from}' does not exist"))?;
     volume.volid = to.to_owned();
     cluster.volumes.insert(volume);
     Ok(())

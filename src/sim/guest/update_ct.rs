@@ -20,7 +20,11 @@ use super::update_vm::check_names;
 
 /// Changes a container's settings.
 pub fn put(cluster: &mut Cluster, call: &Call) -> Answer {
-    let guest = Guest { vmid: call.vmid(), kind: Kind::Lxc, node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: Kind::Lxc,
+        node: call.node().to_owned(),
+    };
     let sets: BTreeMap<String, String> = call
         .params
         .iter()
@@ -34,20 +38,44 @@ pub fn put(cluster: &mut Cluster, call: &Call) -> Answer {
     check_names(Kind::Lxc, &sets, &deletes, &reverts)?;
     for key in &deletes {
         if matches!(key.as_str(), "rootfs" | "ostype") {
-            return Err(ApiError::parameter("delete", format!("unable to delete required option '{key}'")));
+            return Err(ApiError::parameter(
+                "delete",
+                format!("unable to delete required option '{key}'"),
+            ));
         }
     }
-    let subject = Subject { auth: &call.auth, vmid: guest.vmid, pool: None };
+    let subject = Subject {
+        auth: &call.auth,
+        vmid: guest.vmid,
+        pool: None,
+    };
     let loaded = access::load(cluster, call)?;
     let unprivileged = loaded.config.main.is_set("unprivileged");
     for (key, value) in &sets {
-        permits::ct_key(cluster, subject, key, Some(value), loaded.config.main.get(key), unprivileged)?;
+        permits::ct_key(
+            cluster,
+            subject,
+            key,
+            Some(value),
+            loaded.config.main.get(key),
+            unprivileged,
+        )?;
     }
     for key in &deletes {
-        permits::ct_key(cluster, subject, key, None, loaded.config.main.get(key), unprivileged)?;
+        permits::ct_key(
+            cluster,
+            subject,
+            key,
+            None,
+            loaded.config.main.get(key),
+            unprivileged,
+        )?;
     }
     if sets.contains_key("unprivileged") {
-        return Err(ApiError::parameter("unprivileged", "unable to modify read-only option: 'unprivileged'"));
+        return Err(ApiError::parameter(
+            "unprivileged",
+            "unable to modify read-only option: 'unprivileged'",
+        ));
     }
     access::check_lock(&loaded.config)?;
     access::check_digest(&loaded, call.get("digest"))?;
@@ -80,16 +108,25 @@ fn delete(
     touched.insert(key.to_owned());
     config.pending.remove(key);
     if keys::is_unused(key) {
-        let mount = config.main.get(key).and_then(|value| Drive::parse(Kind::Lxc, key, value));
+        let mount = config
+            .main
+            .get(key)
+            .and_then(|value| Drive::parse(Kind::Lxc, key, value));
         if let Some(mount) = mount {
-            access::check_protection(config, &format!("can't remove CT {} drive '{key}'", guest.vmid))?;
+            access::check_protection(
+                config,
+                &format!("can't remove CT {} drive '{key}'", guest.vmid),
+            )?;
             disks::deallocate(cluster, guest, config, &mount)?;
         }
         config.main.remove(key);
         return Ok(());
     }
     if keys::is_volume_slot(Kind::Lxc, key) {
-        access::check_protection(config, &format!("can't remove CT {} drive '{key}'", guest.vmid))?;
+        access::check_protection(
+            config,
+            &format!("can't remove CT {} drive '{key}'", guest.vmid),
+        )?;
     }
     config.pending_delete.insert(key.to_owned(), false);
     Ok(())
@@ -110,7 +147,10 @@ fn set(
         _ => normalize::value(cluster, Kind::Lxc, key, value)?,
     };
     if keys::is_volume_slot(Kind::Lxc, key) {
-        access::check_protection(config, &format!("can't update CT {} drive '{key}'", guest.vmid))?;
+        access::check_protection(
+            config,
+            &format!("can't update CT {} drive '{key}'", guest.vmid),
+        )?;
         let wanted = Drive::parse(Kind::Lxc, key, &value)
             .ok_or_else(|| ApiError::parameter(key, "unable to parse volume options"))?;
         let (mount, _) = disks::realize(cluster, guest, &wanted, &mut TaskLog::default())?;

@@ -41,11 +41,25 @@ pub fn put(cluster: &mut Cluster, call: &Call) -> Answer {
 pub fn post(cluster: &mut Cluster, call: &Call) -> Answer {
     let change = prepare(cluster, call)?;
     let line = describe(&change);
-    let spec = TaskSpec::new(&change.guest.node, "qmconfig", change.guest.vmid, &change.auth).saying(line);
+    let spec = TaskSpec::new(
+        &change.guest.node,
+        "qmconfig",
+        change.guest.vmid,
+        &change.auth,
+    )
+    .saying(line);
     Ok(cluster.spawn(spec.lasting(0.5), move |cluster, log| {
         make(cluster, &change, log).map_err(|error| {
-            let details: String = error.errors.iter().map(|(key, text)| format!("\n{key}: {text}")).collect();
-            if details.is_empty() { error.message } else { format!("400 {}{details}", error.message) }
+            let details: String = error
+                .errors
+                .iter()
+                .map(|(key, text)| format!("\n{key}: {text}"))
+                .collect();
+            if details.is_empty() {
+                error.message
+            } else {
+                format!("400 {}{details}", error.message)
+            }
         })
     }))
 }
@@ -83,7 +97,11 @@ fn describe(change: &Change) -> String {
 
 fn prepare(cluster: &mut Cluster, call: &Call) -> Result<Change, ApiError> {
     access::root_only(call, &["skiplock"])?;
-    let guest = Guest { vmid: call.vmid(), kind: Kind::Qemu, node: call.node().to_owned() };
+    let guest = Guest {
+        vmid: call.vmid(),
+        kind: Kind::Qemu,
+        node: call.node().to_owned(),
+    };
     let mut sets = settings(call);
     let deletes = call.list("delete");
     let reverts = call.list("revert");
@@ -97,9 +115,16 @@ fn prepare(cluster: &mut Cluster, call: &Call) -> Result<Change, ApiError> {
     if let Some(script) = sets.get("hookscript")
         && cluster.volumes.get(&guest.node, script).is_none()
     {
-        return Err(ApiError::parameter("hookscript", format!("script '{script}' does not exist\n")));
+        return Err(ApiError::parameter(
+            "hookscript",
+            format!("script '{script}' does not exist\n"),
+        ));
     }
-    let subject = Subject { auth: &call.auth, vmid: guest.vmid, pool: None };
+    let subject = Subject {
+        auth: &call.auth,
+        vmid: guest.vmid,
+        pool: None,
+    };
     permits::vm_keys(cluster, subject, deletes.iter().map(String::as_str))?;
     permits::vm_keys(cluster, subject, sets.keys().map(String::as_str))?;
     for (key, value) in &mut sets {
@@ -124,7 +149,15 @@ fn prepare(cluster: &mut Cluster, call: &Call) -> Result<Change, ApiError> {
         access::check_lock(&loaded.config)?;
     }
     check_balloon(&loaded, &sets)?;
-    Ok(Change { guest, auth: call.auth.clone(), sets, deletes, reverts, force: call.is_set("force"), digest })
+    Ok(Change {
+        guest,
+        auth: call.auth.clone(),
+        sets,
+        deletes,
+        reverts,
+        force: call.is_set("force"),
+        digest,
+    })
 }
 
 /// That names to delete and revert are settings, and not set at the same time.
@@ -141,7 +174,9 @@ pub fn check_names(
         for key in list {
             if sets.contains_key(key) {
                 let text = match word {
-                    "delete" => format!("you can't use '-{key}' and -delete {key}' at the same time"),
+                    "delete" => {
+                        format!("you can't use '-{key}' and -delete {key}' at the same time")
+                    }
                     _ => format!("you can't use '-{key}' and '-revert {key}' at the same time"),
                 };
                 return Err(ApiError::parameter(word, text));
@@ -150,7 +185,8 @@ pub fn check_names(
                 return Err(ApiError::parameter(word, format!("unknown option '{key}'")));
             }
             if word == "delete" && reverts.contains(key) {
-                let text = format!("you can't use '-delete {key}' and '-revert {key}' at the same time");
+                let text =
+                    format!("you can't use '-delete {key}' and '-revert {key}' at the same time");
                 return Err(ApiError::parameter("delete", text));
             }
         }
@@ -170,14 +206,19 @@ fn hashed(cluster: &mut Cluster, password: &str) -> String {
 
 fn check_balloon(loaded: &Loaded, sets: &BTreeMap<String, String>) -> Result<(), ApiError> {
     let main = super::read::applied(&loaded.config);
-    let number = |key: &str| sets.get(key).map(String::as_str).or_else(|| main.get(key)).and_then(|text| text.parse::<i64>().ok());
+    let number = |key: &str| {
+        sets.get(key)
+            .map(String::as_str)
+            .or_else(|| main.get(key))
+            .and_then(|text| text.parse::<i64>().ok())
+    };
     if !sets.contains_key("memory") && !sets.contains_key("balloon") {
         return Ok(());
     }
     match (number("balloon"), number("memory")) {
-        (Some(balloon), memory) if balloon > memory.unwrap_or(512) => {
-            Err(ApiError::internal("balloon value too large (must be smaller than assigned memory)"))
-        }
+        (Some(balloon), memory) if balloon > memory.unwrap_or(512) => Err(ApiError::internal(
+            "balloon value too large (must be smaller than assigned memory)",
+        )),
         _ => Ok(()),
     }
 }
@@ -212,7 +253,10 @@ fn revert(cluster: &mut Cluster, guest: &Guest, config: &mut Config, key: &str) 
     if let Some(value) = config.pending.remove(key)
         && keys::is_volume_slot(Kind::Qemu, key)
         && let Some(drive) = Drive::parse(Kind::Qemu, key, &value)
-        && config.main.get(key).is_none_or(|old| !old.starts_with(drive.file()))
+        && config
+            .main
+            .get(key)
+            .is_none_or(|old| !old.starts_with(drive.file()))
     {
         disks::detach(cluster, guest, config, &drive);
     }
@@ -227,7 +271,11 @@ fn delete(
     touched: &mut BTreeSet<String>,
 ) -> Result<(), ApiError> {
     let guest = &change.guest;
-    let subject = Subject { auth: &change.auth, vmid: guest.vmid, pool: None };
+    let subject = Subject {
+        auth: &change.auth,
+        vmid: guest.vmid,
+        pool: None,
+    };
     if config.main.get(key).is_none() && config.pending.get(key).is_none() {
         return Ok(());
     }
@@ -237,18 +285,29 @@ fn delete(
         touched.insert("boot".into());
     }
     if keys::is_unused(key) || keys::is_volume_slot(Kind::Qemu, key) {
-        let value = config.main.get(key).or(pending.as_deref()).unwrap_or_default();
+        let value = config
+            .main
+            .get(key)
+            .or(pending.as_deref())
+            .unwrap_or_default();
         let drive = Drive::parse(Kind::Qemu, key, value)
             .ok_or_else(|| ApiError::internal(format!("unable to parse drive '{key}'")))?;
         if keys::is_unused(key) {
-            access::check_protection(config, &format!("can't remove unused disk '{}'", drive.file()))?;
+            access::check_protection(
+                config,
+                &format!("can't remove unused disk '{}'", drive.file()),
+            )?;
             cluster.check_guest(subject.auth, subject.vmid, None, &["VM.Config.Disk"])?;
             disks::deallocate(cluster, guest, config, &drive)?;
             config.main.remove(key);
             return Ok(());
         }
         access::check_protection(config, &format!("can't remove drive '{key}'"))?;
-        let privilege = if drive.is_cdrom() { "VM.Config.CDROM" } else { "VM.Config.Disk" };
+        let privilege = if drive.is_cdrom() {
+            "VM.Config.CDROM"
+        } else {
+            "VM.Config.Disk"
+        };
         cluster.check_guest(subject.auth, subject.vmid, None, &[privilege])?;
         if let Some(pending) = pending.and_then(|value| Drive::parse(Kind::Qemu, key, &value)) {
             disks::detach(cluster, guest, config, &pending);
@@ -277,14 +336,18 @@ fn set(
         "boot" => {
             let exists = |device: &str| {
                 config.pending.get(device).is_some()
-                    || (config.main.get(device).is_some() && !config.pending_delete.contains_key(device))
+                    || (config.main.get(device).is_some()
+                        && !config.pending_delete.contains_key(device))
                     || change.sets.contains_key(device)
             };
             normalize::check_boot(value, exists)?;
             config.main.remove("bootdisk");
         }
         "ostype" => {
-            let machine = config.pending.get("machine").or_else(|| config.main.get("machine"));
+            let machine = config
+                .pending
+                .get("machine")
+                .or_else(|| config.main.get("machine"));
             let pinned = normalize::pinned_machine(value, machine);
             if let Some(machine) = pinned.filter(|_| !change.sets.contains_key("machine")) {
                 config.pending.set("machine", machine);
@@ -314,16 +377,28 @@ fn set_drive(
     let guest = &change.guest;
     let wanted = Drive::parse(Kind::Qemu, key, value)
         .ok_or_else(|| ApiError::parameter(key, "unable to parse drive options"))?;
-    let privilege = if wanted.is_cdrom() || wanted.is_cloudinit() { "VM.Config.CDROM" } else { "VM.Config.Disk" };
+    let privilege = if wanted.is_cdrom() || wanted.is_cloudinit() {
+        "VM.Config.CDROM"
+    } else {
+        "VM.Config.Disk"
+    };
     cluster.check_guest(&change.auth, guest.vmid, None, &[privilege])?;
-    if let Some(old) = config.pending.remove(key).and_then(|value| Drive::parse(Kind::Qemu, key, &value))
+    if let Some(old) = config
+        .pending
+        .remove(key)
+        .and_then(|value| Drive::parse(Kind::Qemu, key, &value))
         && old.file() != wanted.file()
     {
         disks::detach(cluster, guest, config, &old);
     }
     let (made, _) = disks::realize(cluster, guest, &wanted, log)?;
     config.pending.set(key, made.print());
-    let mut order = drive::boot_devices(config.pending.get("boot").or_else(|| config.main.get("boot")));
+    let mut order = drive::boot_devices(
+        config
+            .pending
+            .get("boot")
+            .or_else(|| config.main.get("boot")),
+    );
     let medium = made.is_cdrom() && !made.is_cloudinit();
     if medium && !order.is_empty() && !order.iter().any(|device| device == key) {
         order.push(key.to_owned());
