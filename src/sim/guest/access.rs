@@ -161,25 +161,6 @@ pub fn check_unused(cluster: &Cluster, vmid: u32) -> Result<(), String> {
     }
 }
 
-/// Whether the HA manager has this guest in hand: configured and not `ignored`.
-#[must_use]
-pub fn is_ha_managed(cluster: &Cluster, guest: &Guest) -> bool {
-    ha_section(cluster, guest).is_some_and(|section| section.get("state") != Some("ignored"))
-}
-
-/// The guest's HA resource, whatever its state.
-#[must_use]
-pub fn ha_section(
-    cluster: &Cluster,
-    guest: &Guest,
-) -> Option<super::super::section_config::Section> {
-    super::super::section_config::parse(cluster.files.read("ha/resources.cfg"))
-        .into_iter()
-        .find(|section| {
-            section.kind == guest.kind.service() && section.id == guest.vmid.to_string()
-        })
-}
-
 /// Whether a guest runs, paused or not.
 #[must_use]
 pub fn is_running(cluster: &Cluster, vmid: u32) -> bool {

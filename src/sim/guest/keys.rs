@@ -386,7 +386,11 @@ fn is_vmgenid(text: &str) -> bool {
     matches!(text, "0" | "1") || uuid::Uuid::parse_str(text).is_ok_and(|_| text.len() == 36)
 }
 
-fn dns_name(text: &str) -> Result<(), String> {
+/// A host name.
+///
+/// # Errors
+/// The complaint.
+pub fn dns_name(text: &str) -> Result<(), String> {
     let label = |part: &str| {
         !part.is_empty()
             && part.len() <= 63

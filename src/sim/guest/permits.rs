@@ -262,7 +262,13 @@ pub fn volume(cluster: &Cluster, subject: Subject<'_>, drive: &Drive) -> Result<
     let path = format!("/storage/{storage}");
     if drive::new_volume(drive.file()).is_some() || name == "cloudinit" {
         cluster.check_all(subject.auth, &path, &["Datastore.AllocateSpace"])?;
-        cluster.require_storage(storage)?;
+        let section = cluster.require_storage(storage)?;
+        if drive.kind == Kind::Qemu && !section.holds("images") {
+            return Err(ApiError::parameter(
+                "storage",
+                format!("storage '{storage}' does not support vm images"),
+            ));
+        }
         return Ok(());
     }
     cluster.require_storage(storage)?;

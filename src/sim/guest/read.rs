@@ -82,7 +82,7 @@ pub fn current(cluster: &mut Cluster, call: &Call) -> Answer {
 }
 
 fn ha(cluster: &Cluster, guest: &Guest) -> Value {
-    match access::ha_section(cluster, guest) {
+    match cluster.ha_resource(guest) {
         None => json!({"managed": 0}),
         Some(section) => json!({"managed": 1, "state": section.get("state").unwrap_or("started")}),
     }
