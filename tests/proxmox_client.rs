@@ -183,14 +183,16 @@ async fn a_ca_file_is_checked_with_names_and_strangers_are_refused() {
 async fn a_web_page_is_not_a_proxmox_api() {
     let server = Server::start(|seen| match seen.target.as_str() {
         "/api2/json/page" => Reply::Text(
-            "200 OK",
+            "200 OK".into(),
             "text/html",
             "<!DOCTYPE html><html>Login</html>".into(),
         ),
-        "/api2/json/moved" => Reply::Text("302 Found", "text/html", String::new()),
-        "/api2/json/missing" => {
-            Reply::Text("404 Not Found", "text/html", "<html>nginx</html>".into())
-        }
+        "/api2/json/moved" => Reply::Text("302 Found".into(), "text/html", String::new()),
+        "/api2/json/missing" => Reply::Text(
+            "404 Not Found".into(),
+            "text/html",
+            "<html>nginx</html>".into(),
+        ),
         _ => Reply::json("[1,2]"),
     })
     .await;
