@@ -433,3 +433,48 @@ async fn a_task_that_nobody_can_ask_about_is_unknown() {
         .await;
     assert!(matches!(outcome, TaskOutcome::Unknown(_)), "{outcome:?}");
 }
+
+#[tokio::test]
+async fn a_slow_answer_is_not_asked_for_twice() {
+    let server = Server::start(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        Reply::json(r#"{"data":1}"#)
+    })
+    .await;
+    let token = ApiToken::new("a@pve!b=c", "in the test").unwrap();
+    let trust = Trust::Fingerprints([server.fingerprint].into());
+    let endpoints = ClusterEndpoints {
+        urls: vec![server.url.clone()],
+        trust,
+        token,
+    };
+    let limits = Limits {
+        read_timeout: Duration::from_millis(100),
+        write_timeout: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let client = Client::new(endpoints, limits).unwrap();
+    let error = client.get::<u32>(Call::get(["version"])).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ApiError::Lost {
+                timed_out: true,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(server.requests().len(), 1);
+    let error = client.write(Call::post(["x"])).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            WriteError::Undetermined(ApiError::Lost {
+                timed_out: true,
+                ..
+            })
+        ),
+        "{error}"
+    );
+}
