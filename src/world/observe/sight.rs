@@ -104,6 +104,7 @@ fn lacking(path: &str, any: &[&str]) -> Why {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -64,7 +64,7 @@ impl Observation<'_> {
             }
         }
         // A shared storage is read where it can be; that another node cannot reach it hides nothing of its content.
-        if !(storage.shared && !usable.is_empty()) {
+        if !storage.shared || usable.is_empty() {
             for (node, why) in not {
                 self.mark(Part::StorageContent(node, storage.id.clone()), Err(why));
             }
@@ -82,7 +82,7 @@ impl Observation<'_> {
                 .get(node)
                 .is_some_and(|node| node.storages.contains_key(storage))
         {
-            return Some(format!("node {node}: {why}"));
+            return Some(why.to_owned());
         }
         match self
             .world
