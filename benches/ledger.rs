@@ -42,7 +42,7 @@ fn draft(n: u64) -> Draft {
 
 fn sizes(small: &[u64]) -> Vec<u64> {
     let mut sizes = small.to_vec();
-    if std::env::var_os("BAILIWICK_LONG").is_some() {
+    if std::env::var("BAILIWICK_LONG").is_ok_and(|long| !long.is_empty()) {
         sizes.push(1_000_000);
     }
     sizes
@@ -61,34 +61,45 @@ async fn filled(path: &Path, records: u64) -> Store {
     store
 }
 
-fn appending(criterion: &mut Criterion) {
+fn stores(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let mut group = criterion.benchmark_group("append, one durable transaction, at");
+    let mut group = criterion.benchmark_group("a store");
     group.measurement_time(Duration::from_secs(3));
-    group.sample_size(20);
+    group.sample_size(10);
     for records in sizes(&[10, 100_000]) {
         let dir = tempfile::tempdir().unwrap();
         let store = runtime.block_on(filled(&dir.path().join("state.db"), records));
-        group.bench_function(BenchmarkId::from_parameter(records), |bencher| {
-            bencher.iter(|| {
-                runtime.block_on(async {
-                    let mut tx = store.begin().await.unwrap();
-                    tx.record(draft(records), &key()).await.unwrap();
-                    tx.commit().await.unwrap();
+        let keys = Keys::from(key());
+        group.bench_function(
+            BenchmarkId::new("append in one durable transaction at", records),
+            |bencher| {
+                bencher.iter(|| {
+                    runtime.block_on(async {
+                        let mut tx = store.begin().await.unwrap();
+                        tx.record(draft(records), &key()).await.unwrap();
+                        tx.commit().await.unwrap();
+                    });
                 });
+            },
+        );
+        group.bench_function(BenchmarkId::new("verify", records), |bencher| {
+            bencher.iter(|| {
+                runtime
+                    .block_on(store.verify_ledger(&keys, &Checkpoints::none()))
+                    .unwrap()
             });
         });
     }
     group.finish();
 }
 
-fn verifying(criterion: &mut Criterion) {
+fn exports(criterion: &mut Criterion) {
     let keys = Keys::from(key());
-    let mut group = criterion.benchmark_group("verify");
+    let mut group = criterion.benchmark_group("an export");
     group.sample_size(10);
     for records in sizes(&[100_000]) {
         let (first, mut head) =
@@ -102,24 +113,14 @@ fn verifying(criterion: &mut Criterion) {
             head = next;
         }
         group.throughput(Throughput::Elements(records));
-        group.bench_function(BenchmarkId::new("an export of", records), |bencher| {
+        group.bench_function(BenchmarkId::new("verify", records), |bencher| {
             bencher.iter(|| {
                 verify_reader(black_box(export.as_slice()), &keys, &Checkpoints::none()).unwrap()
-            });
-        });
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let store = runtime.block_on(filled(&dir.path().join("state.db"), records));
-        group.bench_function(BenchmarkId::new("a store of", records), |bencher| {
-            bencher.iter(|| {
-                runtime
-                    .block_on(store.verify_ledger(&keys, &Checkpoints::none()))
-                    .unwrap()
             });
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, appending, verifying);
+criterion_group!(benches, exports, stores);
 criterion_main!(benches);

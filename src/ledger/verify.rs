@@ -434,12 +434,12 @@ fn judge(suspicion: Suspicion, expected: u64) -> Tampering {
     }
 }
 
-/// The line without its member `"mac":"…",`, in two parts. Within JSON text a quotation mark is escaped, so the last `"mac":"` can
-/// only be a name; what follows the record's own `mac` in canonical order (`plan`, `prev`, `seq`, `subject`) holds no object.
+/// The line without its member `"mac":"…",`, in two parts. `mac` is the very slice of the line that was read as the record's own,
+/// so a member of that name within `detail` cannot be mistaken for it.
 fn without_mac<'a>(line: &'a [u8], mac: &str) -> Option<(&'a [u8], &'a [u8])> {
     const NAME: &[u8] = b"\"mac\":\"";
-    let at = line.windows(NAME.len()).rposition(|part| part == NAME)?;
-    let (before, rest) = line.split_at_checked(at)?;
+    let value = mac.as_ptr().addr().checked_sub(line.as_ptr().addr())?;
+    let (before, rest) = line.split_at_checked(value.checked_sub(NAME.len())?)?;
     let after = rest
         .strip_prefix(NAME)?
         .strip_prefix(mac.as_bytes())?
