@@ -11,7 +11,8 @@ use super::requests::Request;
 use super::touched::Touched;
 use crate::document::desired::SecretRef;
 use crate::ids::NodeName;
-use crate::proxmox::{Client, ErrorClass, TaskOutcome, TaskQuery, WriteError};
+use crate::proxmox::tasks::TaskQuery;
+use crate::proxmox::{Client, ErrorClass, TaskOutcome, WriteError};
 use crate::world::World;
 use crate::world::observe::{Refresh, refresh};
 

@@ -32,11 +32,14 @@ impl Service {
             what: format!("the checkpoints in {}", file.display()),
             source,
         };
-        let key = match configured {
-            Some(configured) => Some(CheckpointKey::read(&configured.key_file).map_err(|error| failed(error.into()))?.public()),
-            None => None,
+        let keys = match configured {
+            Some(configured) => vec![CheckpointKey::read(&configured.key_file).map_err(|error| failed(error.into()))?.public()],
+            None => {
+                let advice = "the configuration names no checkpoint key (`ledger.checkpoint.keyFile`) to check their signatures with";
+                return Err(failed(advice.into()));
+            }
         };
-        Checkpoints::read_file(file, key.as_ref()).map_err(|error| failed(error.into()))
+        Checkpoints::read_file(file, &keys).map_err(|error| failed(error.into()))
     }
 
     /// Verifies the store's ledger, or an exported one. The inner result says what was done to it, if anything.
@@ -46,18 +49,21 @@ impl Service {
         checkpoint: Option<&Path>,
     ) -> Result<Result<Verified, Tampering>, ServiceError> {
         let (keys, checkpoints) = (self.ledger_keys()?, self.checkpoints(checkpoint)?);
-        let Some(file) = file else {
-            return Ok(self.store.verify_ledger(&keys, &checkpoints).await?);
-        };
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Setup {
-            what: format!("the ledger in {}", file.display()),
+            what: file.map_or_else(|| "the ledger".to_owned(), |file| format!("the ledger in {}", file.display())),
             source,
         };
-        let opened = std::fs::File::open(file).map_err(|error| failed(error.into()))?;
-        match verify_reader(std::io::BufReader::new(opened), &keys, &checkpoints) {
+        let verified = match file {
+            None => self.store.verify_ledger(&keys, &checkpoints).await,
+            Some(file) => {
+                let opened = std::fs::File::open(file).map_err(|error| failed(error.into()))?;
+                verify_reader(std::io::BufReader::new(opened), &keys, &checkpoints)
+            }
+        };
+        match verified {
             Ok(verified) => Ok(Ok(verified)),
-            Err(VerifyError::Tampering(tampering)) => Ok(Err(tampering)),
-            Err(error) => Err(failed(error.into())),
+            Err(VerifyError::Tampered(tampering)) => Ok(Err(tampering)),
+            Err(error @ VerifyError::Read(_)) => Err(failed(error.into())),
         }
     }
 

@@ -193,7 +193,7 @@ impl Service {
             }
         };
         let trust = match &cluster.tls {
-            Tls::Fingerprint(print) => Trust::Fingerprint(
+            Tls::Fingerprint(print) => Trust::Fingerprints(
                 [print.to_string().parse().map_err(|_| ServiceError::Defect("a fingerprint that is none".to_owned()))?].into(),
             ),
             Tls::CaFile(path) => Trust::CaFile(path.clone()),
