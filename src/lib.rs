@@ -16,3 +16,4 @@ pub mod sim;
 pub mod service;
 pub mod store;
 pub mod world;
+pub mod cli;
