@@ -163,7 +163,7 @@ impl Client {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| Failure::Lost(chain(&error)))?
+            .map_err(|error| Failure::Lost(chain(&error.without_url())))?
         {
             if body.len() + chunk.len() > self.inner.limits.answer_bytes {
                 return Err(Failure::Lost(format!(
@@ -218,7 +218,9 @@ impl Client {
                 .header(header::CONTENT_LENGTH, form.len())
                 .body(form.as_bytes().to_vec());
         }
-        builder.build().map_err(|error| Failure::Bad(chain(&error)))
+        builder
+            .build()
+            .map_err(|error| Failure::Bad(chain(&error.without_url())))
     }
 }
 
@@ -245,6 +247,8 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 fn classify_failure(error: reqwest::Error) -> Failure {
+    // The query of a DELETE can hold what must not be shown.
+    let error = error.without_url();
     if let Some(tls) = tls_error(&error) {
         return match tls {
             rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
