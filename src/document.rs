@@ -31,8 +31,8 @@ use sha2::{Digest, Sha256};
 
 use self::container::ContainerSpec;
 use self::desired::Desired;
-pub use self::error::{DocumentError, DocumentErrors};
 use self::error::Problem;
+pub use self::error::{DocumentError, DocumentErrors};
 use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
@@ -63,7 +63,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::VirtualMachine, Self::Container, Self::Storage, Self::Pool];
+    pub const ALL: [Self; 4] = [
+        Self::VirtualMachine,
+        Self::Container,
+        Self::Storage,
+        Self::Pool,
+    ];
 
     /// The kind's name in documents.
     pub fn as_str(self) -> &'static str {
@@ -333,7 +338,9 @@ impl Document {
 ///
 /// # Errors
 /// [`DocumentErrors`] with every fault of every file; then nothing of what was read may be used.
-pub fn load<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Vec<Document>, DocumentErrors> {
+pub fn load<N: AsRef<str>, T: AsRef<str>>(
+    files: &[(N, T)],
+) -> Result<Vec<Document>, DocumentErrors> {
     let mut problems: Vec<Vec<Problem>> = Vec::new();
     let mut read: Vec<(usize, Document, Node)> = Vec::new();
     for (index, (name, text)) in files.iter().enumerate() {
@@ -390,7 +397,10 @@ fn one(file: &str, tree: Tree, problems: &mut Vec<Problem>) -> Option<(Document,
         Ok(made) => made,
         // The schema says everything the types ask for, so this is a fault of this program; it is reported rather than hidden.
         Err(cause) => {
-            problems.push(Problem::new(root.span, format!("the document cannot be read: {cause}")));
+            problems.push(Problem::new(
+                root.span,
+                format!("the document cannot be read: {cause}"),
+            ));
             return None;
         }
     };
@@ -412,7 +422,10 @@ fn one(file: &str, tree: Tree, problems: &mut Vec<Problem>) -> Option<(Document,
 
 fn kind_of(root: &Node, problems: &mut Vec<Problem>) -> Option<Kind> {
     let yaml::NodeValue::Mapping(_) = &root.value else {
-        let problem = Problem::new(root.span, "this is not a document, expected a map of fields");
+        let problem = Problem::new(
+            root.span,
+            "this is not a document, expected a map of fields",
+        );
         let help = "a document has `apiVersion`, `kind`, `metadata` and `spec`";
         problems.push(problem.help(help));
         return None;
@@ -444,7 +457,10 @@ fn first_line(span: Span) -> Span {
 }
 
 fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error> {
-    let part = |name: &str| root.get(name).map_or(serde_json::Value::Null, validate::to_json);
+    let part = |name: &str| {
+        root.get(name)
+            .map_or(serde_json::Value::Null, validate::to_json)
+    };
     let metadata = serde_json::from_value(part("metadata"))?;
     let spec = part("spec");
     let spec = match kind {

@@ -23,7 +23,9 @@ pub enum ReadError {
         cause: std::io::Error,
     },
     /// The bytes are no text.
-    #[error("`{path}` is not text in UTF-8: byte {at} is not part of a character; save the file as UTF-8")]
+    #[error(
+        "`{path}` is not text in UTF-8: byte {at} is not part of a character; save the file as UTF-8"
+    )]
     NotText {
         /// The file.
         path: PathBuf,
@@ -37,7 +39,9 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The directory has no documents at all, which is more often a mistake than meant.
-    #[error("`{path}` has no files `*.yaml` or `*.yml`; an empty directory is not read as \"no documents\"")]
+    #[error(
+        "`{path}` has no files `*.yaml` or `*.yml`; an empty directory is not read as \"no documents\""
+    )]
     Empty {
         /// The directory.
         path: PathBuf,
@@ -83,10 +87,14 @@ pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<(String, String)>, ReadEr
             let before = files.len();
             directory(path, &mut files, &mut errors);
             if files.len() == before && errors.is_empty() {
-                errors.push(ReadError::Empty { path: path.to_owned() });
+                errors.push(ReadError::Empty {
+                    path: path.to_owned(),
+                });
             }
             if files.len() > MOST_FILES {
-                errors.push(ReadError::TooMany { path: path.to_owned() });
+                errors.push(ReadError::TooMany {
+                    path: path.to_owned(),
+                });
             }
         } else {
             files.push(path.to_owned());
@@ -152,7 +160,9 @@ fn file(path: &Path) -> Result<String, ReadError> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() > MOST_BYTES {
-        return Err(ReadError::TooLarge { path: path.to_owned() });
+        return Err(ReadError::TooLarge {
+            path: path.to_owned(),
+        });
     }
     String::from_utf8(bytes).map_err(|error| ReadError::NotText {
         path: path.to_owned(),

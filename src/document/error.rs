@@ -126,7 +126,10 @@ const SECRET_WORDS: [&str; 5] = ["password", "secret", "keyring", "encryption", 
 /// The line with what may be a secret as stars: everything after `password:` and its like, unless a reference stands there.
 fn without_secrets(line: &str) -> String {
     let lower = line.to_ascii_lowercase();
-    let found = SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min();
+    let found = SECRET_WORDS
+        .iter()
+        .filter_map(|word| lower.find(word))
+        .min();
     let Some((before, after)) = found
         .and_then(|at| lower.get(at..)?.find(':').map(|colon| at + colon + 1))
         .and_then(|end| line.split_at_checked(end))
@@ -136,7 +139,9 @@ fn without_secrets(line: &str) -> String {
     if after.trim_start().starts_with(['{', '#']) {
         return line.to_owned();
     }
-    let stars = after.chars().map(|c| if c.is_whitespace() { c } else { '*' });
+    let stars = after
+        .chars()
+        .map(|c| if c.is_whitespace() { c } else { '*' });
     before.chars().chain(stars).collect()
 }
 

@@ -29,7 +29,10 @@ pub enum ExplainError {
 /// # Errors
 /// [`ExplainError`] with the nearest name where the path leads nowhere.
 pub fn explain(path: &str) -> Result<String, ExplainError> {
-    let mut words = path.split('.').map(str::trim).filter(|word| !word.is_empty());
+    let mut words = path
+        .split('.')
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
     let kind = kind(first)?;
     let mut node = schema(kind);
@@ -52,7 +55,10 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         other => other,
     };
     let same = |kind: &Kind| kind.as_str().to_ascii_lowercase() == short;
-    Kind::ALL.into_iter().find(same).map_or_else(|| word.parse(), Ok)
+    Kind::ALL
+        .into_iter()
+        .find(same)
+        .map_or_else(|| word.parse(), Ok)
 }
 
 fn fields(node: &Value) -> Option<&Map<String, Value>> {
@@ -73,7 +79,9 @@ fn step<'s>(node: &'s Value, word: &str, at: &str) -> Result<(&'s Value, String)
         return step(spec, word, &format!("{at}.spec"));
     }
     if let Some(inner) = below(node) {
-        let format = node.pointer("/propertyNames/format").and_then(Value::as_str);
+        let format = node
+            .pointer("/propertyNames/format")
+            .and_then(Value::as_str);
         let is_slot = format.and_then(|format| super::scalar::check(format, word));
         if is_slot.is_some_and(|checked| checked.is_ok()) {
             return Ok((inner, format!("{at}.{word}")));
@@ -134,7 +142,9 @@ fn type_words(node: &Value) -> String {
 
 fn plural(inner: &Value) -> String {
     let words = type_words(inner);
-    let words = words.strip_suffix(", or null to remove it").unwrap_or(&words);
+    let words = words
+        .strip_suffix(", or null to remove it")
+        .unwrap_or(&words);
     words.to_owned()
 }
 
@@ -168,13 +178,22 @@ fn text(at: &str, node: &Value) -> String {
     let listed = fields(node).or_else(|| below(node).and_then(fields));
     if let Some(fields) = listed {
         out.push_str("\nFIELDS\n");
-        let width = fields.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+        let width = fields
+            .keys()
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0);
         for (name, field) in fields {
-            let about = field.get("description").and_then(Value::as_str).unwrap_or_default();
+            let about = field
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let about = about.split_once(". ").map_or(about, |(first, _)| first);
             let about = about.trim_end_matches('.');
             let words = type_words(field);
-            let words = words.strip_suffix(", or null to remove it").unwrap_or(&words);
+            let words = words
+                .strip_suffix(", or null to remove it")
+                .unwrap_or(&words);
             out.push_str(&format!("  {name:<width$}  <{words}>  {about}\n"));
         }
     }

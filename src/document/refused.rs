@@ -4,8 +4,7 @@
 use super::Kind;
 
 /// Why `root@pam` alone may set a key.
-const ROOT: &str =
-    "Proxmox VE lets only root@pam with a password set it, never an API token";
+const ROOT: &str = "Proxmox VE lets only root@pam with a password set it, never an API token";
 const REQUEST: &str = "it is a parameter of a request, not an option of the object";
 
 /// Keys of virtual machines.
@@ -24,15 +23,33 @@ const MACHINE: &[(&str, &str)] = &[
     ("skiplock", ROOT),
     ("spice_enhancements", ROOT),
     ("vmgenid", ROOT),
-    ("archive", "restoring a backup is not an option of the machine"),
+    (
+        "archive",
+        "restoring a backup is not an option of the machine",
+    ),
     ("autostart", "Proxmox VE ignores it; use `spec.onBoot`"),
     ("bootdisk", "it is an old name; use `spec.bootOrder`"),
     ("cdrom", "it is an old name of `ide2`; use `spec.cdroms`"),
-    ("smp", "it is an old name; use `spec.cpu.sockets` and `spec.cpu.cores`"),
-    ("template", "making a template cannot be undone and is not an option of the machine"),
-    ("unused[n]", "a detached volume is not configured; attach it with `spec.disks.SLOT.volume`"),
-    ("meta", "Proxmox VE writes it; it is part of the machine's identity"),
-    ("ha-managed", "high availability is managed by documents of its own"),
+    (
+        "smp",
+        "it is an old name; use `spec.cpu.sockets` and `spec.cpu.cores`",
+    ),
+    (
+        "template",
+        "making a template cannot be undone and is not an option of the machine",
+    ),
+    (
+        "unused[n]",
+        "a detached volume is not configured; attach it with `spec.disks.SLOT.volume`",
+    ),
+    (
+        "meta",
+        "Proxmox VE writes it; it is part of the machine's identity",
+    ),
+    (
+        "ha-managed",
+        "high availability is managed by documents of its own",
+    ),
     ("background_delay", REQUEST),
     ("bwlimit", REQUEST),
     ("delete", "write the field as `null`"),
@@ -42,7 +59,10 @@ const MACHINE: &[(&str, &str)] = &[
     ("live-restore", REQUEST),
     ("reboot", REQUEST),
     ("revert", REQUEST),
-    ("storage", "each disk names its storage; use `spec.disks.SLOT.storage`"),
+    (
+        "storage",
+        "each disk names its storage; use `spec.disks.SLOT.storage`",
+    ),
     ("unique", REQUEST),
 ];
 
@@ -58,31 +78,52 @@ const CONTAINER: &[(&str, &str)] = &[
     ("mknod", ROOT),
     ("mount", ROOT),
     ("force_rw_sys", ROOT),
-    ("template", "making a template cannot be undone and is not an option of the container"),
-    ("unused[n]", "a detached volume is not configured; mount it with `spec.mountPoints.mpN.volume`"),
-    ("ha-managed", "high availability is managed by documents of its own"),
+    (
+        "template",
+        "making a template cannot be undone and is not an option of the container",
+    ),
+    (
+        "unused[n]",
+        "a detached volume is not configured; mount it with `spec.mountPoints.mpN.volume`",
+    ),
+    (
+        "ha-managed",
+        "high availability is managed by documents of its own",
+    ),
     ("bwlimit", REQUEST),
     ("delete", "write the field as `null`"),
     ("digest", REQUEST),
     ("force", REQUEST),
     ("ignore-unpack-errors", REQUEST),
-    ("restore", "restoring a backup is not an option of the container"),
+    (
+        "restore",
+        "restoring a backup is not an option of the container",
+    ),
     ("revert", REQUEST),
-    ("storage", "each volume names its storage; use `spec.rootFs.storage`"),
+    (
+        "storage",
+        "each volume names its storage; use `spec.rootFs.storage`",
+    ),
     ("unique", REQUEST),
 ];
 
 /// Keys of storages.
 const STORAGE: &[(&str, &str)] = &[
     ("authsupported", "no type of storage accepts it any more"),
-    ("maxfiles", "Proxmox VE 9 dropped it; use `spec.pruneBackups`"),
+    (
+        "maxfiles",
+        "Proxmox VE 9 dropped it; use `spec.pruneBackups`",
+    ),
     ("delete", "write the field as `null`"),
     ("digest", REQUEST),
 ];
 
 /// Keys of pools.
 const POOL: &[(&str, &str)] = &[
-    ("allow-move", "a guest that is in another pool is moved anyway"),
+    (
+        "allow-move",
+        "a guest that is in another pool is moved anyway",
+    ),
     ("delete", REQUEST),
 ];
 

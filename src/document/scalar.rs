@@ -177,8 +177,8 @@ texts! {
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
-    "size", |t| parse_size(t).map(|b| print_size(b));
-    "memory-size", |t| parse_memory(t).map(|b| print_size(b));
+    "size", |t| parse_size(t).map(print_size);
+    "memory-size", |t| parse_memory(t).map(print_size);
     "node-name", id::<NodeName>;
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
@@ -432,7 +432,7 @@ pub fn print_size(bytes: Bytes) -> String {
     ];
     match units
         .iter()
-        .find(|(unit, _)| bytes.0 > 0 && bytes.0 % unit == 0)
+        .find(|(unit, _)| bytes.0 > 0 && bytes.0.is_multiple_of(*unit))
     {
         Some((unit, name)) => format!("{}{name}", bytes.0 / unit),
         None if bytes.0 == 0 => "0Mi".to_owned(),
@@ -573,7 +573,15 @@ mod tests {
 
     #[test]
     fn sizes_print_so_that_they_read_the_same() {
-        for bytes in [0, 1, 1023, 1024, 1025, 34304 * Bytes::MIB, u64::from(u32::MAX)] {
+        for bytes in [
+            0,
+            1,
+            1023,
+            1024,
+            1025,
+            34304 * Bytes::MIB,
+            u64::from(u32::MAX),
+        ] {
             assert_eq!(parse_size(&print_size(Bytes(bytes))).unwrap(), Bytes(bytes));
         }
         assert_eq!(print_size(Bytes(1536 * Bytes::GIB)), "1536Gi");

@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use super::container::ContainerSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
+use super::options::REMOVABLE;
 use super::pool::PoolSpec;
 use super::storage::StorageSpec;
-use super::options::REMOVABLE;
 use super::{API_VERSION, Kind, refused};
 
 /// The key of the schema under which a field carries Proxmox VE's own key.
@@ -21,19 +21,18 @@ pub const PROXMOX_KEY: &str = "x-proxmox-key";
 static SCHEMAS: LazyLock<BTreeMap<Kind, Value>> =
     LazyLock::new(|| Kind::ALL.iter().map(|kind| (*kind, make(*kind))).collect());
 
-static TYPED: LazyLock<BTreeMap<Kind, BTreeMap<String, String>>> = LazyLock::new(|| {
-    Kind::ALL
-        .iter()
-        .map(|kind| (*kind, typed(*kind)))
-        .collect()
-});
+static TYPED: LazyLock<BTreeMap<Kind, BTreeMap<String, String>>> =
+    LazyLock::new(|| Kind::ALL.iter().map(|kind| (*kind, typed(*kind))).collect());
 
 fn of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value();
     tidy(&mut schema);
     schema
 }

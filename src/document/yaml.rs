@@ -352,9 +352,7 @@ impl<'t> Reader<'t> {
         };
         self.frames.clear();
         let found = self.lines.get(span.line.saturating_sub(1));
-        let tab = found.is_some_and(|line| {
-            line.trim_start_matches(' ').starts_with('\t')
-        });
+        let tab = found.is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
         let problem = Problem::new(span, format!("this is not YAML: {}", error.info()));
         self.problems.push(if tab {
             problem.help("indent with blanks; YAML does not allow tabs")
@@ -377,7 +375,11 @@ impl<'t> Reader<'t> {
                 // The parser gives `~` where nothing was written; here that is not the same as a written `~`.
                 let nothing = style == ScalarStyle::Plain && source.is_empty();
                 let value = NodeValue::Scalar {
-                    text: if nothing { String::new() } else { text.into_owned() },
+                    text: if nothing {
+                        String::new()
+                    } else {
+                        text.into_owned()
+                    },
                     plain: style == ScalarStyle::Plain,
                 };
                 self.complete(Node { span, value });
@@ -427,7 +429,8 @@ impl<'t> Reader<'t> {
         self.nodes += 1;
         if anchor > 0 {
             let problem = Problem::new(span, "anchors (`&name`) are not allowed in documents");
-            self.problems.push(problem.help("write the value out where it is needed"));
+            self.problems
+                .push(problem.help("write the value out where it is needed"));
         }
         if tagged {
             let problem = Problem::new(span, "tags (`!name`) are not allowed in documents");
@@ -438,8 +441,12 @@ impl<'t> Reader<'t> {
     fn characters(&mut self, span: Span, text: &str) {
         if let Some(c) = text.chars().find(|c| is_deceptive(*c)) {
             let code = u32::from(c);
-            let problem = Problem::new(span, format!("the control character U+{code:04X} is not allowed"));
-            self.problems.push(problem.help("remove it; only line ends and tabs are allowed in texts"));
+            let problem = Problem::new(
+                span,
+                format!("the control character U+{code:04X} is not allowed"),
+            );
+            self.problems
+                .push(problem.help("remove it; only line ends and tabs are allowed in texts"));
         }
     }
 
@@ -474,13 +481,11 @@ impl<'t> Reader<'t> {
                     value: node,
                 }),
                 Some((_, _, false)) => {}
-                None => match new_key(node, seen) {
-                    Ok(new) => *key = Some(new),
-                    Err((new, problem)) => {
-                        *key = Some(new);
-                        self.problems.push(problem);
-                    }
-                },
+                None => {
+                    let (new, problem) = new_key(node, seen);
+                    *key = Some(new);
+                    self.problems.extend(problem);
+                }
             },
         }
     }
@@ -489,23 +494,24 @@ impl<'t> Reader<'t> {
 type Key = (String, Span, bool);
 
 /// A key, whether its value is kept, and what is wrong with it.
-fn new_key(node: Node, seen: &mut BTreeMap<String, usize>) -> Result<Key, (Key, Problem)> {
+fn new_key(node: Node, seen: &mut BTreeMap<String, usize>) -> (Key, Option<Problem>) {
     let span = node.span;
     let NodeValue::Scalar { text, plain } = node.value else {
         let problem = Problem::new(span, "a key has to be a single word");
-        return Err(((String::new(), span, false), problem));
+        return ((String::new(), span, false), Some(problem));
     };
     if plain && text == "<<" {
         let problem = Problem::new(span, "merge keys (`<<`) are not allowed in documents");
-        return Err(((text, span, false), problem.help("write the fields out")));
+        let problem = problem.help("write the fields out");
+        return ((text, span, false), Some(problem));
     }
     if let Some(line) = seen.get(&text) {
         let message = format!("the key `{text}` is written twice; the first is in line {line}");
         let problem = Problem::new(span, message).help("remove one of them");
-        return Err(((text, span, false), problem));
+        return ((text, span, false), Some(problem));
     }
     seen.insert(text.clone(), span.line);
-    Ok((text, span, true))
+    ((text, span, true), None)
 }
 
 fn null(span: Span) -> Node {

@@ -39,7 +39,10 @@ fn custom_resource_definitions_are_up_to_date() {
             "# Made from the Rust types; do not edit. `BAILIWICK_BLESS=1 cargo test --test document` writes it anew.\n{}",
             bailiwick::document::yaml::write(&crd::definition(kind)).unwrap()
         );
-        holds(&root().join(format!("crds/{}.yaml", crd::name(kind))), &text);
+        holds(
+            &root().join(format!("crds/{}.yaml", crd::name(kind))),
+            &text,
+        );
     }
 }
 
@@ -48,7 +51,10 @@ fn examples_are_valid_and_every_kind_has_one() {
     let files = document_files::read(&[root().join("examples/documents")]).unwrap();
     let documents = load(&files).unwrap_or_else(|errors| panic!("{errors}"));
     for kind in Kind::ALL {
-        assert!(documents.iter().any(|d| d.kind() == kind), "no example of {kind}");
+        assert!(
+            documents.iter().any(|d| d.kind() == kind),
+            "no example of {kind}"
+        );
     }
     assert!(documents.iter().all(|d| d.desired().is_some()));
 }
@@ -69,30 +75,64 @@ fn each(schema: &Value, path: &str, with: &mut dyn FnMut(&str, &Value)) {
 #[test]
 fn schemas_use_only_what_the_validator_understands_and_explain_every_field() {
     let known = [
-        "$schema", "title", "description", "type", "properties", "required", "additionalProperties", "propertyNames", "items", "enum",
-        "format", "minimum", "maximum", "minLength", "maxLength", "minProperties", "maxProperties", "uniqueItems", "x-proxmox-key",
+        "$schema",
+        "title",
+        "description",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "propertyNames",
+        "items",
+        "enum",
+        "format",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minProperties",
+        "maxProperties",
+        "uniqueItems",
+        "x-proxmox-key",
     ];
     let numbers = ["uint32", "uint64", "int32", "double"];
     for kind in Kind::ALL {
         let schema = schema::schema(kind);
         each(schema, kind.as_str(), &mut |path, schema| {
             for key in schema.as_object().unwrap().keys() {
-                assert!(known.contains(&key.as_str()), "{path}: the validator does not know `{key}`");
+                assert!(
+                    known.contains(&key.as_str()),
+                    "{path}: the validator does not know `{key}`"
+                );
             }
             let types: Vec<&str> = match &schema["type"] {
                 Value::String(one) => vec![one],
-                several => several.as_array().unwrap().iter().filter_map(Value::as_str).collect(),
+                several => several
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .collect(),
             };
-            assert!(types.iter().filter(|name| **name != "null").count() == 1, "{path}: {types:?}");
+            assert!(
+                types.iter().filter(|name| **name != "null").count() == 1,
+                "{path}: {types:?}"
+            );
             if let Some(format) = schema["format"].as_str() {
                 let known = bailiwick::document::scalar::check(format, "").is_some();
-                assert!(known || numbers.contains(&format), "{path}: no check for the format `{format}`");
+                assert!(
+                    known || numbers.contains(&format),
+                    "{path}: no check for the format `{format}`"
+                );
             }
             for (name, field) in schema["properties"].as_object().into_iter().flatten() {
                 if path == kind.as_str() && (name == "metadata" || name == "spec") {
                     continue;
                 }
-                assert!(field["description"].is_string(), "{path}.{name} has no description");
+                assert!(
+                    field["description"].is_string(),
+                    "{path}.{name} has no description"
+                );
             }
         });
     }
@@ -106,7 +146,15 @@ fn custom_resource_definitions_are_structural() {
         each(schema, kind.as_str(), &mut |path, schema| {
             let map = schema.as_object().unwrap();
             assert!(schema["type"].is_string(), "{path} needs exactly one type");
-            for forbidden in ["$ref", "propertyNames", "uniqueItems", "const", "oneOf", "anyOf", "definitions"] {
+            for forbidden in [
+                "$ref",
+                "propertyNames",
+                "uniqueItems",
+                "const",
+                "oneOf",
+                "anyOf",
+                "definitions",
+            ] {
                 assert!(!map.contains_key(forbidden), "{path} has `{forbidden}`");
             }
             let both = map.contains_key("properties") && map.contains_key("additionalProperties");

@@ -50,7 +50,9 @@ pub struct CloudInitDrive {
 }
 
 /// SSH public keys; Proxmox VE keeps them percent-encoded.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct EncodedKeys(pub Vec<SshKey>);

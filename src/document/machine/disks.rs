@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::document::desired::{DesiredDisk, Media, Value, Wish};
+use crate::document::options::{CdromSlots, DiskSlots};
 use crate::document::options::{
     Field, Group, SlotMap, ToValue, Wishes, options, plain_properties, words,
 };
-use crate::document::options::{CdromSlots, DiskSlots};
 use crate::document::scalar::{ScsiProduct, ScsiVendor, Size, Wwn};
 use crate::ids::{Slot, StorageId, VolumeId};
 
@@ -61,9 +61,7 @@ pub struct Encoded(pub String);
 
 impl ToValue for Encoded {
     fn to_value(&self) -> Value {
-        Value::Plain(
-            percent_encoding::utf8_percent_encode(&self.0, super::UNRESERVED).to_string(),
-        )
+        Value::Plain(percent_encoding::utf8_percent_encode(&self.0, super::UNRESERVED).to_string())
     }
 }
 
@@ -333,8 +331,14 @@ pub fn desired(
         slots.insert(slot.clone(), wish);
     }
     let single = [
-        ("efidisk0", efi.wish().map(|wish| map(wish, |disk| disk.desired()))),
-        ("tpmstate0", tpm.wish().map(|wish| map(wish, |disk| disk.desired()))),
+        (
+            "efidisk0",
+            efi.wish().map(|wish| map(wish, |disk| disk.desired())),
+        ),
+        (
+            "tpmstate0",
+            tpm.wish().map(|wish| map(wish, |disk| disk.desired())),
+        ),
     ];
     for (name, wish) in single {
         if let (Ok(slot), Some(wish)) = (Slot::new(name), wish) {

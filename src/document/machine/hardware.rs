@@ -225,7 +225,10 @@ impl ToValue for Usb {
         self.write(&mut out);
         if self.spice == Some(true) {
             let spice = Value::Plain("spice".to_owned());
-            out.push(("host".to_owned(), crate::document::desired::Wish::Set(spice)));
+            out.push((
+                "host".to_owned(),
+                crate::document::desired::Wish::Set(spice),
+            ));
         }
         properties(out)
     }
@@ -385,8 +388,13 @@ impl ToValue for Smbios {
     fn to_value(&self) -> Value {
         let mut out = Vec::new();
         self.write(&mut out);
-        let base64 = Value::Plain("1".to_owned());
-        out.push(("base64".to_owned(), crate::document::desired::Wish::Set(base64)));
+        if !out.is_empty() {
+            let base64 = Value::Plain("1".to_owned());
+            out.push((
+                "base64".to_owned(),
+                crate::document::desired::Wish::Set(base64),
+            ));
+        }
         properties(out)
     }
 }
@@ -397,7 +405,9 @@ words! {
 }
 
 /// What can be changed while the guest runs; an empty list turns everything off.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 #[schemars(inline)]
 pub struct Hotplug(pub BTreeSet<HotplugFeature>);
