@@ -323,18 +323,6 @@ impl Check<'_> {
                 }
             }
         }
-        if spec
-            .content
-            .value()
-            .is_some_and(|content| content.0.is_empty())
-        {
-            let path = ["spec", "content"];
-            self.push(
-                &path,
-                "a storage that may hold nothing",
-                "write `[none]` if that is meant",
-            );
-        }
         if let Some(prune) = spec.prune_backups.value()
             && prune.keep_all.value() == Some(&true)
         {

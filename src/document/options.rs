@@ -265,7 +265,7 @@ impl<T: JsonSchema, const SEPARATOR: char> JsonSchema for List<T, SEPARATOR> {
         format!("List_of_{}", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "array", "items": generator.subschema_for::<T>()})
+        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1})
     }
 }
 
@@ -290,7 +290,7 @@ impl<T: JsonSchema, const SEPARATOR: char> JsonSchema for Set<T, SEPARATOR> {
         format!("Set_of_{}", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "uniqueItems": true})
+        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1, "uniqueItems": true})
     }
 }
 

@@ -159,7 +159,7 @@ texts! {
     /// The path of a mount point inside a container.
     MountPath, "mount-path", |t| keep(t, t.starts_with('/') && t.len() > 1 && !t.contains([',', '\n']) && !t.split('/').any(|p| p == ".." || p == "."), || "an absolute path without `.`, `..` and commas, such as `/srv/data`".to_owned());
     /// The name of a network device inside a container.
-    DeviceName, "device-name", |t| keep(t, (2..=15).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), || "the name of a network device such as `eth0`: 2 to 15 letters, digits, `-`, `_` and `.`".to_owned());
+    DeviceName, "device-name", |t| keep(t, (1..=15).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), || "the name of a network device such as `eth0`: at most 15 letters, digits, `-`, `_` and `.`".to_owned());
     /// A map of user and group ids for a mount point.
     IdMap, "id-map", |t| keep(t, is_id_map(t), || "`passthrough`, or entries `u:CONTAINER:HOST:COUNT` and `g:CONTAINER:HOST:COUNT` joined by `;`".to_owned());
     /// A time zone.

@@ -27,6 +27,11 @@ pub fn metadata(root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Problems after which nobody reads on, and looking for more only costs time.
+const MOST_PROBLEMS: usize = 1000;
+/// Longest name that could be a slip for a known one.
+const LONGEST_NAME: usize = 64;
+
 /// What to write instead of a secret.
 const REFERENCE: &str = "a document never carries a secret, only where it is found: `{fromFile: PATH}` or `{fromEnv: NAME}`";
 
@@ -119,6 +124,9 @@ impl Validator<'_> {
     }
 
     fn value(&mut self, schema: &Value, node: &Node, span: Span, path: &str) {
+        if self.problems.len() > MOST_PROBLEMS {
+            return;
+        }
         let (expected, nullable) = types(schema);
         if node.is_empty() {
             let message = format!(
@@ -293,6 +301,9 @@ impl Validator<'_> {
     }
 
     fn unknown(&mut self, properties: &Map<String, Value>, entry: &Entry, path: &str) {
+        if self.problems.len() > MOST_PROBLEMS {
+            return;
+        }
         let name = short(&entry.key);
         let message = format!("unknown field `{name}` in {}", named(path));
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
@@ -325,6 +336,12 @@ impl Validator<'_> {
     }
 
     fn array(&mut self, schema: &Value, items: &[Node], span: Span, path: &str) {
+        if items.is_empty() && schema.get("minItems").is_some() {
+            let message = format!("{} is an empty list", named(path));
+            let help =
+                "write `null` to have the setting removed, or leave the line out to not manage it";
+            self.push(Problem::new(span, message).help(help));
+        }
         let unique = schema.get("uniqueItems").and_then(Value::as_bool) == Some(true);
         let mut seen = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
@@ -514,6 +531,9 @@ fn is_secretive(path: &str) -> bool {
 
 /// The most similar name, if it is similar enough to be meant.
 pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let plain = refused::plain(name);
     let most = (plain.chars().count() / 3).clamp(1, 3);
     names

@@ -273,6 +273,7 @@ struct Reader<'t> {
     frames: Vec<Frame>,
     first_line: usize,
     roots: Vec<(usize, Node)>,
+    /// First lines of all documents, ascending.
     starts: Vec<usize>,
     nodes: usize,
     problems: Vec<Problem>,
@@ -329,7 +330,8 @@ impl<'t> Reader<'t> {
     fn finish(self) -> Stream {
         let mut trees = Vec::new();
         for (first, root) in self.roots {
-            let next = self.starts.iter().find(|line| **line > first);
+            let after = self.starts.partition_point(|line| *line <= first);
+            let next = self.starts.get(after);
             let last = next.map_or(self.lines.len(), |line| line.saturating_sub(2));
             let count = last.saturating_sub(first.saturating_sub(1));
             let lines = self.lines.iter().skip(first.saturating_sub(1)).take(count);

@@ -145,8 +145,8 @@ fn options_of_a_virtual_machine() {
             "sshkeys: ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5AAAAIExample%20a%2Bb%40x",
         ),
         (
-            "{tags: [], description: \"\", cpu: {flags: []}, extraConfig: {x: \"\"}}",
-            "cpu: -flags; description: -; tags: -; x: -",
+            "{description: \"\", extraConfig: {x: \"\"}}",
+            "description: -; x: -",
         ),
         ("{agent: {}, smbios: {}, networks: {net0: {}}}", ""),
         ("{}", ""),

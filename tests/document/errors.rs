@@ -100,7 +100,7 @@ fn anchors_aliases_merge_keys_and_tags() {
 #[test]
 fn wrong_shapes() {
     assert_snapshot!(shown(&machine(
-        "cpu: 4\ntags: prod\ndisks: [scsi0]\nname: {a: b}\nvmid: null\nbootOrder:\ncloudInit:"
+        "cpu: 4\ntags: prod\ndisks: [scsi0]\nname: {a: b}\nvmid: null\nbootOrder:\nhotplug: []\ncpu2:\nnumaNodes: {numa0: {cpus: []}}\ncloudInit:"
     )));
 }
 
@@ -235,4 +235,31 @@ fn explanations() {
     ]
     .map(|path| explain(path).unwrap_err().to_string());
     assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn hostile_texts_take_no_time() {
+    let begun = std::time::Instant::now();
+    let key = "k".repeat(1 << 20);
+    for text in [
+        "a\n---\n".repeat(60_000),
+        format!("kind: Pool\n{key}: 1\n"),
+        format!(
+            "kind: Pool\nspec:\n{}",
+            (0..30_000)
+                .map(|i| format!("  x{i}: 1\n"))
+                .collect::<String>()
+        ),
+        "[[[[".repeat(1 << 17),
+        format!(
+            "kind: VirtualMachine\nspec: {{tags: [{}]}}",
+            "a, ".repeat(1 << 17)
+        ),
+        "- ".repeat(1 << 17),
+        "? ".repeat(1 << 17),
+        "x".repeat(9 << 20),
+    ] {
+        assert!(!shown(&text).is_empty());
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }

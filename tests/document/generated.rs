@@ -90,6 +90,7 @@ fn schemas_use_only_what_the_validator_understands_and_explain_every_field() {
         "maximum",
         "minLength",
         "maxLength",
+        "minItems",
         "minProperties",
         "maxProperties",
         "uniqueItems",

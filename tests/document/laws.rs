@@ -105,7 +105,8 @@ fn value(schema: &Value, rng: &mut TestRng, sparse: u32) -> Value {
     match name {
         "object" => object(schema, rng, sparse),
         "array" => {
-            let count = rng.next_u32() % 3;
+            let least = schema["minItems"].as_u64().unwrap_or(0) as u32;
+            let count = least + rng.next_u32() % 3;
             let mut items: Vec<Value> = Vec::new();
             for _ in 0..count {
                 let item = value(&schema["items"], rng, sparse);

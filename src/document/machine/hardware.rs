@@ -17,10 +17,10 @@ options! {
     /// The virtual processors.
     pub struct Cpu {
         /// Cores per socket. Default 1.
-        #[schemars(range(min = 1, max = 8192))]
+        #[schemars(range(min = 1))]
         cores: Field<u32> = "cores",
         /// Sockets. Default 1.
-        #[schemars(range(min = 1, max = 64))]
+        #[schemars(range(min = 1))]
         sockets: Field<u32> = "sockets",
         /// Processors plugged in at start, at most cores times sockets; the rest can be plugged in while the guest runs.
         #[schemars(range(min = 1))]
