@@ -1,5 +1,10 @@
 //! The house, held by a test: imports point down only, `sim` stands apart, the pure rooms do no I/O and know no clock.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,8 +33,23 @@ const STOREYS: &[(&str, u32)] = &[
 
 /// Words that have no place in a pure room: I/O, runtime, network, clock, environment, chance.
 const IMPURE: &[&str] = &[
-    "tokio::", "reqwest::", "hyper::", "sqlx::", "std::fs", "std::net", "std::env", "std::process", "SystemTime", "Instant::now",
-    "Timestamp::now", "Zoned::now", "rand::", "HashMap", "HashSet", "println!", "eprintln!",
+    "tokio::",
+    "reqwest::",
+    "hyper::",
+    "sqlx::",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "rand::",
+    "HashMap",
+    "HashSet",
+    "println!",
+    "eprintln!",
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -44,20 +64,31 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    walk(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut found,
+    );
     found
 }
 
 fn room(path: &Path) -> String {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let first = path.strip_prefix(src).unwrap().components().next().unwrap();
-    first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+    first
+        .as_os_str()
+        .to_str()
+        .unwrap()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 /// The text without comments and without what stands in `mod tests`.
 fn code(text: &str) -> String {
     let body = text.find("#[cfg(test)]").map_or(text, |at| &text[..at]);
-    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    body.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn imported(text: &str) -> Vec<String> {
@@ -65,7 +96,11 @@ fn imported(text: &str) -> Vec<String> {
     let group = regex::Regex::new(r"\b(?:crate|bailiwick)::\{([^}]*)\}").unwrap();
     let mut rooms: Vec<String> = path.captures_iter(text).map(|c| c[1].to_owned()).collect();
     for c in group.captures_iter(text) {
-        rooms.extend(c[1].split(',').filter_map(|p| p.trim().split("::").next().map(str::to_owned)).filter(|p| !p.is_empty()));
+        rooms.extend(
+            c[1].split(',')
+                .filter_map(|p| p.trim().split("::").next().map(str::to_owned))
+                .filter(|p| !p.is_empty()),
+        );
     }
     rooms
 }
@@ -80,7 +115,10 @@ fn imports_point_down_only() {
             continue;
         }
         let Some(storey) = storeys.get(here.as_str()) else {
-            wrong.push(format!("{}: room `{here}` has no storey in tests/architecture.rs", path.display()));
+            wrong.push(format!(
+                "{}: room `{here}` has no storey in tests/architecture.rs",
+                path.display()
+            ));
             continue;
         };
         for there in imported(&code(&text)) {
@@ -88,7 +126,10 @@ fn imports_point_down_only() {
                 continue;
             }
             if storeys.get(there.as_str()).is_none_or(|s| s >= storey) {
-                wrong.push(format!("{}: `{here}` imports `{there}`, which is not below it", path.display()));
+                wrong.push(format!(
+                    "{}: `{here}` imports `{there}`, which is not below it",
+                    path.display()
+                ));
             }
         }
     }
@@ -99,8 +140,15 @@ fn imports_point_down_only() {
 fn the_simulator_stands_apart() {
     for (path, text) in sources() {
         if room(&path) == "sim" {
-            let others: Vec<_> = imported(&code(&text)).into_iter().filter(|r| r != "sim").collect();
-            assert!(others.is_empty(), "{} imports {others:?}: agreement between sim and the rest would prove nothing", path.display());
+            let others: Vec<_> = imported(&code(&text))
+                .into_iter()
+                .filter(|r| r != "sim")
+                .collect();
+            assert!(
+                others.is_empty(),
+                "{} imports {others:?}: agreement between sim and the rest would prove nothing",
+                path.display()
+            );
         }
     }
 }
@@ -127,6 +175,10 @@ fn pure_rooms_do_no_io() {
 fn no_module_is_named_mod_or_utils() {
     for (path, _) in sources() {
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(!["mod.rs", "utils.rs", "common.rs", "helpers.rs"].contains(&name), "{}", path.display());
+        assert!(
+            !["mod.rs", "utils.rs", "common.rs", "helpers.rs"].contains(&name),
+            "{}",
+            path.display()
+        );
     }
 }
