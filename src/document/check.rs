@@ -6,6 +6,7 @@ use super::container::ContainerSpec;
 use super::error::Problem;
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
+use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
 use super::scalar::Mebibytes;
 use super::storage::{COMMON_OPTIONS, StorageSpec};
@@ -17,15 +18,15 @@ use crate::ids::{Bytes, StorageId, VolumeId};
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
 
 /// Checks one document.
-pub fn document(document: &Document, root: &Node, problems: &mut Vec<Problem>) {
+pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Vec<Problem>) {
     let mut check = Check { root, problems };
-    match &document.spec {
+    match spec {
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
         Spec::Pool(_) => {}
     }
-    check.identity(document);
+    check.identity(metadata, spec);
 }
 
 struct Check<'c> {
@@ -48,11 +49,9 @@ impl Check<'_> {
     }
 
     /// The object's id comes from the document's name unless `spec.id` says otherwise; then the name has to be a valid id.
-    fn identity(&mut self, document: &Document) {
-        let invalid = match &document.spec {
-            Spec::Storage(spec) if spec.id.is_none() => {
-                StorageId::new(&document.metadata.name).err()
-            }
+    fn identity(&mut self, metadata: &Metadata, spec: &Spec) {
+        let invalid = match spec {
+            Spec::Storage(spec) if spec.id.is_none() => StorageId::new(&metadata.name).err(),
             Spec::VirtualMachine(_) | Spec::Container(_) | Spec::Storage(_) | Spec::Pool(_) => None,
         };
         if let Some(invalid) = invalid {
@@ -62,16 +61,12 @@ impl Check<'_> {
                 "give the id of the storage as `spec.id`",
             );
         }
-        let annotated = document
-            .metadata
-            .annotations
-            .0
-            .get(super::metadata::CLUSTER);
-        if let (Some(cluster), Some(annotated)) = (&document.metadata.cluster, annotated)
+        let annotated = metadata.annotations.0.get(CLUSTER);
+        if let (Some(cluster), Some(annotated)) = (&metadata.cluster, annotated)
             && cluster.as_str() != annotated
         {
             self.push(
-                &["metadata", "annotations", super::metadata::CLUSTER],
+                &["metadata", "annotations", CLUSTER],
                 format!(
                     "the annotation names another cluster than `metadata.cluster` (`{cluster}`)"
                 ),

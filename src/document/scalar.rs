@@ -1,8 +1,8 @@
 //! The single values of documents: sizes, addresses, names. Each has a named format, one function that checks and canonicalises it, and
 //! a sentence that says what was expected; the JSON Schema, the validator and the types all use the same.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

@@ -9,10 +9,15 @@ use super::error::{Problem, is_deceptive};
 use super::yaml::{Entry, Node, NodeValue, Resolved, Span, resolve};
 use super::{Kind, refused, scalar, schema};
 
-/// Validates a whole document.
-pub fn document(kind: Kind, root: &Node, problems: &mut Vec<Problem>) {
-    let mut validator = Validator { kind, problems };
+/// Validates a whole document. `false` if it has a value that was found wrong when the text was read, and is not reported again.
+pub fn document(kind: Kind, root: &Node, problems: &mut Vec<Problem>) -> bool {
+    let mut validator = Validator {
+        kind,
+        problems,
+        readable: true,
+    };
     validator.value(schema::schema(kind), root, root.span, "");
+    validator.readable
 }
 
 /// Validates only the metadata, for a document whose kind is not known.
@@ -22,7 +27,11 @@ pub fn metadata(root: &Node, problems: &mut Vec<Problem>) {
         schema::schema(kind).pointer("/properties/metadata"),
         root.entry("metadata"),
     ) {
-        let mut validator = Validator { kind, problems };
+        let mut validator = Validator {
+            kind,
+            problems,
+            readable: true,
+        };
         validator.value(schema, &entry.value, entry.place(), "metadata");
     }
 }
@@ -38,6 +47,7 @@ const REFERENCE: &str = "a document never carries a secret, only where it is fou
 struct Validator<'p> {
     kind: Kind,
     problems: &'p mut Vec<Problem>,
+    readable: bool,
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -398,7 +408,7 @@ impl Validator<'_> {
 
     fn text_format(&mut self, schema: &Value, node: &Node, text: &str, path: &str) {
         if text.chars().any(is_deceptive) {
-            // Reported when the text was read.
+            self.readable = false;
             return;
         }
         let format = schema.get("format").and_then(Value::as_str);

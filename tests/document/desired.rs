@@ -10,7 +10,7 @@ fn desired(kind: &str, spec: &str) -> Desired {
         "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: thing}}\nspec: {spec}\n"
     );
     let documents = load(&[("a.yaml", &text)]).unwrap_or_else(|errors| panic!("{errors}"));
-    documents[0].desired().unwrap()
+    documents[0].desired()
 }
 
 fn guest(kind: &str, spec: &str) -> DesiredGuest {
