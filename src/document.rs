@@ -237,6 +237,8 @@ pub struct Document {
     pub text: String,
     /// The hash of what it says.
     pub hash: DocumentHash,
+    /// What it asks for; private, so that only [`load`] makes documents.
+    desired: Desired,
 }
 
 /// A document as it is written: what is hashed and shown.
@@ -315,23 +317,27 @@ impl Document {
         self.metadata.annotations.suspended()
     }
 
-    /// What the document asks for in Proxmox VE's words. `None` only for a document that was not made by [`load`]: there the name is a
-    /// valid id where the kind needs one.
-    pub fn desired(&self) -> Option<Desired> {
-        let name = &self.metadata.name;
-        Some(match &self.spec {
-            Spec::VirtualMachine(spec) => Desired::Guest(Box::new(spec.desired(name))),
-            Spec::Container(spec) => Desired::Guest(Box::new(spec.desired(name))),
-            Spec::Storage(spec) => {
-                let id = spec.id.clone().or_else(|| StorageId::new(name).ok())?;
-                Desired::Storage(Box::new(spec.desired(id)))
-            }
-            Spec::Pool(spec) => {
-                let id = spec.id.clone().or_else(|| PoolId::new(name).ok())?;
-                Desired::Pool(Box::new(spec.desired(id)))
-            }
-        })
+    /// What the document asks for in Proxmox VE's words.
+    pub fn desired(&self) -> Desired {
+        self.desired.clone()
     }
+}
+
+/// What a document asks for. `None` where the name would have to be an id and is none, which `check` reports.
+fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
+    let name = &metadata.name;
+    Some(match spec {
+        Spec::VirtualMachine(spec) => Desired::Guest(Box::new(spec.desired(name))),
+        Spec::Container(spec) => Desired::Guest(Box::new(spec.desired(name))),
+        Spec::Storage(spec) => {
+            let id = spec.id.clone().or_else(|| StorageId::new(name).ok())?;
+            Desired::Storage(Box::new(spec.desired(id)))
+        }
+        Spec::Pool(spec) => {
+            let id = spec.id.clone().or_else(|| PoolId::new(name).ok())?;
+            Desired::Pool(Box::new(spec.desired(id)))
+        }
+    })
 }
 
 /// Every document of the given files `(name, text)`, in their order, or everything that is wrong with them.
@@ -385,8 +391,8 @@ fn one(file: &str, tree: Tree, problems: &mut Vec<Problem>) -> Option<(Document,
         validate::metadata(&root, problems);
         return None;
     };
-    validate::document(kind, &root, problems);
-    if problems.len() > before {
+    let readable = validate::document(kind, &root, problems);
+    if problems.len() > before || !readable {
         return None;
     }
     let made = typed(kind, &root).and_then(|(metadata, spec)| {
@@ -404,6 +410,15 @@ fn one(file: &str, tree: Tree, problems: &mut Vec<Problem>) -> Option<(Document,
             return None;
         }
     };
+    check::document(&metadata, &spec, &root, problems);
+    if problems.len() > before {
+        return None;
+    }
+    let Some(desired) = desire(&metadata, &spec) else {
+        let place = root.place(&["metadata", "name"]);
+        problems.push(Problem::new(place, "the name is no id of such an object"));
+        return None;
+    };
     let origin = Location {
         file: file.to_owned(),
         line: root.span.line,
@@ -415,9 +430,9 @@ fn one(file: &str, tree: Tree, problems: &mut Vec<Problem>) -> Option<(Document,
         origin,
         text,
         hash,
+        desired,
     };
-    check::document(&document, &root, problems);
-    (problems.len() == before).then_some((document, root))
+    Some((document, root))
 }
 
 fn kind_of(root: &Node, problems: &mut Vec<Problem>) -> Option<Kind> {

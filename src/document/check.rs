@@ -6,6 +6,7 @@ use super::container::ContainerSpec;
 use super::error::Problem;
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
+use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
 use super::scalar::Mebibytes;
 use super::storage::{COMMON_OPTIONS, StorageSpec};
@@ -17,15 +18,15 @@ use crate::ids::{Bytes, StorageId, VolumeId};
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
 
 /// Checks one document.
-pub fn document(document: &Document, root: &Node, problems: &mut Vec<Problem>) {
+pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Vec<Problem>) {
     let mut check = Check { root, problems };
-    match &document.spec {
+    match spec {
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
         Spec::Pool(_) => {}
     }
-    check.identity(document);
+    check.identity(metadata, spec);
 }
 
 struct Check<'c> {
@@ -48,11 +49,9 @@ impl Check<'_> {
     }
 
     /// The object's id comes from the document's name unless `spec.id` says otherwise; then the name has to be a valid id.
-    fn identity(&mut self, document: &Document) {
-        let invalid = match &document.spec {
-            Spec::Storage(spec) if spec.id.is_none() => {
-                StorageId::new(&document.metadata.name).err()
-            }
+    fn identity(&mut self, metadata: &Metadata, spec: &Spec) {
+        let invalid = match spec {
+            Spec::Storage(spec) if spec.id.is_none() => StorageId::new(&metadata.name).err(),
             Spec::VirtualMachine(_) | Spec::Container(_) | Spec::Storage(_) | Spec::Pool(_) => None,
         };
         if let Some(invalid) = invalid {
@@ -62,13 +61,15 @@ impl Check<'_> {
                 "give the id of the storage as `spec.id`",
             );
         }
-        let annotated = document.metadata.annotations.0.get(super::metadata::CLUSTER);
-        if let (Some(cluster), Some(annotated)) = (&document.metadata.cluster, annotated)
+        let annotated = metadata.annotations.0.get(CLUSTER);
+        if let (Some(cluster), Some(annotated)) = (&metadata.cluster, annotated)
             && cluster.as_str() != annotated
         {
             self.push(
-                &["metadata", "annotations", super::metadata::CLUSTER],
-                format!("the annotation names another cluster than `metadata.cluster` (`{cluster}`)"),
+                &["metadata", "annotations", CLUSTER],
+                format!(
+                    "the annotation names another cluster than `metadata.cluster` (`{cluster}`)"
+                ),
                 "write only one of them",
             );
         }
@@ -76,7 +77,10 @@ impl Check<'_> {
 
     fn memory(&mut self, memory: &Field<Mebibytes>, path: &[&str]) {
         if let Some(size) = memory.value().filter(|size| size.0 < LEAST_MEMORY) {
-            let message = format!("{} of memory are too little, expected at least 16Mi", size.0);
+            let message = format!(
+                "{} of memory are too little, expected at least 16Mi",
+                size.0
+            );
             self.push(path, message, "");
         }
     }
@@ -95,7 +99,10 @@ impl Check<'_> {
                 );
             }
         }
-        if let Some(memory) = spec.display.value().and_then(|display| display.memory.value())
+        if let Some(memory) = spec
+            .display
+            .value()
+            .and_then(|display| display.memory.value())
             && !(4 * Bytes::MIB..=512 * Bytes::MIB).contains(&memory.0.0)
         {
             let path = ["spec", "display", "memory"];
@@ -108,14 +115,22 @@ impl Check<'_> {
             if spice == device.mapping.value().is_some() {
                 let path = ["spec", "usb", slot.as_str()];
                 let message = format!("`{slot}` needs exactly one of `mapping` and `spice: true`");
-                self.push(&path, message, "a device of the host without a mapping is for root@pam only");
+                self.push(
+                    &path,
+                    message,
+                    "a device of the host without a mapping is for root@pam only",
+                );
             }
         }
         for (slot, device) in spec.pci.iter() {
             if device.is_some_and(|device| device.mapping.value().is_none()) {
                 let path = ["spec", "pci", slot.as_str()];
                 let message = format!("`{slot}` names no `mapping`");
-                self.push(&path, message, "a device of the host without a mapping is for root@pam only");
+                self.push(
+                    &path,
+                    message,
+                    "a device of the host without a mapping is for root@pam only",
+                );
             }
         }
     }
@@ -126,7 +141,8 @@ impl Check<'_> {
             let most = u64::from(*cores) * u64::from(*cpu.sockets.value().unwrap_or(&1));
             let sockets_known = !matches!(cpu.sockets, Field::Unset);
             if u64::from(*vcpus) > most && sockets_known {
-                let message = format!("{vcpus} processors are more than cores times sockets ({most})");
+                let message =
+                    format!("{vcpus} processors are more than cores times sockets ({most})");
                 self.push(&["spec", "cpu", "vcpus"], message, "");
             }
         }
@@ -137,7 +153,12 @@ impl Check<'_> {
             if let Some(disk) = disk {
                 self.bus(slot.as_str(), disk);
                 let path = ["spec", "disks", slot.as_str()];
-                self.volume(&path, &disk.storage, &disk.volume, disk.import_from.is_some());
+                self.volume(
+                    &path,
+                    &disk.storage,
+                    &disk.volume,
+                    disk.import_from.is_some(),
+                );
             }
         }
         for (slot, cdrom) in spec.cdroms.iter() {
@@ -159,7 +180,10 @@ impl Check<'_> {
             let path = ["spec", "tpmState"];
             self.volume(&path, &tpm.storage, &tpm.volume, tpm.import_from.is_some());
         }
-        let drive = spec.cloud_init.as_ref().and_then(|init| init.drive.as_ref());
+        let drive = spec
+            .cloud_init
+            .as_ref()
+            .and_then(|init| init.drive.as_ref());
         if let Some(slot) = drive.map(|drive| &drive.slot.0) {
             let disks = spec.disks.iter().map(|(other, _)| other);
             let mut taken = disks.chain(spec.cdroms.iter().map(|(other, _)| other));
@@ -190,21 +214,48 @@ impl Check<'_> {
         ];
         for (field, is_written, buses) in written {
             if is_written && !buses.contains(&bus) {
-                let message = format!("a disk on `{bus}` has no `{field}`; only {} have it", buses.join(", "));
-                self.push(&["spec", "disks", slot, field], message, "remove the line, or use another slot");
+                let message = format!(
+                    "a disk on `{bus}` has no `{field}`; only {} have it",
+                    buses.join(", ")
+                );
+                self.push(
+                    &["spec", "disks", slot, field],
+                    message,
+                    "remove the line, or use another slot",
+                );
             }
         }
     }
 
-    fn volume(&mut self, path: &[&str], storage: &Option<StorageId>, volume: &Option<VolumeId>, import: bool) {
+    fn volume(
+        &mut self,
+        path: &[&str],
+        storage: &Option<StorageId>,
+        volume: &Option<VolumeId>,
+        import: bool,
+    ) {
         let Some(volume) = volume else { return };
         let field: Vec<&str> = path.iter().copied().chain(["volume"]).collect();
         if import {
-            self.push(&field, "`volume` and `importFrom` exclude each other", "a volume that exists is not filled again");
+            self.push(
+                &field,
+                "`volume` and `importFrom` exclude each other",
+                "a volume that exists is not filled again",
+            );
         }
-        if storage.as_ref().is_some_and(|storage| storage != volume.storage()) {
-            let message = format!("`volume` lies on `{}`, but `storage` says otherwise", volume.storage());
-            self.push(&field, message, "attach the volume first and move it with a later change, or leave `storage` out");
+        if storage
+            .as_ref()
+            .is_some_and(|storage| storage != volume.storage())
+        {
+            let message = format!(
+                "`volume` lies on `{}`, but `storage` says otherwise",
+                volume.storage()
+            );
+            self.push(
+                &field,
+                message,
+                "attach the volume first and move it with a later change, or leave `storage` out",
+            );
         }
     }
 
@@ -212,12 +263,20 @@ impl Check<'_> {
         self.memory(&spec.memory, &["spec", "memory"]);
         if spec.os_type == Field::Remove {
             let path = ["spec", "osType"];
-            self.push(&path, "`spec.osType` cannot be removed", "leave the line out if it shall not be managed");
+            self.push(
+                &path,
+                "`spec.osType` cannot be removed",
+                "leave the line out if it shall not be managed",
+            );
         }
         if spec.unprivileged == Some(false) && spec.features.value().is_some() {
             let path = ["spec", "features"];
             let message = "Proxmox VE lets only root@pam set features of a privileged container, never an API token";
-            self.push(&path, message, "remove the line, or make the container unprivileged");
+            self.push(
+                &path,
+                message,
+                "remove the line, or make the container unprivileged",
+            );
         }
         if let Some(root) = &spec.root_fs {
             self.volume(&["spec", "rootFs"], &root.storage, &root.volume, false);
@@ -233,7 +292,9 @@ impl Check<'_> {
         }
         let mut paths = BTreeMap::new();
         for (slot, mount) in spec.mount_points.iter() {
-            let Some(target) = mount.and_then(|mount| mount.path.value()) else { continue };
+            let Some(target) = mount.and_then(|mount| mount.path.value()) else {
+                continue;
+            };
             if let Some(first) = paths.insert(target.clone(), slot) {
                 let message = format!("`{first}` and `{slot}` are mounted at the same path");
                 self.push(&["spec", "mountPoints", slot.as_str(), "path"], message, "");
@@ -249,7 +310,10 @@ impl Check<'_> {
                     || storage_type.options().contains(&key.as_str());
                 if let (false, Some(path)) = (known, typed.get(&key)) {
                     let field = path.rsplit('.').next().unwrap_or(path);
-                    let message = format!("a storage of type `{}` has no `{field}`", storage_type.as_str());
+                    let message = format!(
+                        "a storage of type `{}` has no `{field}`",
+                        storage_type.as_str()
+                    );
                     self.push(&["spec", field], message, "remove the line");
                 }
             }
@@ -258,15 +322,27 @@ impl Check<'_> {
             && prune.keep_all.value() == Some(&true)
         {
             let counts = [
-                &prune.keep_last, &prune.keep_hourly, &prune.keep_daily,
-                &prune.keep_weekly, &prune.keep_monthly, &prune.keep_yearly,
+                &prune.keep_last,
+                &prune.keep_hourly,
+                &prune.keep_daily,
+                &prune.keep_weekly,
+                &prune.keep_monthly,
+                &prune.keep_yearly,
             ];
             if counts.iter().any(|count| count.value().is_some()) {
                 let path = ["spec", "pruneBackups", "keepAll"];
-                self.push(&path, "`keepAll` excludes every other count", "remove it or the counts");
+                self.push(
+                    &path,
+                    "`keepAll` excludes every other count",
+                    "remove it or the counts",
+                );
             }
         }
-        if let Some(step) = spec.safe_remove_step.value().filter(|step| !step.is_power_of_two()) {
+        if let Some(step) = spec
+            .safe_remove_step
+            .value()
+            .filter(|step| !step.is_power_of_two())
+        {
             let message = format!("{step} is not one of 1, 2, 4, 8, 16, 32");
             self.push(&["spec", "safeRemoveStep"], message, "");
         }
@@ -287,17 +363,26 @@ pub struct Placed<'d> {
 pub fn together(all: &[Placed<'_>], mut report: impl FnMut(usize, Problem)) {
     let mut first: BTreeMap<(String, String), &Document> = BTreeMap::new();
     for placed in all {
-        let cluster = placed.document.cluster().map(|c| c.to_string()).unwrap_or_default();
+        let cluster = placed
+            .document
+            .cluster()
+            .map(|c| c.to_string())
+            .unwrap_or_default();
         for (identity, path) in identities(placed.document) {
             match first.get(&(cluster.clone(), identity.clone())) {
                 Some(other) => {
                     let message = format!(
                         "{identity} is already described by {} in {}:{}",
-                        other.key(), other.origin.file, other.origin.line
+                        other.key(),
+                        other.origin.file,
+                        other.origin.line
                     );
                     let span = placed.root.place(path);
                     let problem = Problem::new(span, message);
-                    report(placed.file, problem.help("one object has one document: join the two, or remove one"));
+                    report(
+                        placed.file,
+                        problem.help("one object has one document: join the two, or remove one"),
+                    );
                     break;
                 }
                 None => {
@@ -317,11 +402,17 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
         Spec::VirtualMachine(spec) => all.extend(spec.vmid.map(|v| (format!("guest {v}"), vmid))),
         Spec::Container(spec) => all.extend(spec.vmid.map(|v| (format!("guest {v}"), vmid))),
         Spec::Storage(spec) => {
-            let own = spec.id.as_ref().map_or(document.metadata.name.as_str(), |id| id.as_str());
+            let own = spec
+                .id
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |id| id.as_str());
             all.push((format!("storage `{own}`"), id));
         }
         Spec::Pool(spec) => {
-            let own = spec.id.as_ref().map_or(document.metadata.name.as_str(), |id| id.as_str());
+            let own = spec
+                .id
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |id| id.as_str());
             all.push((format!("pool `{own}`"), id));
         }
     }

@@ -140,7 +140,7 @@ fn structural(schema: &Value) -> Value {
                 out.insert("x-kubernetes-list-type".to_owned(), "set".into());
             }
             "description" | "required" | "minimum" | "maximum" | "minLength" | "maxLength"
-            | "minProperties" | "maxProperties" => {
+            | "minItems" | "minProperties" | "maxProperties" => {
                 out.insert(key.clone(), value.clone());
             }
             // What Kubernetes does not take: the key of Proxmox VE, names of keys, the ban on other fields.

@@ -57,8 +57,10 @@ pub struct DocumentError {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
-    /// The line of the file, with control characters replaced.
-    pub source_line: String,
+    /// The line of the file, or the part of a long one; control characters are replaced, and what may be a secret is stars.
+    pub excerpt: String,
+    /// Where the offending text begins in the excerpt, from 1.
+    pub excerpt_column: usize,
 }
 
 /// Everything that is wrong with the documents that were read, in the order of files and lines.
@@ -82,36 +84,48 @@ impl DocumentErrors {
         problems.sort_by_key(|problem| (problem.span.line, problem.span.column));
         problems.dedup();
         let lines: Vec<&str> = text.lines().collect();
+        // Many problems of one long line shall not cost its length each.
+        let mut shown: (usize, Vec<char>) = (0, Vec::new());
         for problem in problems {
             if self.errors.len() >= MOST_ERRORS {
                 self.omitted += 1;
                 continue;
             }
-            let line = lines
-                .get(problem.span.line.saturating_sub(1))
-                .copied()
-                .unwrap_or_default();
+            let number = problem.span.line;
+            if shown.0 != number {
+                let line = lines.get(number.saturating_sub(1)).copied();
+                shown = (number, printable(line.unwrap_or_default()));
+            }
+            let (excerpt, excerpt_column) = excerpt(&shown.1, problem.span.column);
             self.errors.push(DocumentError {
                 file: file.to_owned(),
-                line: problem.span.line,
+                line: number,
                 column: problem.span.column,
-                length: underlined(&problem.span, line),
+                length: underlined(&problem.span, shown.1.len()),
                 message: problem.message,
                 help: problem.help,
-                source_line: printable(line),
+                excerpt,
+                excerpt_column,
             });
         }
     }
 }
 
 /// How many characters to underline: never past the line's end, and never nothing.
-fn underlined(span: &Span, line: &str) -> usize {
-    let rest = line
-        .trim_end()
-        .chars()
-        .count()
-        .saturating_sub(span.column.saturating_sub(1));
+fn underlined(span: &Span, line_length: usize) -> usize {
+    let rest = line_length.saturating_sub(span.column.saturating_sub(1));
     span.length.min(rest).max(1)
+}
+
+/// The part of a line around a column, and the column in it.
+fn excerpt(line: &[char], column: usize) -> (String, usize) {
+    let start = if line.len() <= MOST_COLUMNS {
+        0
+    } else {
+        column.saturating_sub(MOST_COLUMNS / 3)
+    };
+    let part = line.iter().skip(start).take(MOST_COLUMNS).collect();
+    (part, column.saturating_sub(start))
 }
 
 /// Whether a character could change how the rest of a terminal line looks.
@@ -126,7 +140,10 @@ const SECRET_WORDS: [&str; 5] = ["password", "secret", "keyring", "encryption", 
 /// The line with what may be a secret as stars: everything after `password:` and its like, unless a reference stands there.
 fn without_secrets(line: &str) -> String {
     let lower = line.to_ascii_lowercase();
-    let found = SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min();
+    let found = SECRET_WORDS
+        .iter()
+        .filter_map(|word| lower.find(word))
+        .min();
     let Some((before, after)) = found
         .and_then(|at| lower.get(at..)?.find(':').map(|colon| at + colon + 1))
         .and_then(|end| line.split_at_checked(end))
@@ -136,13 +153,15 @@ fn without_secrets(line: &str) -> String {
     if after.trim_start().starts_with(['{', '#']) {
         return line.to_owned();
     }
-    let stars = after.chars().map(|c| if c.is_whitespace() { c } else { '*' });
+    let stars = after
+        .chars()
+        .map(|c| if c.is_whitespace() { c } else { '*' });
     before.chars().chain(stars).collect()
 }
 
 /// One line that cannot move a terminal's cursor; one character stays one character.
-fn printable(line: &str) -> String {
-    without_secrets(line)
+fn printable(line: &str) -> Vec<char> {
+    without_secrets(line.trim_end())
         .chars()
         .map(|c| match c {
             '\t' => ' ',
@@ -157,9 +176,10 @@ impl DocumentError {
     pub fn render(&self) -> String {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        let (line, column) = self.window();
-        let carets = "^".repeat(self.length.min(MOST_COLUMNS));
-        let blank = " ".repeat(column.saturating_sub(1));
+        let line = &self.excerpt;
+        let room = MOST_COLUMNS.saturating_sub(self.excerpt_column.saturating_sub(1));
+        let carets = "^".repeat(self.length.min(room).max(1));
+        let blank = " ".repeat(self.excerpt_column.saturating_sub(1));
         let mut text = format!(
             "{}:{}:{}: {}\n{margin} |\n{number} | {line}\n{margin} | {blank}{carets}\n",
             self.file, self.line, self.column, self.message
@@ -168,22 +188,6 @@ impl DocumentError {
             text.push_str(&format!("{margin} = {help}\n"));
         }
         text
-    }
-
-    /// The part of the line around the offending text, and the column in it.
-    fn window(&self) -> (String, usize) {
-        let count = self.source_line.chars().count();
-        if count <= MOST_COLUMNS {
-            return (self.source_line.clone(), self.column);
-        }
-        let start = self.column.saturating_sub(MOST_COLUMNS / 3);
-        let part: String = self
-            .source_line
-            .chars()
-            .skip(start)
-            .take(MOST_COLUMNS)
-            .collect();
-        (part, self.column.saturating_sub(start))
     }
 }
 

@@ -122,12 +122,22 @@ pub trait Write {
     fn write(&self, key: &str, out: &mut Wishes);
 }
 
+/// The wish for a value. Proxmox VE keeps no empty values: an empty text or list is the wish for removal, and no sub-key is no wish.
+fn wish(key: &str, value: Value) -> Option<(String, Wish<Value>)> {
+    let wish = match value {
+        Value::Plain(text) if text.is_empty() => Wish::Remove,
+        Value::Properties { set, remove } if set.is_empty() && remove.is_empty() => return None,
+        value @ (Value::Plain(_) | Value::Properties { .. } | Value::Secret(_)) => Wish::Set(value),
+    };
+    Some((key.to_owned(), wish))
+}
+
 impl<T: ToValue> Write for Field<T> {
     fn write(&self, key: &str, out: &mut Wishes) {
         match self {
             Self::Unset => {}
             Self::Remove => out.push((key.to_owned(), Wish::Remove)),
-            Self::Set(value) => out.push((key.to_owned(), Wish::Set(value.to_value()))),
+            Self::Set(value) => out.extend(wish(key, value.to_value())),
         }
     }
 }
@@ -143,8 +153,10 @@ impl<G: Group> Write for Option<G> {
 impl<F: SlotFamily, T: ToValue> Write for SlotMap<F, T> {
     fn write(&self, _key: &str, out: &mut Wishes) {
         for (slot, device) in self.iter() {
-            let wish = device.map_or(Wish::Remove, |device| Wish::Set(device.to_value()));
-            out.push((slot.to_string(), wish));
+            match device {
+                Some(device) => out.extend(wish(slot.as_str(), device.to_value())),
+                None => out.push((slot.to_string(), Wish::Remove)),
+            }
         }
     }
 }
@@ -225,17 +237,13 @@ impl ToValue for SecretRef {
     }
 }
 
-fn joined<'a, T: ToValue + 'a>(items: impl Iterator<Item = &'a T>, separator: char) -> Value {
-    let mut text = String::new();
-    for item in items {
-        if let Value::Plain(item) = item.to_value() {
-            if !text.is_empty() {
-                text.push(separator);
-            }
-            text.push_str(&item);
-        }
-    }
-    Value::Plain(text)
+fn texts<'a, T: ToValue + 'a>(items: impl Iterator<Item = &'a T>) -> Vec<String> {
+    items
+        .filter_map(|item| match item.to_value() {
+            Value::Plain(text) => Some(text),
+            Value::Properties { .. } | Value::Secret(_) => None,
+        })
+        .collect()
 }
 
 /// A list whose order counts; Proxmox VE joins it with `SEPARATOR`.
@@ -245,7 +253,7 @@ pub struct List<T, const SEPARATOR: char>(pub Vec<T>);
 
 impl<T: ToValue, const SEPARATOR: char> ToValue for List<T, SEPARATOR> {
     fn to_value(&self) -> Value {
-        joined(self.0.iter(), SEPARATOR)
+        Value::Plain(texts(self.0.iter()).join(SEPARATOR.encode_utf8(&mut [0; 4])))
     }
 }
 
@@ -257,7 +265,7 @@ impl<T: JsonSchema, const SEPARATOR: char> JsonSchema for List<T, SEPARATOR> {
         format!("List_of_{}", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "array", "items": generator.subschema_for::<T>()})
+        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1})
     }
 }
 
@@ -268,7 +276,9 @@ pub struct Set<T, const SEPARATOR: char>(pub BTreeSet<T>);
 
 impl<T: ToValue, const SEPARATOR: char> ToValue for Set<T, SEPARATOR> {
     fn to_value(&self) -> Value {
-        joined(self.0.iter(), SEPARATOR)
+        let mut texts = texts(self.0.iter());
+        texts.sort_unstable();
+        Value::Plain(texts.join(SEPARATOR.encode_utf8(&mut [0; 4])))
     }
 }
 
@@ -280,7 +290,7 @@ impl<T: JsonSchema, const SEPARATOR: char> JsonSchema for Set<T, SEPARATOR> {
         format!("Set_of_{}", T::schema_name()).into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "uniqueItems": true})
+        json_schema!({"type": "array", "items": generator.subschema_for::<T>(), "minItems": 1, "uniqueItems": true})
     }
 }
 
@@ -423,11 +433,10 @@ impl Unset for ExtraConfig {
 impl Write for ExtraConfig {
     fn write(&self, _key: &str, out: &mut Wishes) {
         for (key, value) in &self.0 {
-            let wish = match value {
-                Some(text) => Wish::Set(Value::Plain(text.clone())),
-                None => Wish::Remove,
-            };
-            out.push((key.clone(), wish));
+            match value {
+                Some(text) => out.extend(wish(key, Value::Plain(text.clone()))),
+                None => out.push((key.clone(), Wish::Remove)),
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::desired::DesiredPool;
+use super::desired::{DesiredPool, Wish};
 use super::options::{Field, options};
 use crate::ids::{PoolId, StorageId, Vmid};
 
@@ -25,7 +25,10 @@ impl PoolSpec {
     pub fn desired(&self, id: PoolId) -> DesiredPool {
         DesiredPool {
             id,
-            comment: self.comment.wish(),
+            comment: self.comment.wish().map(|wish| match wish {
+                Wish::Set(text) if text.is_empty() => Wish::Remove,
+                wish => wish,
+            }),
             guests: self.guests.clone(),
             storages: self.storages.clone(),
         }

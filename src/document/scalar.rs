@@ -1,8 +1,8 @@
 //! The single values of documents: sizes, addresses, names. Each has a named format, one function that checks and canonicalises it, and
 //! a sentence that says what was expected; the JSON Schema, the validator and the types all use the same.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -159,7 +159,7 @@ texts! {
     /// The path of a mount point inside a container.
     MountPath, "mount-path", |t| keep(t, t.starts_with('/') && t.len() > 1 && !t.contains([',', '\n']) && !t.split('/').any(|p| p == ".." || p == "."), || "an absolute path without `.`, `..` and commas, such as `/srv/data`".to_owned());
     /// The name of a network device inside a container.
-    DeviceName, "device-name", |t| keep(t, (2..=15).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), || "the name of a network device such as `eth0`: 2 to 15 letters, digits, `-`, `_` and `.`".to_owned());
+    DeviceName, "device-name", |t| keep(t, (1..=15).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), || "the name of a network device such as `eth0`: at most 15 letters, digits, `-`, `_` and `.`".to_owned());
     /// A map of user and group ids for a mount point.
     IdMap, "id-map", |t| keep(t, is_id_map(t), || "`passthrough`, or entries `u:CONTAINER:HOST:COUNT` and `g:CONTAINER:HOST:COUNT` joined by `;`".to_owned());
     /// A time zone.
@@ -177,8 +177,8 @@ texts! {
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
-    "size", |t| parse_size(t).map(|b| print_size(b));
-    "memory-size", |t| parse_memory(t).map(|b| print_size(b));
+    "size", |t| parse_size(t).map(print_size);
+    "memory-size", |t| parse_memory(t).map(print_size);
     "node-name", id::<NodeName>;
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
@@ -432,7 +432,7 @@ pub fn print_size(bytes: Bytes) -> String {
     ];
     match units
         .iter()
-        .find(|(unit, _)| bytes.0 > 0 && bytes.0 % unit == 0)
+        .find(|(unit, _)| bytes.0 > 0 && bytes.0.is_multiple_of(*unit))
     {
         Some((unit, name)) => format!("{}{name}", bytes.0 / unit),
         None if bytes.0 == 0 => "0Mi".to_owned(),

@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use super::container::ContainerSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
+use super::options::REMOVABLE;
 use super::pool::PoolSpec;
 use super::storage::StorageSpec;
-use super::options::REMOVABLE;
 use super::{API_VERSION, Kind, refused};
 
 /// The key of the schema under which a field carries Proxmox VE's own key.

@@ -9,10 +9,15 @@ use super::error::{Problem, is_deceptive};
 use super::yaml::{Entry, Node, NodeValue, Resolved, Span, resolve};
 use super::{Kind, refused, scalar, schema};
 
-/// Validates a whole document.
-pub fn document(kind: Kind, root: &Node, problems: &mut Vec<Problem>) {
-    let mut validator = Validator { kind, problems };
+/// Validates a whole document. `false` if it has a value that was found wrong when the text was read, and is not reported again.
+pub fn document(kind: Kind, root: &Node, problems: &mut Vec<Problem>) -> bool {
+    let mut validator = Validator {
+        kind,
+        problems,
+        readable: true,
+    };
     validator.value(schema::schema(kind), root, root.span, "");
+    validator.readable
 }
 
 /// Validates only the metadata, for a document whose kind is not known.
@@ -22,18 +27,27 @@ pub fn metadata(root: &Node, problems: &mut Vec<Problem>) {
         schema::schema(kind).pointer("/properties/metadata"),
         root.entry("metadata"),
     ) {
-        let mut validator = Validator { kind, problems };
+        let mut validator = Validator {
+            kind,
+            problems,
+            readable: true,
+        };
         validator.value(schema, &entry.value, entry.place(), "metadata");
     }
 }
 
+/// Problems after which nobody reads on, and looking for more only costs time.
+const MOST_PROBLEMS: usize = 1000;
+/// Longest name that could be a slip for a known one.
+const LONGEST_NAME: usize = 64;
+
 /// What to write instead of a secret.
-const REFERENCE: &str =
-    "a document never carries a secret, only where it is found: `{fromFile: PATH}` or `{fromEnv: NAME}`";
+const REFERENCE: &str = "a document never carries a secret, only where it is found: `{fromFile: PATH}` or `{fromEnv: NAME}`";
 
 struct Validator<'p> {
     kind: Kind,
     problems: &'p mut Vec<Problem>,
+    readable: bool,
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -98,7 +112,13 @@ fn found(node: &Node) -> String {
 pub fn short(text: &str) -> String {
     let line: String = text
         .chars()
-        .map(|c| if c.is_control() || is_deceptive(c) { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() || is_deceptive(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .take(40)
         .collect();
     if line.chars().count() < text.chars().count() {
@@ -114,9 +134,16 @@ impl Validator<'_> {
     }
 
     fn value(&mut self, schema: &Value, node: &Node, span: Span, path: &str) {
+        if self.problems.len() > MOST_PROBLEMS {
+            return;
+        }
         let (expected, nullable) = types(schema);
         if node.is_empty() {
-            let message = format!("{} has no value, expected {}", named(path), type_name(expected));
+            let message = format!(
+                "{} has no value, expected {}",
+                named(path),
+                type_name(expected)
+            );
             let help = if nullable {
                 "write `null` to have the setting removed, or leave the line out to not manage it"
             } else {
@@ -144,15 +171,27 @@ impl Validator<'_> {
     }
 
     fn nothing(&mut self, expected: &str, span: Span, path: &str) {
-        let message = format!("{} is `null`, expected {}", named(path), type_name(expected));
+        let message = format!(
+            "{} is `null`, expected {}",
+            named(path),
+            type_name(expected)
+        );
         let help = "leave the whole line out if it shall not be managed; this field cannot be removed with `null`";
         self.push(Problem::new(span, message).help(help));
     }
 
     fn wrong_type(&mut self, expected: &str, node: &Node, span: Span, path: &str) {
         // Where a secret is to be named, what stands there may be the secret itself: it is not repeated.
-        let shown = if is_secretive(path) { "not a reference".to_owned() } else { found(node) };
-        let message = format!("{} is {shown}, expected {}", named(path), type_name(expected));
+        let shown = if is_secretive(path) {
+            "not a reference".to_owned()
+        } else {
+            found(node)
+        };
+        let message = format!(
+            "{} is {shown}, expected {}",
+            named(path),
+            type_name(expected)
+        );
         let problem = Problem::new(span, message);
         self.push(match expected {
             "object" if is_secretive(path) => problem.help(REFERENCE),
@@ -170,7 +209,12 @@ impl Validator<'_> {
         for entry in entries {
             self.entry(schema, properties, entry, path);
         }
-        for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+        for required in schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             let name = required.as_str().unwrap_or_default();
             if !entries.iter().any(|entry| entry.key == name) {
                 let message = format!("{} has no `{name}`", named(path));
@@ -188,11 +232,20 @@ impl Validator<'_> {
             } else {
                 format!("exactly one of {}", names.join(", "))
             };
-            self.push(Problem::new(span, format!("{} needs {expected}", named(path))));
+            self.push(Problem::new(
+                span,
+                format!("{} needs {expected}", named(path)),
+            ));
         }
     }
 
-    fn entry(&mut self, schema: &Value, properties: &Map<String, Value>, entry: &Entry, path: &str) {
+    fn entry(
+        &mut self,
+        schema: &Value,
+        properties: &Map<String, Value>,
+        entry: &Entry,
+        path: &str,
+    ) {
         let inner = join(path, &entry.key);
         if let Some(field) = properties.get(&entry.key) {
             return self.value(field, &entry.value, entry.place(), &inner);
@@ -208,20 +261,24 @@ impl Validator<'_> {
     }
 
     fn key(&mut self, schema: &Value, entry: &Entry, path: &str) -> bool {
-        if path == "metadata.annotations"
-            && entry.key.starts_with(super::metadata::PREFIX)
-        {
+        if path == "metadata.annotations" && entry.key.starts_with(super::metadata::PREFIX) {
             let known = schema.get("properties").and_then(Value::as_object);
-            let names = known.into_iter().flat_map(|map| map.keys().map(String::as_str));
+            let names = known
+                .into_iter()
+                .flat_map(|map| map.keys().map(String::as_str));
             let names: Vec<&str> = names.collect();
             let message = format!("unknown annotation `{}`", short(&entry.key));
-            self.push(Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)));
+            self.push(
+                Problem::new(entry.key_span, message).help(nearest_or_all(&entry.key, &names)),
+            );
             return false;
         }
         if path == "spec.extraConfig" && self.extra(entry) {
             return false;
         }
-        let format = schema.pointer("/propertyNames/format").and_then(Value::as_str);
+        let format = schema
+            .pointer("/propertyNames/format")
+            .and_then(Value::as_str);
         match format.and_then(|format| scalar::check(format, &entry.key)) {
             Some(Err(expected)) => {
                 let message = format!(
@@ -254,12 +311,17 @@ impl Validator<'_> {
     }
 
     fn unknown(&mut self, properties: &Map<String, Value>, entry: &Entry, path: &str) {
+        if self.problems.len() > MOST_PROBLEMS {
+            return;
+        }
         let name = short(&entry.key);
         let message = format!("unknown field `{name}` in {}", named(path));
         let names: Vec<&str> = properties.keys().map(String::as_str).collect();
         let plain = refused::plain(&entry.key);
         let same = names.iter().find(|name| refused::plain(name) == plain);
-        let aliased = properties.iter().find(|(_, field)| is_key(field, &entry.key));
+        let aliased = properties
+            .iter()
+            .find(|(_, field)| is_key(field, &entry.key));
         let typed = schema::typed_keys(self.kind).get(&refused::family(&entry.key));
         let reference = format!("{}From", entry.key);
         let help = if names.contains(&reference.as_str()) {
@@ -284,6 +346,12 @@ impl Validator<'_> {
     }
 
     fn array(&mut self, schema: &Value, items: &[Node], span: Span, path: &str) {
+        if items.is_empty() && schema.get("minItems").is_some() {
+            let message = format!("{} is an empty list", named(path));
+            let help =
+                "write `null` to have the setting removed, or leave the line out to not manage it";
+            self.push(Problem::new(span, message).help(help));
+        }
         let unique = schema.get("uniqueItems").and_then(Value::as_bool) == Some(true);
         let mut seen = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
@@ -308,12 +376,18 @@ impl Validator<'_> {
         match resolve(text, plain) {
             Resolved::Text => {}
             // A word of an enum that needs its quotes is asked for its quotes like every other.
-            Resolved::Bool(_) | Resolved::OldBool(_) | Resolved::Integer(_) | Resolved::TooLarge
-            | Resolved::Float(_) | Resolved::OddNumber => {
+            Resolved::Bool(_)
+            | Resolved::OldBool(_)
+            | Resolved::Integer(_)
+            | Resolved::TooLarge
+            | Resolved::Float(_)
+            | Resolved::OddNumber => {
                 let message = format!("{} is {}, expected a text", named(path), found(node));
                 let format = schema.get("format").and_then(Value::as_str);
                 let help = match format {
-                    Some("size" | "memory-size") => format!("write its unit too, such as `{}Gi`", short(text)),
+                    Some("size" | "memory-size") => {
+                        format!("write its unit too, such as `{}Gi`", short(text))
+                    }
                     _ => format!("put it in quotes: \"{}\"", short(text)),
                 };
                 return self.push(Problem::new(node.span, message).help(help));
@@ -334,7 +408,7 @@ impl Validator<'_> {
 
     fn text_format(&mut self, schema: &Value, node: &Node, text: &str, path: &str) {
         if text.chars().any(is_deceptive) {
-            // Reported when the text was read.
+            self.readable = false;
             return;
         }
         let format = schema.get("format").and_then(Value::as_str);
@@ -349,10 +423,16 @@ impl Validator<'_> {
         let length = u64::try_from(text.chars().count()).unwrap_or(u64::MAX);
         let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
         if bound("minLength").is_some_and(|least| length < least) {
-            self.push(Problem::new(node.span, format!("{} is an empty text", named(path))));
+            self.push(Problem::new(
+                node.span,
+                format!("{} is an empty text", named(path)),
+            ));
         }
         if let Some(most) = bound("maxLength").filter(|most| length > *most) {
-            let message = format!("{} has {length} characters, at most {most} are allowed", named(path));
+            let message = format!(
+                "{} has {length} characters, at most {most} are allowed",
+                named(path)
+            );
             self.push(Problem::new(node.span, message));
         }
     }
@@ -373,16 +453,31 @@ impl Validator<'_> {
             }
             ("number", Resolved::Float(n)) => return self.bounds(schema, node, n, None, path),
             (_, Resolved::TooLarge) => {
-                let message = format!("{}: the number {} does not fit in 64 bits", named(path), short(text));
+                let message = format!(
+                    "{}: the number {} does not fit in 64 bits",
+                    named(path),
+                    short(text)
+                );
                 Problem::new(node.span, message)
             }
             _ => {
-                let message = format!("{} is {}, expected {}", named(path), found(node), type_name(expected));
+                let message = format!(
+                    "{} is {}, expected {}",
+                    named(path),
+                    found(node),
+                    type_name(expected)
+                );
                 let problem = Problem::new(node.span, message);
                 match (expected, resolved) {
-                    ("boolean", Resolved::OldBool(meant)) => problem.help(format!("write `{meant}`")),
-                    (_, Resolved::OddNumber) => problem.help("write it in decimal, without leading zeroes"),
-                    (_, Resolved::Text) if !plain && !matches!(resolve(text, true), Resolved::Text) => {
+                    ("boolean", Resolved::OldBool(meant)) => {
+                        problem.help(format!("write `{meant}`"))
+                    }
+                    (_, Resolved::OddNumber) => {
+                        problem.help("write it in decimal, without leading zeroes")
+                    }
+                    (_, Resolved::Text)
+                        if !plain && !matches!(resolve(text, true), Resolved::Text) =>
+                    {
                         problem.help(format!("write it without quotes: {}", short(text)))
                     }
                     _ => problem,
@@ -392,7 +487,14 @@ impl Validator<'_> {
         self.push(problem);
     }
 
-    fn bounds(&mut self, schema: &Value, node: &Node, number: f64, whole: Option<i128>, path: &str) {
+    fn bounds(
+        &mut self,
+        schema: &Value,
+        node: &Node,
+        number: f64,
+        whole: Option<i128>,
+        path: &str,
+    ) {
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         let (low, high) = match schema.get("format").and_then(Value::as_str) {
             Some("uint32") => (Some(0.0), Some(f64::from(u32::MAX))),
@@ -402,8 +504,8 @@ impl Validator<'_> {
         };
         let least = bound("minimum").or(low);
         let most = bound("maximum").or(high);
-        let outside = least.is_some_and(|least| number < least)
-            || most.is_some_and(|most| number > most);
+        let outside =
+            least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most);
         if outside {
             let range = match (least, most) {
                 (Some(least), Some(most)) => format!("from {least} to {most}"),
@@ -411,7 +513,11 @@ impl Validator<'_> {
                 (None, Some(most)) => format!("of at most {most}"),
                 (None, None) => String::new(),
             };
-            let kind = if whole.is_some() { "a whole number" } else { "a number" };
+            let kind = if whole.is_some() {
+                "a whole number"
+            } else {
+                "a number"
+            };
             let written = whole.map_or_else(|| number.to_string(), |whole| whole.to_string());
             let message = format!("{} is {written}, expected {kind} {range}", named(path));
             self.push(Problem::new(node.span, message));
@@ -435,6 +541,9 @@ fn is_secretive(path: &str) -> bool {
 
 /// The most similar name, if it is similar enough to be meant.
 pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    if name.len() > LONGEST_NAME {
+        return None;
+    }
     let plain = refused::plain(name);
     let most = (plain.chars().count() / 3).clamp(1, 3);
     names

@@ -273,6 +273,7 @@ struct Reader<'t> {
     frames: Vec<Frame>,
     first_line: usize,
     roots: Vec<(usize, Node)>,
+    /// First lines of all documents, ascending.
     starts: Vec<usize>,
     nodes: usize,
     problems: Vec<Problem>,
@@ -329,7 +330,8 @@ impl<'t> Reader<'t> {
     fn finish(self) -> Stream {
         let mut trees = Vec::new();
         for (first, root) in self.roots {
-            let next = self.starts.iter().find(|line| **line > first);
+            let after = self.starts.partition_point(|line| *line <= first);
+            let next = self.starts.get(after);
             let last = next.map_or(self.lines.len(), |line| line.saturating_sub(2));
             let count = last.saturating_sub(first.saturating_sub(1));
             let lines = self.lines.iter().skip(first.saturating_sub(1)).take(count);
@@ -375,7 +377,11 @@ impl<'t> Reader<'t> {
                 // The parser gives `~` where nothing was written; here that is not the same as a written `~`.
                 let nothing = style == ScalarStyle::Plain && source.is_empty();
                 let value = NodeValue::Scalar {
-                    text: if nothing { String::new() } else { text.into_owned() },
+                    text: if nothing {
+                        String::new()
+                    } else {
+                        text.into_owned()
+                    },
                     plain: style == ScalarStyle::Plain,
                 };
                 self.complete(Node { span, value });
@@ -477,13 +483,11 @@ impl<'t> Reader<'t> {
                     value: node,
                 }),
                 Some((_, _, false)) => {}
-                None => match new_key(node, seen) {
-                    Ok(new) => *key = Some(new),
-                    Err((new, problem)) => {
-                        *key = Some(new);
-                        self.problems.push(problem);
-                    }
-                },
+                None => {
+                    let (new, problem) = new_key(node, seen);
+                    *key = Some(new);
+                    self.problems.extend(problem);
+                }
             },
         }
     }
@@ -492,23 +496,24 @@ impl<'t> Reader<'t> {
 type Key = (String, Span, bool);
 
 /// A key, whether its value is kept, and what is wrong with it.
-fn new_key(node: Node, seen: &mut BTreeMap<String, usize>) -> Result<Key, (Key, Problem)> {
+fn new_key(node: Node, seen: &mut BTreeMap<String, usize>) -> (Key, Option<Problem>) {
     let span = node.span;
     let NodeValue::Scalar { text, plain } = node.value else {
         let problem = Problem::new(span, "a key has to be a single word");
-        return Err(((String::new(), span, false), problem));
+        return ((String::new(), span, false), Some(problem));
     };
     if plain && text == "<<" {
         let problem = Problem::new(span, "merge keys (`<<`) are not allowed in documents");
-        return Err(((text, span, false), problem.help("write the fields out")));
+        let problem = problem.help("write the fields out");
+        return ((text, span, false), Some(problem));
     }
     if let Some(line) = seen.get(&text) {
         let message = format!("the key `{text}` is written twice; the first is in line {line}");
         let problem = Problem::new(span, message).help("remove one of them");
-        return Err(((text, span, false), problem));
+        return ((text, span, false), Some(problem));
     }
     seen.insert(text.clone(), span.line);
-    Ok((text, span, true))
+    ((text, span, true), None)
 }
 
 fn null(span: Span) -> Node {

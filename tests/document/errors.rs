@@ -9,7 +9,9 @@ fn shown(text: &str) -> String {
 
 fn machine(spec: &str) -> String {
     let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-    format!("apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata:\n  name: web-7\nspec:\n{indented}")
+    format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata:\n  name: web-7\nspec:\n{indented}"
+    )
 }
 
 #[test]
@@ -24,7 +26,9 @@ fn tabs() {
 
 #[test]
 fn unknown_kind() {
-    assert_snapshot!(shown("apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachin\nmetadata:\n  nam: web-7\nspec: {}\n"));
+    assert_snapshot!(shown(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachin\nmetadata:\n  nam: web-7\nspec: {}\n"
+    ));
 }
 
 #[test]
@@ -41,7 +45,9 @@ fn unknown_fields() {
 
 #[test]
 fn root_only_fields() {
-    assert_snapshot!(shown(&machine("args: -device x\nhookScript: local:snippets/x\ncpu:\n  affinity: 0-3")));
+    assert_snapshot!(shown(&machine(
+        "args: -device x\nhookScript: local:snippets/x\ncpu:\n  affinity: 0-3"
+    )));
 }
 
 #[test]
@@ -51,7 +57,9 @@ fn duplicate_key() {
 
 #[test]
 fn no_for_a_string_and_yes_for_a_truth_value() {
-    assert_snapshot!(shown(&machine("keyboard: no\nonBoot: yes\nname: 7\ndescription: true\ntags: [on, prod]")));
+    assert_snapshot!(shown(&machine(
+        "keyboard: no\nonBoot: yes\nname: 7\ndescription: true\ntags: [on, prod]"
+    )));
 }
 
 #[test]
@@ -70,49 +78,67 @@ fn sizes() {
 
 #[test]
 fn control_characters_in_a_name() {
-    assert_snapshot!(shown("apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata:\n  name: \"web\\u001b[31m\"\nspec: {}\n"));
+    assert_snapshot!(shown(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata:\n  name: \"web\\u001b[31m\"\nspec: {}\n"
+    ));
 }
 
 #[test]
 fn names_that_are_not_names() {
-    assert_snapshot!(shown("apiVersion: bailiwick.dev/v1\nkind: Pool\nmetadata:\n  name: Web_7\n  labels: {team!: x}\n  cluster: ../x\nspec:\n  id: a/b/c/d\n"));
+    assert_snapshot!(shown(
+        "apiVersion: bailiwick.dev/v1\nkind: Pool\nmetadata:\n  name: Web_7\n  labels: {team!: x}\n  cluster: ../x\nspec:\n  id: a/b/c/d\n"
+    ));
 }
 
 #[test]
 fn anchors_aliases_merge_keys_and_tags() {
-    assert_snapshot!(shown(&machine("memory: &m {size: 8Gi}\ncpu:\n  <<: *m\n  cores: !!int 4\nname: *missing")));
+    assert_snapshot!(shown(&machine(
+        "memory: &m {size: 8Gi}\ncpu:\n  <<: *m\n  cores: !!int 4\nname: *missing"
+    )));
 }
 
 #[test]
 fn wrong_shapes() {
-    assert_snapshot!(shown(&machine("cpu: 4\ntags: prod\ndisks: [scsi0]\nname: {a: b}\nvmid: null\nbootOrder:\ncloudInit:")));
+    assert_snapshot!(shown(&machine(
+        "cpu: 4\ntags: prod\ndisks: [scsi0]\nname: {a: b}\nvmid: null\nbootOrder:\nhotplug: []\ncpu2:\nnumaNodes: {numa0: {cpus: []}}\ncloudInit:"
+    )));
 }
 
 #[test]
 fn slots() {
-    assert_snapshot!(shown(&machine("disks:\n  scsi31: {size: 8Gi}\n  sda: {size: 8Gi}\nnetworks:\n  eth0: {bridge: vmbr0}")));
+    assert_snapshot!(shown(&machine(
+        "disks:\n  scsi31: {size: 8Gi}\n  sda: {size: 8Gi}\nnetworks:\n  eth0: {bridge: vmbr0}"
+    )));
 }
 
 #[test]
 fn words() {
-    assert_snapshot!(shown(&machine("bios: uefi\ndisks:\n  scsi0: {cache: writeback2}\nosType: linux")));
+    assert_snapshot!(shown(&machine(
+        "bios: uefi\ndisks:\n  scsi0: {cache: writeback2}\nosType: linux"
+    )));
 }
 
 #[test]
 fn secrets_are_references() {
     assert_snapshot!(shown(&machine("cloudInit:\n  passwordFrom: hunter2")));
-    assert_snapshot!(shown(&machine("cloudInit:\n  passwordFrom: {fromFile: /x, fromEnv: Y}")));
+    assert_snapshot!(shown(&machine(
+        "cloudInit:\n  passwordFrom: {fromFile: /x, fromEnv: Y}"
+    )));
     assert_snapshot!(shown(&machine("cloudInit:\n  password: hunter2")));
 }
 
 #[test]
 fn annotations() {
-    assert_snapshot!(shown("apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata:\n  name: a\n  annotations:\n    bailiwick.dev/delete: x\n    bailiwick.dev/deletion: remove\n    bailiwick.dev/suspend: true\n    example.org/any: thing\nspec: {}\n"));
+    assert_snapshot!(shown(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata:\n  name: a\n  annotations:\n    bailiwick.dev/delete: x\n    bailiwick.dev/deletion: remove\n    bailiwick.dev/suspend: true\n    example.org/any: thing\nspec: {}\n"
+    ));
 }
 
 #[test]
 fn extra_config() {
-    assert_snapshot!(shown(&machine("extraConfig:\n  cpulimit: \"2\"\n  affinity2: x\n  net3: virtio\n  args: -x\n  Nonsense Key: x\n  digest: abc")));
+    assert_snapshot!(shown(&machine(
+        "extraConfig:\n  cpulimit: \"2\"\n  affinity2: x\n  net3: virtio\n  args: -x\n  Nonsense Key: x\n  digest: abc"
+    )));
 }
 
 #[test]
@@ -151,9 +177,16 @@ fn two_documents_for_one_object() {
 #[test]
 fn one_name_in_two_clusters_is_two_objects() {
     let of = |cluster: &str| {
-        format!("apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata:\n  name: a\n  cluster: {cluster}\nspec: {{}}\n")
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata:\n  name: a\n  cluster: {cluster}\nspec: {{}}\n"
+        )
     };
-    assert_eq!(load(&[("a.yaml", of("one")), ("b.yaml", of("two"))]).unwrap().len(), 2);
+    assert_eq!(
+        load(&[("a.yaml", of("one")), ("b.yaml", of("two"))])
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[test]
@@ -166,15 +199,22 @@ fn all_errors_of_all_files_at_once() {
 
 #[test]
 fn many_errors_are_counted_and_not_all_shown() {
-    let text = format!("a: b\n---\n").repeat(300);
+    let text = "a: b\n---\n".repeat(300);
     let errors = load(&[("a.yaml", &text)]).unwrap_err();
     assert_eq!(errors.errors.len(), 200);
-    assert!(errors.to_string().ends_with("not shown; nothing was changed"));
+    assert!(
+        errors
+            .to_string()
+            .ends_with("not shown; nothing was changed")
+    );
 }
 
 #[test]
 fn long_lines_and_wide_characters_are_underlined_where_they_are() {
-    let text = machine(&format!("description: \"{}\"\nname: \"ü\u{1F600} x\"", "y".repeat(9000)));
+    let text = machine(&format!(
+        "description: \"{}\"\nname: \"ü\u{1F600} x\"",
+        "y".repeat(9000)
+    ));
     assert_snapshot!(shown(&text));
 }
 
@@ -186,6 +226,40 @@ fn explanations() {
     assert_snapshot!(explain("Pool").unwrap());
     assert_snapshot!(explain("Pool.spec").unwrap());
     assert_snapshot!(explain("Container.memory").unwrap());
-    let errors = ["VirtualMachine.dsks", "Contaner", "Pool.comment.x", "VirtualMachine.disks.scsi0.cach", ""].map(|path| explain(path).unwrap_err().to_string());
+    let errors = [
+        "VirtualMachine.dsks",
+        "Contaner",
+        "Pool.comment.x",
+        "VirtualMachine.disks.scsi0.cach",
+        "",
+    ]
+    .map(|path| explain(path).unwrap_err().to_string());
     assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn hostile_texts_take_no_time() {
+    let begun = std::time::Instant::now();
+    let key = "k".repeat(1 << 20);
+    for text in [
+        "a\n---\n".repeat(60_000),
+        format!("kind: Pool\n{key}: 1\n"),
+        format!(
+            "kind: Pool\nspec:\n{}",
+            (0..30_000)
+                .map(|i| format!("  x{i}: 1\n"))
+                .collect::<String>()
+        ),
+        "[[[[".repeat(1 << 17),
+        format!(
+            "kind: VirtualMachine\nspec: {{tags: [{}]}}",
+            "a, ".repeat(1 << 17)
+        ),
+        "- ".repeat(1 << 17),
+        "? ".repeat(1 << 17),
+        "x".repeat(9 << 20),
+    ] {
+        assert!(!shown(&text).is_empty());
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }

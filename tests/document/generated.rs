@@ -56,7 +56,6 @@ fn examples_are_valid_and_every_kind_has_one() {
             "no example of {kind}"
         );
     }
-    assert!(documents.iter().all(|d| d.desired().is_some()));
 }
 
 /// Every schema inside a schema.
@@ -90,6 +89,7 @@ fn schemas_use_only_what_the_validator_understands_and_explain_every_field() {
         "maximum",
         "minLength",
         "maxLength",
+        "minItems",
         "minProperties",
         "maxProperties",
         "uniqueItems",

@@ -17,10 +17,10 @@ options! {
     /// The virtual processors.
     pub struct Cpu {
         /// Cores per socket. Default 1.
-        #[schemars(range(min = 1, max = 8192))]
+        #[schemars(range(min = 1))]
         cores: Field<u32> = "cores",
         /// Sockets. Default 1.
-        #[schemars(range(min = 1, max = 64))]
+        #[schemars(range(min = 1))]
         sockets: Field<u32> = "sockets",
         /// Processors plugged in at start, at most cores times sockets; the rest can be plugged in while the guest runs.
         #[schemars(range(min = 1))]
@@ -388,11 +388,13 @@ impl ToValue for Smbios {
     fn to_value(&self) -> Value {
         let mut out = Vec::new();
         self.write(&mut out);
-        let base64 = Value::Plain("1".to_owned());
-        out.push((
-            "base64".to_owned(),
-            crate::document::desired::Wish::Set(base64),
-        ));
+        if !out.is_empty() {
+            let base64 = Value::Plain("1".to_owned());
+            out.push((
+                "base64".to_owned(),
+                crate::document::desired::Wish::Set(base64),
+            ));
+        }
         properties(out)
     }
 }
