@@ -5,6 +5,8 @@ pub mod action;
 pub mod model;
 pub mod observe;
 pub mod predict;
+#[doc(hidden)]
+pub mod testing;
 pub mod views;
 
 pub use action::{Action, Param, Params, PowerAction};

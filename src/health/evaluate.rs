@@ -519,8 +519,11 @@ fn guests(world: &World, touched: &Touched, old: &Health, new: &mut Vec<(Key, St
     }
 }
 
+/// Where the facets of one entity go.
+type Put<'a> = &'a mut dyn FnMut(Facet, State);
+
 fn others(world: &World, touched: &Touched, new: &mut Vec<(Key, State)>) {
-    let mut run = |entity: Entity, facets: &mut dyn FnMut(&mut dyn FnMut(Facet, State))| {
+    let mut run = |entity: Entity, facets: &mut dyn FnMut(Put)| {
         facets(&mut |facet, state| new.push(((entity.clone(), facet), state)));
     };
     for storage in touched
