@@ -56,7 +56,7 @@ pub fn routes() -> Vec<Route> {
             Post,
             "/access/users",
             &[NEW_USER, USER],
-            users_write,
+            Access::User,
             create_user,
         ),
         route(Get, "/access/users/{userid}", &[], Access::User, user),
@@ -189,7 +189,7 @@ fn users(cluster: &mut Cluster, call: &Call) -> Answer {
                     held.contains_key("User.Modify") || held.contains_key("Sys.Audit")
                 })
         };
-        if !(all || id == call.auth.user() || in_reach())
+        if !(all || *id == call.auth.id || in_reach())
             || call
                 .flag("enabled")
                 .is_some_and(|enabled| enabled != user.enable)
@@ -426,6 +426,7 @@ fn create_user(cluster: &mut Cluster, call: &Call) -> Answer {
         &format!("/access/realm/{realm}"),
         &["Realm.AllocateUser"],
     )?;
+    cluster.check_all(&call.auth, "/access/groups", &["User.Modify"])?;
     if call
         .get("password")
         .is_some_and(|password| password.len() < 8)

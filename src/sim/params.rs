@@ -26,6 +26,8 @@ pub enum Kind {
     Enum(&'static [&'static str]),
     /// Text that a function accepts.
     Form(Format),
+    /// A guest's number.
+    Vmid,
     /// A list each of whose elements a function accepts.
     FormList(Format),
     /// Text of at least so many characters.
@@ -233,6 +235,8 @@ pub fn check(kind: &Kind, value: &str) -> Result<(), String> {
         Kind::Form(accepts) => {
             accepts(value).map_err(|complaint| format!("invalid format - {complaint}\n"))
         }
+        Kind::Vmid if value.parse::<i64>().is_err() => wrong_type("integer"),
+        Kind::Vmid => check(&Kind::Form(super::formats::vmid), value),
         Kind::FormList(accepts) => {
             for part in super::call::split_list(value) {
                 accepts(&part).map_err(|complaint| format!("invalid format - {complaint}\n"))?;
