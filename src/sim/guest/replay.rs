@@ -294,3 +294,74 @@ fn out_of_band(cluster: &mut Cluster, command: &str) {
         super::access::set_lock(cluster, &guest, lock);
     }
 }
+
+/// Every configuration of a recorded cluster reads back as it did from Proxmox VE.
+#[test]
+fn recorded_configurations_read_the_same() {
+    let (Some(folder), Some(files)) = (recorded::folder(), recorded::files()) else {
+        return;
+    };
+    let mut world = WORLD
+        .replace("vmbr0] }", "vmbr0] }, pve2: {}, pve3: {} }")
+        .replace("} }\nstorages", "}\nstorages");
+    for (path, text) in files {
+        let path = path
+            .trim_start_matches("./")
+            .trim_start_matches("etc/pve/")
+            .to_owned();
+        world.push_str(&format!("  {}: {}\n", json!(path), json!(text)));
+    }
+    let mut cluster = crate::sim::worldfile::read(&world, 1.0).unwrap();
+    let router = Router::new(crate::sim::routes());
+    let packed = std::fs::read(folder.join("world-A.jsonl.gz")).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(
+        &mut flate2::read::GzDecoder::new(packed.as_slice()),
+        &mut text,
+    )
+    .unwrap();
+    let (mut same, mut different) = (0, Vec::new());
+    for mut record in text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+    {
+        record["n"] = json!(0);
+        record["auth"] = json!("root");
+        let Some(line) = line(&record) else { continue };
+        let wanted = ["/config", "/pending", "/snapshot"]
+            .iter()
+            .any(|word| line.path.contains(word));
+        let guest =
+            line.path.starts_with("/nodes/pve1/qemu/") || line.path.starts_with("/nodes/pve1/lxc/");
+        if !wanted || !guest || line.path.contains("firewall") {
+            continue;
+        }
+        let path = line.path.clone();
+        let (status, mut body) = ask(&mut cluster, &router, &line, &path);
+        // Whether guests run is not in their files.
+        let mut theirs = line.body.clone();
+        for answer in [&mut theirs, &mut body] {
+            for entry in answer["data"].as_array_mut().into_iter().flatten() {
+                entry
+                    .as_object_mut()
+                    .and_then(|entry| entry.remove("running"));
+            }
+        }
+        let (theirs, ours) = (steady(&theirs, &[]), steady(&body, &[]));
+        if line.status == status && theirs == ours {
+            same += 1;
+        } else {
+            different.push(format!(
+                "{path} {:?}\n  theirs {} {theirs}\n  ours   {status} {ours}",
+                line.params, line.status
+            ));
+        }
+    }
+    assert!(same > 60, "only {same} agree");
+    assert!(
+        different.is_empty(),
+        "{same} agree, {} differ:\n{}",
+        different.len(),
+        different.join("\n")
+    );
+}
