@@ -4,6 +4,7 @@
 //! rest of this crate: were it to share code with what it checks, agreement would prove nothing.
 
 pub mod access;
+pub mod accounts;
 pub mod acl;
 pub mod arguments;
 pub mod auth;
@@ -47,6 +48,7 @@ pub fn routes() -> Vec<router::Route> {
     [
         cluster::routes(),
         access::routes(),
+        accounts::routes(),
         nodes::routes(),
         storage::routes(),
         content::routes(),

@@ -1,4 +1,4 @@
-//! `/access`: logging in, permissions, access entries, users, groups, roles and domains (reading).
+//! `/access`: logging in, permissions, access entries, and realms (reading).
 
 use std::collections::BTreeSet;
 
@@ -34,10 +34,6 @@ const ACL: &[Param] = &[
     Param::new("propagate", Kind::Boolean),
     Param::new("delete", Kind::Boolean),
 ];
-const USERS: &[Param] = &[
-    Param::new("enabled", Kind::Boolean),
-    Param::new("full", Kind::Boolean),
-];
 
 /// The routes of `/access`.
 #[must_use]
@@ -55,30 +51,11 @@ pub fn routes() -> Vec<Route> {
         ),
         route(Get, "/access/acl", &[], Access::User, acl),
         route(Put, "/access/acl", &[ACL], Access::User, change_acl),
-        route(Get, "/access/users", &[USERS], Access::User, users),
-        route(Get, "/access/users/{userid}", &[], Access::User, user),
-        route(
-            Get,
-            "/access/users/{userid}/token",
-            &[],
-            Access::User,
-            tokens,
-        ),
-        route(Get, "/access/groups", &[], Access::User, groups),
-        route(
-            Get,
-            "/access/groups/{groupid}",
-            &[],
-            Access::Any("/access/groups", &["Sys.Audit", "Group.Allocate"]),
-            group,
-        ),
-        route(Get, "/access/roles", &[], Access::User, roles),
-        route(Get, "/access/roles/{roleid}", &[], Access::User, role),
         route(Get, "/access/domains", &[], Access::World, domains),
     ]
 }
 
-fn user_or_token(value: &str) -> Result<(), String> {
+pub(super) fn user_or_token(value: &str) -> Result<(), String> {
     match value.split_once('@') {
         Some((user, realm)) if !user.is_empty() && realm.len() >= 2 => Ok(()),
         _ => Err("value does not match the regex pattern".into()),
@@ -351,215 +328,6 @@ fn may_hand_out(cluster: &Cluster, call: &Call, path: &str) -> Result<(), ApiErr
         }
     }
     Ok(())
-}
-
-fn realm_type(realm: &str) -> &str {
-    match realm {
-        "pam" | "pve" => realm,
-        _ => "ldap",
-    }
-}
-
-fn users(cluster: &mut Cluster, call: &Call) -> Answer {
-    let config = cluster.users();
-    let held = cluster.privileges(&call.auth, "/access/groups");
-    let all = held.contains_key("User.Modify") || held.contains_key("Sys.Audit");
-    let mut list = vec![];
-    for (id, user) in &config.users {
-        let in_reach = || {
-            config
-                .groups
-                .iter()
-                .filter(|(_, group)| group.users.contains(id))
-                .any(|(name, _)| {
-                    let held = cluster.privileges(&call.auth, &format!("/access/groups/{name}"));
-                    held.contains_key("User.Modify") || held.contains_key("Sys.Audit")
-                })
-        };
-        if !(all || id == call.auth.user() || in_reach())
-            || call
-                .flag("enabled")
-                .is_some_and(|enabled| enabled != user.enable)
-        {
-            continue;
-        }
-        let mut entry = user_fields(user);
-        entry.insert("userid".into(), json!(id));
-        entry.insert(
-            "realm-type".into(),
-            json!(realm_type(id.rsplit('@').next().unwrap_or(""))),
-        );
-        if call.is_set("full") {
-            let groups: Vec<&str> = member_of(&config, id);
-            entry.insert("groups".into(), json!(groups.join(",")));
-            let tokens: Vec<Value> = config
-                .tokens_of(id)
-                .map(|(token, _)| token_fields(&config, token, true))
-                .collect();
-            entry.insert("tokens".into(), json!(tokens));
-        }
-        list.push(Value::Object(entry));
-    }
-    Ok(Value::Array(list))
-}
-
-fn member_of<'a>(config: &'a UserConfig, user: &str) -> Vec<&'a str> {
-    config
-        .groups
-        .iter()
-        .filter(|(_, group)| group.users.contains(user))
-        .map(|(name, _)| name.as_str())
-        .collect()
-}
-
-fn user_fields(user: &super::users::User) -> Map<String, Value> {
-    let mut fields = Map::new();
-    fields.insert("enable".into(), json!(u8::from(user.enable)));
-    fields.insert("expire".into(), json!(user.expire));
-    let texts = [
-        ("firstname", &user.firstname),
-        ("lastname", &user.lastname),
-        ("email", &user.email),
-        ("comment", &user.comment),
-        ("keys", &user.keys),
-    ];
-    for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-        fields.insert(name.into(), json!(text));
-    }
-    fields
-}
-
-fn token_fields(config: &UserConfig, id: &str, named: bool) -> Value {
-    let Some(token) = config.tokens.get(id) else {
-        return Value::Null;
-    };
-    let mut fields = Map::new();
-    fields.insert("expire".into(), json!(token.expire));
-    fields.insert("privsep".into(), json!(u8::from(token.privsep)));
-    if !token.comment.is_empty() {
-        fields.insert("comment".into(), json!(token.comment));
-    }
-    if named {
-        fields.insert(
-            "tokenid".into(),
-            json!(id.split_once('!').map_or(id, |(_, name)| name)),
-        );
-    }
-    Value::Object(fields)
-}
-
-fn require_user(config: &UserConfig, call: &Call) -> Result<super::users::User, ApiError> {
-    let id = call.text("userid");
-    config
-        .users
-        .get(id)
-        .cloned()
-        .ok_or_else(|| ApiError::internal(format!("no such user ('{id}')")))
-}
-
-fn user(cluster: &mut Cluster, call: &Call) -> Answer {
-    if call.text("userid") != call.auth.user() {
-        cluster.check_any(&call.auth, "/access/groups", &["User.Modify", "Sys.Audit"])?;
-    }
-    let config = cluster.users();
-    let user = require_user(&config, call)?;
-    let mut fields = user_fields(&user);
-    let id = call.text("userid");
-    fields.insert("groups".into(), json!(member_of(&config, id)));
-    let tokens: Map<String, Value> = config
-        .tokens_of(id)
-        .map(|(token, _)| {
-            (
-                token
-                    .split_once('!')
-                    .map_or(token.clone(), |(_, name)| name.into()),
-                token_fields(&config, token, false),
-            )
-        })
-        .collect();
-    fields.insert(
-        "tokens".into(),
-        if tokens.is_empty() {
-            Value::Null
-        } else {
-            Value::Object(tokens)
-        },
-    );
-    Ok(Value::Object(fields))
-}
-
-fn tokens(cluster: &mut Cluster, call: &Call) -> Answer {
-    if call.text("userid") != call.auth.user() {
-        cluster.check_any(&call.auth, "/access/groups", &["User.Modify", "Sys.Audit"])?;
-    }
-    let config = cluster.users();
-    require_user(&config, call)?;
-    Ok(config
-        .tokens_of(call.text("userid"))
-        .map(|(token, _)| token_fields(&config, token, true))
-        .collect())
-}
-
-fn groups(cluster: &mut Cluster, call: &Call) -> Answer {
-    let config = cluster.users();
-    let mut list = vec![];
-    for (id, group) in &config.groups {
-        let held = cluster.privileges(&call.auth, &format!("/access/groups/{id}"));
-        if ["User.Modify", "Sys.Audit", "Group.Allocate"]
-            .iter()
-            .any(|name| held.contains_key(*name))
-        {
-            let users: Vec<&str> = group.users.iter().map(String::as_str).collect();
-            let mut entry = json!({ "groupid": id, "users": users.join(",") });
-            if let (false, Value::Object(entry)) = (group.comment.is_empty(), &mut entry) {
-                entry.insert("comment".into(), json!(group.comment));
-            }
-            list.push(entry);
-        }
-    }
-    Ok(Value::Array(list))
-}
-
-fn group(cluster: &mut Cluster, call: &Call) -> Answer {
-    let config = cluster.users();
-    let id = call.text("groupid");
-    let group = config
-        .groups
-        .get(id)
-        .ok_or_else(|| ApiError::internal(format!("group '{id}' does not exist")))?;
-    let mut entry = json!({ "members": group.users });
-    if let (false, Value::Object(entry)) = (group.comment.is_empty(), &mut entry) {
-        entry.insert("comment".into(), json!(group.comment));
-    }
-    Ok(entry)
-}
-
-fn roles(cluster: &mut Cluster, _: &Call) -> Answer {
-    let config = cluster.users();
-    let entry = |(id, privileges): (&String, &BTreeSet<String>)| {
-        let names: Vec<&str> = privileges.iter().map(String::as_str).collect();
-        let mut entry = json!({ "roleid": id, "privs": names.join(",") });
-        if let (true, Value::Object(entry)) = (super::roles::is_predefined(id), &mut entry) {
-            entry.insert("special".into(), json!(1));
-        }
-        entry
-    };
-    Ok(config.roles.iter().map(entry).collect())
-}
-
-fn role(cluster: &mut Cluster, call: &Call) -> Answer {
-    let config = cluster.users();
-    let id = call.text("roleid");
-    let privileges = config
-        .roles
-        .get(id)
-        .ok_or_else(|| ApiError::internal(format!("role '{id}' does not exist")))?;
-    Ok(Value::Object(
-        privileges
-            .iter()
-            .map(|name| (name.clone(), json!(1)))
-            .collect(),
-    ))
 }
 
 fn domains(cluster: &mut Cluster, _: &Call) -> Answer {
