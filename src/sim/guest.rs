@@ -16,6 +16,7 @@ pub mod disks;
 pub mod drive;
 pub mod feature;
 pub mod formats;
+pub mod forms;
 pub mod hotplug;
 pub mod keys;
 pub mod kind;
@@ -30,11 +31,21 @@ pub mod reassign;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod relocate;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod replay;
 pub mod resize;
 pub mod size;
 pub mod snapshot;
 pub mod startable;
 pub mod table;
+mod table_ct;
+mod table_vm;
 pub mod template;
 pub mod update_ct;
 pub mod update_vm;

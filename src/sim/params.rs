@@ -38,6 +38,8 @@ pub enum Kind {
     Pattern(fn(&str) -> bool),
     /// One of these words, for lists that are too long to write down.
     Among(fn() -> Vec<String>),
+    /// All of these, checked in order.
+    All(&'static [Kind]),
     /// A property string with these fields.
     Property(super::guest::props::Schema),
 }
@@ -231,6 +233,7 @@ pub fn check(kind: &Kind, value: &str) -> Result<(), String> {
                 "value '{value}' does not have a value in the enumeration '{words}'"
             ))
         }
+        Kind::All(kinds) => kinds.iter().try_for_each(|kind| check(kind, value)),
         Kind::Property(_) => check_named(kind, "value", value),
         Kind::Form(accepts) => {
             accepts(value).map_err(|complaint| format!("invalid format - {complaint}\n"))
