@@ -192,7 +192,11 @@ impl<L: Live, J: Journal> Executor<L, J> {
 
     /// The world as last read: where the run began, with everything its steps touched since.
     pub fn world(&self) -> World {
-        self.shared.world.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.shared
+            .world
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn room_for<'s>(

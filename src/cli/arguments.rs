@@ -12,7 +12,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(name = "bailiwick", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Arguments {
     /// The operator's configuration file.
-    #[arg(long, short, global = true, value_name = "FILE", env = "BAILIWICK_CONFIG", default_value = "bailiwick.yaml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "BAILIWICK_CONFIG",
+        default_value = "bailiwick.yaml"
+    )]
     pub config: PathBuf,
     /// How answers are printed.
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]

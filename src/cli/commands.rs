@@ -24,7 +24,9 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
         Command::Demo(demo) => super::demo::run(demo.yes, demo.keep.as_deref(), output).await,
         Command::Explain(explain) => {
             let text = match &explain.path {
-                Some(path) => crate::document::explain::explain(path).map_err(|error| Failure::of(&error))?,
+                Some(path) => {
+                    crate::document::explain::explain(path).map_err(|error| Failure::of(&error))?
+                }
                 None => kinds(),
             };
             output.value(&json!({ "text": text }));
@@ -43,12 +45,25 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
         Command::Diff(given) => submit::diff(&open(config, output).await?, given, output).await,
         Command::Undo(given) => submit::undo(&open(config, output).await?, given, output).await,
         Command::Get(get) => {
-            let list = open(config, output).await?.list(&get.what, get.cluster.as_deref()).await?;
+            let list = open(config, output)
+                .await?
+                .list(&get.what, get.cluster.as_deref())
+                .await?;
             output.list(&list);
             Ok(Exit::Success)
         }
-        Command::Describe(what) => describe(&open(config, output).await?, &what.what, what.cluster.as_deref(), output).await,
-        Command::Approve(given) => decide::approve(&open(config, output).await?, given, output).await,
+        Command::Describe(what) => {
+            describe(
+                &open(config, output).await?,
+                &what.what,
+                what.cluster.as_deref(),
+                output,
+            )
+            .await
+        }
+        Command::Approve(given) => {
+            decide::approve(&open(config, output).await?, given, output).await
+        }
         Command::Reject(given) => decide::reject(&open(config, output).await?, given, output).await,
         Command::Run(given) => {
             let service = open(config, output).await?;
@@ -61,9 +76,13 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
             let scope = service.freeze_scope(freeze.cluster.as_deref(), freeze.kind.as_deref())?;
             let who = service.principal(freeze.principal.as_deref())?;
             let shown = scope.to_string();
-            let record = service.freeze(scope, &freeze.reason, &who, freeze.until).await?;
+            let record = service
+                .freeze(scope, &freeze.reason, &who, freeze.until)
+                .await?;
             output.value(&json!({ "frozen": shown, "ledger": record }));
-            output.line(format!("{shown} is frozen; recorded in the ledger: #{record}"));
+            output.line(format!(
+                "{shown} is frozen; recorded in the ledger: #{record}"
+            ));
             Ok(Exit::Success)
         }
         Command::Thaw(thaw) => {
@@ -71,8 +90,12 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
             let scope = service.freeze_scope(thaw.cluster.as_deref(), thaw.kind.as_deref())?;
             let who = service.principal(thaw.principal.as_deref())?;
             let (lifted, record) = service.thaw(&scope, &who).await?;
-            output.value(&json!({ "thawed": scope.to_string(), "lifted": lifted.len(), "ledger": record }));
-            output.line(format!("{scope} is thawed; recorded in the ledger: #{record}"));
+            output.value(
+                &json!({ "thawed": scope.to_string(), "lifted": lifted.len(), "ledger": record }),
+            );
+            output.line(format!(
+                "{scope} is thawed; recorded in the ledger: #{record}"
+            ));
             Ok(Exit::Success)
         }
         Command::Ledger(command) => ledger(config, command, output).await,
@@ -83,7 +106,9 @@ fn configuration(file: &Path) -> Result<Configuration, Failure> {
     load_configuration(file).map_err(|error| {
         let mut failure = Failure::of(&error);
         if !file.exists() {
-            failure.message.push_str("\nsay --config FILE, or write one after examples/bailiwick.yaml");
+            failure
+                .message
+                .push_str("\nsay --config FILE, or write one after examples/bailiwick.yaml");
         }
         failure
     })
@@ -102,7 +127,12 @@ async fn open(file: &Path, output: &Output) -> Result<Service, Failure> {
 /// How patient to be: the defaults, or what the environment says for simulated clusters.
 fn tuning() -> Tuning {
     let mut tuning = Tuning::default();
-    let millis = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok()).map(std::time::Duration::from_millis);
+    let millis = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .map(std::time::Duration::from_millis)
+    };
     if let Some(poll) = millis("BAILIWICK_POLL_MS") {
         tuning.poll = poll;
     }
@@ -119,24 +149,41 @@ fn kinds() -> String {
         ("Storage", "a storage definition"),
         ("Pool", "a pool of guests and storages"),
     ];
-    let lines: Vec<String> = kinds.iter().map(|(kind, what)| format!("{kind:16}{what}")).collect();
-    format!("{}\n\nMore with: bailiwick explain KIND[.field]", lines.join("\n"))
+    let lines: Vec<String> = kinds
+        .iter()
+        .map(|(kind, what)| format!("{kind:16}{what}"))
+        .collect();
+    format!(
+        "{}\n\nMore with: bailiwick explain KIND[.field]",
+        lines.join("\n")
+    )
 }
 
 async fn describe(service: &Service, what: &str, cluster: Option<&str>, output: &Output) -> Ended {
-    let looks_like_hash = what.starts_with("sha256:") || (!what.contains('/') && what.bytes().all(|b| b.is_ascii_hexdigit()));
+    let looks_like_hash = what.starts_with("sha256:")
+        || (!what.contains('/') && what.bytes().all(|b| b.is_ascii_hexdigit()));
     if looks_like_hash {
         let (stored, plan, recipe) = service.plan(what).await?;
         let standing = service.standing(&plan, &recipe).await?;
         let ledger = service.record_of(&plan.hash).await?;
-        output.plan(&Planned { plan, state: Some(stored.head.state), standing, ledger, accepted: Vec::new() });
+        output.plan(&Planned {
+            plan,
+            state: Some(stored.head.state),
+            standing,
+            ledger,
+            accepted: Vec::new(),
+        });
         output.line(format!("state: {}", stored.head.state.name()));
         return Ok(Exit::Success);
     }
     let value = service.describe(what, cluster).await?;
     output.value(&value);
     if output.format == Format::Text {
-        Output { format: Format::Yaml, ..*output }.value(&value);
+        Output {
+            format: Format::Yaml,
+            ..*output
+        }
+        .value(&value);
     }
     Ok(Exit::Success)
 }
@@ -145,8 +192,13 @@ async fn describe(service: &Service, what: &str, cluster: Option<&str>, output: 
 pub fn show_run(report: &RunReport, output: &Output) -> Exit {
     let (word, why, exit) = match &report.result {
         RunResult::Superseded(planned) => {
-            output.value(&json!({ "plan": report.plan, "result": "superseded", "by": planned.plan.hash }));
-            output.line(format!("superseded: the world has changed since {} was made; nothing was done", report.plan));
+            output.value(
+                &json!({ "plan": report.plan, "result": "superseded", "by": planned.plan.hash }),
+            );
+            output.line(format!(
+                "superseded: the world has changed since {} was made; nothing was done",
+                report.plan
+            ));
             if planned.plan.steps.is_empty() {
                 output.line("there is nothing left to do");
                 return Exit::Success;
@@ -158,18 +210,41 @@ pub fn show_run(report: &RunReport, output: &Output) -> Exit {
             return Exit::Waits;
         }
         RunResult::Ended(RunEnd::Done) => ("applied", String::new(), Exit::Success),
-        RunResult::Ended(RunEnd::Failed { step, why }) => ("failed", format!("step {step}: {why}"), Exit::Error),
+        RunResult::Ended(RunEnd::Failed { step, why }) => {
+            ("failed", format!("step {step}: {why}"), Exit::Error)
+        }
         RunResult::Ended(RunEnd::Stopped { step, why }) => match why {
-            NotBegun::Frozen(why) => ("stopped", format!("before step {step}: {why}"), Exit::Refused),
-            NotBegun::Stale(why) => ("failed", format!("before step {step}, the world has changed: {why}"), Exit::Error),
-            NotBegun::Unreadable(why) => ("failed", format!("before step {step}: {why}"), Exit::Error),
+            NotBegun::Frozen(why) => (
+                "stopped",
+                format!("before step {step}: {why}"),
+                Exit::Refused,
+            ),
+            NotBegun::Stale(why) => (
+                "failed",
+                format!("before step {step}, the world has changed: {why}"),
+                Exit::Error,
+            ),
+            NotBegun::Unreadable(why) => {
+                ("failed", format!("before step {step}: {why}"), Exit::Error)
+            }
         },
-        RunResult::Ended(RunEnd::Undetermined { step, why }) => ("undetermined", format!("step {step}: {why}"), Exit::Undetermined),
+        RunResult::Ended(RunEnd::Undetermined { step, why }) => (
+            "undetermined",
+            format!("step {step}: {why}"),
+            Exit::Undetermined,
+        ),
     };
     output.value(&json!({
         "plan": report.plan, "result": word, "why": why, "notes": report.notes, "ledger": report.ledger,
     }));
-    output.line(format!("{word}{}", if why.is_empty() { String::new() } else { format!(": {}", clean(&why)) }));
+    output.line(format!(
+        "{word}{}",
+        if why.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", clean(&why))
+        }
+    ));
     for note in &report.notes {
         output.line(format!("  {}", clean(note)));
     }
@@ -199,7 +274,10 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
         }
         Ledger::Verify { file, checkpoint } => {
             let service = open(config, output).await?;
-            match service.verify_ledger(file.as_deref(), checkpoint.as_deref()).await? {
+            match service
+                .verify_ledger(file.as_deref(), checkpoint.as_deref())
+                .await?
+            {
                 Ok(verified) => {
                     output.value(&json!({
                         "ok": true, "records": verified.records, "head": verified.head.seq, "vouched": verified.vouched,
@@ -208,12 +286,17 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
                         || "no checkpoint vouches for its end".to_owned(),
                         |seq| format!("checkpoints vouch for it up to #{seq}"),
                     );
-                    output.line(format!("ok: {} records, head #{}; {vouched}", verified.records, verified.head.seq));
+                    output.line(format!(
+                        "ok: {} records, head #{}; {vouched}",
+                        verified.records, verified.head.seq
+                    ));
                     Ok(Exit::Success)
                 }
                 Err(tampering) => {
                     output.value(&json!({ "ok": false, "seq": tampering.seq(), "kind": tampering.kind(), "message": tampering.to_string() }));
-                    Err(Failure::error(format!("the ledger does not hold: {tampering}")))
+                    Err(Failure::error(format!(
+                        "the ledger does not hold: {tampering}"
+                    )))
                 }
             }
         }
@@ -221,8 +304,13 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
             let service = open(config, output).await?;
             match to {
                 Some(file) => {
-                    let made = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
-                    let mut made = made.map_err(|error| Failure::error(format!("cannot make {}: {error}", file.display())))?;
+                    let made = std::fs::OpenOptions::new()
+                        .write(true)
+                        .create_new(true)
+                        .open(file);
+                    let mut made = made.map_err(|error| {
+                        Failure::error(format!("cannot make {}: {error}", file.display()))
+                    })?;
                     service.export_ledger(&mut made).await?;
                     output.line(format!("exported to {}", file.display()));
                 }
@@ -252,9 +340,15 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
 
 async fn simulate(arguments: crate::sim::Arguments, output: &Output) -> Ended {
     let world = arguments.world.clone();
-    let text = std::fs::read_to_string(&world)
-        .map_err(|error| Failure::error(format!("cannot read the world file {}: {error}", world.display())))?;
-    let running = crate::sim::start(arguments.options(text)).await.map_err(|error| Failure::of(&error))?;
+    let text = std::fs::read_to_string(&world).map_err(|error| {
+        Failure::error(format!(
+            "cannot read the world file {}: {error}",
+            world.display()
+        ))
+    })?;
+    let running = crate::sim::start(arguments.options(text))
+        .await
+        .map_err(|error| Failure::of(&error))?;
     let ready = json!({ "url": running.url(), "fingerprint": running.fingerprint(), "control": running.control() });
     output.raw(&format!("{ready}\n"));
     running.wait().await;

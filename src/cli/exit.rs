@@ -39,7 +39,10 @@ pub struct Failure {
 impl Failure {
     /// An error.
     pub fn error(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Error, message: message.into() }
+        Self {
+            exit: Exit::Error,
+            message: message.into(),
+        }
     }
 
     /// An error with its causes.
@@ -61,7 +64,10 @@ impl From<ServiceError> for Failure {
             | ServiceError::Request(_)
             | ServiceError::Defect(_) => Exit::Error,
         };
-        Self { exit, message: with_causes(&error) }
+        Self {
+            exit,
+            message: with_causes(&error),
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::arguments::Format;
 use super::exit::Failure;
+use crate::approval::{Requirement, Verdict};
 use crate::plan::render;
 use crate::plan::words::clean;
 use crate::service::show::List;
 use crate::service::{Planned, Standing};
-use crate::approval::{Requirement, Verdict};
 
 /// Where answers go.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +57,15 @@ impl Output {
     /// Prints a failure to standard error, as JSON too where that was asked for.
     pub fn failure(&self, failure: &Failure) {
         let text = match self.format {
-            Format::Text => format!("{} {}\n", self.paint("error:", AnsiColor::Red), failure.message),
-            Format::Json | Format::Yaml => format!("{:#}\n", json!({ "error": failure.message, "exit": failure.exit as u8 })),
+            Format::Text => format!(
+                "{} {}\n",
+                self.paint("error:", AnsiColor::Red),
+                failure.message
+            ),
+            Format::Json | Format::Yaml => format!(
+                "{:#}\n",
+                json!({ "error": failure.message, "exit": failure.exit as u8 })
+            ),
         };
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
@@ -83,13 +90,21 @@ impl Output {
             return;
         }
         let width = |column: usize| {
-            let cells = list.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            let cells = list
+                .rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count());
             let heading = list.headings.get(column).map_or(0, |heading| heading.len());
             cells.max().unwrap_or(0).max(heading)
         };
         let widths: Vec<usize> = (0..list.headings.len()).map(width).collect();
         let print = |cells: Vec<&str>| {
-            let line: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            let line: Vec<String> = cells
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
             self.line(line.join("  ").trim_end());
         };
         print(list.headings.clone());
@@ -112,7 +127,13 @@ impl Output {
     /// A plan as text.
     pub fn plan_text(&self, planned: &Planned) -> String {
         let lines = approval_lines(planned);
-        let style = render::Style { color: self.color, width: 0, ledger: planned.ledger, approval: &lines, limit: None };
+        let style = render::Style {
+            color: self.color,
+            width: 0,
+            ledger: planned.ledger,
+            approval: &lines,
+            limit: None,
+        };
         let mut text = render::text(&planned.plan, &style);
         if !text.ends_with('\n') {
             text.push('\n');
@@ -125,15 +146,27 @@ impl Output {
 pub fn approval_lines(planned: &Planned) -> Vec<String> {
     let hash = &planned.plan.hash;
     if planned.plan.steps.is_empty() {
-        return planned.accepted.iter().map(|key| format!("{}: taken over, nothing has to change", clean(key))).collect();
+        return planned
+            .accepted
+            .iter()
+            .map(|key| format!("{}: taken over, nothing has to change", clean(key)))
+            .collect();
     }
     let mut lines = match &planned.standing.verdict {
         Verdict::Satisfied { .. } => vec![format!("approved; run it with: bailiwick run {hash}")],
         Verdict::Rejected { by, reason } => vec![format!("rejected by {by}: {}", clean(reason))],
-        Verdict::Denied { reason } => vec![format!("nobody can approve this plan: {}", clean(reason))],
+        Verdict::Denied { reason } => {
+            vec![format!("nobody can approve this plan: {}", clean(reason))]
+        }
         Verdict::Waiting { missing } => {
-            let mut lines = vec![format!("nothing changes without an approval of this plan's hash: {hash}")];
-            lines.extend(missing.iter().map(|missing| format!("needed: {}", clean(missing))));
+            let mut lines = vec![format!(
+                "nothing changes without an approval of this plan's hash: {hash}"
+            )];
+            lines.extend(
+                missing
+                    .iter()
+                    .map(|missing| format!("needed: {}", clean(missing))),
+            );
             lines
         }
     };
@@ -144,7 +177,10 @@ pub fn approval_lines(planned: &Planned) -> Vec<String> {
 }
 
 fn approval_json(planned: &Planned) -> Value {
-    let Standing { requirement, verdict } = &planned.standing;
+    let Standing {
+        requirement,
+        verdict,
+    } = &planned.standing;
     let needs = match requirement {
         Requirement::Auto { rule, .. } => json!({ "autoApprovedBy": rule }),
         Requirement::People(needed) => json!({

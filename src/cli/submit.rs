@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::Ended;
 use super::arguments::{Submit, Undo};
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use super::Ended;
 use crate::document_files;
 use crate::plan::words::clean;
 use crate::service::{Planned, Service, Submission, Text};
@@ -23,7 +23,10 @@ fn texts(submit: &Submit) -> Result<Vec<Text>, Failure> {
                 .take(most)
                 .read_to_string(&mut text)
                 .map_err(|error| Failure::error(format!("cannot read standard input: {error}")))?;
-            texts.push(Text { file: "(standard input)".to_owned(), text });
+            texts.push(Text {
+                file: "(standard input)".to_owned(),
+                text,
+            });
         } else {
             let read = document_files::read(&[path]).map_err(|errors| Failure::of(&errors))?;
             texts.extend(read.into_iter().map(|(file, text)| Text { file, text }));
@@ -46,7 +49,9 @@ fn submission(service: &Service, submit: &Submit) -> Result<Submission, Failure>
 /// `apply`.
 pub async fn apply(service: &Service, submit: &Submit, output: &Output) -> Ended {
     if submit.files.is_empty() {
-        return Err(Failure::error("no documents are given: say --file PATH (a file, a folder, or - for standard input)"));
+        return Err(Failure::error(
+            "no documents are given: say --file PATH (a file, a folder, or - for standard input)",
+        ));
     }
     let planned = service.submit(submission(service, submit)?).await?;
     Ok(show(&planned, output))
@@ -60,7 +65,9 @@ pub async fn plan(service: &Service, submit: &Submit, output: &Output) -> Ended 
 async fn previewed(service: &Service, submit: &Submit) -> Result<Planned, Failure> {
     if submit.files.is_empty() && !submit.prune {
         let principal = service.principal(submit.principal.as_deref())?;
-        return Ok(service.drift(submit.cluster.as_deref(), &principal, false).await?);
+        return Ok(service
+            .drift(submit.cluster.as_deref(), &principal, false)
+            .await?);
     }
     Ok(service.preview(submission(service, submit)?).await?)
 }
@@ -69,7 +76,11 @@ async fn previewed(service: &Service, submit: &Submit) -> Result<Planned, Failur
 pub async fn diff(service: &Service, submit: &Submit, output: &Output) -> Ended {
     let planned = previewed(service, submit).await?;
     output.value(&json!(planned.plan.changes));
-    let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "(not set)".to_owned(), clean);
+    let shown = |value: &Option<String>| {
+        value
+            .as_deref()
+            .map_or_else(|| "(not set)".to_owned(), clean)
+    };
     for change in &planned.plan.changes {
         output.line(format!(
             "{}  {}: {} → {}{}",
@@ -77,13 +88,21 @@ pub async fn diff(service: &Service, submit: &Submit, output: &Output) -> Ended 
             clean(&change.field),
             shown(&change.before),
             shown(&change.after),
-            if change.effect.is_empty() { String::new() } else { format!("  ({})", clean(&change.effect)) }
+            if change.effect.is_empty() {
+                String::new()
+            } else {
+                format!("  ({})", clean(&change.effect))
+            }
         ));
     }
     if planned.plan.changes.is_empty() {
         output.line("no difference");
     }
-    Ok(if planned.plan.steps.is_empty() { Exit::Success } else { Exit::Waits })
+    Ok(if planned.plan.steps.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Waits
+    })
 }
 
 /// `undo`.

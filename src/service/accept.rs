@@ -12,22 +12,42 @@ use crate::store::{NewDocument, Owned, Put, Transaction};
 
 impl Service {
     /// Takes the documents over without a run. Returns the keys of those that are new, changed or gone, and the record's number.
-    pub(super) async fn accept_without_run(&self, recipe: &Recipe, made: &Made) -> Result<(Vec<String>, Option<u64>), ServiceError> {
+    pub(super) async fn accept_without_run(
+        &self,
+        recipe: &Recipe,
+        made: &Made,
+    ) -> Result<(Vec<String>, Option<u64>), ServiceError> {
         if recipe.undoes().is_some() {
             return Ok((Vec::new(), None));
         }
         let Made { plan, from, world } = made;
-        let after = from.ownership.after(plan, &from.items, &from.secrets, world);
+        let after = from
+            .ownership
+            .after(plan, &from.items, &from.secrets, world);
         let mut tx = self.store.begin().await?;
-        let changed = self.put_documents(&mut tx, recipe, from, &plan.cluster).await?;
-        let owned = self.put_ownership(&mut tx, &plan.cluster, &from.ownership, &after).await?;
+        let changed = self
+            .put_documents(&mut tx, recipe, from, &plan.cluster)
+            .await?;
+        let owned = self
+            .put_ownership(&mut tx, &plan.cluster, &from.ownership, &after)
+            .await?;
         if changed.is_empty() && !owned {
             tx.rollback().await?;
             return Ok((changed, None));
         }
-        let detail = serde_json::json!({ "source": recipe.source, "documents": changed, "steps": 0 });
+        let detail =
+            serde_json::json!({ "source": recipe.source, "documents": changed, "steps": 0 });
         let subject = format!("cluster/{}", plan.cluster);
-        let record = self.record(&mut tx, &recipe.submitter, Action::DocumentSubmitted, &subject, None, detail).await?;
+        let record = self
+            .record(
+                &mut tx,
+                &recipe.submitter,
+                Action::DocumentSubmitted,
+                &subject,
+                None,
+                detail,
+            )
+            .await?;
         tx.commit().await?;
         Ok((changed, Some(record.seq)))
     }
@@ -42,15 +62,27 @@ impl Service {
     ) -> Result<Vec<String>, ServiceError> {
         let mut changed = Vec::new();
         for document in &from.wanted {
-            let source = from.items.iter().find(|item| item.key == document.key().to_string()).map(|item| item.source.as_str());
+            let source = from
+                .items
+                .iter()
+                .find(|item| item.key == document.key().to_string())
+                .map(|item| item.source.as_str());
             let new = stored_form(document, source.unwrap_or(&recipe.source), cluster)?;
             match tx.put_document(&new, self.now()).await? {
-                Put::Created { .. } | Put::Changed { .. } => changed.push(document.key().to_string()),
+                Put::Created { .. } | Put::Changed { .. } => {
+                    changed.push(document.key().to_string())
+                }
                 Put::Unchanged { .. } => {}
             }
         }
         for document in &from.removed {
-            tx.remove_document(cluster, document.kind().as_str(), &document.metadata.name, self.now()).await?;
+            tx.remove_document(
+                cluster,
+                document.kind().as_str(),
+                &document.metadata.name,
+                self.now(),
+            )
+            .await?;
             changed.push(document.key().to_string());
         }
         Ok(changed)
@@ -65,7 +97,11 @@ impl Service {
         after: &Ownership,
     ) -> Result<bool, ServiceError> {
         let mut changed = false;
-        for object in before.objects.keys().filter(|object| !after.objects.contains_key(*object)) {
+        for object in before
+            .objects
+            .keys()
+            .filter(|object| !after.objects.contains_key(*object))
+        {
             changed |= tx.disown(cluster, object).await?;
         }
         for (object, owned) in &after.objects {
@@ -87,7 +123,11 @@ impl Service {
     }
 }
 
-pub(super) fn stored_form(document: &Document, source: &str, cluster: &ClusterName) -> Result<NewDocument, ServiceError> {
+pub(super) fn stored_form(
+    document: &Document,
+    source: &str,
+    cluster: &ClusterName,
+) -> Result<NewDocument, ServiceError> {
     Ok(NewDocument {
         cluster: cluster.clone(),
         kind: document.kind().as_str().to_owned(),

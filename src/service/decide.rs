@@ -63,12 +63,19 @@ impl Service {
         let approval = match approval {
             Ok(approval) => approval,
             Err(error) => {
-                self.record_failed_login(&plan.hash, &error.to_string()).await?;
+                self.record_failed_login(&plan.hash, &error.to_string())
+                    .await?;
                 return Err(error.into());
             }
         };
-        if let Some(expected) = given.expected.filter(|expected| expected != approval.principal.name()) {
-            return Err(ServiceError::Request(format!("the signature is of {}, not of {expected}", approval.principal)));
+        if let Some(expected) = given
+            .expected
+            .filter(|expected| expected != approval.principal.name())
+        {
+            return Err(ServiceError::Request(format!(
+                "the signature is of {}, not of {expected}",
+                approval.principal
+            )));
         }
         let mut tx = self.store.begin().await?;
         tx.add_approval(&stored_form(&approval)?).await?;
@@ -79,72 +86,157 @@ impl Service {
         });
         let subject = format!("plan/{}", plan.hash);
         let by = approval.principal.clone();
-        let record = self.record(&mut tx, &by.to_string(), Action::Approved, &subject, Some(&plan.hash.0), detail).await?;
+        let record = self
+            .record(
+                &mut tx,
+                &by.to_string(),
+                Action::Approved,
+                &subject,
+                Some(&plan.hash.0),
+                detail,
+            )
+            .await?;
         tx.commit().await?;
         let standing = self.standing(&plan, &recipe).await?;
-        if matches!(standing.verdict, Verdict::Satisfied { .. }) && stored.head.state == PlanState::Waiting {
+        if matches!(standing.verdict, Verdict::Satisfied { .. })
+            && stored.head.state == PlanState::Waiting
+        {
             let mut tx = self.store.begin().await?;
-            tx.set_plan_state(&plan.hash.0, PlanState::Waiting, PlanState::Approved, self.now()).await?;
+            tx.set_plan_state(
+                &plan.hash.0,
+                PlanState::Waiting,
+                PlanState::Approved,
+                self.now(),
+            )
+            .await?;
             let detail = serde_json::json!({ "state": "approved" });
-            self.record(&mut tx, "system:policy", Action::Approved, &subject, Some(&plan.hash.0), detail).await?;
+            self.record(
+                &mut tx,
+                "system:policy",
+                Action::Approved,
+                &subject,
+                Some(&plan.hash.0),
+                detail,
+            )
+            .await?;
             tx.commit().await?;
         }
-        Ok(Decided { plan: plan.hash, by, standing, ledger: record.seq })
+        Ok(Decided {
+            plan: plan.hash,
+            by,
+            standing,
+            ledger: record.seq,
+        })
     }
 
     /// Takes a person's rejection. It is final for this plan.
-    pub async fn reject(&self, prefix: &str, principal: Principal, reason: &str) -> Result<Decided, ServiceError> {
+    pub async fn reject(
+        &self,
+        prefix: &str,
+        principal: Principal,
+        reason: &str,
+    ) -> Result<Decided, ServiceError> {
         let (stored, plan, recipe) = self.plan(prefix).await?;
         self.decidable(&stored.head, "rejected")?;
         let approval = Approval::rejection(&plan.hash, principal.clone(), reason, self.now())?;
         let mut tx = self.store.begin().await?;
         tx.add_approval(&stored_form(&approval)?).await?;
-        tx.set_plan_state(&plan.hash.0, stored.head.state, PlanState::Rejected, self.now()).await?;
+        tx.set_plan_state(
+            &plan.hash.0,
+            stored.head.state,
+            PlanState::Rejected,
+            self.now(),
+        )
+        .await?;
         let detail = serde_json::json!({ "reason": approval.reason });
         let subject = format!("plan/{}", plan.hash);
-        let record = self.record(&mut tx, &principal.to_string(), Action::Rejected, &subject, Some(&plan.hash.0), detail).await?;
+        let record = self
+            .record(
+                &mut tx,
+                &principal.to_string(),
+                Action::Rejected,
+                &subject,
+                Some(&plan.hash.0),
+                detail,
+            )
+            .await?;
         tx.commit().await?;
         let standing = self.standing(&plan, &recipe).await?;
-        Ok(Decided { plan: plan.hash, by: principal, standing, ledger: record.seq })
+        Ok(Decided {
+            plan: plan.hash,
+            by: principal,
+            standing,
+            ledger: record.seq,
+        })
     }
 
     fn decidable(&self, head: &store::PlanHead, word: &str) -> Result<(), ServiceError> {
         if Self::open_for_decision(head.state) {
             return Ok(());
         }
-        Err(ServiceError::Request(format!("the plan {} is {} and cannot be {word} any more", head.hash, head.state.name())))
+        Err(ServiceError::Request(format!(
+            "the plan {} is {} and cannot be {word} any more",
+            head.hash,
+            head.state.name()
+        )))
     }
 
     async fn record_failed_login(&self, plan: &PlanHash, why: &str) -> Result<(), ServiceError> {
         let mut tx = self.store.begin().await?;
         let detail = serde_json::json!({ "why": why });
         let subject = format!("plan/{plan}");
-        self.record(&mut tx, "system:bailiwick", Action::LoginFailed, &subject, Some(&plan.0), detail).await?;
+        self.record(
+            &mut tx,
+            "system:bailiwick",
+            Action::LoginFailed,
+            &subject,
+            Some(&plan.0),
+            detail,
+        )
+        .await?;
         Ok(tx.commit().await?)
     }
 }
 
 fn acknowledged(plan: &Plan, given: &BTreeSet<String>) -> Result<BTreeSet<String>, ServiceError> {
-    let all: BTreeSet<String> = plan.impacts.iter().map(|impact| impact.id.clone()).collect();
+    let all: BTreeSet<String> = plan
+        .impacts
+        .iter()
+        .map(|impact| impact.id.clone())
+        .collect();
     if given.contains("all") {
         return Ok(all);
     }
     match given.iter().find(|id| !all.contains(*id)) {
         None => Ok(given.clone()),
-        Some(id) => Err(ServiceError::Request(format!("the plan has no impact `{id}`; it has {} (or say `all`)", listed(&all)))),
+        Some(id) => Err(ServiceError::Request(format!(
+            "the plan has no impact `{id}`; it has {} (or say `all`)",
+            listed(&all)
+        ))),
     }
 }
 
 fn named(plan: &Plan, given: &BTreeSet<String>) -> Result<BTreeSet<String>, ServiceError> {
-    let all: BTreeSet<String> = plan.unknowns.iter().map(|unknown| unknown.id.clone()).collect();
+    let all: BTreeSet<String> = plan
+        .unknowns
+        .iter()
+        .map(|unknown| unknown.id.clone())
+        .collect();
     match given.iter().find(|id| !all.contains(*id)) {
         None => Ok(given.clone()),
-        Some(id) => Err(ServiceError::Request(format!("the plan has no unknown `{id}`; it has {}; name each", listed(&all)))),
+        Some(id) => Err(ServiceError::Request(format!(
+            "the plan has no unknown `{id}`; it has {}; name each",
+            listed(&all)
+        ))),
     }
 }
 
 fn listed(ids: &BTreeSet<String>) -> String {
-    if ids.is_empty() { "none".to_owned() } else { ids.iter().cloned().collect::<Vec<_>>().join(", ") }
+    if ids.is_empty() {
+        "none".to_owned()
+    } else {
+        ids.iter().cloned().collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn fingerprint(approval: &Approval) -> &str {

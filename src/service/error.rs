@@ -51,7 +51,9 @@ pub enum ServiceError {
 
 impl ServiceError {
     /// Something that the operator set up is missing or wrong.
-    pub fn setup(what: impl Into<String>) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+    pub fn setup(
+        what: impl Into<String>,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let what = what.into();
         move |source| Self::Setup { what, source }
     }
@@ -65,6 +67,9 @@ impl From<serde_json::Error> for ServiceError {
 
 impl From<crate::apply::port::JournalError> for ServiceError {
     fn from(error: crate::apply::port::JournalError) -> Self {
-        Self::Setup { what: "the journal".to_owned(), source: Box::new(error) }
+        Self::Setup {
+            what: "the journal".to_owned(),
+            source: Box::new(error),
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use super::error::ServiceError;
 use super::open::Service;
-use crate::ledger::{Action, CheckpointKey, Checkpoints, Key, Keys, Tampering, Verified, VerifyError, verify_reader};
+use crate::ledger::{
+    Action, CheckpointKey, Checkpoints, Key, Keys, Tampering, Verified, VerifyError, verify_reader,
+};
 
 impl Service {
     /// The keys a verification may need: the one in use and those it replaced.
@@ -33,7 +35,11 @@ impl Service {
             source,
         };
         let keys = match configured {
-            Some(configured) => vec![CheckpointKey::read(&configured.key_file).map_err(|error| failed(error.into()))?.public()],
+            Some(configured) => vec![
+                CheckpointKey::read(&configured.key_file)
+                    .map_err(|error| failed(error.into()))?
+                    .public(),
+            ],
             None => {
                 let advice = "the configuration names no checkpoint key (`ledger.checkpoint.keyFile`) to check their signatures with";
                 return Err(failed(advice.into()));
@@ -50,7 +56,10 @@ impl Service {
     ) -> Result<Result<Verified, Tampering>, ServiceError> {
         let (keys, checkpoints) = (self.ledger_keys()?, self.checkpoints(checkpoint)?);
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Setup {
-            what: file.map_or_else(|| "the ledger".to_owned(), |file| format!("the ledger in {}", file.display())),
+            what: file.map_or_else(
+                || "the ledger".to_owned(),
+                |file| format!("the ledger in {}", file.display()),
+            ),
             source,
         };
         let verified = match file {
@@ -74,19 +83,47 @@ impl Service {
 
     /// Signs the ledger's head and appends it to the configured checkpoint file. Returns the sequence number signed.
     pub async fn checkpoint(&self) -> Result<u64, ServiceError> {
-        let configured = self.configuration.ledger.checkpoint.as_ref().ok_or_else(|| {
-            ServiceError::Request("the configuration has no `ledger.checkpoint`: say there where checkpoints go".to_owned())
-        })?;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Setup { what: "the checkpoint".to_owned(), source };
-        let key = CheckpointKey::read(&configured.key_file).map_err(|error| failed(error.into()))?;
+        let configured = self
+            .configuration
+            .ledger
+            .checkpoint
+            .as_ref()
+            .ok_or_else(|| {
+                ServiceError::Request(
+                    "the configuration has no `ledger.checkpoint`: say there where checkpoints go"
+                        .to_owned(),
+                )
+            })?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Setup {
+            what: "the checkpoint".to_owned(),
+            source,
+        };
+        let key =
+            CheckpointKey::read(&configured.key_file).map_err(|error| failed(error.into()))?;
         // The record first: the checkpoint covers it, so that its absence shows too.
         let mut tx = self.store.begin().await?;
         let detail = serde_json::json!({ "file": configured.file.display().to_string() });
-        self.record(&mut tx, "system:bailiwick", Action::Checkpoint, "ledger", None, detail).await?;
+        self.record(
+            &mut tx,
+            "system:bailiwick",
+            Action::Checkpoint,
+            "ledger",
+            None,
+            detail,
+        )
+        .await?;
         tx.commit().await?;
-        let head = self.store.ledger_head().await?.ok_or_else(|| ServiceError::Defect("a ledger without a head".to_owned()))?;
-        let checkpoint = key.sign(&head, self.now()).map_err(|error| failed(error.into()))?;
-        checkpoint.append_to(&configured.file).map_err(|error| failed(error.into()))?;
+        let head = self
+            .store
+            .ledger_head()
+            .await?
+            .ok_or_else(|| ServiceError::Defect("a ledger without a head".to_owned()))?;
+        let checkpoint = key
+            .sign(&head, self.now())
+            .map_err(|error| failed(error.into()))?;
+        checkpoint
+            .append_to(&configured.file)
+            .map_err(|error| failed(error.into()))?;
         Ok(head.seq)
     }
 
@@ -104,18 +141,23 @@ impl Service {
             source: Box::new(error),
         })?;
         let mut tx = self.store.begin().await?;
-        let record = tx.rotate_key(&self.key, &new, self.now(), who, "rotated by the operator").await?;
+        let record = tx
+            .rotate_key(&self.key, &new, self.now(), who, "rotated by the operator")
+            .await?;
         tx.commit().await?;
         Ok(record.seq)
     }
 }
 
 /// Makes the keys a configuration names where they are not there yet. Returns the files made.
-pub fn make_keys(configuration: &crate::configuration::Configuration) -> Result<Vec<std::path::PathBuf>, ServiceError> {
-    let failed = |file: &Path, source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Setup {
-        what: format!("making {}", file.display()),
-        source,
-    };
+pub fn make_keys(
+    configuration: &crate::configuration::Configuration,
+) -> Result<Vec<std::path::PathBuf>, ServiceError> {
+    let failed =
+        |file: &Path, source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Setup {
+            what: format!("making {}", file.display()),
+            source,
+        };
     let mut made = Vec::new();
     let file = &configuration.ledger.key_file;
     if !file.exists() {

@@ -44,8 +44,17 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        let Limits { poll, settle, lock_patience, .. } = Limits::default();
-        Self { poll, settle, lock_patience }
+        let Limits {
+            poll,
+            settle,
+            lock_patience,
+            ..
+        } = Limits::default();
+        Self {
+            poll,
+            settle,
+            lock_patience,
+        }
     }
 }
 
@@ -62,14 +71,27 @@ pub struct Service {
 impl Service {
     /// Opens store and ledger. The ledger is begun when the store is new, and a policy that differs from the last one recorded is
     /// recorded.
-    pub async fn open(configuration: Configuration, environment: Environment, tuning: Tuning) -> Result<Self, ServiceError> {
+    pub async fn open(
+        configuration: Configuration,
+        environment: Environment,
+        tuning: Tuning,
+    ) -> Result<Self, ServiceError> {
         let file = &configuration.ledger.key_file;
         let key = Key::read(file).map_err(|error| ServiceError::Setup {
-            what: format!("the ledger's key {} (make it with `bailiwick ledger keygen`)", file.display()),
+            what: format!(
+                "the ledger's key {} (make it with `bailiwick ledger keygen`)",
+                file.display()
+            ),
             source: Box::new(error),
         })?;
         let store = Store::open(&configuration.state).await?;
-        let service = Self { configuration: Arc::new(configuration), store, key: Arc::new(key), environment, tuning };
+        let service = Self {
+            configuration: Arc::new(configuration),
+            store,
+            key: Arc::new(key),
+            environment,
+            tuning,
+        };
         service.begin_ledger().await?;
         Ok(service)
     }
@@ -78,16 +100,32 @@ impl Service {
         if self.store.ledger_head().await?.is_none() {
             let mut tx = self.store.begin().await?;
             let id = LedgerId::from_bytes(uuid::Uuid::new_v4().into_bytes());
-            tx.create_ledger(id, &self.key, self.now(), "system:bailiwick").await?;
+            tx.create_ledger(id, &self.key, self.now(), "system:bailiwick")
+                .await?;
             tx.commit().await?;
         }
         let version = self.policy_version()?;
-        let filter = RecordFilter { subject: Some("policy".to_owned()), ..RecordFilter::default() };
+        let filter = RecordFilter {
+            subject: Some("policy".to_owned()),
+            ..RecordFilter::default()
+        };
         let known = self.store.ledger_records(&filter, u32::MAX).await?;
-        if known.last().and_then(|record| record.detail.text("version")) != Some(version.as_str()) {
+        if known
+            .last()
+            .and_then(|record| record.detail.text("version"))
+            != Some(version.as_str())
+        {
             let mut tx = self.store.begin().await?;
             let detail = serde_json::json!({ "version": version, "rules": self.configuration.approval.policy.len() });
-            self.record(&mut tx, "system:bailiwick", Action::PolicyChanged, "policy", None, detail).await?;
+            self.record(
+                &mut tx,
+                "system:bailiwick",
+                Action::PolicyChanged,
+                "policy",
+                None,
+                detail,
+            )
+            .await?;
             tx.commit().await?;
         }
         Ok(())
@@ -118,7 +156,8 @@ impl Service {
         plan: Option<&str>,
         detail: serde_json::Value,
     ) -> Result<Record, ServiceError> {
-        let detail = Detail::new(detail).map_err(|error| ServiceError::Defect(error.to_string()))?;
+        let detail =
+            Detail::new(detail).map_err(|error| ServiceError::Defect(error.to_string()))?;
         let draft = Draft {
             at: self.now(),
             actor: actor.to_owned(),
@@ -142,8 +181,10 @@ impl Service {
     /// The allowed signers, read anew each time, so that a key taken away counts at once.
     pub fn signers(&self) -> Result<AllowedSigners, ServiceError> {
         let file = &self.configuration.approval.allowed_signers;
-        crate::approval::signers::load_allowed_signers(file)
-            .map_err(|error| ServiceError::Setup { what: "the allowed signers".to_owned(), source: Box::new(error) })
+        crate::approval::signers::load_allowed_signers(file).map_err(|error| ServiceError::Setup {
+            what: "the allowed signers".to_owned(),
+            source: Box::new(error),
+        })
     }
 
     /// The principal named, or the configured default.
@@ -162,15 +203,29 @@ impl Service {
     /// The cluster named, or the only one.
     pub fn cluster(&self, named: Option<&str>) -> Result<&Cluster, ServiceError> {
         let clusters = &self.configuration.clusters;
-        let names = || clusters.iter().map(|cluster| cluster.name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = || {
+            clusters
+                .iter()
+                .map(|cluster| cluster.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match named {
             Some(name) => clusters
                 .iter()
                 .find(|cluster| cluster.name.as_str() == name)
-                .ok_or_else(|| ServiceError::Request(format!("there is no cluster `{name}` in the configuration; there are: {}", names()))),
+                .ok_or_else(|| {
+                    ServiceError::Request(format!(
+                        "there is no cluster `{name}` in the configuration; there are: {}",
+                        names()
+                    ))
+                }),
             None => match clusters.as_slice() {
                 [only] => Ok(only),
-                _ => Err(ServiceError::Request(format!("which cluster? Say --cluster with one of: {}", names()))),
+                _ => Err(ServiceError::Request(format!(
+                    "which cluster? Say --cluster with one of: {}",
+                    names()
+                ))),
             },
         }
     }
@@ -182,25 +237,41 @@ impl Service {
             cluster: cluster.name.to_string(),
             source,
         };
-        let urls = cluster.endpoints.iter().map(|endpoint| url::Url::parse(&endpoint.to_string())).collect::<Result<Vec<_>, _>>();
+        let urls = cluster
+            .endpoints
+            .iter()
+            .map(|endpoint| url::Url::parse(&endpoint.to_string()))
+            .collect::<Result<Vec<_>, _>>();
         let token = match &cluster.token {
             Token::File(path) => ApiToken::from_file(path).map_err(|error| failed(error.into()))?,
             Token::Env(name) => {
                 let text = Zeroizing::new((self.environment.variable)(name).ok_or_else(|| {
-                    ServiceError::Request(format!("the environment variable {name} with the token of cluster {} is not set", cluster.name))
+                    ServiceError::Request(format!(
+                        "the environment variable {name} with the token of cluster {} is not set",
+                        cluster.name
+                    ))
                 })?);
                 ApiToken::new(&text, name).map_err(|error| failed(error.into()))?
             }
         };
         let trust = match &cluster.tls {
             Tls::Fingerprint(print) => Trust::Fingerprints(
-                [print.to_string().parse().map_err(|_| ServiceError::Defect("a fingerprint that is none".to_owned()))?].into(),
+                [print
+                    .to_string()
+                    .parse()
+                    .map_err(|_| ServiceError::Defect("a fingerprint that is none".to_owned()))?]
+                .into(),
             ),
             Tls::CaFile(path) => Trust::CaFile(path.clone()),
             Tls::SystemRoots => Trust::SystemRoots,
         };
-        let endpoints = ClusterEndpoints { urls: urls.map_err(|error| failed(error.into()))?, trust, token };
-        Client::new(endpoints, crate::proxmox::client::Limits::default()).map_err(|error| failed(error.into()))
+        let endpoints = ClusterEndpoints {
+            urls: urls.map_err(|error| failed(error.into()))?,
+            trust,
+            token,
+        };
+        Client::new(endpoints, crate::proxmox::client::Limits::default())
+            .map_err(|error| failed(error.into()))
     }
 
     /// The limits of a run on a cluster.
@@ -218,9 +289,9 @@ impl Service {
     pub fn secret(&self, from: &SecretRef) -> Result<Zeroizing<String>, String> {
         match from {
             SecretRef::FromFile(path) => read_secret(Path::new(path)),
-            SecretRef::FromEnv(name) => {
-                (self.environment.variable)(name).map(Zeroizing::new).ok_or_else(|| "it is not set".to_owned())
-            }
+            SecretRef::FromEnv(name) => (self.environment.variable)(name)
+                .map(Zeroizing::new)
+                .ok_or_else(|| "it is not set".to_owned()),
         }
     }
 
@@ -238,7 +309,8 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     if metadata.permissions().mode() & 0o077 != 0 {
         return Err(format!("others can read it: chmod 600 {}", path.display()));
     }
-    let mut text = Zeroizing::new(std::fs::read_to_string(path).map_err(|error| error.to_string())?);
+    let mut text =
+        Zeroizing::new(std::fs::read_to_string(path).map_err(|error| error.to_string())?);
     let end = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(end);
     Ok(text)

@@ -44,10 +44,12 @@ impl Service {
     pub async fn observe(&self, cluster: &Cluster) -> Result<World, ServiceError> {
         let client = self.client(&cluster.name)?;
         let settings = crate::world::ObserveSettings::all(cluster.name.clone());
-        crate::world::observe(&client, &settings).await.map_err(|error| ServiceError::Cluster {
-            cluster: cluster.name.to_string(),
-            source: Box::new(error),
-        })
+        crate::world::observe(&client, &settings)
+            .await
+            .map_err(|error| ServiceError::Cluster {
+                cluster: cluster.name.to_string(),
+                source: Box::new(error),
+            })
     }
 
     pub(super) async fn ownership(&self, cluster: &ClusterName) -> Result<Ownership, ServiceError> {
@@ -59,22 +61,41 @@ impl Service {
         Ok(Ownership { objects })
     }
 
-    pub(super) async fn parent(&self, cluster: &ClusterName) -> Result<Option<PlanHash>, ServiceError> {
-        Ok(self.store.parent(cluster).await?.map(|parent| PlanHash(parent.plan)))
+    pub(super) async fn parent(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<Option<PlanHash>, ServiceError> {
+        Ok(self
+            .store
+            .parent(cluster)
+            .await?
+            .map(|parent| PlanHash(parent.plan)))
     }
 
     /// Makes a recipe's plan from the world as it is now.
-    pub(super) async fn make(&self, recipe: &Recipe, cluster: &Cluster) -> Result<Made, ServiceError> {
+    pub(super) async fn make(
+        &self,
+        recipe: &Recipe,
+        cluster: &Cluster,
+    ) -> Result<Made, ServiceError> {
         let world = self.observe(cluster).await?;
         self.make_from(recipe, cluster, world).await
     }
 
     /// Reads a recipe.
-    pub(super) async fn prepare(&self, recipe: &Recipe, cluster: &ClusterName) -> Result<Prepared, ServiceError> {
+    pub(super) async fn prepare(
+        &self,
+        recipe: &Recipe,
+        cluster: &ClusterName,
+    ) -> Result<Prepared, ServiceError> {
         let read = recipe.read()?;
         let mut items = Vec::new();
         for document in read.wanted.iter().filter(|document| !document.suspended()) {
-            items.push(item(document, &self.owner_of(document, cluster, &recipe.source).await?, false)?);
+            items.push(item(
+                document,
+                &self.owner_of(document, cluster, &recipe.source).await?,
+                false,
+            )?);
         }
         for document in read.removed.iter().filter(|document| !document.suspended()) {
             items.push(item(document, &recipe.source, true)?);
@@ -82,15 +103,29 @@ impl Service {
         let mut fingerprints = BTreeMap::new();
         for from in secrets(&items) {
             let print = self.fingerprint(&from).map_err(|why| {
-                ServiceError::Request(format!("the secret {} cannot be read: {why}", secret_name(&from)))
+                ServiceError::Request(format!(
+                    "the secret {} cannot be read: {why}",
+                    secret_name(&from)
+                ))
             })?;
             fingerprints.insert(from, print);
         }
         let ownership = self.ownership(cluster).await?;
-        Ok(Prepared { wanted: read.wanted, removed: read.removed, items, secrets: fingerprints, ownership })
+        Ok(Prepared {
+            wanted: read.wanted,
+            removed: read.removed,
+            items,
+            secrets: fingerprints,
+            ownership,
+        })
     }
 
-    pub(super) async fn make_from(&self, recipe: &Recipe, cluster: &Cluster, world: World) -> Result<Made, ServiceError> {
+    pub(super) async fn make_from(
+        &self,
+        recipe: &Recipe,
+        cluster: &Cluster,
+        world: World,
+    ) -> Result<Made, ServiceError> {
         let from = self.prepare(recipe, &cluster.name).await?;
         let settings = settings(cluster);
         let input = PlanInput {
@@ -115,20 +150,35 @@ impl Service {
         let findings = plan::check::check(&plan);
         if !findings.is_empty() {
             let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-            return Err(ServiceError::Defect(format!("the plan does not pass its check:\n  {}", lines.join("\n  "))));
+            return Err(ServiceError::Defect(format!(
+                "the plan does not pass its check:\n  {}",
+                lines.join("\n  ")
+            )));
         }
         Ok(Made { plan, from, world })
     }
 
     /// The source a document belongs to: the one it is stored under, else the one that submits it.
-    async fn owner_of(&self, document: &Document, cluster: &ClusterName, submitting: &str) -> Result<String, ServiceError> {
-        let stored = self.store.document(cluster, document.kind().as_str(), &document.metadata.name).await?;
+    async fn owner_of(
+        &self,
+        document: &Document,
+        cluster: &ClusterName,
+        submitting: &str,
+    ) -> Result<String, ServiceError> {
+        let stored = self
+            .store
+            .document(cluster, document.kind().as_str(), &document.metadata.name)
+            .await?;
         Ok(stored.map_or_else(|| submitting.to_owned(), |stored| stored.document.source))
     }
 
     /// A stored plan, whole, by its hash or the beginning of it.
     pub async fn plan(&self, prefix: &str) -> Result<(store::Plan, Plan, Recipe), ServiceError> {
-        let prefix = if prefix.starts_with("sha256:") { prefix.to_owned() } else { format!("sha256:{prefix}") };
+        let prefix = if prefix.starts_with("sha256:") {
+            prefix.to_owned()
+        } else {
+            format!("sha256:{prefix}")
+        };
         let stored = self.store.find_plan(&prefix).await?;
         let plan: Plan = serde_json::from_str(&stored.json)?;
         let recipe: Recipe = serde_json::from_str(&stored.origin)?;
@@ -144,22 +194,39 @@ impl Service {
 
     /// What a plan needs and has. Every approval is verified again from its own signature.
     pub async fn standing(&self, plan: &Plan, recipe: &Recipe) -> Result<Standing, ServiceError> {
-        let submitter: Principal =
-            recipe.submitter.parse().map_err(|error| ServiceError::Defect(format!("a submitter that is none: {error}")))?;
+        let submitter: Principal = recipe
+            .submitter
+            .parse()
+            .map_err(|error| ServiceError::Defect(format!("a submitter that is none: {error}")))?;
         let read = recipe.read()?;
         let labels = read
             .wanted
             .iter()
             .chain(&read.removed)
-            .map(|document| (document.key().to_string(), document.metadata.labels.clone().into_iter().collect()))
+            .map(|document| {
+                (
+                    document.key().to_string(),
+                    document.metadata.labels.clone().into_iter().collect(),
+                )
+            })
             .collect();
         let mut facts = PlanFacts::of(plan, submitter, &labels);
         facts.blocked = recipe.blocked.clone();
         let now = self.now();
         let requirement = self.policy().requirement(&facts, now);
         let approvals = self.decisions(&plan.hash, true).await?;
-        let verdict = evaluate(&requirement, &approvals.iter().map(|(_, approval)| approval.clone()).collect::<Vec<_>>(), now);
-        Ok(Standing { requirement, verdict })
+        let verdict = evaluate(
+            &requirement,
+            &approvals
+                .iter()
+                .map(|(_, approval)| approval.clone())
+                .collect::<Vec<_>>(),
+            now,
+        );
+        Ok(Standing {
+            requirement,
+            verdict,
+        })
     }
 
     /// The decisions over a plan that still hold: not used, not voided, and verified again where they are signed.
@@ -188,21 +255,39 @@ impl Service {
     }
 
     /// A plan that ran, and the steps of its last run that ended well.
-    async fn ran(&self, of: &PlanHash, run: Option<i64>) -> Result<(Plan, std::collections::BTreeSet<plan::StepId>), ServiceError> {
+    async fn ran(
+        &self,
+        of: &PlanHash,
+        run: Option<i64>,
+    ) -> Result<(Plan, std::collections::BTreeSet<plan::StepId>), ServiceError> {
         let (stored, plan, _) = self.plan(&of.0).await?;
-        let runs = self.store.runs(Some(&stored.head.cluster), Some(&of.0), 100).await?;
+        let runs = self
+            .store
+            .runs(Some(&stored.head.cluster), Some(&of.0), 100)
+            .await?;
         let run = match run {
             Some(id) => runs.into_iter().find(|found| found.id.0 == id),
             None => runs.into_iter().next(),
         };
-        let run = run.ok_or_else(|| ServiceError::Request(format!("the plan {of} was never run, so there is nothing to undo")))?;
+        let run = run.ok_or_else(|| {
+            ServiceError::Request(format!(
+                "the plan {of} was never run, so there is nothing to undo"
+            ))
+        })?;
         if run.state == RunState::Running || run.state == RunState::Undetermined {
-            return Err(ServiceError::Request(format!("the run of {of} has not ended: `bailiwick run {of}` takes it up")));
+            return Err(ServiceError::Request(format!(
+                "the run of {of} has not ended: `bailiwick run {of}` takes it up"
+            )));
         }
         let steps = self.store.run_steps(run.id).await?;
         let done = steps
             .into_iter()
-            .filter(|step| matches!(step.outcome, Some(store::StepOutcome::Ok | store::StepOutcome::Warnings)))
+            .filter(|step| {
+                matches!(
+                    step.outcome,
+                    Some(store::StepOutcome::Ok | store::StepOutcome::Warnings)
+                )
+            })
             .map(|step| plan::StepId(step.at.step))
             .collect();
         Ok((plan, done))

@@ -55,22 +55,28 @@ impl Recipe {
     }
 
     pub(super) fn read(&self) -> Result<Read, ServiceError> {
-        Ok(Read { wanted: read(&self.documents)?, removed: read(&self.removed)? })
+        Ok(Read {
+            wanted: read(&self.documents)?,
+            removed: read(&self.removed)?,
+        })
     }
 }
 
 pub(super) fn read(texts: &[Text]) -> Result<Vec<Document>, ServiceError> {
-    let files: Vec<(&str, &str)> = texts.iter().map(|text| (text.file.as_str(), text.text.as_str())).collect();
+    let files: Vec<(&str, &str)> = texts
+        .iter()
+        .map(|text| (text.file.as_str(), text.text.as_str()))
+        .collect();
     load(&files).map_err(ServiceError::Documents)
 }
 
 /// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several.
 pub(super) fn item(document: &Document, source: &str, removed: bool) -> Result<Item, ServiceError> {
-    let desired = document.desired().ok_or_else(|| {
-        ServiceError::Request(format!("{}: its name is no valid id of such an object; set `spec.id`", document.key()))
-    })?;
+    let desired = document.desired();
     let wanted = if removed {
-        Wanted::Removed { delete: document.deletion() == Deletion::Delete }
+        Wanted::Removed {
+            delete: document.deletion() == Deletion::Delete,
+        }
     } else {
         Wanted::Present(desired)
     };
@@ -84,7 +90,12 @@ pub(super) fn item(document: &Document, source: &str, removed: bool) -> Result<I
             crate::document::Restart::Ask => Restart::Ask,
             crate::document::Restart::Window => Restart::Window,
         },
-        labels: document.metadata.labels.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        labels: document
+            .metadata
+            .labels
+            .clone()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
     })
 }
 
@@ -97,7 +108,9 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
         }
     };
     for item in items {
-        let Wanted::Present(desired) = &item.wanted else { continue };
+        let Wanted::Present(desired) = &item.wanted else {
+            continue;
+        };
         let options = match desired {
             Desired::Guest(guest) => {
                 let DesiredGuest { create_only, .. } = guest.as_ref();
@@ -107,10 +120,13 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             Desired::Storage(storage) => &storage.options,
             Desired::Pool(_) => continue,
         };
-        options.values().filter_map(|wish| match wish {
-            Wish::Set(value) => Some(value),
-            Wish::Remove => None,
-        }).for_each(&mut value);
+        options
+            .values()
+            .filter_map(|wish| match wish {
+                Wish::Set(value) => Some(value),
+                Wish::Remove => None,
+            })
+            .for_each(&mut value);
     }
     found
 }
