@@ -94,6 +94,8 @@ pub fn approval(plan: &str) -> NewApproval {
         decision: Decision::Approve,
         method: "ssh".into(),
         reason: Some("looked at it".into()),
+        json: "{}".to_owned(),
+        spends: None,
         signature: Some("signature".into()),
         at: at(10),
         expires: Some(at(100)),
