@@ -3,7 +3,7 @@
 use super::params::Kind;
 
 /// A VM id: an integer of at least 100.
-pub const VMID: Kind = Kind::Vmid;
+pub const VMID: Kind = Kind::All(&[Kind::Integer(i64::MIN, i64::MAX), Kind::Form(vmid)]);
 /// `digest`: at most 64 characters.
 pub const DIGEST: Kind = Kind::TextMax(64);
 /// An integer of zero or more.

@@ -30,6 +30,14 @@ pub mod reassign;
 #[cfg(test)]
 pub(crate) mod recorded;
 pub mod relocate;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod replay;
 pub mod resize;
 pub mod size;
 pub mod snapshot;

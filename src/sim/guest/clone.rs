@@ -379,7 +379,7 @@ fn copy(
             "create linked clone of {part} {} ({source})",
             drive.key
         ));
-        copied.set_file(link(cluster, &owner, &volume)?);
+        copied.set_file(link(cluster, &owner, &volume, log)?);
         return Ok(copied);
     }
     log.say(format!(
@@ -410,7 +410,12 @@ fn copy(
 }
 
 /// A volume that stands on a base volume and takes next to no room of its own.
-fn link(cluster: &mut Cluster, owner: &Guest, base: &Volume) -> Result<String, String> {
+fn link(
+    cluster: &mut Cluster,
+    owner: &Guest,
+    base: &Volume,
+    log: &mut TaskLog,
+) -> Result<String, String> {
     let section = cluster.usable_storage(&owner.node, base.storage())?;
     let files = is_file_based(&section.kind);
     let format = if files && base.format != "subvol" {
@@ -428,6 +433,9 @@ fn link(cluster: &mut Cluster, owner: &Guest, base: &Volume) -> Result<String, S
         "lvmthin" => plain.clone(),
         _ => format!("{}:{}/{name}", section.id, base.name()),
     };
+    if files && format == "qcow2" {
+        say_link(log, &section, owner, base, &name);
+    }
     let ctime = cluster.clock.unix();
     let parent = (section.kind != "lvmthin").then(|| base.name().to_owned());
     let node = if cluster.storage_is_shared(&section) {
@@ -446,4 +454,24 @@ fn link(cluster: &mut Cluster, owner: &Guest, base: &Volume) -> Result<String, S
         ..Volume::default()
     });
     Ok(volid)
+}
+
+fn say_link(
+    log: &mut TaskLog,
+    section: &super::super::section_config::Section,
+    owner: &Guest,
+    base: &Volume,
+    name: &str,
+) {
+    let (vmid, last) = (owner.vmid, name.rsplit('/').next().unwrap_or(name));
+    let below = base.name();
+    log.say(format!(
+        "clone {below}: images, {last}, {vmid} to {last} (base=../{below})"
+    ));
+    let path = section.get("path").unwrap_or("/mnt/pve");
+    log.say(format!(
+        "Formatting '{path}/images/{name}', fmt=qcow2 cluster_size=131072 extended_l2=on preallocation=metadata \
+         compression_type=zlib size={} backing_file=../{below} backing_fmt={} lazy_refcounts=off refcount_bits=16",
+        base.size, base.format
+    ));
 }

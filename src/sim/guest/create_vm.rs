@@ -179,7 +179,10 @@ fn assemble(
             main.set(key, normalize::value(cluster, Kind::Qemu, key, text)?);
         }
     }
-    for wanted in drive::drives(Kind::Qemu, &main.clone(), false) {
+    let mut wanted = drive::drives(Kind::Qemu, &main, false);
+    // Volumes are made, and so numbered, in the order of their keys as text.
+    wanted.sort_by(|one, other| one.key.cmp(&other.key));
+    for wanted in wanted {
         let (drive, new) = disks::realize(cluster, guest, &wanted, log)?;
         made.extend(new);
         main.set(&drive.key, drive.print());

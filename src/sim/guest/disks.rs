@@ -80,6 +80,9 @@ pub fn realize(
         )?;
         drive.set_file(&volid);
         drive.set("size", size::print(bytes));
+        if drive.key == "efidisk0" {
+            say_varstore(log, &drive, bytes);
+        }
         say_created(log, &drive);
         return Ok((drive, Some(volid)));
     }
@@ -210,11 +213,28 @@ fn say_created(log: &mut TaskLog, drive: &Drive) {
     }
 }
 
+fn say_varstore(log: &mut TaskLog, drive: &Drive, bytes: u64) {
+    say_transfer(log, bytes);
+    say_transferred(log, bytes);
+    if drive.get("pre-enrolled-keys") == Some("1") {
+        log.say(
+            "INFO: reading raw edk2 varstore from /usr/share/pve-edk2-firmware//OVMF_VARS_4M.ms.fd",
+        );
+        log.say("INFO: var store range: 0x64 -> 0x40000");
+    }
+}
+
+/// Logs that a copy is complete.
+pub fn say_transferred(log: &mut TaskLog, bytes: u64) {
+    let all = size::human(bytes);
+    log.say(format!("transferred {all} of {all} (100.00%)"));
+}
+
 /// Logs a copy's progress.
 pub fn say_transfer(log: &mut TaskLog, bytes: u64) {
     let all = size::human(bytes);
     log.say(format!("transferred 0.0 B of {all} (0.00%)"));
-    log.say(format!("transferred {all} of {all} (100.00%)"));
+    say_transferred(log, bytes);
 }
 
 /// Whether a volume is in use elsewhere in a configuration: in another key, or in a snapshot.

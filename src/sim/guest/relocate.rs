@@ -182,6 +182,7 @@ fn perform(cluster: &mut Cluster, work: &Move, log: &mut TaskLog) -> Result<(), 
     if guest.kind == Kind::Qemu {
         log.say(format!("allocated target volume '{volid}'"));
         disks::say_transfer(log, bytes);
+        disks::say_transferred(log, bytes);
     }
     drive.set_file(&volid);
     drive.set("size", super::size::print(bytes));
