@@ -2,6 +2,10 @@
 //! Proxmox VE 9). Data and small checks only.
 
 use super::super::params::Kind;
+use super::forms::{
+    bridge, disk_size, ipv4, ipv4_config, ipv6, ipv6_config, legacy_boot, mac, octal, ranges,
+    volume_id, volume_or_path, word, wwn,
+};
 use super::props::{Field, Role, Schema};
 
 const fn optional(name: &'static str, kind: Kind) -> Field {
@@ -403,131 +407,3 @@ pub const CT_NET: Schema = &[&[
     optional("trunks", Kind::Pattern(ranges)),
     optional("type", Kind::Enum(&["veth"])),
 ]];
-
-/// Whether `STORAGE:NAME` parses as a volume id.
-///
-/// # Errors
-/// The complaint.
-pub fn volume_id(text: &str) -> Result<(), String> {
-    let bad = || format!("unable to parse volume ID '{text}'");
-    let (storage, name) = text.split_once(':').ok_or_else(bad)?;
-    let good = storage.len() >= 2
-        && storage.starts_with(|c: char| c.is_ascii_alphabetic())
-        && storage.ends_with(|c: char| c.is_ascii_alphanumeric())
-        && storage
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        && !name.is_empty();
-    if good { Ok(()) } else { Err(bad()) }
-}
-
-fn volume_or_path(text: &str) -> Result<(), String> {
-    if matches!(text, "none" | "cdrom") || text.starts_with('/') {
-        Ok(())
-    } else {
-        volume_id(text)
-    }
-}
-
-fn disk_size(text: &str) -> Result<(), String> {
-    super::size::parse(text)
-        .map(|_| ())
-        .ok_or_else(|| format!("value '{text}' does not look like a valid size"))
-}
-
-fn mac(text: &str) -> Result<(), String> {
-    let bytes: Vec<Option<u8>> = text
-        .split(':')
-        .map(|part| {
-            u8::from_str_radix(part, 16)
-                .ok()
-                .filter(|_| part.len() == 2)
-        })
-        .collect();
-    match bytes.as_slice() {
-        [Some(first), rest @ ..]
-            if rest.len() == 5 && rest.iter().all(Option::is_some) && first & 1 == 0 =>
-        {
-            Ok(())
-        }
-        _ => Err("value does not look like a valid unicast MAC address".into()),
-    }
-}
-
-fn bridge(text: &str) -> Result<(), String> {
-    let good = !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if good {
-        Ok(())
-    } else {
-        Err(format!("invalid bridge name '{text}'"))
-    }
-}
-
-fn ipv4(text: &str) -> Result<(), String> {
-    let good = text.parse::<std::net::Ipv4Addr>().is_ok();
-    if good {
-        Ok(())
-    } else {
-        Err("value does not look like a valid ipv4 address".into())
-    }
-}
-
-fn ipv6(text: &str) -> Result<(), String> {
-    let good = text.parse::<std::net::Ipv6Addr>().is_ok();
-    if good {
-        Ok(())
-    } else {
-        Err("value does not look like a valid ipv6 address".into())
-    }
-}
-
-fn cidr(text: &str, most: u8, address: fn(&str) -> Result<(), String>) -> bool {
-    text.split_once('/').is_some_and(|(ip, bits)| {
-        address(ip).is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= most)
-    })
-}
-
-fn ipv4_config(text: &str) -> Result<(), String> {
-    if matches!(text, "dhcp" | "manual") || cidr(text, 32, ipv4) {
-        return Ok(());
-    }
-    Err("value does not look like a valid ipv4 network configuration".into())
-}
-
-fn ipv6_config(text: &str) -> Result<(), String> {
-    if matches!(text, "auto" | "dhcp" | "manual") || cidr(text, 128, ipv6) {
-        return Ok(());
-    }
-    Err("value does not look like a valid ipv6 network configuration".into())
-}
-
-fn word(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-fn ranges(text: &str) -> bool {
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    text.split(';').all(|part| match part.split_once('-') {
-        Some((from, to)) => number(from) && number(to),
-        None => number(part),
-    })
-}
-
-fn wwn(text: &str) -> bool {
-    text.strip_prefix("0x")
-        .is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
-fn legacy_boot(text: &str) -> bool {
-    (1..=4).contains(&text.len()) && text.chars().all(|c| matches!(c, 'a' | 'c' | 'd' | 'n'))
-}
-
-fn octal(text: &str) -> bool {
-    text.len() == 4 && text.starts_with('0') && text.chars().all(|c| ('0'..='7').contains(&c))
-}

@@ -40,7 +40,7 @@ pub const VM: &[Param] = &[
     Param::new("efidisk0", Type::Property(of::EFIDISK)),
     Param::new("force", Type::Boolean),
     Param::new("freeze", Type::Boolean),
-    Param::new("hookscript", Type::Form(of::volume_id)),
+    Param::new("hookscript", Type::Form(super::forms::volume_id)),
     Param::indexed("hostpci", 16, Type::Property(of::HOSTPCI)),
     Param::new("hotplug", Type::Form(hotplug)),
     Param::new("hugepages", Type::Enum(&["any", "2", "1024"])),
@@ -174,7 +174,7 @@ pub const CT: &[Param] = &[
     Param::new("entrypoint", Type::Text),
     Param::new("env", Type::Text),
     Param::new("features", Type::Property(of::CT_FEATURES)),
-    Param::new("hookscript", Type::Form(of::volume_id)),
+    Param::new("hookscript", Type::Form(super::forms::volume_id)),
     Param::new("hostname", Type::Form(dns_name)),
     Param::new(
         "lock",
