@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     missing_docs
 )]
 
@@ -45,22 +46,36 @@ files:
     acl:1:/:aud@pve:PVEAuditor:
 ";
 
-/// Groups that need no guests.
-const GROUPS: &[&str] = &[
-    "basics",
-    "cluster",
-    "storage",
-    "storage/task",
-    "pools",
-    "access",
-];
-
-/// Recordings by number that need what the simulator does not have, each with the reason.
-const APART: &[(u64, &str)] = &[
-    (26, "lists rooms that are not simulated"),
-    (37, "no cluster log"),
-    (551, "state of recordings left out"),
-    (556, "state of recordings left out"),
+/// Recordings by number whose answers differ, with what is lacking. A new difference fails the test.
+const KNOWN: &[(u64, &str)] = &[
+    (172, "process figures of running guests"),
+    (225, "a hot-unplug that the guest refuses"),
+    (234, "network counters"),
+    (293, "reassigning a disk is named differently"),
+    (379, "no vzdump"),
+    (449, "no vzdump"),
+    (451, "no vzdump"),
+    (453, "no vzdump"),
+    (455, "no restore"),
+    (456, "no restore"),
+    (458, "no restore"),
+    (459, "no restore"),
+    (460, "no restore"),
+    (462, "no restore"),
+    (463, "no restore"),
+    (710, "network is not written"),
+    (714, "network is not written"),
+    (718, "network is not written"),
+    (720, "network is not written"),
+    (723, "network is not written"),
+    (726, "network is not written"),
+    (746, "names of HA runs are random"),
+    (801, "no SDN"),
+    (816, "no SDN"),
+    (825, "no vzdump"),
+    (826, "no vzdump"),
+    (828, "logs are not answered as files"),
+    (869, "no SDN, and HA state outlives its last resource"),
 ];
 
 fn recordings() -> Option<Vec<Value>> {
@@ -126,6 +141,39 @@ fn differences(recorded: &Value, got: &Reply) -> Vec<String> {
     found
 }
 
+/// Parameters as a form has them: lists repeat their name.
+fn pairs(params: &serde_json::Map<String, Value>) -> Vec<(String, String)> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(truth) => u8::from(*truth).to_string(),
+        other => other.to_string(),
+    };
+    let values = |value: &Value| match value {
+        Value::Array(items) => items.iter().map(text).collect(),
+        other => vec![text(other)],
+    };
+    let pair = |(name, value): (&String, &Value)| -> Vec<(String, String)> {
+        values(value)
+            .into_iter()
+            .map(|value| (name.clone(), value))
+            .collect()
+    };
+    params.iter().flat_map(pair).collect()
+}
+
+/// What was done by command line on the node: `qm set ID --lock NAME` and `qm unlock ID`.
+fn out_of_band(cluster: &mut bailiwick::sim::state::Cluster, command: &str) {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let (vmid, lock) = match words.as_slice() {
+        ["qm", "set", vmid, "--lock", lock] => (*vmid, Some(*lock)),
+        ["qm", "unlock", vmid] => (*vmid, None),
+        _ => panic!("unknown command: {command}"),
+    };
+    let file = cluster.guest(vmid.parse().unwrap()).unwrap().file();
+    let text = bailiwick::sim::state::with_lock(cluster.files.read(&file), lock);
+    cluster.files.set(file, text);
+}
+
 async fn replay(sim: &Sim, recorded: &Value, upids: &BTreeMap<String, String>) -> Option<Reply> {
     let mut path = recorded["path"].as_str()?.to_owned();
     let encode = |upid: &str| {
@@ -151,17 +199,20 @@ async fn replay(sim: &Sim, recorded: &Value, upids: &BTreeMap<String, String>) -
     }
     let mut params = recorded["params"].as_object().cloned().unwrap_or_default();
     if recorded["status"] == 200 && params.contains_key("digest") {
-        params.insert(
-            "digest".into(),
-            sim.running
-                .with(|cluster| cluster.files.digest("storage.cfg"))
-                .into(),
-        );
+        let file = match path.split('/').collect::<Vec<_>>().as_slice() {
+            ["", "nodes", node, "qemu", vmid, "config"] => {
+                format!("nodes/{node}/qemu-server/{vmid}.conf")
+            }
+            ["", "nodes", node, "lxc", vmid, "config"] => format!("nodes/{node}/lxc/{vmid}.conf"),
+            _ => "storage.cfg".to_owned(),
+        };
+        let digest = sim.running.with(|cluster| cluster.files.digest(&file));
+        params.insert("digest".into(), digest.into());
     }
     let request = match (recorded["encoding"].as_str(), method.as_str()) {
         (Some("json"), _) => request.json(&params),
-        (_, "POST" | "PUT") => request.form(&params),
-        _ => request.query(&params),
+        (_, "POST" | "PUT") => request.form(&pairs(&params)),
+        _ => request.query(&pairs(&params)),
     };
     Some(reply(request.send().await.unwrap()).await)
 }
@@ -175,10 +226,12 @@ async fn answers_as_recorded() {
     let sim = Sim::start(WORLD, 1000.0).await;
     let mut upids = BTreeMap::new();
     let (mut compared, mut unknown, mut wrong) = (0, BTreeSet::new(), vec![]);
-    for recorded in recordings
-        .iter()
-        .filter(|line| GROUPS.contains(&line["group"].as_str().unwrap_or("")))
-    {
+    let mut differing = BTreeSet::new();
+    for recorded in &recordings {
+        if let Some(command) = recorded["out_of_band"].as_str() {
+            sim.running.with(|cluster| out_of_band(cluster, command));
+            continue;
+        }
         let number = recorded["n"].as_u64().unwrap();
         if recorded["ext"].is_string() {
             continue;
@@ -201,12 +254,13 @@ async fn answers_as_recorded() {
             unknown.insert(line);
             continue;
         }
-        if APART.iter().any(|(apart, _)| *apart == number) {
-            continue;
-        }
         compared += 1;
+        let known = KNOWN.iter().any(|(known, _)| *known == number);
         for difference in differences(recorded, &got) {
-            wrong.push(format!("{line}: {difference}"));
+            differing.insert(number);
+            if !known {
+                wrong.push(format!("{line}: {difference}"));
+            }
         }
     }
     println!(
@@ -216,7 +270,17 @@ async fn answers_as_recorded() {
     for line in &unknown {
         println!("  not simulated: {line}");
     }
-    assert!(compared > 100, "only {compared} compared");
+    println!("differing: {differing:?}");
+    assert!(compared > 600, "only {compared} compared");
+    let healed: Vec<u64> = KNOWN
+        .iter()
+        .map(|(number, _)| *number)
+        .filter(|number| !differing.contains(number))
+        .collect();
+    assert!(
+        healed.is_empty(),
+        "no longer different, take out of KNOWN: {healed:?}"
+    );
     assert!(
         wrong.is_empty(),
         "{} differences:\n{}",

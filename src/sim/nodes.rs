@@ -92,9 +92,9 @@ fn status(cluster: &mut Cluster, call: &Call) -> Answer {
         "pveversion": "pve-manager/9.1.8/a8e257e1ad64dd92",
         "kversion": "Linux 6.17.4-2-pve #1 SMP PREEMPT_DYNAMIC",
         "current-kernel": { "sysname": "Linux", "release": "6.17.4-2-pve", "version": "#1 SMP PREEMPT_DYNAMIC", "machine": "x86_64" },
-        "boot-info": { "mode": "efi", "secureboot": 0 },
+        "boot-info": { "mode": "legacy-bios" },
         "cpu": 0.05, "wait": 0, "idle": 0,
-        "cpuinfo": { "cpus": node.cpus, "cores": node.cpus, "sockets": 1, "model": "Simulated CPU", "mhz": "2600.000", "flags": "fpu vme", "hvm": "1", "user_hz": 100 },
+        "cpuinfo": { "cpus": node.cpus, "cores": node.cpus, "sockets": 1, "family": "6", "vendor": "GenuineIntel", "model": "Simulated CPU", "mhz": "2600.000", "flags": "fpu vme", "hvm": "1", "user_hz": 100 },
         "memory": { "total": node.memory, "used": used, "free": node.memory - used, "available": node.memory - used },
         "swap": { "total": 0, "used": 0, "free": 0 },
         "rootfs": { "total": node.disk, "used": node.disk / 4, "free": node.disk - node.disk / 4, "avail": node.disk - node.disk / 4 },
@@ -204,9 +204,6 @@ fn complete(name: &str, entry: &mut Map<String, Value>, priority: usize) {
     ] {
         entry.entry(key).or_insert(value);
     }
-    if matches!(kind, "eth" | "bond") {
-        entry.insert("exists".into(), json!(1));
-    }
     if kind == "bridge" {
         entry.entry("bridge_ports").or_insert(json!(""));
         entry.entry("bridge_stp").or_insert(json!("off"));
@@ -214,10 +211,9 @@ fn complete(name: &str, entry: &mut Map<String, Value>, priority: usize) {
     }
 }
 
-/// Without Sys.Audit on the node only bridges that one may see or use are listed.
+/// Bridges are listed only for who may see or use them; other interfaces for everyone.
 fn network(cluster: &mut Cluster, call: &Call) -> Answer {
     let node = call.node().to_owned();
-    let audit = cluster.allowed(&call.auth, &format!("/nodes/{node}"), "Sys.Audit");
     let mut answer = vec![];
     for (name, mut entry) in interfaces(cluster, &node) {
         let kind = entry
@@ -232,12 +228,10 @@ fn network(cluster: &mut Cluster, call: &Call) -> Answer {
             Some(wanted) => wanted == kind,
         };
         let path = format!("/sdn/zones/localnetwork/{name}");
-        let visible = if bridge {
+        let visible = !bridge || {
             cluster
                 .check_any(&call.auth, &path, &["SDN.Audit", "SDN.Use"])
                 .is_ok()
-        } else {
-            audit
         };
         if wanted && visible {
             entry.insert("iface".into(), json!(name));

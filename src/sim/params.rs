@@ -244,3 +244,42 @@ pub fn check(kind: &Kind, value: &str) -> Result<(), String> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_complaint_is_answered_at_once() {
+        const TABLE: &[Param] = &[
+            Param::required("name", Kind::TextMax(3)),
+            Param::new("on", Kind::Boolean),
+            Param::new("cores", Kind::Integer(1, 8)),
+            Param::indexed("net", 2, Kind::Text),
+        ];
+        let sent = [
+            ("on", "yes"),
+            ("cores", "0"),
+            ("net0", ""),
+            ("net2", ""),
+            ("net00", ""),
+        ];
+        let sent = sent
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let errors = verify(&[TABLE], &sent).unwrap_err().errors;
+        assert_eq!(errors["name"], "property is missing and it is not optional");
+        assert_eq!(errors["on"], "type check ('boolean') failed - got 'yes'");
+        assert_eq!(errors["cores"], "value must have a minimum value of 1");
+        assert_eq!(
+            errors.keys().collect::<Vec<_>>(),
+            ["cores", "name", "net00", "net2", "on"]
+        );
+    }
+}

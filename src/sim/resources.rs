@@ -311,7 +311,15 @@ pub fn resources(cluster: &mut Cluster, call: &Call) -> Answer {
     if wanted("vm") {
         for guest in cluster.guests() {
             if cluster.allowed(&call.auth, &format!("/vms/{}", guest.vmid), "VM.Audit") {
-                answer.push(guest_entry(cluster, &guest, true));
+                let mut entry = guest_entry(cluster, &guest, true);
+                let pool = users.pool_of_guest(guest.vmid);
+                let hidden = pool.filter(|pool| {
+                    !cluster.allowed(&call.auth, &format!("/pool/{pool}"), "Pool.Audit")
+                });
+                if let (Some(_), Value::Object(members)) = (hidden, &mut entry) {
+                    members.remove("pool");
+                }
+                answer.push(entry);
             }
         }
     }

@@ -403,6 +403,7 @@ fn settings(call: &Call) -> Vec<(String, String)> {
 
 /// Proxmox VE's order: disable, what the type requires, the rest; a disable that is off is not written.
 fn ordered(mut section: Section) -> Section {
+    section.unset("priority");
     if !section.flag("disable") {
         section.unset("disable");
     }

@@ -99,6 +99,19 @@ fn owns(auth: &Auth, task: &Task) -> bool {
     auth.id == task.auth.id || (auth.token().is_none() && auth.id == task.auth.user())
 }
 
+/// A task as the cluster-wide list has it: no process, but whether it is in the archive.
+fn cluster_listed(task: &Task) -> Value {
+    let Value::Object(mut map) = listed(task) else {
+        return Value::Null;
+    };
+    map.remove("pid");
+    map.remove("pstart");
+    if task.end.is_some() {
+        map.insert("saved".into(), json!("1"));
+    }
+    Value::Object(map)
+}
+
 /// Without Sys.Audit on `/` a token sees nothing here, not even its own tasks: Proxmox VE compares the task's user
 /// without the token's name to the caller's full id.
 fn cluster_tasks(cluster: &mut Cluster, call: &Call) -> Answer {
@@ -110,7 +123,7 @@ fn cluster_tasks(cluster: &mut Cluster, call: &Call) -> Answer {
         .rev()
         .filter(visible)
         .take(250)
-        .map(listed)
+        .map(cluster_listed)
         .collect())
 }
 
