@@ -16,15 +16,20 @@ pub mod content;
 pub mod faults;
 pub mod files;
 pub mod formats;
+pub mod groups;
 pub mod guest;
 pub mod ha;
 pub mod ha_api;
+pub mod ha_rules;
+pub mod ha_status;
 pub mod http;
 pub mod jobs;
+pub mod log;
 pub mod nodes;
 pub mod options;
 pub mod params;
 pub mod pools;
+pub mod replication;
 pub mod resources;
 pub mod roles;
 pub mod router;
@@ -34,13 +39,15 @@ pub mod state;
 pub mod storage;
 pub mod tasks;
 pub mod tasks_api;
+pub mod tls;
 pub mod users;
 pub mod volumes;
 pub mod worldfile;
 
 pub use arguments::Arguments;
 pub use faults::Fault;
-pub use server::{Entry, Options, Running, SimError, start};
+pub use log::Entry;
+pub use server::{Options, Running, SimError, start};
 
 /// All routes of the simulated API.
 #[must_use]
@@ -49,12 +56,16 @@ pub fn routes() -> Vec<router::Route> {
         cluster::routes(),
         access::routes(),
         accounts::routes(),
+        groups::routes(),
         nodes::routes(),
         storage::routes(),
         content::routes(),
         pools::routes(),
         jobs::routes(),
+        replication::routes(),
         ha_api::routes(),
+        ha_rules::routes(),
+        ha_status::routes(),
         tasks_api::routes(),
         guest::routes(),
     ]

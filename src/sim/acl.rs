@@ -216,3 +216,72 @@ impl Cluster {
         self.check_all(auth, &format!("/vms/{vmid}"), privileges)
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    fn held(text: &str, id: &str, path: &str) -> Vec<String> {
+        UserConfig::parse(text)
+            .privileges(id, path)
+            .into_keys()
+            .collect()
+    }
+
+    const USERS: &str = "user:a@pve:1:0:\nuser:b@pve:1:0:\ntoken:a@pve!t:0:1:\ntoken:a@pve!same:0:0:\n\
+        token:root@pam!r:0:1:\ngroup:g:a@pve,b@pve:\npool:p:c:100:s:\nrole:Look:VM.Audit:\nrole:Power:VM.PowerMgmt:\n";
+
+    #[test]
+    fn the_nearest_entry_replaces_and_users_come_before_groups() {
+        let acl = format!("{USERS}acl:1:/:@g:Look:\nacl:1:/vms:a@pve:Power:\n");
+        assert_eq!(held(&acl, "a@pve", "/vms/7"), ["VM.PowerMgmt"]);
+        assert_eq!(held(&acl, "b@pve", "/vms/7"), ["VM.Audit"]);
+        let same_path = format!("{USERS}acl:1:/vms:@g:Look:\nacl:1:/vms:a@pve:Power:\n");
+        assert_eq!(held(&same_path, "a@pve", "/vms/7"), ["VM.PowerMgmt"]);
+    }
+
+    #[test]
+    fn entries_that_do_not_propagate_end_at_their_path() {
+        let acl = format!("{USERS}acl:1:/:a@pve:Look:\nacl:0:/vms:a@pve:Power:\n");
+        assert_eq!(held(&acl, "a@pve", "/vms"), ["VM.PowerMgmt"]);
+        assert_eq!(
+            held(&acl, "a@pve", "/vms/7"),
+            ["VM.Audit"],
+            "what it hides comes back below"
+        );
+    }
+
+    #[test]
+    fn no_access_wins_and_pools_add() {
+        let acl = format!("{USERS}acl:1:/vms:a@pve:Look:\nacl:1:/pool/p:a@pve:Power:\n");
+        assert_eq!(
+            held(&acl, "a@pve", "/vms/100"),
+            ["VM.Audit", "VM.PowerMgmt"]
+        );
+        assert_eq!(held(&acl, "a@pve", "/storage/s"), ["VM.PowerMgmt"]);
+        let denied = format!("{acl}acl:1:/vms/100:a@pve:NoAccess,Look:\n");
+        assert!(held(&denied, "a@pve", "/vms/100").is_empty());
+    }
+
+    #[test]
+    fn a_separated_token_has_at_most_its_owners_privileges() {
+        let acl = format!(
+            "{USERS}acl:1:/:a@pve:Look:\nacl:1:/:a@pve!t:Look,Power:\nacl:1:/:root@pam!r:Look:\n"
+        );
+        assert_eq!(held(&acl, "a@pve!t", "/vms/7"), ["VM.Audit"]);
+        assert_eq!(held(&acl, "a@pve!same", "/vms/7"), ["VM.Audit"]);
+        assert_eq!(
+            held(&acl, "root@pam!r", "/vms/7"),
+            ["VM.Audit"],
+            "root's separated token has its own only"
+        );
+        assert!(held(&acl, "a@pve!none", "/vms/7").is_empty());
+        assert_eq!(held(&acl, "root@pam", "/vms/7").len(), 47);
+    }
+}

@@ -271,3 +271,44 @@ pub fn glob(pattern: &str, path: &str) -> bool {
         (None, None) => path.is_empty(),
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_within_and_across_segments() {
+        assert!(glob(
+            "/nodes/*/qemu/*/config",
+            "/nodes/pve1/qemu/100/config"
+        ));
+        assert!(!glob("/nodes/*/config", "/nodes/pve1/qemu/100/config"));
+        assert!(glob("/nodes/**/config", "/nodes/pve1/qemu/100/config"));
+        assert!(glob("**", "/anything/at/all") && glob("/ü*", "/üß") && !glob("/a", "/ab"));
+    }
+
+    #[test]
+    fn faults_skip_and_count() {
+        let mut faults = Faults::default();
+        faults.add(Fault::parse("status=500 full;method=POST;path=/pools;skip=1;count=2").unwrap());
+        let mut post = || faults.request(Method::Post, "/pools", "u").1.is_some();
+        assert_eq!([post(), post(), post(), post()], [false, true, true, false]);
+        assert_eq!(faults.request(Method::Get, "/pools", "u"), (0, None));
+        for wrong in [
+            "status",
+            "status=200 fine",
+            "lock=backup",
+            "warn=x",
+            "drop=after;when=now",
+            "drop=after;method=LIST",
+        ] {
+            assert!(Fault::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

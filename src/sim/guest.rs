@@ -40,6 +40,8 @@ pub mod relocate;
 )]
 mod replay;
 pub mod resize;
+#[cfg(test)]
+mod schema;
 pub mod size;
 pub mod snapshot;
 pub mod startable;

@@ -26,8 +26,6 @@ pub enum Kind {
     Enum(&'static [&'static str]),
     /// Text that a function accepts.
     Form(Format),
-    /// A guest's number.
-    Vmid,
     /// A list each of whose elements a function accepts.
     FormList(Format),
     /// Text of at least so many characters.
@@ -238,13 +236,50 @@ pub fn check(kind: &Kind, value: &str) -> Result<(), String> {
         Kind::Form(accepts) => {
             accepts(value).map_err(|complaint| format!("invalid format - {complaint}\n"))
         }
-        Kind::Vmid if value.parse::<i64>().is_err() => wrong_type("integer"),
-        Kind::Vmid => check(&Kind::Form(super::formats::vmid), value),
         Kind::FormList(accepts) => {
             for part in super::call::split_list(value) {
                 accepts(&part).map_err(|complaint| format!("invalid format - {complaint}\n"))?;
             }
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_complaint_is_answered_at_once() {
+        const TABLE: &[Param] = &[
+            Param::required("name", Kind::TextMax(3)),
+            Param::new("on", Kind::Boolean),
+            Param::new("cores", Kind::Integer(1, 8)),
+            Param::indexed("net", 2, Kind::Text),
+        ];
+        let sent = [
+            ("on", "yes"),
+            ("cores", "0"),
+            ("net0", ""),
+            ("net2", ""),
+            ("net00", ""),
+        ];
+        let sent = sent
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let errors = verify(&[TABLE], &sent).unwrap_err().errors;
+        assert_eq!(errors["name"], "property is missing and it is not optional");
+        assert_eq!(errors["on"], "type check ('boolean') failed - got 'yes'");
+        assert_eq!(errors["cores"], "value must have a minimum value of 1");
+        assert_eq!(
+            errors.keys().collect::<Vec<_>>(),
+            ["cores", "name", "net00", "net2", "on"]
+        );
     }
 }

@@ -115,3 +115,25 @@ pub fn print(sections: &[Section]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_read_and_print_the_same() {
+        let text = "dir: local\n\tdisable\n\tpath /var/lib/vz\n\tcontent iso,backup\n\nrbd: ceph\n\tmonhost 1.1.1.1 1.1.1.2\n\n";
+        let sections = parse(text);
+        assert_eq!(print(&sections), text);
+        assert!(
+            sections[0].flag("disable") && sections[0].holds("iso") && sections[0].on_node("any")
+        );
+        assert_eq!(sections[1].get("monhost"), Some("1.1.1.1 1.1.1.2"));
+    }
+}

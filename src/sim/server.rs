@@ -5,7 +5,6 @@
 //! `POST /sim/advance?seconds=N`, `GET /sim/log`, `GET /sim/files`.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,9 +13,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -25,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::call::{ApiError, Auth, Call, Method};
 use super::faults::{Fault, What};
 use super::http as wire;
+use super::log::{Entry, Log, redacted};
 use super::router::{self, Access, Router};
 use super::state::Cluster;
+use super::tls;
 use super::worldfile::{self, WorldError};
 
 /// pveproxy closes a connection after so many requests.
@@ -89,37 +88,11 @@ pub enum SimError {
     Certificate(String),
 }
 
-/// One request, as it was answered.
-#[derive(Debug, Clone, Serialize)]
-pub struct Entry {
-    /// Running number, from 1.
-    pub n: u64,
-    /// Method.
-    pub method: String,
-    /// Path below `/api2/json`, decoded.
-    pub path: String,
-    /// Parameters, with secrets replaced.
-    pub params: BTreeMap<String, String>,
-    /// User or token; empty for nobody.
-    pub user: String,
-    /// Status; 0 if the connection was dropped instead.
-    pub status: u16,
-    /// The error's message.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
 struct Shared {
     cluster: Mutex<Cluster>,
     router: Router,
     log: Mutex<Log>,
     control: String,
-}
-
-#[derive(Default)]
-struct Log {
-    entries: Vec<Entry>,
-    file: Option<std::fs::File>,
 }
 
 /// A running simulator; it stops when dropped or told to.
@@ -167,7 +140,8 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
     let address = listener
         .local_addr()
         .map_err(io("cannot read the address".into()))?;
-    let (acceptor, fingerprint) = certificate(&cluster, address)?;
+    let (acceptor, fingerprint) =
+        tls::acceptor(&cluster, address).map_err(SimError::Certificate)?;
     let shared = Arc::new(Shared {
         cluster: Mutex::new(cluster),
         router: Router::new(super::routes()),
@@ -188,28 +162,6 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
         stop,
         server: Some(server),
     })
-}
-
-fn certificate(cluster: &Cluster, address: SocketAddr) -> Result<(TlsAcceptor, String), SimError> {
-    let failed = |error: &dyn std::fmt::Display| SimError::Certificate(error.to_string());
-    let mut names = vec!["localhost".to_owned(), address.ip().to_string()];
-    names.extend(cluster.nodes.keys().cloned());
-    let made = rcgen::generate_simple_self_signed(names).map_err(|error| failed(&error))?;
-    let der = made.cert.der().clone();
-    let fingerprint = Sha256::digest(&der)
-        .iter()
-        .map(|byte| format!("{byte:02X}"))
-        .collect::<Vec<_>>()
-        .join(":");
-    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(&error))?
-        .with_no_client_auth()
-        .with_single_cert(vec![der], key)
-        .map_err(|error| failed(&error))?;
-    Ok((TlsAcceptor::from(Arc::new(config)), fingerprint))
 }
 
 async fn accept(
@@ -447,13 +399,8 @@ impl Shared {
         }
     }
 
-    fn note(&self, mut entry: Entry) {
-        let mut log = lock(&self.log);
-        entry.n = log.entries.len() as u64 + 1;
-        if let (Some(file), Ok(line)) = (&mut log.file, serde_json::to_string(&entry)) {
-            let _ = writeln!(file, "{line}");
-        }
-        log.entries.push(entry);
+    fn note(&self, entry: Entry) {
+        lock(&self.log).add(entry);
     }
 
     fn control(&self, what: &str, query: &str, body: &Bytes) -> Response<Full<Bytes>> {
@@ -508,26 +455,6 @@ async fn read(body: Incoming) -> Option<Bytes> {
         .await
         .ok()
         .map(http_body_util::Collected::to_bytes)
-}
-
-fn redacted(params: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let secret = |name: &str| {
-        matches!(
-            name,
-            "password" | "cipassword" | "keyring" | "encryption-key" | "otp"
-        )
-    };
-    let hide = |(name, value): (&String, &String)| {
-        (
-            name.clone(),
-            if secret(name) {
-                "(secret)".to_owned()
-            } else {
-                value.clone()
-            },
-        )
-    };
-    params.iter().map(hide).collect()
 }
 
 impl Running {

@@ -391,3 +391,25 @@ impl Cluster {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_reads_the_same() {
+        let text = "user:a@pve:1:1999999999:A:M%3Al:a@x:on 100%25::\ntoken:a@pve!t:0:1:c:\nuser:root@pam:1:0::::::\n\n\
+            group:g:a@pve:G:\n\npool:p::100,101:local:\npool:p/q:x:::\n\nrole:R:VM.Audit:\n\n\
+            acl:0:/vms/100:@g,a@pve:PVEAuditor,R:\nacl:1:/vms/100:a@pve!t:R:\n";
+        let config = UserConfig::parse(text);
+        assert_eq!(config.print(), text);
+        assert_eq!(UserConfig::parse(&config.print()), config);
+        assert_eq!(config.users["a@pve"].lastname, "M:l");
+    }
+}

@@ -13,8 +13,8 @@ use super::hotplug::{self, Effect};
 use super::keys;
 use super::kind::Kind;
 
-/// Whether a running guest answers to hot-unplugging and shutdown. One without an operating system does not; the
-/// world says so with `guest: none` among what is known of the running process.
+/// Whether a running guest answers to hot-unplugging and shutdown. One without an operating system does not: that is
+/// `guest` = `none` among what is known of its process ([`super::super::state::Run::live`]).
 #[must_use]
 pub fn cooperates(cluster: &Cluster, vmid: u32) -> bool {
     cluster

@@ -18,10 +18,7 @@ pub fn destroy(cluster: &mut Cluster, call: &Call) -> Answer {
     let force = call.is_set("force");
     check(cluster, &loaded, purge, force)?;
     let Loaded { guest, config, .. } = loaded;
-    // The API's default differs: containers lose their unreferenced volumes unless told otherwise.
-    let unreferenced = call
-        .flag("destroy-unreferenced-disks")
-        .unwrap_or(guest.kind == Kind::Lxc);
+    let unreferenced = call.is_set("destroy-unreferenced-disks");
     let spec = TaskSpec::new(
         &guest.node,
         &format!("{}destroy", guest.kind.task()),

@@ -45,7 +45,6 @@ pub const VM: &[Param] = &[
     Param::new("hotplug", Type::Form(hotplug)),
     Param::new("hugepages", Type::Enum(&["any", "2", "1024"])),
     Param::indexed("ide", 4, Type::Property(of::IDE)),
-    Param::new("import-working-storage", Type::Form(forms::storage_id)),
     Param::new("intel-tdx", Type::Text),
     Param::indexed("ipconfig", 32, Type::Property(of::IPCONFIG)),
     Param::new("ivshmem", Type::Property(of::IVSHMEM)),
@@ -139,6 +138,7 @@ pub const VM_CREATE: &[Param] = &[
     Param::new("archive", Type::TextMax(255)),
     Param::new("bwlimit", COUNT),
     Param::new("ha-managed", Type::Boolean),
+    Param::new("import-working-storage", Type::Form(forms::storage_id)),
     Param::new("live-restore", Type::Boolean),
     Param::new("pool", Type::Text),
     Param::new("start", Type::Boolean),
@@ -155,7 +155,10 @@ pub const VM_UPDATE: &[Param] = &[
 ];
 
 /// What only the asynchronous change takes.
-pub const VM_UPDATE_ASYNC: &[Param] = &[Param::new("background_delay", Type::Integer(1, 30))];
+pub const VM_UPDATE_ASYNC: &[Param] = &[
+    Param::new("background_delay", Type::Integer(1, 30)),
+    Param::new("import-working-storage", Type::Form(forms::storage_id)),
+];
 
 /// Settings of containers that both creation and change take.
 pub const CT: &[Param] = &[
@@ -275,7 +278,7 @@ pub fn option(kind: Kind, key: &str) -> Option<&'static Param> {
     table(kind)
         .iter()
         .find(|row| row.covers(key))
-        .filter(|row| !matches!(row.name, "force" | "import-working-storage"))
+        .filter(|row| row.name != "force")
 }
 
 /// Whether a configuration file may hold this key.

@@ -1,4 +1,4 @@
-//! The routes of guests: their parameters and privileges. The rows are in [`super::table_vm`] and [`super::table_ct`].
+//! The routes of guests: their parameters and privileges. The rows are in `table_vm` and `table_ct`.
 
 use super::super::call::Method;
 use super::super::formats as forms;

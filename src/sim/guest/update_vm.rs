@@ -39,7 +39,9 @@ pub fn put(cluster: &mut Cluster, call: &Call) -> Answer {
 
 /// `POST …/config`: changes in a task.
 pub fn post(cluster: &mut Cluster, call: &Call) -> Answer {
-    let change = prepare(cluster, call)?;
+    let mut change = prepare(cluster, call)?;
+    // Proxmox VE keeps the file locked from the check on; here another request may come between.
+    change.digest = None;
     let line = describe(&change);
     let spec = TaskSpec::new(
         &change.guest.node,
