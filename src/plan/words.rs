@@ -59,7 +59,11 @@ pub(super) fn difference(key: &str, before: Option<&str>, after: Option<&str>) -
 pub(super) fn few(parts: &[String]) -> String {
     let shown: Vec<&str> = parts.iter().take(3).map(String::as_str).collect();
     if parts.len() > shown.len() {
-        format!("{} and {} more", shown.join(", "), parts.len() - shown.len())
+        format!(
+            "{} and {} more",
+            shown.join(", "),
+            parts.len() - shown.len()
+        )
     } else {
         shown.join(", ")
     }
@@ -104,7 +108,9 @@ pub(super) fn new_volume(storage: &StorageId, size: Bytes) -> Option<String> {
     let mut decimals = String::new();
     while rest > 0 {
         rest *= 10;
-        decimals.push(char::from(b'0' + u8::try_from(rest / Bytes::GIB).unwrap_or(0)));
+        decimals.push(char::from(
+            b'0' + u8::try_from(rest / Bytes::GIB).unwrap_or(0),
+        ));
         rest %= Bytes::GIB;
     }
     Some(format!("{storage}:{whole}.{decimals}"))
@@ -117,7 +123,10 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_seen() {
-        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\\u{a}");
+        assert_eq!(
+            clean("a\u{1b}[31mb\u{202e}c\n"),
+            "a\\u{1b}[31mb\\u{202e}c\\u{a}"
+        );
         assert_eq!(clean("Grüße 👋"), "Grüße 👋");
     }
 
@@ -126,7 +135,10 @@ mod tests {
         let s = StorageId::new("ceph-vm").unwrap();
         assert_eq!(new_volume(&s, Bytes(32 << 30)).unwrap(), "ceph-vm:32");
         assert_eq!(new_volume(&s, Bytes(1536 << 20)).unwrap(), "ceph-vm:1.5");
-        assert_eq!(new_volume(&s, Bytes(1 << 20)).unwrap(), "ceph-vm:0.0009765625");
+        assert_eq!(
+            new_volume(&s, Bytes(1 << 20)).unwrap(),
+            "ceph-vm:0.0009765625"
+        );
         assert_eq!(new_volume(&s, Bytes(5)), None);
     }
 }
