@@ -202,7 +202,8 @@ impl<'a> Watch<'a> {
         let improvements = self.improvements();
         let mut raw = self.raw;
         for impact in &mut raw {
-            if impact.category == Category::Unknown {
+            // A gap has its unknown already: the part that could not be read.
+            if impact.category == Category::Unknown && impact.rule != "G1" {
                 let what = format!("what happens to {}", impact.entity);
                 unknowns
                     .entry(what)

@@ -46,10 +46,32 @@ pub(super) fn short(text: &str) -> String {
     cut
 }
 
-/// `memory 4096 → 6144`, `agent → 1`, `agent (removed)`.
+/// Of two lists of options, those that differ: `bridge=vmbr0` and `bridge=vmbr1`. Values that are no such lists stay whole.
+pub(super) fn differing(before: &str, after: &str) -> (String, String) {
+    if !before.contains(',') && !after.contains(',') {
+        return (before.to_owned(), after.to_owned());
+    }
+    let only = |text: &str, other: &str| {
+        let kept: Vec<&str> = text
+            .split(',')
+            .filter(|part| !other.split(',').any(|o| o == *part))
+            .collect();
+        if kept.is_empty() {
+            "-".to_owned()
+        } else {
+            kept.join(",")
+        }
+    };
+    (only(before, after), only(after, before))
+}
+
+/// `memory 4096 → 6144`, `net0 bridge=vmbr0 → bridge=vmbr1`, `agent → 1`, `agent (removed)`.
 pub(super) fn difference(key: &str, before: Option<&str>, after: Option<&str>) -> String {
     match (before, after) {
-        (Some(before), Some(after)) => format!("{key} {} → {}", short(before), short(after)),
+        (Some(before), Some(after)) => {
+            let (before, after) = differing(before, after);
+            format!("{key} {} → {}", short(&before), short(&after))
+        }
         (None, Some(after)) => format!("{key} → {}", short(after)),
         (_, None) => format!("{key} (removed)"),
     }

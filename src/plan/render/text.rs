@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use super::Style;
 use crate::plan::model::{Duration, Impact, Inverse, Origin, Plan, Risk, StepId};
-use crate::plan::words::clean;
+use crate::plan::words::{clean, differing};
 
 /// A plan as text. Ends with a line break.
 pub fn text(plan: &Plan, style: &Style<'_>) -> String {

@@ -14,8 +14,15 @@ fn storage_gone(lab: &mut Lab) -> Plan {
 #[test]
 fn a_deleted_storage_as_text() {
     let plan = storage_gone(&mut Lab::new());
-    let approval = [format!("nothing changes without an approval of this plan: {}", plan.hash)];
-    let style = Style { ledger: Some(12), approval: &approval, ..Style::default() };
+    let approval = [format!(
+        "nothing changes without an approval of this plan: {}",
+        plan.hash
+    )];
+    let style = Style {
+        ledger: Some(12),
+        approval: &approval,
+        ..Style::default()
+    };
     insta::assert_snapshot!(text(&plan, &style));
 }
 
@@ -29,7 +36,11 @@ fn a_plan_of_many_kinds_as_text() {
     let nic = set(vm(102), "net0", "virtio,bridge=vmbr1,firewall=1");
     let plan = lab.plan(vec![
         doc(with_disk(web, "scsi0", sized("ceph-vm", 32))),
-        doc(set(with_disk(nic, "scsi0", sized("ceph-vm", 40)), "memory", "6144")),
+        doc(set(
+            with_disk(nic, "scsi0", sized("ceph-vm", 40)),
+            "memory",
+            "6144",
+        )),
         removed("Storage/local-zfs", true),
     ]);
     insta::assert_snapshot!(text(&plan, &Style::default()));
@@ -39,11 +50,24 @@ fn a_plan_of_many_kinds_as_text() {
 fn colour_adds_only_escapes() {
     let plan = storage_gone(&mut Lab::new());
     let bare = text(&plan, &Style::default());
-    let coloured = text(&plan, &Style { color: true, ..Style::default() });
+    let coloured = text(
+        &plan,
+        &Style {
+            color: true,
+            ..Style::default()
+        },
+    );
     assert!(!bare.contains('\u{1b}'));
     assert!(coloured.contains('\u{1b}'));
-    let stripped = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap().replace_all(&coloured, "").into_owned();
-    let lines = |text: &str| text.lines().map(|l| l.trim_end().to_owned()).collect::<Vec<_>>();
+    let stripped = regex::Regex::new("\u{1b}\\[[0-9;]*m")
+        .unwrap()
+        .replace_all(&coloured, "")
+        .into_owned();
+    let lines = |text: &str| {
+        text.lines()
+            .map(|l| l.trim_end().to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(lines(&stripped), lines(&bare));
 }
 
@@ -52,10 +76,15 @@ fn names_from_the_cluster_cannot_play_tricks() {
     let mut lab = Lab::new();
     lab.edit(104, |g| g.name = Some("a\u{1b}[2Jb\u{202e}c".to_owned()));
     lab.edit(102, |g| {
-        g.config.current.insert("description".to_owned(), "x\n  vm/1  fine".to_owned());
+        g.config
+            .current
+            .insert("description".to_owned(), "x\n  vm/1  fine".to_owned());
     });
     lab.own("storage/local-zfs", "Storage/local-zfs");
-    let plan = lab.plan(vec![removed("Storage/local-zfs", true), doc(set(vm(102), "description", "y"))]);
+    let plan = lab.plan(vec![
+        removed("Storage/local-zfs", true),
+        doc(set(vm(102), "description", "y")),
+    ]);
     let page = text(&plan, &Style::default());
     assert!(page.chars().all(|c| c == '\n' || !c.is_control()), "{page}");
     assert!(page.contains("a\\u{1b}[2Jb\\u{202e}c"));
@@ -71,11 +100,19 @@ fn the_schema_is_the_committed_one() {
         std::fs::write(&path, &made).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == made, "schemas/plan.schema.json is stale; run the tests with BAILIWICK_BLESS=1");
+    assert!(
+        committed == made,
+        "schemas/plan.schema.json is stale; run the tests with BAILIWICK_BLESS=1"
+    );
 }
 
 /// Holds a value against the few words of JSON Schema that the plan's schema uses.
-fn holds(schema: &serde_json::Value, root: &serde_json::Value, value: &serde_json::Value, at: &str) {
+fn holds(
+    schema: &serde_json::Value,
+    root: &serde_json::Value,
+    value: &serde_json::Value,
+    at: &str,
+) {
     use serde_json::Value;
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap();
@@ -83,7 +120,10 @@ fn holds(schema: &serde_json::Value, root: &serde_json::Value, value: &serde_jso
     }
     if let Some(options) = schema["oneOf"].as_array() {
         let kind = &value["kind"];
-        let option = options.iter().find(|o| o["properties"]["kind"]["const"] == *kind).unwrap();
+        let option = options
+            .iter()
+            .find(|o| o["properties"]["kind"]["const"] == *kind)
+            .unwrap();
         return holds(option, root, value, at);
     }
     let types: Vec<&str> = match &schema["type"] {
@@ -99,20 +139,32 @@ fn holds(schema: &serde_json::Value, root: &serde_json::Value, value: &serde_jso
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    assert!(types.is_empty() || types.contains(&is), "{at} is {is}, not {types:?}");
+    assert!(
+        types.is_empty() || types.contains(&is),
+        "{at} is {is}, not {types:?}"
+    );
     if let Some(words) = schema["enum"].as_array() {
         assert!(words.contains(value), "{at}: {value}");
     }
     if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str()) {
-        assert!(regex::Regex::new(pattern).unwrap().is_match(text), "{at}: {text}");
+        assert!(
+            regex::Regex::new(pattern).unwrap().is_match(text),
+            "{at}: {text}"
+        );
     }
     for name in schema["required"].as_array().into_iter().flatten() {
-        assert!(value.get(name.as_str().unwrap()).is_some(), "{at} lacks {name}");
+        assert!(
+            value.get(name.as_str().unwrap()).is_some(),
+            "{at} lacks {name}"
+        );
     }
     if let Value::Object(fields) = value {
         for (name, field) in fields {
             let inner = &schema["properties"][name];
-            assert!(!inner.is_null() || schema["additionalProperties"] != false, "{at}.{name} is not in the schema");
+            assert!(
+                !inner.is_null() || schema["additionalProperties"] != false,
+                "{at}.{name} is not in the schema"
+            );
             if inner.is_object() {
                 holds(inner, root, field, &format!("{at}.{name}"));
             }
@@ -137,7 +189,11 @@ fn real_plans_hold_against_the_schema() {
     lab.own("vm/104", "VirtualMachine/104");
     let more = lab.plan(vec![
         removed("VirtualMachine/104", true),
-        doc(with_disk(set(vm(102), "memory", "6144"), "scsi0", sized("nas", 40))),
+        doc(with_disk(
+            set(vm(102), "memory", "6144"),
+            "scsi0",
+            sized("nas", 40),
+        )),
         pool_doc("extra", Some(&[102])),
     ]);
     for plan in [gone, more] {

@@ -35,11 +35,18 @@ fn new_vm() -> Item {
 #[test]
 fn a_new_vm_and_a_memory_change_are_taken_back() {
     let mut lab = Lab::new();
-    let plan = ran(&mut lab, vec![new_vm(), doc(set(vm(102), "memory", "6144"))]);
+    let plan = ran(
+        &mut lab,
+        vec![new_vm(), doc(set(vm(102), "memory", "6144"))],
+    );
     let back = back(&lab, &plan);
     assert_eq!(
         titles(&back),
-        ["set back vm/102 memory 6144 → 4096", "stop vm/9000", "destroy vm/9000 web-7"]
+        [
+            "set back vm/102 memory 6144 → 4096",
+            "stop vm/9000",
+            "destroy vm/9000 web-7"
+        ]
     );
     assert_eq!(back.risk, Risk::High);
     let ownership = lab.ownership.after(&back, &[], &lab.secrets, &lab.world);
@@ -50,13 +57,21 @@ fn a_new_vm_and_a_memory_change_are_taken_back() {
 #[test]
 fn what_someone_changed_since_stays() {
     let mut lab = Lab::new();
-    let plan = ran(&mut lab, vec![doc(set(set(vm(105), "memory", "6144"), "cores", "4"))]);
+    let plan = ran(
+        &mut lab,
+        vec![doc(set(set(vm(105), "memory", "6144"), "cores", "4"))],
+    );
     lab.edit(105, |g| {
-        g.config.current.insert("memory".to_owned(), "8192".to_owned());
+        g.config
+            .current
+            .insert("memory".to_owned(), "8192".to_owned());
     });
     let back = back(&lab, &plan);
     assert_eq!(titles(&back), ["set back vm/105 cores (removed)"]);
-    assert_eq!(back.notes, ["not undone: vm/105 memory was changed by someone since (8192, we left 6144)"]);
+    assert_eq!(
+        back.notes,
+        ["not undone: vm/105 memory was changed by someone since (8192, we left 6144)"]
+    );
 }
 
 #[test]
@@ -64,12 +79,22 @@ fn a_guest_made_anew_is_not_destroyed() {
     let mut lab = Lab::new();
     let plan = ran(&mut lab, vec![new_vm()]);
     lab.edit(9000, |g| {
-        g.config.current.insert("smbios1".to_owned(), "uuid=aaaaaaaa-0000-0000-0000-000000000000".to_owned());
+        g.config.current.insert(
+            "smbios1".to_owned(),
+            "uuid=aaaaaaaa-0000-0000-0000-000000000000".to_owned(),
+        );
     });
-    lab.ownership.objects.get_mut("vm/9000").unwrap().birth = Some("uuid:bbbbbbbb-0000-0000-0000-000000000000".to_owned());
+    lab.ownership.objects.get_mut("vm/9000").unwrap().birth =
+        Some("uuid:bbbbbbbb-0000-0000-0000-000000000000".to_owned());
     let back = back(&lab, &plan);
     assert!(back.steps.is_empty(), "{:?}", titles(&back));
-    assert!(back.notes.iter().any(|n| n.contains("made anew by someone")), "{:?}", back.notes);
+    assert!(
+        back.notes
+            .iter()
+            .any(|n| n.contains("made anew by someone")),
+        "{:?}",
+        back.notes
+    );
 }
 
 #[test]
@@ -81,12 +106,18 @@ fn a_move_and_a_deleted_storage_come_back_in_order() {
     lab.own("storage/local-zfs", "Storage/local-zfs");
     let plan = ran(
         &mut lab,
-        vec![removed("Storage/local-zfs", true), doc(with_disk(vm(104), "scsi0", on("ceph-vm")))],
+        vec![
+            removed("Storage/local-zfs", true),
+            doc(with_disk(vm(104), "scsi0", on("ceph-vm"))),
+        ],
     );
     let back = back(&lab, &plan);
     assert_eq!(
         titles(&back),
-        ["define storage/local-zfs (zfspool) again", "move vm/104 scsi0 back from ceph-vm to local-zfs"]
+        [
+            "define storage/local-zfs (zfspool) again",
+            "move vm/104 scsi0 back from ceph-vm to local-zfs"
+        ]
     );
     assert!(back.steps[1].needs.contains(&back.steps[0].id));
 }
@@ -94,7 +125,10 @@ fn a_move_and_a_deleted_storage_come_back_in_order() {
 #[test]
 fn only_steps_that_were_done_are_taken_back() {
     let mut lab = Lab::new();
-    let items = vec![doc(set(vm(102), "memory", "6144")), doc(set(vm(105), "memory", "6144"))];
+    let items = vec![
+        doc(set(vm(102), "memory", "6144")),
+        doc(set(vm(105), "memory", "6144")),
+    ];
     let plan = ran(&mut lab, items);
     let first = BTreeSet::from([plan.steps[0].id]);
     let back = undo(&plan, &first, &lab.input(Vec::new())).unwrap();
@@ -104,10 +138,16 @@ fn only_steps_that_were_done_are_taken_back() {
 #[test]
 fn growth_is_not_taken_back_and_says_so() {
     let mut lab = Lab::new();
-    let plan = ran(&mut lab, vec![doc(with_disk(vm(102), "scsi0", sized("ceph-vm", 40)))]);
+    let plan = ran(
+        &mut lab,
+        vec![doc(with_disk(vm(102), "scsi0", sized("ceph-vm", 40)))],
+    );
     let back = back(&lab, &plan);
     assert!(back.steps.is_empty());
-    assert_eq!(back.notes, ["not undone: grow vm/102 scsi0 32 GiB → 40 GiB: a disk cannot shrink"]);
+    assert_eq!(
+        back.notes,
+        ["not undone: grow vm/102 scsi0 32 GiB → 40 GiB: a disk cannot shrink"]
+    );
 }
 
 #[test]
@@ -115,7 +155,10 @@ fn a_detached_disk_is_attached_again() {
     let mut lab = Lab::new();
     let plan = ran(&mut lab, vec![doc(without_disk(vm(104), "scsi1"))]);
     let back = back(&lab, &plan);
-    assert_eq!(titles(&back), ["set back vm/104 scsi1 → ceph-vm:vm-104-disk-1,size=100G"]);
+    assert_eq!(
+        titles(&back),
+        ["set back vm/104 scsi1 → ceph-vm:vm-104-disk-1,size=100G"]
+    );
     let end = lab.after(&back);
     assert!(end.guests[&vmid(104)].config.current.contains_key("scsi1"));
 }
