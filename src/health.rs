@@ -18,3 +18,12 @@ pub use gaps::{Gap, completeness_needed};
 pub use model::*;
 pub use notes::{contents, notes, tenants};
 pub use summary::{Worse, is_worse, summary};
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests;

@@ -4,6 +4,8 @@
 pub mod action;
 pub mod model;
 pub mod predict;
+#[doc(hidden)]
+pub mod testing;
 pub mod views;
 
 pub use action::{Action, Param, Params, PowerAction};

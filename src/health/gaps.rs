@@ -247,13 +247,13 @@ fn narrowed(was: &Storage, is: &Storage) -> bool {
         (None, Some(_)) => true,
         (Some(was), Some(is)) => !was.is_subset(is),
     };
-    let wont = |key: &&str| was.options.get(*key) != is.options.get(*key);
+    let elsewhere = |key: &&str| was.options.get(*key) != is.options.get(*key);
     fewer_nodes
         || (is.disabled && !was.disabled)
         || !was.content.is_subset(&is.content)
         || was.shared != is.shared
         || was.storage_type != is.storage_type
-        || predict::WHERE.iter().any(|key| wont(key))
+        || predict::WHERE.iter().any(elsewhere)
 }
 
 fn nodes_of(world: &World, storage: &Storage) -> Vec<NodeName> {
