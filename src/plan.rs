@@ -25,6 +25,8 @@ pub mod render;
 mod resolve;
 pub mod risk;
 mod storage;
+#[cfg(test)]
+mod tests;
 pub mod undo;
 mod values;
 pub mod words;

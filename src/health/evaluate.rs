@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ids::{NodeName, PoolId, StorageId, Vmid, VolumeId};
-use crate::world::{Guest, Part, Storage, Volume, World};
+use crate::world::{Guest, Part, Section, Storage, Volume, World, views};
 
 use super::protection::{Backups, falsely_shared, holds_backups};
 use super::{Entity, Facet, Health, State, cluster, guest, protection};
@@ -415,18 +415,25 @@ fn changed_volumes(was: &Storage, is: &Storage) -> BTreeMap<VolumeId, Option<Vmi
     changed
 }
 
-/// Whether a text occurs in any value of any section of a guest's configuration. Too many is harmless here, too few is not.
+/// Whether a text occurs in any value that can name a volume or a storage, in any section of a guest's configuration. Too many is
+/// harmless here, too few is not.
 fn mentions(guest: &Guest, text: &str) -> bool {
+    let names = |key: &str| {
+        views::is_disk_key(guest.kind, key)
+            || matches!(key, "cicustom" | "hookscript" | "vmstatestorage")
+    };
+    let within = |section: &Section| {
+        section
+            .iter()
+            .any(|(key, value)| names(key) && value.contains(text))
+    };
     let config = &guest.config;
-    config.current.values().any(|v| v.contains(text))
+    within(&config.current)
         || config
             .pending
             .iter()
             .any(|p| p.value.as_deref().is_some_and(|v| v.contains(text)))
-        || config
-            .snapshots
-            .values()
-            .any(|s| s.section.values().any(|v| v.contains(text)))
+        || config.snapshots.values().any(|s| within(&s.section))
 }
 
 /// Takes the old facets of everything touched out of `health`, and puts the new ones in.

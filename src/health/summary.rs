@@ -27,22 +27,34 @@ pub fn is_worse(before: &State, after: &State) -> bool {
 
 /// What got worse from `before` to `after`, in the order of the entities.
 pub fn summary(before: &Health, after: &Health) -> Vec<Worse> {
-    let mut by_entity: BTreeMap<&Entity, Vec<Worse>> = BTreeMap::new();
+    let mut by_entity: BTreeMap<Entity, Vec<Worse>> = BTreeMap::new();
     for ((entity, facet), state) in after.iter().filter(|(_, state)| state.grade != Grade::Good) {
         if let Some(worse) = compare(before, entity, facet, state) {
-            by_entity.entry(entity).or_default().push(worse);
+            by_entity.entry(entity.clone()).or_default().push(worse);
         }
     }
     for worse in vanished(before, after) {
-        let entity = before
-            .keys()
-            .find(|(e, _)| *e == worse.entity)
-            .map(|(e, _)| e);
-        if let Some(entity) = entity {
-            by_entity.entry(entity).or_default().push(worse);
-        }
+        by_entity
+            .entry(worse.entity.clone())
+            .or_default()
+            .push(worse);
     }
     by_entity.into_values().flat_map(one_entity).collect()
+}
+
+/// What is in the first and not in the second, in order. Both are sorted, so one walk finds it.
+fn gone<'h>(before: &'h Health, after: &Health) -> Vec<(&'h Entity, &'h Facet, &'h State)> {
+    let mut rest = after.keys().peekable();
+    let mut found = Vec::new();
+    for (key, state) in before {
+        while rest.peek().is_some_and(|next| *next < key) {
+            rest.next();
+        }
+        if rest.peek() != Some(&key) {
+            found.push((&key.0, &key.1, state));
+        }
+    }
+    found
 }
 
 fn exists(health: &Health, entity: &Entity) -> bool {
@@ -102,16 +114,17 @@ fn counts_when_new(facet: &Facet) -> bool {
 /// HA taken away. What a guest loses when it is destroyed is told by the plan, which knows the volumes.
 fn vanished(before: &Health, after: &Health) -> Vec<Worse> {
     let mut found = Vec::new();
+    let gone = gone(before, after);
     let mut ended: BTreeSet<String> = BTreeSet::new();
     let mut last: Option<&Entity> = None;
-    for (entity, _) in before.keys() {
-        if last != Some(entity) && !exists(after, entity) {
+    for (entity, _, _) in &gone {
+        if last != Some(*entity) && !exists(after, entity) {
             ended.insert(entity.to_string());
         }
-        last = Some(entity);
+        last = Some(*entity);
     }
-    for ((entity, facet), was) in before {
-        if after.contains_key(&(entity.clone(), facet.clone())) || was.grade == Grade::Lost {
+    for (entity, facet, was) in gone {
+        if was.grade == Grade::Lost {
             continue;
         }
         let (category, rule, cause) = match (entity, facet) {

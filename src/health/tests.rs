@@ -3,6 +3,7 @@
 mod general;
 mod guests;
 mod laws;
+mod speed;
 mod storages;
 
 use crate::health::{Category, Worse, evaluate, reevaluate, summary};

@@ -162,20 +162,29 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
             && has(&|p| matches!(p, Precondition::OnNode { vmid: v, .. } if *v == vmid))
     };
     let digest = |vmid: Vmid| {
-        has(&|p| matches!(p, Precondition::ConfigDigest { vmid: v, digest, after }
-            if *v == vmid && (digest.is_some() || after.is_some())))
+        has(&|p| {
+            matches!(p, Precondition::ConfigDigest { vmid: v, digest, after }
+            if *v == vmid && (digest.is_some() || after.is_some()))
+        })
     };
     let status = |vmid: Vmid| {
-        has(&|p| matches!(p, Precondition::Status { vmid: v, status } if *v == vmid && *status != Status::Unknown))
+        has(
+            &|p| matches!(p, Precondition::Status { vmid: v, status } if *v == vmid && *status != Status::Unknown),
+        )
     };
     let stopped = |vmid: Vmid| {
-        has(&|p| matches!(p, Precondition::Status { vmid: v, status: Status::Stopped } if *v == vmid))
+        has(
+            &|p| matches!(p, Precondition::Status { vmid: v, status: Status::Stopped } if *v == vmid),
+        )
     };
     let storage = |wanted: &StorageId| {
-        has(&|p| matches!(p, Precondition::StorageIs { id, digest, after, .. }
-            if id == wanted && (digest.is_some() || after.is_some())))
+        has(&|p| {
+            matches!(p, Precondition::StorageIs { id, digest, after, .. }
+            if id == wanted && (digest.is_some() || after.is_some()))
+        })
     };
-    let pool = |wanted: &PoolId| has(&|p| matches!(p, Precondition::PoolIs { id, .. } if id == wanted));
+    let pool =
+        |wanted: &PoolId| has(&|p| matches!(p, Precondition::PoolIs { id, .. } if id == wanted));
     let good = match &step.action {
         Action::CreateGuest { vmid, .. } => {
             has(&|p| matches!(p, Precondition::GuestAbsent { vmid: v } if v == vmid))
@@ -190,11 +199,11 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
         }
         Action::SetHaState { vmid, .. } | Action::RemoveHaResource { vmid, .. } => {
             identity(*vmid)
-                && has(&|p| matches!(p, Precondition::HaState { vmid: v, state: Some(_) } if v == vmid))
+                && has(
+                    &|p| matches!(p, Precondition::HaState { vmid: v, state: Some(_) } if v == vmid),
+                )
         }
-        Action::DestroyGuest { vmid, .. } => {
-            identity(*vmid) && digest(*vmid) && stopped(*vmid)
-        }
+        Action::DestroyGuest { vmid, .. } => identity(*vmid) && digest(*vmid) && stopped(*vmid),
         Action::CreateStorage { id, .. } => {
             has(&|p| matches!(p, Precondition::StorageAbsent { id: i } if i == id))
         }
@@ -209,20 +218,6 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
     };
     if !good {
         say("it lacks a precondition that its action must have".to_owned());
-    }
-    for precondition in &step.preconditions {
-        if let Precondition::ConfigDigest {
-            after: Some(after), ..
-        }
-        | Precondition::StorageIs {
-            after: Some(after), ..
-        } = precondition
-            && !step.needs.contains(after)
-        {
-            say(format!(
-                "it checks a digest left by step {after} and does not need it"
-            ));
-        }
     }
 }
 
@@ -290,7 +285,9 @@ fn parameters(plan: &Plan, step: &Step, say: &mut impl FnMut(String)) {
             || key.starts_with("unused")
             || (key.starts_with("mp") && data_slot(key))
         {
-            say(format!("it deletes the data slot {key} as if it were an option"));
+            say(format!(
+                "it deletes the data slot {key} as if it were an option"
+            ));
         }
     }
 }
@@ -368,6 +365,17 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
                 {
                     wants.insert((other.id, format!("the move of {volume}")));
                 }
+            }
+        }
+        for precondition in &step.preconditions {
+            if let Precondition::ConfigDigest {
+                after: Some(after), ..
+            }
+            | Precondition::StorageIs {
+                after: Some(after), ..
+            } = precondition
+            {
+                wants.insert((*after, "the digest it leaves".to_owned()));
             }
         }
         let known = before.get(&step.id);

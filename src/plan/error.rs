@@ -60,19 +60,29 @@ pub enum Reason {
         name: String,
         nearest: String,
     },
-    #[error("storage `{storage}` is not available on node `{node}`; choose another storage or widen its `nodes`")]
+    #[error(
+        "storage `{storage}` is not available on node `{node}`; choose another storage or widen its `nodes`"
+    )]
     NotOnNode { storage: String, node: String },
-    #[error("storage `{storage}` does not hold `{content}`; add it to the storage's `content` or choose another storage")]
+    #[error(
+        "storage `{storage}` does not hold `{content}`; add it to the storage's `content` or choose another storage"
+    )]
     NoContent { storage: String, content: String },
-    #[error("the disk has {now} and the document asks for {wanted}; disks never shrink, so write {now} or more")]
+    #[error(
+        "the disk has {now} and the document asks for {wanted}; disks never shrink, so write {now} or more"
+    )]
     Shrink { now: String, wanted: String },
-    #[error("{object} is a {is}, and the document is about a {wanted}; VMIDs are unique in a cluster, so name another")]
+    #[error(
+        "{object} is a {is}, and the document is about a {wanted}; VMIDs are unique in a cluster, so name another"
+    )]
     OtherKind {
         object: String,
         is: &'static str,
         wanted: &'static str,
     },
-    #[error("{object} is owned by {owner} of {owner_source}; {document} of {source_here} cannot own it too: remove one of the two documents")]
+    #[error(
+        "{object} is owned by {owner} of {owner_source}; {document} of {source_here} cannot own it too: remove one of the two documents"
+    )]
     OwnedByAnother {
         object: String,
         owner: String,
@@ -82,15 +92,21 @@ pub enum Reason {
     },
     #[error("{object} is asked for by {other} too; an object has one document")]
     Twice { object: String, other: String },
-    #[error("{object} is not the guest this document owns: that was {owned}, this is {live}; somebody made it anew, so withdraw the document or adopt it by naming its VMID in a new one")]
+    #[error(
+        "{object} is not the guest this document owns: that was {owned}, this is {live}; somebody made it anew, so withdraw the document or adopt it by naming its VMID in a new one"
+    )]
     NotTheSame {
         object: String,
         owned: String,
         live: String,
     },
-    #[error("Proxmox VE lets only root@pam itself set `{key}`, no token; set it by hand and leave it out of the document")]
+    #[error(
+        "Proxmox VE lets only root@pam itself set `{key}`, no token; set it by hand and leave it out of the document"
+    )]
     RootOnly { key: String },
-    #[error("`{key}` of a storage is fixed once it exists (now `{now}`, asked for `{wanted}`); delete the storage and define it anew")]
+    #[error(
+        "`{key}` of a storage is fixed once it exists (now `{now}`, asked for `{wanted}`); delete the storage and define it anew"
+    )]
     FixedKey {
         key: String,
         now: String,
@@ -100,7 +116,9 @@ pub enum Reason {
     TemplatePower { object: String },
     #[error("{why}")]
     Ambiguous { why: String },
-    #[error("snapshot `{snapshot}` refers to {volume}, and a move with deletion of the source would break it; remove the snapshot first")]
+    #[error(
+        "snapshot `{snapshot}` refers to {volume}, and a move with deletion of the source would break it; remove the snapshot first"
+    )]
     SnapshotHolds { snapshot: String, volume: String },
     #[error("{why}")]
     Refused { why: String },
@@ -108,14 +126,20 @@ pub enum Reason {
     Unreadable { what: String, why: String },
     #[error("the secret `{from}` could not be read, so it is unknown whether it changed")]
     NoSecret { from: String },
-    #[error("every VMID from {first} to {last} is taken or still named by jobs, access rules or volumes; widen the range in the configuration or name a `vmid`")]
+    #[error(
+        "every VMID from {first} to {last} is taken or still named by jobs, access rules or volumes; widen the range in the configuration or name a `vmid`"
+    )]
     NoVmidLeft { first: u32, last: u32 },
-    #[error("the controller's token lacks `{privilege}` on `{path}`; grant it, or this cannot be done: {step}")]
+    #[error(
+        "the controller's token lacks `{privilege}` on `{path}`; grant it, or this cannot be done: {step}"
+    )]
     NoPrivilege {
         privilege: String,
         path: String,
         step: String,
     },
-    #[error("these steps wait for each other, which is a mistake of Bailiwick's; please report it: {steps}")]
+    #[error(
+        "these steps wait for each other, which is a mistake of Bailiwick's; please report it: {steps}"
+    )]
     Circle { steps: String },
 }

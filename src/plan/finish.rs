@@ -151,7 +151,10 @@ impl Planner<'_, '_> {
 }
 
 fn pool_of(world: &World, vmid: Vmid) -> Option<&crate::ids::PoolId> {
-    world.guests.get(&vmid).and_then(|guest| guest.pool.as_ref())
+    world
+        .guests
+        .get(&vmid)
+        .and_then(|guest| guest.pool.as_ref())
 }
 
 /// Where things are in a list of drafts.

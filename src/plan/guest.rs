@@ -243,7 +243,9 @@ impl Planner<'_, '_> {
         for mut draft in line {
             draft.needs.extend(before);
             for storage in super::finish::storages_of(&draft.action) {
-                draft.needs.extend(self.drafts.opened.get(&storage).copied());
+                draft
+                    .needs
+                    .extend(self.drafts.opened.get(&storage).copied());
             }
             activates |= activates_pending(&draft.action, guest, stopped);
             before = Some(self.drafts.push(draft));

@@ -75,8 +75,14 @@ impl<'a> Watch<'a> {
     pub(super) fn step(&mut self, id: StepId, action: &Action) {
         for (entity, state) in health::fit(&self.world, action) {
             let duration = Duration::Permanent;
-            self.raw
-                .push(of_state(entity, &State::GOOD, &state, "there is room", duration, id));
+            self.raw.push(of_state(
+                entity,
+                &State::GOOD,
+                &state,
+                "there is room",
+                duration,
+                id,
+            ));
         }
         let mut after = match self.world.apply(action) {
             Ok(after) => after,
@@ -137,7 +143,10 @@ impl<'a> Watch<'a> {
         let mut touched = BTreeSet::new();
         for (key, old) in changed {
             let old = old.map_or(Grade::Good, |state| state.grade);
-            let new = self.health.get(&key).map_or(Grade::Good, |state| state.grade);
+            let new = self
+                .health
+                .get(&key)
+                .map_or(Grade::Good, |state| state.grade);
             let first = self
                 .start_health
                 .get(&key)
@@ -149,18 +158,15 @@ impl<'a> Watch<'a> {
             }
             touched.insert(key.0);
         }
+        let mut now = by_entity(health::summary(
+            &of_entities(&self.start_health, &touched),
+            &of_entities(&self.health, &touched),
+        ));
         for entity in touched {
-            let worse = health::summary(
-                &of_entity(&self.start_health, &entity),
-                &of_entity(&self.health, &entity),
-            );
+            let worse = now.remove(&entity).unwrap_or_default();
             let old = self.worse.remove(&entity).unwrap_or_default();
             for past in old {
-                let still = worse.iter().any(|now| {
-                    now.facet == past.facet
-                        && now.after.grade >= past.after.grade
-                        && now.after.category == past.after.category
-                });
+                let still = worse.iter().any(|now| covers(now, &past));
                 let key = (past.entity.clone(), past.facet.clone());
                 if !still && let Some((_, steps, _)) = self.was_worse.get_mut(&key) {
                     steps.insert(id);
@@ -173,7 +179,7 @@ impl<'a> Watch<'a> {
                     let notes = now
                         .after
                         .category
-                        .map(|category| health::notes(&self.world, &now.entity, category))
+                        .map(|category| health::notes(self.start, &now.entity, category))
                         .unwrap_or_default();
                     self.was_worse
                         .insert(key, (now.clone(), BTreeSet::from([id]), notes));
@@ -188,6 +194,7 @@ impl<'a> Watch<'a> {
     /// Everything that was seen. Unknowns are added to those the planner has.
     pub(super) fn end(mut self, unknowns: &mut BTreeMap<String, String>) -> Seen {
         let mut notes = BTreeSet::new();
+        self.worse = by_entity(health::summary(&self.start_health, &self.health));
         self.permanent(&mut notes);
         self.transient();
         self.destroyed();
@@ -195,7 +202,8 @@ impl<'a> Watch<'a> {
         let improvements = self.improvements();
         let mut raw = self.raw;
         for impact in &mut raw {
-            if impact.category == Category::Unknown {
+            // A gap has its unknown already: the part that could not be read.
+            if impact.category == Category::Unknown && impact.rule != "G1" {
                 let what = format!("what happens to {}", impact.entity);
                 unknowns
                     .entry(what)
@@ -223,7 +231,7 @@ impl<'a> Watch<'a> {
                     ));
                     continue;
                 }
-                if !exists(&self.world, entity) || self.told(entity, &worse.facet, category) {
+                if gone(&self.world, entity) || self.told(entity, &worse.facet, category) {
                     continue;
                 }
                 let key = (entity.clone(), worse.facet.clone());
@@ -237,7 +245,7 @@ impl<'a> Watch<'a> {
                     StepId(0),
                 );
                 raw.steps = steps;
-                raw.notes = health::notes(&self.world, entity, category);
+                raw.notes = health::notes(self.start, entity, category);
                 self.raw.push(raw);
             }
         }
@@ -262,18 +270,15 @@ impl<'a> Watch<'a> {
                 continue;
             };
             if !exists(self.start, &entity)
-                || !exists(&self.world, &entity)
+                || gone(&self.world, &entity)
                 || self.told(&entity, &facet, category)
             {
                 continue;
             }
-            let still = self.worse.get(&entity).is_some_and(|now| {
-                now.iter().any(|now| {
-                    now.facet == facet
-                        && now.after.grade >= worse.after.grade
-                        && now.after.category == worse.after.category
-                })
-            });
+            let still = self
+                .worse
+                .get(&entity)
+                .is_some_and(|now| now.iter().any(|now| covers(now, &worse)));
             // A fact that a worse one of the same entity now says is not over; it is covered.
             let over = steps.len() > 1;
             if still || !over {
@@ -312,28 +317,6 @@ impl<'a> Watch<'a> {
                 duration: Duration::Permanent,
                 steps: BTreeSet::new(),
                 rule: "GU01".to_owned(),
-            });
-        }
-        let lost_jobs: Vec<_> = self
-            .start
-            .backup_jobs
-            .keys()
-            .filter(|id| !self.world.backup_jobs.contains_key(*id))
-            .cloned()
-            .collect();
-        for id in lost_jobs {
-            self.raw.push(Raw {
-                entity: Entity::BackupJob(id),
-                category: Category::Unprotected,
-                before: "exists".to_owned(),
-                after: "removed".to_owned(),
-                causes: vec![
-                    "it named only guests that are destroyed, so Proxmox VE removes it with the last of them".to_owned(),
-                ],
-                notes: Vec::new(),
-                duration: Duration::Permanent,
-                steps: BTreeSet::new(),
-                rule: "GU03".to_owned(),
             });
         }
     }
@@ -381,14 +364,38 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The part of a health that is about one entity.
-fn of_entity(health: &Health, entity: &Entity) -> Health {
+/// The part of a health that is about some entities.
+fn of_entities(health: &Health, entities: &BTreeSet<Entity>) -> Health {
     // `Facet::Boots` is the least of the facets.
-    health
-        .range((entity.clone(), Facet::Boots)..)
-        .take_while(|((other, _), _)| other == entity)
+    entities
+        .iter()
+        .flat_map(|entity| {
+            health
+                .range((entity.clone(), Facet::Boots)..)
+                .take_while(move |((other, _), _)| other == entity)
+        })
         .map(|(key, state)| (key.clone(), state.clone()))
         .collect()
+}
+
+fn by_entity(worse: Vec<Worse>) -> BTreeMap<Entity, Vec<Worse>> {
+    let mut map: BTreeMap<Entity, Vec<Worse>> = BTreeMap::new();
+    for worse in worse {
+        map.entry(worse.entity.clone()).or_default().push(worse);
+    }
+    map
+}
+
+/// Whether what is bad now is at least as bad as it was, in the same way.
+fn covers(now: &Worse, past: &Worse) -> bool {
+    now.facet == past.facet
+        && now.after.grade >= past.after.grade
+        && now.after.category == past.after.category
+}
+
+/// A guest that is destroyed: what it loses is told by the step that destroys it.
+fn gone(world: &World, entity: &Entity) -> bool {
+    matches!(entity, Entity::Guest(..)) && !exists(world, entity)
 }
 
 fn exists(world: &World, entity: &Entity) -> bool {
@@ -487,8 +494,22 @@ fn number(mut raw: Vec<Raw>, start: &World, end: &World) -> Vec<Impact> {
         | Entity::Controller => 2,
     };
     raw.sort_by(|a, b| {
-        (b.duration, a.category, kind(&a.entity), &a.entity, &a.causes, &a.rule)
-            .cmp(&(a.duration, b.category, kind(&b.entity), &b.entity, &b.causes, &b.rule))
+        (
+            b.duration,
+            a.category,
+            kind(&a.entity),
+            &a.entity,
+            &a.causes,
+            &a.rule,
+        )
+            .cmp(&(
+                a.duration,
+                b.category,
+                kind(&b.entity),
+                &b.entity,
+                &b.causes,
+                &b.rule,
+            ))
     });
     raw.dedup_by(|a, b| {
         let same = a.entity == b.entity

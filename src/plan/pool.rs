@@ -50,7 +50,9 @@ impl Planner<'_, '_> {
             Some(Wish::Remove) => Some(String::new()),
             None => None,
         };
-        let now = live.and_then(|pool| pool.comment.clone()).unwrap_or_default();
+        let now = live
+            .and_then(|pool| pool.comment.clone())
+            .unwrap_or_default();
         match live {
             None => {
                 let comment = comment.filter(|comment| !comment.is_empty());
@@ -72,8 +74,7 @@ impl Planner<'_, '_> {
         }
         if let Some(guests) = &desired.guests {
             for vmid in guests {
-                if !self.input.world.guests.contains_key(vmid)
-                    && !self.drafts.taken.contains(vmid)
+                if !self.input.world.guests.contains_key(vmid) && !self.drafts.taken.contains(vmid)
                 {
                     self.drafts.problem(
                         &item.key,
@@ -96,8 +97,12 @@ impl Planner<'_, '_> {
                 self.storage_known(item, "storages", storage);
             }
             let members = pools.update.entry(desired.id.clone()).or_default();
-            members.storages_add.extend(storages.difference(&now).cloned());
-            members.storages_remove.extend(now.difference(storages).cloned());
+            members
+                .storages_add
+                .extend(storages.difference(&now).cloned());
+            members
+                .storages_remove
+                .extend(now.difference(storages).cloned());
         }
     }
 
@@ -132,11 +137,18 @@ impl Planner<'_, '_> {
                 .insert(format!("{object} is already gone"));
             return;
         };
-        self.drafts
-            .change(&object, "(object)", Some("pool"), None, "the pool is removed; its members stay");
+        self.drafts.change(
+            &object,
+            "(object)",
+            Some("pool"),
+            None,
+            "the pool is removed; its members stay",
+        );
         let members = pools.update.entry(id.clone()).or_default();
         members.guests_remove.extend(&live.guests);
-        members.storages_remove.extend(live.storages.iter().cloned());
+        members
+            .storages_remove
+            .extend(live.storages.iter().cloned());
         pools.delete.insert(id.clone());
     }
 
@@ -286,7 +298,12 @@ impl Planner<'_, '_> {
             );
             match (wish, now) {
                 (Some(pool), _) => {
-                    pools.update.entry(pool).or_default().guests_add.insert(vmid);
+                    pools
+                        .update
+                        .entry(pool)
+                        .or_default()
+                        .guests_add
+                        .insert(vmid);
                 }
                 (None, Some(pool)) => {
                     pools

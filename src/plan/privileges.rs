@@ -39,7 +39,10 @@ fn on_guest(vmid: Vmid, privilege: &str) -> Choice {
 }
 
 fn space(storage: &StorageId) -> Choice {
-    vec![one(format!("/storage/{storage}"), "Datastore.AllocateSpace")]
+    vec![one(
+        format!("/storage/{storage}"),
+        "Datastore.AllocateSpace",
+    )]
 }
 
 fn choices(action: &Action, world: &World) -> Vec<Choice> {
@@ -160,7 +163,13 @@ fn is_key(kind: GuestKind, key: &str) -> bool {
     let (stem, index) = crate::proxmox::schema::split_index(key);
     let only_at_creation = matches!(
         key,
-        "ostemplate" | "unprivileged" | "password" | "ssh-public-keys" | "storage" | "arch" | "ostype"
+        "ostemplate"
+            | "unprivileged"
+            | "password"
+            | "ssh-public-keys"
+            | "storage"
+            | "arch"
+            | "ostype"
     ) && kind == GuestKind::Lxc;
     !only_at_creation
         && keys(Domain::from(kind)).iter().any(|spec| {

@@ -111,7 +111,10 @@ impl Planner<'_, '_> {
         } else {
             node
         };
-        match world.unreadable(&Part::StorageContent(listed.clone(), volume.storage().clone())) {
+        match world.unreadable(&Part::StorageContent(
+            listed.clone(),
+            volume.storage().clone(),
+        )) {
             None => Ok(None),
             Some(why) => Err(why.to_owned()),
         }

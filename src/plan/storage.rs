@@ -49,7 +49,9 @@ impl Planner<'_, '_> {
 
     fn storage_new(&mut self, item: &Item, desired: &DesiredStorage, object: &str) {
         let Some(storage_type) = desired.storage_type.clone() else {
-            let why = format!("there is no {object} yet, and the document does not say which `type` it shall have");
+            let why = format!(
+                "there is no {object} yet, and the document does not say which `type` it shall have"
+            );
             self.drafts
                 .problem(&item.key, "type", Reason::Ambiguous { why });
             return;
@@ -213,12 +215,10 @@ impl Planner<'_, '_> {
             .get(id)
             .and_then(|index| self.drafts.steps.get(*index));
         let base = live.map(|storage| WillBe {
-            nodes: storage.nodes.as_ref().map(|nodes| {
-                nodes
-                    .iter()
-                    .map(|node| node.as_str().to_owned())
-                    .collect()
-            }),
+            nodes: storage
+                .nodes
+                .as_ref()
+                .map(|nodes| nodes.iter().map(|node| node.as_str().to_owned()).collect()),
             content: Some(storage.content.clone()),
             disabled: storage.disabled,
             storage_type: storage.storage_type.clone(),
@@ -242,9 +242,8 @@ impl Planner<'_, '_> {
             Action::UpdateStorage { set, delete, .. } => (base?, set, Some(delete)),
             _ => return base,
         };
-        let list = |text: &str| -> BTreeSet<String> {
-            split_list(text).map(str::to_owned).collect()
-        };
+        let list =
+            |text: &str| -> BTreeSet<String> { split_list(text).map(str::to_owned).collect() };
         let gone = |key: &str| deleted.is_some_and(|keys| keys.contains(key));
         if let Some(Param::Plain(nodes)) = params.get("nodes") {
             will.nodes = Some(list(nodes)).filter(|nodes| !nodes.is_empty());
@@ -314,9 +313,7 @@ fn narrows(live: &Storage, set: &Params, delete: &BTreeSet<String>) -> bool {
             "nodes" => match &live.nodes {
                 _ if list(text).is_empty() => false,
                 None => true,
-                Some(nodes) => !nodes
-                    .iter()
-                    .all(|node| list(text).contains(node.as_str())),
+                Some(nodes) => !nodes.iter().all(|node| list(text).contains(node.as_str())),
             },
             _ => false,
         }

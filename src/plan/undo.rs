@@ -13,9 +13,7 @@ use super::words::{clean, difference, few, short};
 use crate::document::desired::{Value, Wish};
 use crate::ids::{PoolId, Slot, StorageId, Vmid, VolumeId};
 use crate::proxmox::property::Domain;
-use crate::world::{
-    Action, Guest, Param, Params, PowerAction, Section, Status, Storage, views,
-};
+use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, Storage, views};
 
 /// The plan that takes back those steps of a plan that ended well. `input.world` is the world now; its documents and origin are not
 /// looked at.
@@ -176,9 +174,17 @@ impl Back<'_, '_, '_> {
 
     fn action(&mut self, action: &Action) {
         match action {
-            Action::UpdateConfig { vmid, set, delete, .. } => self.config(*vmid, set, delete),
+            Action::UpdateConfig {
+                vmid, set, delete, ..
+            } => self.config(*vmid, set, delete),
             Action::DetachDisk { vmid, slot, .. } => self.detach(*vmid, slot),
-            Action::MoveDisk { vmid, slot, to, format, .. } => {
+            Action::MoveDisk {
+                vmid,
+                slot,
+                to,
+                format,
+                ..
+            } => {
                 self.moved(*vmid, slot, to, format.as_deref());
             }
             Action::SetPower { vmid, power, .. } => self.power(*vmid, power),
@@ -350,19 +356,27 @@ impl Back<'_, '_, '_> {
             .to_owned();
         let named: Option<VolumeId> = first.parse().ok();
         let made = named.as_ref().is_some_and(|named| {
-            !named.name().is_empty() && named.name().bytes().all(|b| b.is_ascii_digit() || b == b'.')
+            !named.name().is_empty()
+                && named
+                    .name()
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || b == b'.')
         });
-        let ours = named.as_ref().is_some_and(|named| {
-            *named == volume || (made && named.storage() == volume.storage())
-        });
+        let ours = named
+            .as_ref()
+            .is_some_and(|named| *named == volume || (made && named.storage() == volume.storage()));
         if !ours {
             return self.left(&format!(
                 "{object} {slot} was changed by someone since ({volume}, we left {first})"
             ));
         }
-        self.planner
-            .drafts
-            .change(&object, slot.as_str(), Some(&volume.to_string()), None, "detached, kept as unused");
+        self.planner.drafts.change(
+            &object,
+            slot.as_str(),
+            Some(&volume.to_string()),
+            None,
+            "detached, kept as unused",
+        );
         self.push(
             format!("detach {object} {slot} ({volume}), kept as unused"),
             Action::DetachDisk {
@@ -414,9 +428,13 @@ impl Back<'_, '_, '_> {
             self.needs.insert(*opened);
         }
         let field = format!("{slot}.storage");
-        self.planner
-            .drafts
-            .change(&object, &field, Some(to.as_str()), Some(home.as_str()), "moved back");
+        self.planner.drafts.change(
+            &object,
+            &field,
+            Some(to.as_str()),
+            Some(home.as_str()),
+            "moved back",
+        );
         self.push(
             format!("move {object} {slot} back from {to} to {home}"),
             Action::MoveDisk {
@@ -456,9 +474,13 @@ impl Back<'_, '_, '_> {
         } else {
             ("running", "stopped")
         };
-        self.planner
-            .drafts
-            .change(&guest.entity(), "powerState", Some(now), Some(back), "set back");
+        self.planner.drafts.change(
+            &guest.entity(),
+            "powerState",
+            Some(now),
+            Some(back),
+            "set back",
+        );
         self.push(draft.title, draft.action, draft.node);
     }
 
@@ -486,9 +508,13 @@ impl Back<'_, '_, '_> {
             .map(|resource| resource.state.clone());
         match now {
             Some(now) if now == *ours => {
-                self.planner
-                    .drafts
-                    .change(&object, "ha.state", Some(&now), Some(state), "set back");
+                self.planner.drafts.change(
+                    &object,
+                    "ha.state",
+                    Some(&now),
+                    Some(state),
+                    "set back",
+                );
                 self.push(
                     format!("ask HA to have {object} {state} again"),
                     Action::SetHaState {
@@ -530,9 +556,13 @@ impl Back<'_, '_, '_> {
                 guest.node
             ));
         }
-        self.planner
-            .drafts
-            .change(&object, "node", Some(to.as_str()), Some(home.as_str()), "moved back");
+        self.planner.drafts.change(
+            &object,
+            "node",
+            Some(to.as_str()),
+            Some(home.as_str()),
+            "moved back",
+        );
         self.push(
             format!("migrate {object} back from {to} to {home}"),
             Action::Migrate {
@@ -579,9 +609,13 @@ impl Back<'_, '_, '_> {
         if self.live_storage(id).is_some() {
             return self.left(&format!("{object} was defined by someone since"));
         }
-        self.planner
-            .drafts
-            .change(&object, "(object)", None, Some(storage_type), "defined again");
+        self.planner.drafts.change(
+            &object,
+            "(object)",
+            None,
+            Some(storage_type),
+            "defined again",
+        );
         self.push(
             format!("define {object} ({storage_type}) again"),
             Action::CreateStorage {

@@ -53,11 +53,13 @@ pub(super) fn decide(
     match value {
         Value::Plain(text) => {
             let text = keep_mac(domain, key, live, text);
-            Ok(if live.is_some_and(|live| equivalent(domain, key, live, &text)) {
-                Decision::Same
-            } else {
-                plain(text)
-            })
+            Ok(
+                if live.is_some_and(|live| equivalent(domain, key, live, &text)) {
+                    Decision::Same
+                } else {
+                    plain(text)
+                },
+            )
         }
         Value::Properties { set, remove } => {
             let merged = merge(domain, key, live, set, remove)?;

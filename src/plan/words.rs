@@ -46,10 +46,32 @@ pub(super) fn short(text: &str) -> String {
     cut
 }
 
-/// `memory 4096 → 6144`, `agent → 1`, `agent (removed)`.
+/// Of two lists of options, those that differ: `bridge=vmbr0` and `bridge=vmbr1`. Values that are no such lists stay whole.
+pub(super) fn differing(before: &str, after: &str) -> (String, String) {
+    if !before.contains(',') && !after.contains(',') {
+        return (before.to_owned(), after.to_owned());
+    }
+    let only = |text: &str, other: &str| {
+        let kept: Vec<&str> = text
+            .split(',')
+            .filter(|part| !other.split(',').any(|o| o == *part))
+            .collect();
+        if kept.is_empty() {
+            "-".to_owned()
+        } else {
+            kept.join(",")
+        }
+    };
+    (only(before, after), only(after, before))
+}
+
+/// `memory 4096 → 6144`, `net0 bridge=vmbr0 → bridge=vmbr1`, `agent → 1`, `agent (removed)`.
 pub(super) fn difference(key: &str, before: Option<&str>, after: Option<&str>) -> String {
     match (before, after) {
-        (Some(before), Some(after)) => format!("{key} {} → {}", short(before), short(after)),
+        (Some(before), Some(after)) => {
+            let (before, after) = differing(before, after);
+            format!("{key} {} → {}", short(&before), short(&after))
+        }
         (None, Some(after)) => format!("{key} → {}", short(after)),
         (_, None) => format!("{key} (removed)"),
     }
@@ -59,7 +81,11 @@ pub(super) fn difference(key: &str, before: Option<&str>, after: Option<&str>) -
 pub(super) fn few(parts: &[String]) -> String {
     let shown: Vec<&str> = parts.iter().take(3).map(String::as_str).collect();
     if parts.len() > shown.len() {
-        format!("{} and {} more", shown.join(", "), parts.len() - shown.len())
+        format!(
+            "{} and {} more",
+            shown.join(", "),
+            parts.len() - shown.len()
+        )
     } else {
         shown.join(", ")
     }
@@ -104,7 +130,9 @@ pub(super) fn new_volume(storage: &StorageId, size: Bytes) -> Option<String> {
     let mut decimals = String::new();
     while rest > 0 {
         rest *= 10;
-        decimals.push(char::from(b'0' + u8::try_from(rest / Bytes::GIB).unwrap_or(0)));
+        decimals.push(char::from(
+            b'0' + u8::try_from(rest / Bytes::GIB).unwrap_or(0),
+        ));
         rest %= Bytes::GIB;
     }
     Some(format!("{storage}:{whole}.{decimals}"))
@@ -117,7 +145,10 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_seen() {
-        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\n"), "a\\u{1b}[31mb\\u{202e}c\\u{a}");
+        assert_eq!(
+            clean("a\u{1b}[31mb\u{202e}c\n"),
+            "a\\u{1b}[31mb\\u{202e}c\\u{a}"
+        );
         assert_eq!(clean("Grüße 👋"), "Grüße 👋");
     }
 
@@ -126,7 +157,10 @@ mod tests {
         let s = StorageId::new("ceph-vm").unwrap();
         assert_eq!(new_volume(&s, Bytes(32 << 30)).unwrap(), "ceph-vm:32");
         assert_eq!(new_volume(&s, Bytes(1536 << 20)).unwrap(), "ceph-vm:1.5");
-        assert_eq!(new_volume(&s, Bytes(1 << 20)).unwrap(), "ceph-vm:0.0009765625");
+        assert_eq!(
+            new_volume(&s, Bytes(1 << 20)).unwrap(),
+            "ceph-vm:0.0009765625"
+        );
         assert_eq!(new_volume(&s, Bytes(5)), None);
     }
 }

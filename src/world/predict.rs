@@ -268,3 +268,12 @@ fn usable<'w>(
     }
     Ok(storage)
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests;

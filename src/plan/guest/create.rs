@@ -32,8 +32,13 @@ impl Planner<'_, '_> {
                 && let Some(value) =
                     self.new_disk_value(&item.key, desired.kind, slot, disk, &node, Some(vmid))
             {
-                self.drafts
-                    .change(&object, slot.as_str(), None, Some(&value), "made with the guest");
+                self.drafts.change(
+                    &object,
+                    slot.as_str(),
+                    None,
+                    Some(&value),
+                    "made with the guest",
+                );
                 params.insert(slot.to_string(), Param::Plain(value));
             }
         }

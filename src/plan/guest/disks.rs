@@ -60,7 +60,10 @@ impl Planner<'_, '_> {
                     work,
                     slot,
                     "",
-                    format!("the slot holds `{}`, which is no disk", words::short(&value)),
+                    format!(
+                        "the slot holds `{}`, which is no disk",
+                        words::short(&value)
+                    ),
                 ),
             },
         }
@@ -241,9 +244,7 @@ impl Planner<'_, '_> {
         }
         match disk.map(|disk| disk.source) {
             Some(Source::Volume(volume)) => self.detach(work, slot, &volume, value),
-            Some(
-                Source::CloudInit(_) | Source::Cdrom(_) | Source::Empty | Source::Path(_),
-            )
+            Some(Source::CloudInit(_) | Source::Cdrom(_) | Source::Empty | Source::Path(_))
             | None => {
                 if self.write(work, slot.as_str(), Some(value), None, "") {
                     work.delete.insert(slot.to_string());
@@ -260,7 +261,8 @@ impl Planner<'_, '_> {
         }
         work.told.truncate(told);
         if slot.as_str().starts_with("unused") {
-            let why = "this would free the volume for good; free it by hand if that is meant".to_owned();
+            let why =
+                "this would free the volume for good; free it by hand if that is meant".to_owned();
             return self.disk_problem(work, slot, "", why);
         }
         work.detaches.push(Draft {
@@ -296,13 +298,17 @@ impl Planner<'_, '_> {
                 if let Some(storage) = &wanted.storage
                     && storage != volume.storage()
                 {
-                    let why = format!("the cloud-init drive lies on {}; remove it with one plan and add it on {storage} with the next, Proxmox VE makes it anew", volume.storage());
+                    let why = format!(
+                        "the cloud-init drive lies on {}; remove it with one plan and add it on {storage} with the next, Proxmox VE makes it anew",
+                        volume.storage()
+                    );
                     return self.disk_problem(work, slot, "storage", why);
                 }
                 return self.slot_options(work, slot, wanted, value, false);
             }
             (Source::Path(path), _) => {
-                let why = format!("the slot holds the node's own `{path}`, which no token may change");
+                let why =
+                    format!("the slot holds the node's own `{path}`, which no token may change");
                 return self.disk_problem(work, slot, "", why);
             }
             (
@@ -327,7 +333,14 @@ impl Planner<'_, '_> {
         let grows = wanted.size.zip(size).filter(|(wanted, now)| wanted != now);
         let reshaped = moves.is_some() || grows.is_some();
         self.slot_options(work, slot, wanted, value, reshaped);
-        if reshaped && work.guest.config.pending.iter().any(|p| p.key == slot.as_str()) {
+        if reshaped
+            && work
+                .guest
+                .config
+                .pending
+                .iter()
+                .any(|p| p.key == slot.as_str())
+        {
             let why = "a pending change of this disk has to take effect or be reverted before it is moved or grown".to_owned();
             return self.disk_problem(work, slot, "", why);
         }
@@ -392,9 +405,7 @@ impl Planner<'_, '_> {
             &wanted.remove_options,
         );
         match merged {
-            Err(reason) => self
-                .drafts
-                .problem(&work.item.key, slot.as_str(), reason),
+            Err(reason) => self.drafts.problem(&work.item.key, slot.as_str(), reason),
             Ok(None) => self.already_waiting(work, slot.as_str()),
             Ok(Some(new)) => {
                 let hotplug = work.guest.config.current.get("hotplug");
@@ -440,7 +451,8 @@ impl Planner<'_, '_> {
         let same_bus_waits = !work.stopped
             && change_effect(kind, slot.as_str(), Some(value), None, "").needs_restart();
         if same_bus_waits {
-            let why = "the disk that is there can only be detached while the guest is stopped".to_owned();
+            let why =
+                "the disk that is there can only be detached while the guest is stopped".to_owned();
             return self.disk_problem(work, slot, "volume", why);
         }
         self.detach(work, slot, volume, value);
@@ -530,7 +542,10 @@ impl Planner<'_, '_> {
             (true | false, GuestKind::Qemu | GuestKind::Lxc, _) => None,
         };
         if let Some(why) = refused {
-            let why = format!("{why}; shut {} down first (`powerState: stopped`)", work.object);
+            let why = format!(
+                "{why}; shut {} down first (`powerState: stopped`)",
+                work.object
+            );
             return self.disk_problem(work, slot, "storage", why);
         }
         let object = &work.object;
@@ -597,9 +612,7 @@ impl Planner<'_, '_> {
             node: Some(work.guest.node.clone()),
             phase: Phase::Guest,
             needs: BTreeSet::new(),
-            notes: vec![
-                "the partition and file system inside are not grown by this".to_owned(),
-            ],
+            notes: vec!["the partition and file system inside are not grown by this".to_owned()],
         });
     }
 }

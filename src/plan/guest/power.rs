@@ -33,9 +33,10 @@ impl Planner<'_, '_> {
         let through_ha = match (&power, self.ha_state(guest.vmid)) {
             // A reboot does not pass through HA in Proxmox VE, and works.
             (PowerAction::Reboot { .. }, _) | (_, None) => None,
-            (PowerAction::Start | PowerAction::Stop | PowerAction::Shutdown { .. }, Some(state)) => {
-                Some(state.to_owned())
-            }
+            (
+                PowerAction::Start | PowerAction::Stop | PowerAction::Shutdown { .. },
+                Some(state),
+            ) => Some(state.to_owned()),
         };
         let (title, action) = match through_ha {
             Some(before) => {
@@ -147,11 +148,7 @@ impl Planner<'_, '_> {
         if !stopped && guest.status == Status::Running && !waiting.is_empty() {
             if item.restart == Restart::Window {
                 let timeout = self.input.settings.shutdown_timeout;
-                return Some(self.power_step(
-                    guest,
-                    PowerAction::Reboot { timeout },
-                    Phase::Power,
-                ));
+                return Some(self.power_step(guest, PowerAction::Reboot { timeout }, Phase::Power));
             }
             if item.restart == Restart::Ask {
                 self.drafts.notes.insert(format!(

@@ -96,12 +96,9 @@ impl Planner<'_, '_> {
                 .ha_rules
                 .values()
                 .any(|rule| rule.resources.contains(&vmid))
-            || world
-                .backup_jobs
-                .values()
-                .any(|job| match &job.selection {
-                    Selection::AllBut(guests) | Selection::Guests(guests) => guests.contains(&vmid),
-                    Selection::Pool(_) => false,
-                })
+            || world.backup_jobs.values().any(|job| match &job.selection {
+                Selection::AllBut(guests) | Selection::Guests(guests) => guests.contains(&vmid),
+                Selection::Pool(_) => false,
+            })
     }
 }

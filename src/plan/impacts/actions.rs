@@ -7,23 +7,13 @@ use super::super::finish::clone_of;
 use super::super::model::{Duration, StepId};
 use super::super::words::{clean, difference, short};
 use super::Raw;
-use crate::health::{self, Category, Entity, Facet, Grade, Health};
+use crate::health::{Category, Entity, Facet, Grade, Health};
 use crate::ids::{Bytes, GuestKind, Vmid, VolumeId};
 use crate::proxmox::property::boolean;
 use crate::proxmox::schema::effect::protects;
 use crate::proxmox::schema::{ChangeEffect, change_effect};
 use crate::world::views::{self, Disk};
-use crate::world::{
-    Action, Guest, Param, Params, PowerAction, Section, Selection, Status, World,
-};
-
-/// Options of a storage that decide whether it can be reached at all (rule ST12).
-const REACH: &[&str] = &[
-    "server", "server2", "portal", "target", "monhost", "username", "password", "keyring",
-    "domain", "path", "export", "share", "pool", "datastore", "namespace", "fingerprint",
-    "encryption-key", "master-pubkey", "subdir", "content-dirs", "options", "port", "smbversion",
-    "mountpoint", "data-pool", "krbd", "fs-name",
-];
+use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Selection, Status, World};
 
 fn raw(
     step: StepId,
@@ -87,10 +77,7 @@ pub(super) fn impacts(
     let mut all = will_fail(step, action, before);
     match action {
         Action::CreateGuest {
-            kind,
-            vmid,
-            params,
-            ..
+            kind, vmid, params, ..
         } => all.extend(at.create(*kind, *vmid, params)),
         Action::UpdateConfig {
             kind,
@@ -169,9 +156,6 @@ pub(super) fn impacts(
             }
         }
         Action::DestroyGuest { kind, vmid, .. } => all.extend(at.destroy(*kind, *vmid)),
-        Action::UpdateStorage { id, set, delete } => {
-            all.extend(at.storage_reach(id, set, delete));
-        }
         Action::DeleteVolume { volume, .. } => all.push(raw(
             step,
             Entity::Volume(volume.clone()),
@@ -184,6 +168,7 @@ pub(super) fn impacts(
         Action::MoveDisk { .. }
         | Action::RemoveHaResource { .. }
         | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
@@ -208,14 +193,17 @@ fn every_disk(guest: &Guest) -> Vec<(String, Disk)> {
         .filter_map(|p| Some((p.key.clone(), p.value.clone()?)))
         .collect();
     let mut seen: BTreeSet<VolumeId> = BTreeSet::new();
-    let sections = [(String::new(), &config.current), (" (pending)".to_owned(), &pending)]
-        .into_iter()
-        .chain(
-            config
-                .snapshots
-                .iter()
-                .map(|(name, snapshot)| (format!(" (snapshot {name})"), &snapshot.section)),
-        );
+    let sections = [
+        (String::new(), &config.current),
+        (" (pending)".to_owned(), &pending),
+    ]
+    .into_iter()
+    .chain(
+        config
+            .snapshots
+            .iter()
+            .map(|(name, snapshot)| (format!(" (snapshot {name})"), &snapshot.section)),
+    );
     let mut all = Vec::new();
     for (label, section) in sections {
         for disk in views::disks(guest.kind, section) {
@@ -443,7 +431,10 @@ impl At<'_> {
             .into_iter()
             .filter(|(place, disk)| {
                 forced.contains(place.as_str())
-                    && disk.source.data().is_some_and(|volume| !kept.contains(volume))
+                    && disk
+                        .source
+                        .data()
+                        .is_some_and(|volume| !kept.contains(volume))
             })
             .map(|(place, disk)| {
                 raw(
@@ -631,32 +622,7 @@ impl At<'_> {
             }
         }
         all.extend(self.others_disks(guest, vmid));
-        all.extend(self.acl_gone(vmid));
         all
-    }
-
-    /// Access rules on the guest, which Proxmox VE removes with it.
-    fn acl_gone(&self, vmid: Vmid) -> Vec<Raw> {
-        let path = format!("/vms/{vmid}");
-        self.before
-            .acl
-            .iter()
-            .filter(|entry| entry.path == path)
-            .map(|entry| {
-                raw(
-                    self.step,
-                    Entity::Acl(format!("{path} {}", entry.subject)),
-                    Category::LosesPrivilege,
-                    ("holds", "removed"),
-                    format!(
-                        "the role {} of {} {} is removed with the guest",
-                        entry.role, entry.subject_type, entry.subject
-                    ),
-                    Duration::Permanent,
-                    "GU03",
-                )
-            })
-            .collect()
     }
 
     /// Other guests that use a disk of the destroyed one.
@@ -687,52 +653,6 @@ impl At<'_> {
             }
         }
         all
-    }
-
-    /// A storage whose way of being reached changes: as if it were deleted, for as long as the new value is wrong.
-    fn storage_reach(
-        &self,
-        id: &crate::ids::StorageId,
-        set: &Params,
-        delete: &BTreeSet<String>,
-    ) -> Vec<Raw> {
-        let keys: Vec<String> = set
-            .keys()
-            .chain(delete)
-            .filter(|key| REACH.contains(&key.as_str()))
-            .cloned()
-            .collect();
-        if keys.is_empty() {
-            return Vec::new();
-        }
-        let Ok(gone) = self.after.apply(&Action::DeleteStorage { id: id.clone() }) else {
-            return Vec::new();
-        };
-        let mut without = self.health.clone();
-        health::advance(&mut without, self.after, &gone);
-        health::summary(self.health, &without)
-            .into_iter()
-            .filter(|worse| worse.entity != Entity::Storage(id.clone()))
-            .filter(|worse| !matches!(worse.facet, Facet::Refers(_)))
-            .filter_map(|worse| {
-                let category = worse.after.category?;
-                let mut impact = raw(
-                    self.step,
-                    worse.entity,
-                    category,
-                    ("reaches it", "as if the storage were gone"),
-                    String::new(),
-                    Duration::Transient,
-                    "ST12",
-                );
-                impact.causes = worse.after.causes;
-                impact.notes = vec![format!(
-                    "only if and for as long as the new {} of {id} is wrong",
-                    super::super::words::few(&keys)
-                )];
-                Some(impact)
-            })
-            .collect()
     }
 }
 
@@ -787,10 +707,7 @@ pub(super) fn cannot_go_back(step: StepId, action: &Action, why: &str) -> Raw {
 
 /// Reasons for which Proxmox VE refuses a step, as far as the world before it tells.
 pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw> {
-    let Some(guest) = action
-        .guest()
-        .and_then(|(_, vmid)| world.guests.get(&vmid))
-    else {
+    let Some(guest) = action.guest().and_then(|(_, vmid)| world.guests.get(&vmid)) else {
         return Vec::new();
     };
     let mut reasons: Vec<String> = Vec::new();
@@ -959,7 +876,10 @@ fn migrate_refused(
             && known
             && !bridges.contains(bridge)
         {
-            reasons.push(format!("{} is on {bridge}, which {to} does not have", nic.slot));
+            reasons.push(format!(
+                "{} is on {bridge}, which {to} does not have",
+                nic.slot
+            ));
         }
     }
     reasons

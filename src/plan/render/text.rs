@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use super::Style;
 use crate::plan::model::{Duration, Impact, Inverse, Origin, Plan, Risk, StepId};
-use crate::plan::words::clean;
+use crate::plan::words::{clean, differing};
 
 /// A plan as text. Ends with a line break.
 pub fn text(plan: &Plan, style: &Style<'_>) -> String {
@@ -70,7 +70,9 @@ impl Page {
         self.line(&format!("risk     {risk}"));
         let because = match &plan.origin {
             Origin::Submission { source, prune: _ } => format!("documents of {}", clean(source)),
-            Origin::Drift => "the cluster no longer matches documents that nobody changed".to_owned(),
+            Origin::Drift => {
+                "the cluster no longer matches documents that nobody changed".to_owned()
+            }
             Origin::Undo { of } => format!("taking back the run of {of}"),
         };
         self.line(&format!("because  {because}"));
@@ -109,9 +111,8 @@ impl Page {
             .changes
             .iter()
             .map(|change| {
-                let value = |value: &Option<String>| {
-                    value.as_deref().map_or_else(|| "-".to_owned(), clean)
-                };
+                let value =
+                    |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), clean);
                 [
                     clean(&change.object),
                     clean(&change.field),
@@ -285,11 +286,15 @@ fn notes(impact: &Impact) -> Vec<String> {
         .as_deref()
         .map(|name| format!("called {}", clean(name)));
     let mut lines: Vec<String> = impact.notes.iter().map(|note| clean(note)).collect();
-    let last = [Some(impact.id.clone()), Some(format!("rule {}", impact.rule)), name]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let last = [
+        Some(impact.id.clone()),
+        Some(format!("rule {}", impact.rule)),
+        name,
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ");
     lines.push(last);
     lines
 }
