@@ -111,12 +111,17 @@ impl Page {
             .changes
             .iter()
             .map(|change| {
-                let value =
-                    |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), clean);
+                let (before, after) = match (&change.before, &change.after) {
+                    (Some(before), Some(after)) => differing(before, after),
+                    (before, after) => {
+                        let text = |value: &Option<String>| value.clone().unwrap_or("-".to_owned());
+                        (text(before), text(after))
+                    }
+                };
                 [
                     clean(&change.object),
                     clean(&change.field),
-                    format!("{} → {}", value(&change.before), value(&change.after)),
+                    format!("{} → {}", clean(&before), clean(&after)),
                     clean(&change.effect),
                 ]
             })
