@@ -2,9 +2,18 @@
 //!
 //! Rooms stand above what they import; nothing imports upwards. ARCHITECTURE.md is the map.
 
+pub mod apply;
+pub mod approval;
+pub mod configuration;
 pub mod document;
+pub mod document_files;
 pub mod health;
 pub mod ids;
+pub mod ledger;
 pub mod plan;
 pub mod proxmox;
+pub mod sim;
+pub mod service;
+pub mod store;
 pub mod world;
+pub mod cli;

@@ -1,2 +1,7 @@
-//! The `bailiwick` program: reads its arguments, asks the library, prints the answer.
-fn main() {}
+//! The `bailiwick` program: hands its arguments to the command line of the library and ends with its exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bailiwick::cli::main()
+}

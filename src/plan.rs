@@ -1,6 +1,137 @@
 //! Plans: the pure function from documents, ownership and a world to an immutable, content-addressed set of ordered steps with
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
+//!
+//! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`) and leave drafts of steps; `order` puts them in
+//! order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! impacts (`impacts`). [`check`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
+//! [`render`] shows plans.
 
+pub mod check;
+mod draft;
+pub mod error;
+mod finish;
+mod guard;
+mod guest;
+pub mod hash;
+mod impacts;
+pub mod input;
+mod invert;
 pub mod model;
+mod order;
+mod pool;
+mod privileges;
+mod references;
+pub mod render;
+mod resolve;
+pub mod risk;
+mod storage;
+#[cfg(test)]
+mod tests;
+pub mod undo;
+mod values;
+pub mod words;
 
+pub use check::{Finding, check};
+pub use error::{PlanError, Problem, Reason};
+pub use hash::hash;
+pub use input::{Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
+pub use undo::undo;
+
+use crate::document::desired::Desired;
+use draft::{Drafts, Planner};
+use pool::Pools;
+
+/// The plan that makes documents true.
+///
+/// # Errors
+/// Every reason for which there is no plan, all at once: references to nothing, shrinking disks, objects of others, keys no token
+/// may set, privileges the token lacks, …
+pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
+    let mut planner = Planner {
+        input,
+        drafts: Drafts::default(),
+    };
+    planner.documents();
+    planner.link();
+    finish::finish(input, planner.drafts)
+}
+
+impl Planner<'_, '_> {
+    /// Goes through the documents: storages first, then guests, then pools, each in order of their keys, so that the order they
+    /// were handed over in does not matter.
+    fn documents(&mut self) {
+        let mut items: Vec<&Item> = self.input.items.iter().collect();
+        items.sort_by(|a, b| (&a.key, &a.source).cmp(&(&b.key, &b.source)));
+        let mut pools = Pools::default();
+        for item in &items {
+            if let Wanted::Present(Desired::Storage(storage)) = &item.wanted {
+                self.storage_present(item, storage);
+            }
+        }
+        for item in &items {
+            if let Wanted::Present(Desired::Guest(guest)) = &item.wanted {
+                self.guest_present(item, guest, &mut pools);
+            }
+        }
+        for item in &items {
+            if let Wanted::Present(Desired::Pool(pool)) = &item.wanted {
+                self.pool_present(item, pool, &mut pools);
+            }
+        }
+        for item in &items {
+            if let Wanted::Removed { delete } = &item.wanted {
+                self.removed(item, *delete, &mut pools);
+            }
+        }
+        self.pool_steps(pools);
+    }
+
+    /// A document that is gone: its object is deleted if the document said so, and otherwise only no longer managed.
+    fn removed(&mut self, item: &Item, delete: bool, pools: &mut Pools) {
+        let Some((object, owned)) = self.input.ownership.of_document(&item.key, &item.source)
+        else {
+            self.drafts.notes.insert(format!(
+                "{} is gone and owned nothing; nothing happens",
+                item.key
+            ));
+            return;
+        };
+        let (object, owned) = (object.to_owned(), owned.clone());
+        if !self.claim(item, &object, true) {
+            return;
+        }
+        if !delete {
+            self.drafts.notes.insert(format!(
+                "{object} is no longer managed by {}; nothing happens to it",
+                item.key
+            ));
+            return;
+        }
+        if let Some(vmid) = owned.vmid {
+            return self.guest_removed(item, &owned, vmid);
+        }
+        if let Some(id) = object
+            .strip_prefix("storage/")
+            .and_then(|id| crate::ids::StorageId::new(id).ok())
+        {
+            return self.storage_removed(item, &id);
+        }
+        if let Some(id) = object
+            .strip_prefix("pool/")
+            .and_then(|id| crate::ids::PoolId::new(id).ok())
+        {
+            self.pool_removed(item, &id, pools);
+        }
+    }
+}
+
+/// `; did you mean …?`, if a name is near.
+fn nearest<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    names
+        .map(|other| (strsim::damerau_levenshtein(name, other), other))
+        .filter(|(distance, _)| *distance <= 2)
+        .min()
+        .map(|(_, other)| format!("; did you mean `{other}`?"))
+        .unwrap_or_default()
+}

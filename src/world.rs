@@ -1,8 +1,9 @@
 //! The world: everything observed of one cluster at one time, typed, with a completeness mark per part; what can be done to it
-//! ([`action`]); and what that makes of it ([`predict`]). Reading it is `observe`; the model itself knows neither.
+//! ([`action`]); and what that makes of it ([`predict`]). Reading it is [`observe`]; the model itself knows neither.
 
 pub mod action;
 pub mod model;
+pub mod observe;
 pub mod predict;
 #[doc(hidden)]
 pub mod testing;
@@ -10,4 +11,5 @@ pub mod views;
 
 pub use action::{Action, Param, Params, PowerAction};
 pub use model::*;
+pub use observe::{ObserveError, ObserveSettings, observe};
 pub use predict::{Unpredictable, surprises};

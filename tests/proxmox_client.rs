@@ -183,14 +183,16 @@ async fn a_ca_file_is_checked_with_names_and_strangers_are_refused() {
 async fn a_web_page_is_not_a_proxmox_api() {
     let server = Server::start(|seen| match seen.target.as_str() {
         "/api2/json/page" => Reply::Text(
-            "200 OK",
+            "200 OK".into(),
             "text/html",
             "<!DOCTYPE html><html>Login</html>".into(),
         ),
-        "/api2/json/moved" => Reply::Text("302 Found", "text/html", String::new()),
-        "/api2/json/missing" => {
-            Reply::Text("404 Not Found", "text/html", "<html>nginx</html>".into())
-        }
+        "/api2/json/moved" => Reply::Text("302 Found".into(), "text/html", String::new()),
+        "/api2/json/missing" => Reply::Text(
+            "404 Not Found".into(),
+            "text/html",
+            "<html>nginx</html>".into(),
+        ),
         _ => Reply::json("[1,2]"),
     })
     .await;
@@ -430,4 +432,49 @@ async fn a_task_that_nobody_can_ask_about_is_unknown() {
         )
         .await;
     assert!(matches!(outcome, TaskOutcome::Unknown(_)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_not_asked_for_twice() {
+    let server = Server::start(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        Reply::json(r#"{"data":1}"#)
+    })
+    .await;
+    let token = ApiToken::new("a@pve!b=c", "in the test").unwrap();
+    let trust = Trust::Fingerprints([server.fingerprint].into());
+    let endpoints = ClusterEndpoints {
+        urls: vec![server.url.clone()],
+        trust,
+        token,
+    };
+    let limits = Limits {
+        read_timeout: Duration::from_millis(100),
+        write_timeout: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let client = Client::new(endpoints, limits).unwrap();
+    let error = client.get::<u32>(Call::get(["version"])).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ApiError::Lost {
+                timed_out: true,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(server.requests().len(), 1);
+    let error = client.write(Call::post(["x"])).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            WriteError::Undetermined(ApiError::Lost {
+                timed_out: true,
+                ..
+            })
+        ),
+        "{error}"
+    );
 }

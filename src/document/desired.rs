@@ -118,6 +118,8 @@ pub struct DesiredDisk {
     pub format: Option<String>,
     /// An existing volume to attach, or the medium of a CD drive (`None` with `media` `Cdrom`: an empty drive when set explicitly by `empty`).
     pub volume: Option<VolumeId>,
+    /// A volume whose data a new disk starts with; counts only when the disk is made, never for a volume that is there.
+    pub import_from: Option<VolumeId>,
     /// A CD drive that shall be empty.
     pub empty: bool,
     /// Options of the slot (`cache`, `iothread`, `mp`, …), canonical names.

@@ -220,6 +220,8 @@ pub enum ApiError {
         endpoint: String,
         /// Why.
         why: String,
+        /// There was no answer in time, rather than a broken connection.
+        timed_out: bool,
     },
     /// The server is not the one that is trusted; nothing was sent.
     #[error("{endpoint} is not trusted: {why}")]

@@ -33,18 +33,22 @@ impl Seen {
 /// What to answer with.
 pub enum Reply {
     /// Status line without the version, content type, body.
-    Text(&'static str, &'static str, String),
+    Text(String, &'static str, String),
     /// Close the connection without a word.
     Drop,
 }
 
 impl Reply {
     pub fn json(body: &str) -> Self {
-        Self::Text("200 OK", "application/json;charset=UTF-8", body.to_owned())
-    }
-    pub fn status(line: &'static str) -> Self {
         Self::Text(
-            line,
+            "200 OK".to_owned(),
+            "application/json;charset=UTF-8",
+            body.to_owned(),
+        )
+    }
+    pub fn status(line: &str) -> Self {
+        Self::Text(
+            line.to_owned(),
             "application/json;charset=UTF-8",
             "{\"data\":null}".to_owned(),
         )

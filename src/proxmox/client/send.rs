@@ -34,35 +34,36 @@ enum Failure {
 }
 
 impl Client {
-    /// A read: at every endpoint until one answers, and once more where there is but one.
+    /// A read: at every endpoint until one answers. Where there is but one, once more if the connection broke; not if there was
+    /// no answer in time, since whoever is slow is not helped by being asked twice.
     pub(super) async fn send_read(&self, call: &Call) -> Result<Answer, ApiError> {
         let mut attempts: Vec<(usize, &Endpoint)> = self.ordered().collect();
         if let [only] = attempts.as_slice() {
             attempts = vec![*only, *only];
         }
-        let last = attempts.len();
+        let alone = self.inner.endpoints.len() == 1;
+        let timeout = self.inner.limits.read_timeout;
         let mut error = None;
         for (attempt, (index, endpoint)) in (1u32..).zip(attempts) {
             if attempt > 1 {
                 tokio::time::sleep(Duration::from_millis(rand::random_range(20..150))).await;
             }
             let client = self.read_client(endpoint, call)?;
-            let timeout = self.inner.limits.read_timeout;
             match self
                 .attempt(&client, endpoint, call, timeout, attempt)
                 .await
             {
-                Err(failed @ (ApiError::Unreachable { .. } | ApiError::Lost { .. }))
-                    if usize::try_from(attempt).is_ok_and(|attempt| attempt < last) =>
-                {
-                    error = Some(failed);
+                Ok(answer) => {
+                    self.inner.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer);
                 }
-                answered => {
-                    if answered.is_ok() {
-                        self.inner.preferred.store(index, Ordering::Relaxed);
-                    }
-                    return answered;
+                Err(ApiError::Unreachable { why, .. }) => {
+                    error = error.or_else(|| Some(unreachable_everywhere(self, call, &why)));
                 }
+                Err(lost @ ApiError::Lost { timed_out, .. }) if !(alone && timed_out) => {
+                    error = Some(lost);
+                }
+                Err(refused) => return Err(refused),
             }
         }
         Err(error.unwrap_or_else(|| unreachable_everywhere(self, call, "no endpoint")))
@@ -162,7 +163,7 @@ impl Client {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| Failure::Lost(chain(&error)))?
+            .map_err(|error| Failure::Lost(chain(&error.without_url())))?
         {
             if body.len() + chunk.len() > self.inner.limits.answer_bytes {
                 return Err(Failure::Lost(format!(
@@ -217,7 +218,9 @@ impl Client {
                 .header(header::CONTENT_LENGTH, form.len())
                 .body(form.as_bytes().to_vec());
         }
-        builder.build().map_err(|error| Failure::Bad(chain(&error)))
+        builder
+            .build()
+            .map_err(|error| Failure::Bad(chain(&error.without_url())))
     }
 }
 
@@ -244,6 +247,8 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 fn classify_failure(error: reqwest::Error) -> Failure {
+    // The query of a DELETE can hold what must not be shown.
+    let error = error.without_url();
     if let Some(tls) = tls_error(&error) {
         return match tls {
             rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other)) => {
@@ -311,10 +316,17 @@ fn failed(failure: Failure, endpoint: &Endpoint, call: &Call) -> ApiError {
             why,
             mismatch,
         },
-        Failure::Lost(why) | Failure::TimedOut(why) => ApiError::Lost {
+        Failure::Lost(why) => ApiError::Lost {
             call: shown,
             endpoint,
             why,
+            timed_out: false,
+        },
+        Failure::TimedOut(why) => ApiError::Lost {
+            call: shown,
+            endpoint,
+            why,
+            timed_out: true,
         },
         Failure::Bad(why) => ApiError::BadCall { call: shown, why },
     }

@@ -1,0 +1,16 @@
+//! Applying: the executor of approved plans. It makes no choices; whatever it needs to know is in the plan. Intent is durable
+//! before the wire and the task's UPID right after, so that a run killed at any instruction resumes: no step twice, none lost.
+//!
+//! The executor sees the cluster through [`port::Live`] and the store through [`port::Journal`]; the service puts the real ones in.
+
+pub mod cluster;
+pub mod effect;
+pub mod executor;
+pub mod journal;
+pub mod port;
+pub mod preconditions;
+pub mod requests;
+pub mod step;
+pub mod touched;
+
+pub use executor::{Executor, Limits, RunEnd};

@@ -1,0 +1,114 @@
+//! The live cluster over the real wire.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::port::{Live, Sent, TaskEnd};
+use super::requests::Request;
+use super::touched::Touched;
+use crate::document::desired::SecretRef;
+use crate::ids::NodeName;
+use crate::proxmox::tasks::TaskQuery;
+use crate::proxmox::{Client, ErrorClass, TaskOutcome, WriteError};
+use crate::world::World;
+use crate::world::observe::{Refresh, refresh};
+
+/// How secrets are read when they are sent.
+pub type SecretReader = Arc<dyn Fn(&SecretRef) -> Result<Zeroizing<String>, String> + Send + Sync>;
+
+/// A cluster through its API.
+pub struct ApiCluster {
+    /// The client.
+    pub client: Client,
+    /// How secrets are read.
+    pub secrets: SecretReader,
+    /// How often to look when waiting for a task.
+    pub poll: Duration,
+}
+
+impl Live for ApiCluster {
+    async fn refresh(&self, world: World, touched: Touched) -> Result<World, String> {
+        let Touched {
+            guests,
+            storages,
+            content,
+            pools,
+            ha,
+            jobs,
+            acl,
+        } = touched;
+        refresh(
+            &self.client,
+            world,
+            &Refresh {
+                guests,
+                storages,
+                content,
+                pools,
+                ha,
+                jobs,
+                acl,
+            },
+        )
+        .await
+    }
+
+    async fn send(&self, request: &Request) -> Sent {
+        match self.client.write(request.call.clone()).await {
+            Ok(answer) => Sent::Taken(answer.upid.map(|upid| upid.to_string())),
+            Err(WriteError::Refused(error)) => Sent::Refused {
+                message: error.to_string(),
+                locked: error.class().is_retryable_lock(),
+            },
+            Err(WriteError::Undetermined(error)) => Sent::Undetermined(error.to_string()),
+        }
+    }
+
+    async fn wait(&self, upid: &str, at_most: Duration) -> TaskEnd {
+        let Ok(parsed) = upid.parse() else {
+            return TaskEnd::Unknown(format!("`{upid}` is no UPID"));
+        };
+        match self.client.wait_task(&parsed, at_most, self.poll).await {
+            TaskOutcome::Ok => TaskEnd::Ok,
+            TaskOutcome::Warnings(text) => TaskEnd::Warnings(text.to_string()),
+            TaskOutcome::Failed(text) => TaskEnd::Failed(text),
+            TaskOutcome::Unknown(why) => TaskEnd::Unknown(why),
+        }
+    }
+
+    async fn tasks(
+        &self,
+        node: &NodeName,
+        task_type: &str,
+        id: &str,
+    ) -> Result<BTreeSet<String>, String> {
+        let query = TaskQuery {
+            node: Some(node),
+            task_type,
+            id,
+            user: self.client.token_id(),
+            since: 0,
+        };
+        let found = self
+            .client
+            .find_task(query)
+            .await
+            .map_err(|error| match error.class() {
+                ErrorClass::Forbidden { .. } => {
+                    format!("{error} (the token needs to see its own tasks)")
+                }
+                _ => error.to_string(),
+            })?;
+        Ok(found
+            .into_iter()
+            .map(|task| task.upid.to_string())
+            .collect())
+    }
+
+    fn secret(&self, from: &SecretRef) -> Result<Zeroizing<String>, String> {
+        (self.secrets)(from)
+    }
+}

@@ -1,0 +1,107 @@
+//! Whether the effect of an action can be seen in a world: how an undetermined write is decided without sending it again.
+
+use crate::proxmox::property::{Domain, equivalent};
+use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, World};
+
+/// Whether the world looks as if the action had been done.
+pub fn visible(action: &Action, world: &World) -> bool {
+    let guest = |vmid| world.guests.get(vmid);
+    match action {
+        Action::CreateGuest {
+            kind, vmid, node, ..
+        } => guest(vmid).is_some_and(|guest| {
+            guest.kind == *kind && guest.node == *node && guest.lock.is_none()
+        }),
+        Action::UpdateConfig {
+            kind,
+            vmid,
+            set,
+            delete,
+        } => guest(vmid).is_some_and(|guest| {
+            let next = guest.config.next_start();
+            shows((*kind).into(), &next, set) && delete.iter().all(|key| !next.contains_key(key))
+        }),
+        Action::ResizeDisk { vmid, slot, to, .. } => guest(vmid)
+            .and_then(|guest| size_of(guest, slot.as_str()))
+            .is_some_and(|size| size >= to.0),
+        Action::MoveDisk { vmid, slot, to, .. } => guest(vmid).is_some_and(|guest| {
+            let held = guest.config.current.get(slot.as_str());
+            guest.lock.is_none() && held.is_some_and(|value| value.starts_with(&format!("{to}:")))
+        }),
+        Action::DetachDisk { vmid, slot, .. } | Action::FreeDisk { vmid, slot, .. } => {
+            guest(vmid).is_some_and(|guest| !guest.config.next_start().contains_key(slot.as_str()))
+        }
+        Action::SetPower { vmid, power, .. } => guest(vmid).is_some_and(|guest| match power {
+            PowerAction::Start => guest.status == Status::Running,
+            PowerAction::Shutdown { .. } | PowerAction::Stop => guest.status == Status::Stopped,
+            // Running before and after: only its task can tell.
+            PowerAction::Reboot { .. } => {
+                guest.status == Status::Running && guest.config.pending.is_empty()
+            }
+        }),
+        Action::SetHaState { vmid, state, .. } => {
+            world
+                .ha_resources
+                .get(vmid)
+                .is_some_and(|resource| resource.state == *state)
+                && guest(vmid).is_some_and(|guest| match state.as_str() {
+                    "started" => guest.status == Status::Running,
+                    "stopped" | "disabled" => guest.status == Status::Stopped,
+                    _ => true,
+                })
+        }
+        Action::RemoveHaResource { vmid, .. } => !world.ha_resources.contains_key(vmid),
+        Action::Migrate { vmid, to, .. } => {
+            guest(vmid).is_some_and(|guest| guest.node == *to && guest.lock.is_none())
+        }
+        Action::DestroyGuest { vmid, .. } => guest(vmid).is_none(),
+        Action::CreateStorage { id, .. } => world.storages.contains_key(id),
+        Action::UpdateStorage { id, set, delete } => {
+            world.storages.get(id).is_some_and(|storage| {
+                shows(Domain::Storage, &storage.options, set)
+                    && delete.iter().all(|key| !storage.options.contains_key(key))
+            })
+        }
+        Action::DeleteStorage { id } => !world.storages.contains_key(id),
+        Action::DeleteVolume { node, volume } => world
+            .storages
+            .get(volume.storage())
+            .is_some_and(|storage| storage.volume(node, volume).is_none()),
+        Action::CreatePool { id, .. } => world.pools.contains_key(id),
+        Action::UpdatePool {
+            id,
+            comment,
+            guests_add,
+            guests_remove,
+            storages_add,
+            storages_remove,
+        } => world.pools.get(id).is_some_and(|pool| {
+            comment
+                .as_ref()
+                .is_none_or(|comment| pool.comment.as_deref().unwrap_or("") == comment)
+                && guests_add.is_subset(&pool.guests)
+                && guests_remove.is_disjoint(&pool.guests)
+                && storages_add.is_subset(&pool.storages)
+                && storages_remove.is_disjoint(&pool.storages)
+        }),
+        Action::DeletePool { id } => !world.pools.contains_key(id),
+    }
+}
+
+fn shows(domain: Domain, section: &Section, set: &Params) -> bool {
+    set.iter().all(|(key, param)| match param {
+        Param::Plain(value) => section
+            .get(key)
+            .is_some_and(|found| equivalent(domain, key, found, value)),
+        // Never readable: the key being there is all that can be seen.
+        Param::Secret { .. } => true,
+    })
+}
+
+fn size_of(guest: &Guest, slot: &str) -> Option<u64> {
+    let value = guest.config.current.get(slot)?;
+    let size = value
+        .split(',')
+        .find_map(|part| part.strip_prefix("size="))?;
+    crate::proxmox::size::parse(size).ok().map(|bytes| bytes.0)
+}

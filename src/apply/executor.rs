@@ -1,0 +1,262 @@
+//! The scheduler of one run: begins each step when the steps it needs have ended well, never two steps of one guest or of
+//! `storage.cfg` at once, never more than the limit on one node, and stops beginning steps at the first that did not end well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::port::{Journal, JournalError, Left, Live, Outcome, Remembered};
+use super::step::{self, NotBegun, Shared, StepEnd};
+use crate::ids::NodeName;
+use crate::plan::{Plan, Step, StepId};
+use crate::world::{Action, World};
+
+/// How much at once, and how much patience.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Steps at once on one node.
+    pub per_node: usize,
+    /// How often to look when waiting.
+    pub poll: Duration,
+    /// How long a lock held by somebody else is waited for.
+    pub lock_patience: Duration,
+    /// How long to look for the effect of a write whose outcome is not known.
+    pub settle: Duration,
+    /// How long a task may take.
+    pub task_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            per_node: 2,
+            poll: Duration::from_millis(500),
+            lock_patience: Duration::from_secs(60),
+            settle: Duration::from_secs(35), // Proxmox VE's own proxy gives up after 30 s
+            task_deadline: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Every step ended well.
+    Done,
+    /// A step failed; nothing further was begun.
+    Failed {
+        /// Which.
+        step: StepId,
+        /// Why.
+        why: String,
+    },
+    /// The world is no longer as planned, or a freeze holds: stopped at a step boundary.
+    Stopped {
+        /// Before which step.
+        step: StepId,
+        /// Why.
+        why: NotBegun,
+    },
+    /// Nobody knows what became of a step. The next run looks again.
+    Undetermined {
+        /// Which.
+        step: StepId,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Something that people want to see while a run goes on.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// A step begins.
+    Begins(Step),
+    /// A step ended.
+    Ended(Step, Outcome, Left),
+    /// A step was not begun.
+    NotBegun(Step, NotBegun),
+}
+
+/// Runs plans.
+pub struct Executor<L, J> {
+    shared: Arc<Shared<L, J>>,
+}
+
+impl<L: Live, J: Journal> Executor<L, J> {
+    /// An executor for one run that begins in this world.
+    pub fn new(live: L, journal: J, limits: Limits, world: World) -> Self {
+        let left = Mutex::new(BTreeMap::new());
+        Self {
+            shared: Arc::new(Shared {
+                live,
+                journal,
+                limits,
+                world: Mutex::new(world),
+                left,
+            }),
+        }
+    }
+
+    /// Runs the plan's steps that `remembered` does not know to be done. Returns after every step in hand has ended, also when
+    /// one failed.
+    pub async fn run(
+        &self,
+        plan: &Plan,
+        mut remembered: BTreeMap<StepId, Remembered>,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<RunEnd, JournalError> {
+        let mut done: BTreeSet<StepId> = BTreeSet::new();
+        for (id, memory) in &remembered {
+            if let Remembered::Ended(Outcome::Ok | Outcome::Warnings, left) = memory {
+                done.insert(*id);
+                self.shared
+                    .left
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .insert(*id, left.clone());
+            }
+        }
+        let mut waiting: Vec<&Step> = plan
+            .steps
+            .iter()
+            .filter(|step| !done.contains(&step.id))
+            .collect();
+        let mut running: BTreeMap<StepId, &Step> = BTreeMap::new();
+        let mut tasks: JoinSet<(StepId, StepEnd)> = JoinSet::new();
+        let mut end: Option<RunEnd> = None;
+        loop {
+            if end.is_none() {
+                let mut later = Vec::new();
+                for step in waiting {
+                    if step.needs.is_subset(&done) && self.room_for(step, running.values().copied())
+                    {
+                        progress(Progress::Begins(step.clone()));
+                        running.insert(step.id, step);
+                        let memory = remembered
+                            .remove(&step.id)
+                            .filter(|m| !matches!(m, Remembered::Ended(..)));
+                        let (shared, step) = (self.shared.clone(), step.clone());
+                        tasks
+                            .spawn(async move { (step.id, step::run(shared, step, memory).await) });
+                    } else {
+                        later.push(step);
+                    }
+                }
+                waiting = later;
+            }
+            let Some(joined) = tasks.join_next().await else {
+                break;
+            };
+            let (id, step_end) = joined.map_err(|error| JournalError(Box::new(error)))?;
+            let Some(step) = running.remove(&id) else {
+                continue;
+            };
+            match step_end {
+                StepEnd::Journal(error) => return Err(error),
+                StepEnd::Ended(outcome, left) => {
+                    progress(Progress::Ended(step.clone(), outcome, left.clone()));
+                    match outcome {
+                        Outcome::Ok | Outcome::Warnings => {
+                            done.insert(id);
+                        }
+                        Outcome::Failed => {
+                            end = worse(
+                                end,
+                                RunEnd::Failed {
+                                    step: id,
+                                    why: left.message,
+                                },
+                            )
+                        }
+                        Outcome::Undetermined => {
+                            end = worse(
+                                end,
+                                RunEnd::Undetermined {
+                                    step: id,
+                                    why: left.message,
+                                },
+                            )
+                        }
+                    }
+                }
+                StepEnd::NotBegun(why) => {
+                    progress(Progress::NotBegun(step.clone(), why.clone()));
+                    end = worse(end, RunEnd::Stopped { step: id, why });
+                }
+            }
+        }
+        Ok(end.unwrap_or(RunEnd::Done))
+    }
+
+    /// The world as last read: where the run began, with everything its steps touched since.
+    pub fn world(&self) -> World {
+        self.shared
+            .world
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    fn room_for<'s>(
+        &self,
+        step: &Step,
+        mut running: impl Iterator<Item = &'s Step> + Clone,
+    ) -> bool {
+        let same_guest = |other: &Step| {
+            step.action.guest().is_some() && other.action.guest() == step.action.guest()
+        };
+        let same_file = |other: &Step| {
+            file_of(&step.action).is_some() && file_of(&other.action) == file_of(&step.action)
+        };
+        let same_node = |node: &NodeName| {
+            running
+                .clone()
+                .filter(|other| other.node.as_ref() == Some(node))
+                .count()
+        };
+        let full = step
+            .node
+            .as_ref()
+            .is_some_and(|node| same_node(node) >= self.shared.limits.per_node.max(1));
+        !full && !running.any(|other| same_guest(other) || same_file(other))
+    }
+}
+
+/// The configuration file that one digest covers, for actions that write one shared by several objects.
+fn file_of(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. } => Some("storage.cfg"),
+        Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
+            Some("user.cfg")
+        }
+        Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
+        Action::CreateGuest { .. }
+        | Action::UpdateConfig { .. }
+        | Action::ResizeDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::SetPower { .. }
+        | Action::Migrate { .. }
+        | Action::DestroyGuest { .. }
+        | Action::DeleteVolume { .. } => None,
+    }
+}
+
+/// Of two bad ends the one that says less is certain: undetermined over failed over stopped.
+fn worse(known: Option<RunEnd>, new: RunEnd) -> Option<RunEnd> {
+    let rank = |end: &RunEnd| match end {
+        RunEnd::Done => 0,
+        RunEnd::Stopped { .. } => 1,
+        RunEnd::Failed { .. } => 2,
+        RunEnd::Undetermined { .. } => 3,
+    };
+    match known {
+        Some(known) if rank(&known) >= rank(&new) => Some(known),
+        _ => Some(new),
+    }
+}

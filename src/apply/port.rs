@@ -1,0 +1,148 @@
+//! What the executor needs of the world outside: a live cluster to read and write, and a journal to write ahead to.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::requests::Request;
+use super::touched::Touched;
+use crate::ids::NodeName;
+use crate::plan::{Step, StepId};
+use crate::world::World;
+
+/// What became of a request that writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// Proxmox VE took it; with the UPID of the task it started, if it started one.
+    Taken(Option<String>),
+    /// Proxmox VE refused it: nothing happened.
+    Refused {
+        /// Its words.
+        message: String,
+        /// Somebody else holds a lock: trying again later may work.
+        locked: bool,
+    },
+    /// Nobody knows whether it happened (595–599, time-out, connection lost).
+    Undetermined(String),
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskEnd {
+    /// `OK`.
+    Ok,
+    /// `WARNINGS: n`, which is success.
+    Warnings(String),
+    /// Any other exit status.
+    Failed(String),
+    /// Nobody could say (its node is gone, its log is cut off).
+    Unknown(String),
+}
+
+/// The live cluster.
+pub trait Live: Send + Sync + 'static {
+    /// The given world with everything `touched` names read again. Fails if any of it could not be read.
+    fn refresh(
+        &self,
+        world: World,
+        touched: Touched,
+    ) -> impl Future<Output = Result<World, String>> + Send;
+    /// Sends a request once. Never retried here.
+    fn send(&self, request: &Request) -> impl Future<Output = Sent> + Send;
+    /// Waits for a task's end, at most this long.
+    fn wait(&self, upid: &str, at_most: Duration) -> impl Future<Output = TaskEnd> + Send;
+    /// The UPIDs of all tasks of this type and id on this node that the node still remembers, running or ended.
+    fn tasks(
+        &self,
+        node: &NodeName,
+        task_type: &str,
+        id: &str,
+    ) -> impl Future<Output = Result<BTreeSet<String>, String>> + Send;
+    /// The value of a secret, resolved at the moment it is sent.
+    fn secret(
+        &self,
+        from: &crate::document::desired::SecretRef,
+    ) -> Result<zeroize::Zeroizing<String>, String>;
+}
+
+/// The outcome of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Done, and the cluster looks as predicted.
+    Ok,
+    /// Done with warnings, and the cluster looks as predicted.
+    Warnings,
+    /// Not done, or done with another effect than predicted.
+    Failed,
+    /// Nobody knows.
+    Undetermined,
+}
+
+/// What the journal knows of a step, stored with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Intent {
+    /// The tasks of the same type and id that existed before: a task that is not among them is ours.
+    pub known_tasks: BTreeSet<String>,
+    /// The digest sent, if any.
+    pub digest: Option<String>,
+}
+
+/// What a step left behind, stored with its outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Left {
+    /// What happened, in words.
+    pub message: String,
+    /// The digest of the configuration (or of `storage.cfg`) read back after the step.
+    pub digest: Option<String>,
+    /// The guest's identity read back after the step (`uuid:…`), for guests.
+    pub birth: Option<String>,
+}
+
+/// A step as the journal remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    /// Intent was written; whether anything was sent is not known.
+    Intended(Intent),
+    /// The task was started.
+    Sent(Intent, String),
+    /// It ended.
+    Ended(Outcome, Left),
+}
+
+/// A journal that could not be written or read: nothing may be done then.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal cannot be used, so nothing is done: {0}")]
+pub struct JournalError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The write-ahead journal of one run. Each method returns after the record is durable, together with its ledger record.
+pub trait Journal: Send + Sync + 'static {
+    /// Why this step may not begin now (a freeze), if so.
+    fn frozen(
+        &self,
+        step: &Step,
+    ) -> impl Future<Output = Result<Option<String>, JournalError>> + Send;
+    /// The step is about to be sent.
+    fn intent(
+        &self,
+        step: &Step,
+        intent: &Intent,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+    /// A task was started for it.
+    fn sent(
+        &self,
+        step: StepId,
+        upid: &str,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+    /// The step ended.
+    fn ended(
+        &self,
+        step: &Step,
+        outcome: Outcome,
+        left: &Left,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
+}

@@ -1,0 +1,212 @@
+//! Whether what a step was planned on still holds, by a world that was just read.
+
+use std::collections::BTreeMap;
+
+use super::port::Left;
+use crate::plan::{Precondition, StepId};
+use crate::world::World;
+
+/// The digest to send with the step's write, if the step has one: the planned one, or the one an earlier step left.
+pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> Option<String> {
+    preconditions
+        .iter()
+        .find_map(|precondition| match precondition {
+            Precondition::ConfigDigest { digest, after, .. }
+            | Precondition::StorageIs { digest, after, .. } => {
+                expected_digest(digest.as_deref(), *after, left)
+            }
+            _ => None,
+        })
+}
+
+fn expected_digest(
+    planned: Option<&str>,
+    after: Option<StepId>,
+    left: &BTreeMap<StepId, Left>,
+) -> Option<String> {
+    match after {
+        Some(step) => left.get(&step).and_then(|left| left.digest.clone()),
+        None => planned.map(str::to_owned),
+    }
+    .filter(|digest| !digest.is_empty())
+}
+
+/// `Ok` if the precondition holds, otherwise what is different, in words.
+pub fn check(
+    precondition: &Precondition,
+    world: &World,
+    left: &BTreeMap<StepId, Left>,
+) -> Result<(), String> {
+    let guest = |vmid| {
+        world
+            .guests
+            .get(vmid)
+            .ok_or_else(|| format!("guest {vmid} is gone"))
+    };
+    match precondition {
+        Precondition::Identity { kind, vmid, birth } => {
+            let guest = guest(vmid)?;
+            if guest.kind != *kind {
+                return Err(format!(
+                    "{vmid} is now a {}, not a {}",
+                    guest.kind.word(),
+                    kind.word()
+                ));
+            }
+            match (birth, guest.config.birth()) {
+                (Some(planned), found) if found.as_ref() != Some(planned) => Err(format!(
+                    "{} is another guest now: it was {planned}, it is {}",
+                    guest.entity(),
+                    found.as_deref().unwrap_or("without identity")
+                )),
+                _ => Ok(()),
+            }
+        }
+        Precondition::OnNode { vmid, node } => {
+            let guest = guest(vmid)?;
+            same(&guest.node, node, || {
+                format!(
+                    "{} is on node {}, not on {node}",
+                    guest.entity(),
+                    guest.node
+                )
+            })
+        }
+        Precondition::ConfigDigest {
+            vmid,
+            digest,
+            after,
+        } => {
+            let guest = guest(vmid)?;
+            match expected_digest(digest.as_deref(), *after, left) {
+                Some(expected) => same(&guest.config.digest, &expected, || {
+                    format!(
+                        "the configuration of {} was changed by someone else",
+                        guest.entity()
+                    )
+                }),
+                None if after.is_some() => Err(format!(
+                    "what step {} left of {vmid} is not known",
+                    after.map_or(0, |s| s.0)
+                )),
+                None => Err(format!("the plan has no digest for {}", guest.entity())),
+            }
+        }
+        Precondition::Status { vmid, status } => {
+            let guest = guest(vmid)?;
+            same(&guest.status, status, || {
+                format!("{} is {:?}, not {status:?}", guest.entity(), guest.status)
+            })
+        }
+        Precondition::SlotHolds { vmid, slot, volume } => {
+            let guest = guest(vmid)?;
+            let next = guest.config.next_start();
+            let value = guest
+                .config
+                .current
+                .get(slot.as_str())
+                .or_else(|| next.get(slot.as_str()));
+            let held = value.and_then(|text| text.split(',').next()).map(|first| {
+                ["file=", "volume="]
+                    .iter()
+                    .find_map(|key| first.strip_prefix(key))
+                    .unwrap_or(first)
+            });
+            same(&held, &Some(volume.to_string().as_str()), || {
+                format!(
+                    "{} {slot} holds {}, not {volume}",
+                    guest.entity(),
+                    held.unwrap_or("nothing")
+                )
+            })
+        }
+        Precondition::GuestAbsent { vmid } => match world.guests.get(vmid) {
+            None => Ok(()),
+            Some(guest) => Err(format!("{} exists already", guest.entity())),
+        },
+        Precondition::StorageIs {
+            id,
+            digest,
+            after,
+            options,
+        } => {
+            let storage = world
+                .storages
+                .get(id)
+                .ok_or_else(|| format!("storage {id} is gone"))?;
+            match expected_digest(digest.as_deref(), *after, left) {
+                Some(expected) => same(&storage.digest, &expected, || {
+                    "storage.cfg was changed by someone else".to_owned()
+                }),
+                None => options.iter().try_for_each(|(key, value)| {
+                    let found = storage.options.get(key);
+                    same(&found, &Some(value), || {
+                        format!(
+                            "storage {id} has another {key} now: {}",
+                            found.map_or("none", String::as_str)
+                        )
+                    })
+                }),
+            }
+        }
+        Precondition::StorageAbsent { id } => match world.storages.get(id) {
+            None => Ok(()),
+            Some(_) => Err(format!("storage {id} exists already")),
+        },
+        Precondition::PoolIs {
+            id,
+            comment,
+            guests,
+            storages,
+        } => {
+            let pool = world
+                .pools
+                .get(id)
+                .ok_or_else(|| format!("pool {id} is gone"))?;
+            same(&pool.comment, comment, || {
+                format!("the comment of pool {id} was changed")
+            })?;
+            same(&pool.guests, guests, || {
+                format!("the members of pool {id} were changed")
+            })?;
+            same(&pool.storages, storages, || {
+                format!("the storages of pool {id} were changed")
+            })
+        }
+        Precondition::PoolAbsent { id } => match world.pools.get(id) {
+            None => Ok(()),
+            Some(_) => Err(format!("pool {id} exists already")),
+        },
+        Precondition::HaState { vmid, state } => {
+            let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
+            same(&found, &state.as_ref(), || {
+                let word = |state: Option<&String>| {
+                    state.map_or("not under HA".to_owned(), |s| format!("HA state {s}"))
+                };
+                format!("{vmid} is {}, not {}", word(found), word(state.as_ref()))
+            })
+        }
+        Precondition::VolumeExists { node, volume } => {
+            match world
+                .storages
+                .get(volume.storage())
+                .and_then(|storage| storage.volume(node, volume))
+            {
+                Some(_) => Ok(()),
+                None => Err(format!("volume {volume} is gone")),
+            }
+        }
+    }
+}
+
+fn same<T: PartialEq>(
+    found: &T,
+    expected: &T,
+    otherwise: impl FnOnce() -> String,
+) -> Result<(), String> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(otherwise())
+    }
+}

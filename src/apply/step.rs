@@ -1,0 +1,440 @@
+//! One step, from reading what it depends on to reading what it left.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::effect;
+use super::executor::Limits;
+use super::port::{Intent, Journal, JournalError, Left, Live, Outcome, Remembered, Sent, TaskEnd};
+use super::preconditions;
+use super::requests::{Request, request_for};
+use super::touched::Touched;
+use crate::ids::NodeName;
+use crate::plan::{Step, StepId};
+use crate::world::{Action, World, predict};
+
+/// How a step ended, for the scheduler.
+#[derive(Debug)]
+pub enum StepEnd {
+    /// It ended and was journalled.
+    Ended(Outcome, Left),
+    /// It was not begun: what it was planned on no longer holds, or a freeze holds, or it could not be read.
+    NotBegun(NotBegun),
+    /// The journal failed; nothing more may be done.
+    Journal(JournalError),
+}
+
+/// Why a step was not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotBegun {
+    /// A freeze holds.
+    Frozen(String),
+    /// The world is not as planned.
+    Stale(String),
+    /// What had to be read could not be.
+    Unreadable(String),
+}
+
+/// What all steps of one run share.
+pub struct Shared<L, J> {
+    /// The live cluster.
+    pub live: L,
+    /// The journal.
+    pub journal: J,
+    /// Limits and patience.
+    pub limits: Limits,
+    /// The world as last read.
+    pub world: Mutex<World>,
+    /// What ended steps left.
+    pub left: Mutex<BTreeMap<StepId, Left>>,
+}
+
+impl<L, J> Shared<L, J> {
+    fn world(&self) -> World {
+        self.world
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn left(&self) -> BTreeMap<StepId, Left> {
+        self.left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Takes over what a step read again, leaving what other steps read meanwhile.
+    fn store(&self, read: &World, touched: &Touched) {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        for vmid in &touched.guests {
+            match read.guests.get(vmid) {
+                Some(guest) => world.guests.insert(*vmid, guest.clone()),
+                None => world.guests.remove(vmid),
+            };
+        }
+        if touched.storages {
+            world.storages = read.storages.clone();
+        }
+        for (_, storage) in &touched.content {
+            if let Some(found) = read.storages.get(storage) {
+                world.storages.insert(storage.clone(), found.clone());
+            }
+        }
+        if touched.pools {
+            world.pools = read.pools.clone();
+        }
+        if touched.ha {
+            world.ha_resources = read.ha_resources.clone();
+            world.ha_rules = read.ha_rules.clone();
+        }
+        if touched.jobs {
+            world.backup_jobs = read.backup_jobs.clone();
+            world.replication_jobs = read.replication_jobs.clone();
+        }
+        if touched.acl {
+            world.acl = read.acl.clone();
+        }
+    }
+}
+
+/// Runs one step, or takes it up where an earlier process left it.
+pub async fn run<L: Live, J: Journal>(
+    shared: Arc<Shared<L, J>>,
+    step: Step,
+    remembered: Option<Remembered>,
+) -> StepEnd {
+    match attempt(&shared, &step, remembered).await {
+        Ok(end) => end,
+        Err(error) => StepEnd::Journal(error),
+    }
+}
+
+async fn attempt<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    remembered: Option<Remembered>,
+) -> Result<StepEnd, JournalError> {
+    if let Some(reason) = shared.journal.frozen(step).await?
+        && !matches!(remembered, Some(Remembered::Sent(..)))
+    {
+        return Ok(StepEnd::NotBegun(NotBegun::Frozen(reason)));
+    }
+    let touched = Touched::of(&step.action, &shared.world());
+    let known = shared.world();
+    let before = match shared.live.refresh(known.clone(), touched.clone()).await {
+        Ok(world) => world,
+        Err(why) => return Ok(StepEnd::NotBegun(NotBegun::Unreadable(why))),
+    };
+    let holds = |world: &World| {
+        let left = shared.left();
+        step.preconditions
+            .iter()
+            .try_for_each(|precondition| preconditions::check(precondition, world, &left))
+    };
+    match remembered {
+        None => {
+            if let Err(why) = holds(&before) {
+                return Ok(StepEnd::NotBegun(NotBegun::Stale(why)));
+            }
+            begin(shared, step, &before, &touched).await
+        }
+        Some(Remembered::Sent(_, upid)) => {
+            let end = shared.live.wait(&upid, shared.limits.task_deadline).await;
+            conclude(shared, step, None, &touched, end).await
+        }
+        Some(Remembered::Intended(intent)) => {
+            // The process ended between intent and answer, or the answer never came. Look before doing anything.
+            match settle(shared, step, &before, &touched, &intent).await? {
+                Settled::Done(end) => Ok(end),
+                Settled::NotHappened => match holds(&before) {
+                    Ok(()) => send(shared, step, &before, &touched, &intent).await,
+                    Err(why) => {
+                        undetermined(
+                            shared,
+                            step,
+                            format!("the process ended while it was sent, and now {why}"),
+                        )
+                        .await
+                    }
+                },
+            }
+        }
+        Some(Remembered::Ended(outcome, left)) => Ok(StepEnd::Ended(outcome, left)),
+    }
+}
+
+fn place(step: &Step, world: &World) -> Option<NodeName> {
+    let live = step
+        .action
+        .guest()
+        .and_then(|(_, vmid)| world.guests.get(&vmid).map(|guest| guest.node.clone()));
+    live.or_else(|| step.node.clone())
+        .or_else(|| world.nodes.keys().next().cloned())
+}
+
+async fn begin<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    before: &World,
+    touched: &Touched,
+) -> Result<StepEnd, JournalError> {
+    let digest = preconditions::digest(&step.preconditions, &shared.left());
+    let mut intent = Intent {
+        digest,
+        ..Intent::default()
+    };
+    if let Some((node, task_type, id)) = task_of(shared, step, before) {
+        match shared.live.tasks(&node, task_type, &id).await {
+            Ok(known) => intent.known_tasks = known,
+            Err(why) => {
+                return Ok(StepEnd::NotBegun(NotBegun::Unreadable(format!(
+                    "the tasks of node {node}: {why}"
+                ))));
+            }
+        }
+    }
+    shared.journal.intent(step, &intent).await?;
+    send(shared, step, before, touched, &intent).await
+}
+
+fn call<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    world: &World,
+    digest: Option<&str>,
+) -> Result<Request, String> {
+    let node = place(step, world).ok_or("no node is known to send it to")?;
+    request_for(&step.action, &node, digest, &|from| {
+        shared.live.secret(from)
+    })
+    .map_err(|error| error.to_string())
+}
+
+/// Node, type and id of the task that the step's call starts, if it starts one.
+fn task_of<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    world: &World,
+) -> Option<(NodeName, &'static str, String)> {
+    let node = place(step, world)?;
+    call(shared, step, world, None)
+        .ok()?
+        .task
+        .map(|(task_type, id)| (node, task_type, id))
+}
+
+/// Sends the step's call. Only a refusal because of somebody else's lock is tried again.
+async fn send<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    before: &World,
+    touched: &Touched,
+    intent: &Intent,
+) -> Result<StepEnd, JournalError> {
+    let call = match call(shared, step, before, intent.digest.as_deref()) {
+        Ok(call) => call,
+        Err(why) => return failed(shared, step, why).await,
+    };
+    let end = match send_patiently(shared, &call).await {
+        Sent::Taken(None) => TaskEnd::Ok,
+        Sent::Taken(Some(upid)) => {
+            shared.journal.sent(step.id, &upid).await?;
+            shared.live.wait(&upid, shared.limits.task_deadline).await
+        }
+        Sent::Refused { message, locked: _ } => return failed(shared, step, message).await,
+        Sent::Undetermined(why) => {
+            return match settle(shared, step, before, touched, intent).await? {
+                Settled::Done(end) => Ok(end),
+                Settled::NotHappened => undetermined(shared, step, why).await,
+            };
+        }
+    };
+    conclude(shared, step, Some(before), touched, end).await
+}
+
+async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Request) -> Sent {
+    let until = Instant::now() + shared.limits.lock_patience;
+    let mut pause = shared.limits.poll;
+    loop {
+        let sent = shared.live.send(call).await;
+        match &sent {
+            Sent::Refused { locked: true, .. } if Instant::now() + pause < until => {
+                sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+                pause = (pause * 2).min(Duration::from_secs(10));
+            }
+            Sent::Refused { .. } | Sent::Taken(_) | Sent::Undetermined(_) => return sent,
+        }
+    }
+}
+
+enum Settled {
+    Done(StepEnd),
+    NotHappened,
+}
+
+/// Decides a write whose outcome is not known: by its task if one appeared, else by what can be seen, for as long as the
+/// configured patience. Never by sending again.
+async fn settle<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    before: &World,
+    touched: &Touched,
+    intent: &Intent,
+) -> Result<Settled, JournalError> {
+    let until = Instant::now() + shared.limits.settle;
+    let task = task_of(shared, step, before);
+    loop {
+        if let Some((node, task_type, id)) = &task
+            && let Ok(tasks) = shared.live.tasks(node, task_type, id).await
+            && let Some(upid) = tasks.difference(&intent.known_tasks).last()
+        {
+            shared.journal.sent(step.id, upid).await?;
+            let end = shared.live.wait(upid, shared.limits.task_deadline).await;
+            return conclude(shared, step, None, touched, end)
+                .await
+                .map(Settled::Done);
+        }
+        // A step with a task is done when its task is; what has none is done when it can be seen.
+        if let Ok(now) = shared.live.refresh(before.clone(), touched.clone()).await
+            && effect::visible(&step.action, &now)
+            && (task.is_none() || Instant::now() >= until)
+        {
+            return conclude(shared, step, None, touched, TaskEnd::Ok)
+                .await
+                .map(Settled::Done);
+        }
+        if Instant::now() >= until {
+            return Ok(Settled::NotHappened);
+        }
+        sleep(shared.limits.poll).await;
+    }
+}
+
+/// Reads back what the step touched, compares it with the prediction, and journals the outcome. `before` is `None` when an
+/// earlier process began the step: then only the visible effect can be judged.
+async fn conclude<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    before: Option<&World>,
+    touched: &Touched,
+    end: TaskEnd,
+) -> Result<StepEnd, JournalError> {
+    let (outcome, message) = match end {
+        TaskEnd::Ok => (Outcome::Ok, String::new()),
+        TaskEnd::Warnings(text) => (Outcome::Warnings, text),
+        TaskEnd::Failed(text) => {
+            let read = shared.live.refresh(shared.world(), touched.clone()).await;
+            if let Ok(now) = &read {
+                shared.store(now, touched);
+            }
+            return failed(shared, step, format!("the task failed: {text}")).await;
+        }
+        TaskEnd::Unknown(why) => return undetermined(shared, step, why).await,
+    };
+    let now = match read_back(shared, step, touched).await {
+        Ok(now) => now,
+        Err(why) => {
+            return undetermined(
+                shared,
+                step,
+                format!("done, but what it left cannot be read: {why}"),
+            )
+            .await;
+        }
+    };
+    shared.store(&now, touched);
+    let surprises = match before {
+        Some(before) => match before.apply(&step.action) {
+            Ok(predicted) => predict::surprises(before, &predicted, &now, &step.action),
+            Err(why) => vec![format!("the step could not be predicted: {why}")],
+        },
+        None if effect::visible(&step.action, &now) => Vec::new(),
+        None => vec!["its effect cannot be seen".to_owned()],
+    };
+    let mut left = what_is_left(&step.action, &now);
+    left.message = message;
+    if surprises.is_empty() {
+        shared.journal.ended(step, outcome, &left).await?;
+        shared
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(step.id, left.clone());
+        return Ok(StepEnd::Ended(outcome, left));
+    }
+    left.message = format!("not as predicted: {}", surprises.join("; "));
+    shared.journal.ended(step, Outcome::Failed, &left).await?;
+    Ok(StepEnd::Ended(Outcome::Failed, left))
+}
+
+/// Reads what the step touched, and where the cluster follows late (HA, a list that lags), waits until the effect can be seen.
+async fn read_back<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    touched: &Touched,
+) -> Result<World, String> {
+    let patience = match step.action {
+        Action::SetHaState { .. } => shared.limits.task_deadline,
+        _ => shared.limits.settle,
+    };
+    let until = Instant::now() + patience;
+    loop {
+        let now = shared.live.refresh(shared.world(), touched.clone()).await?;
+        if effect::visible(&step.action, &now) || Instant::now() >= until {
+            return Ok(now);
+        }
+        sleep(shared.limits.poll).await;
+    }
+}
+
+fn what_is_left(action: &Action, now: &World) -> Left {
+    let guest = action.guest().and_then(|(_, vmid)| now.guests.get(&vmid));
+    let storage = match action {
+        Action::CreateStorage { id, .. } | Action::UpdateStorage { id, .. } => now.storages.get(id),
+        // One digest covers all of storage.cfg: any other entry carries the new one.
+        Action::DeleteStorage { .. } => now.storages.values().next(),
+        _ => None,
+    };
+    Left {
+        message: String::new(),
+        digest: guest
+            .map(|guest| guest.config.digest.clone())
+            .or_else(|| storage.map(|storage| storage.digest.clone()))
+            .filter(|digest| !digest.is_empty()),
+        birth: guest.and_then(|guest| guest.config.birth()),
+    }
+}
+
+async fn failed<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    why: String,
+) -> Result<StepEnd, JournalError> {
+    let left = Left {
+        message: why,
+        ..Left::default()
+    };
+    shared.journal.ended(step, Outcome::Failed, &left).await?;
+    Ok(StepEnd::Ended(Outcome::Failed, left))
+}
+
+/// Journals that nobody knows. The journal keeps the step open, so that the next run looks again instead of sending again.
+async fn undetermined<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    why: String,
+) -> Result<StepEnd, JournalError> {
+    let left = Left {
+        message: why,
+        ..Left::default()
+    };
+    shared
+        .journal
+        .ended(step, Outcome::Undetermined, &left)
+        .await?;
+    Ok(StepEnd::Ended(Outcome::Undetermined, left))
+}

@@ -1,0 +1,384 @@
+//! What a policy may know of a plan: the facts its rules match on, taken from the plan once, so that rules never look elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::principal::Principal;
+use crate::health::Category;
+use crate::ids::{ClusterName, GuestKind};
+use crate::plan::{Plan, PlanHash, Risk};
+use crate::world::Action;
+
+/// What a plan does to an object, in a policy's words.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// An object that nobody owned becomes owned.
+    Adopt,
+    /// A guest, storage or pool is made.
+    Create,
+    /// Configuration changes; disks grow.
+    Update,
+    /// A guest, storage, pool, volume or HA entry goes away.
+    Delete,
+    /// A disk moves to another storage, or a guest to another node.
+    Move,
+    /// A disk leaves its slot and is kept.
+    Detach,
+    /// A guest is started, stopped or restarted.
+    Power,
+}
+
+impl Verb {
+    /// The word, as it stands in policies.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Adopt => "adopt",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Move => "move",
+            Self::Detach => "detach",
+            Self::Power => "power",
+        }
+    }
+
+    /// The verb of an action.
+    pub fn of(action: &Action) -> Self {
+        match action {
+            Action::CreateGuest { .. }
+            | Action::CreateStorage { .. }
+            | Action::CreatePool { .. } => Self::Create,
+            Action::UpdateConfig { .. }
+            | Action::ResizeDisk { .. }
+            | Action::UpdateStorage { .. }
+            | Action::UpdatePool { .. } => Self::Update,
+            Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
+            Action::DetachDisk { .. } => Self::Detach,
+            Action::SetPower { .. } | Action::SetHaState { .. } => Self::Power,
+            Action::FreeDisk { .. }
+            | Action::RemoveHaResource { .. }
+            | Action::DestroyGuest { .. }
+            | Action::DeleteStorage { .. }
+            | Action::DeleteVolume { .. }
+            | Action::DeletePool { .. } => Self::Delete,
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// The kinds of object a plan of this version can touch, in a policy's words: the kinds of documents.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum ObjectKind {
+    /// A QEMU guest.
+    VirtualMachine,
+    /// An LXC guest.
+    Container,
+    /// A storage definition, or a volume that belongs to no guest.
+    Storage,
+    /// A pool.
+    Pool,
+}
+
+impl ObjectKind {
+    /// The word, as it stands in policies and documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::VirtualMachine => "VirtualMachine",
+            Self::Container => "Container",
+            Self::Storage => "Storage",
+            Self::Pool => "Pool",
+        }
+    }
+
+    /// The kind in a document's key, `VirtualMachine/web-7`; `None` if it is none of these.
+    pub fn of_key(key: &str) -> Option<Self> {
+        let (kind, _) = key.split_once('/')?;
+        [
+            Self::VirtualMachine,
+            Self::Container,
+            Self::Storage,
+            Self::Pool,
+        ]
+        .into_iter()
+        .find(|known| known.word() == kind)
+    }
+
+    /// The kind of object an action changes.
+    pub fn of(action: &Action) -> Self {
+        match action {
+            Action::CreateGuest { kind, .. }
+            | Action::UpdateConfig { kind, .. }
+            | Action::ResizeDisk { kind, .. }
+            | Action::MoveDisk { kind, .. }
+            | Action::DetachDisk { kind, .. }
+            | Action::FreeDisk { kind, .. }
+            | Action::SetPower { kind, .. }
+            | Action::SetHaState { kind, .. }
+            | Action::RemoveHaResource { kind, .. }
+            | Action::Migrate { kind, .. }
+            | Action::DestroyGuest { kind, .. } => match kind {
+                GuestKind::Qemu => Self::VirtualMachine,
+                GuestKind::Lxc => Self::Container,
+            },
+            Action::CreateStorage { .. }
+            | Action::UpdateStorage { .. }
+            | Action::DeleteStorage { .. }
+            | Action::DeleteVolume { .. } => Self::Storage,
+            Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
+                Self::Pool
+            }
+        }
+    }
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// What a policy may know of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanFacts {
+    /// The plan.
+    pub hash: PlanHash,
+    /// The cluster it is about.
+    pub cluster: ClusterName,
+    /// How much it can hurt.
+    pub risk: Risk,
+    /// What gets worse, as categories.
+    pub categories: BTreeSet<Category>,
+    /// The kinds of object it touches.
+    pub kinds: BTreeSet<ObjectKind>,
+    /// What it does to them.
+    pub verbs: BTreeSet<Verb>,
+    /// The labels of each document it was made from; an object without a document (an orphan, an undo) has an empty map.
+    pub labels: Vec<BTreeMap<String, String>>,
+    /// The sources that own the documents: `git:infra`, `agent:claude`.
+    pub sources: BTreeSet<String>,
+    /// Who submitted it.
+    pub submitter: Principal,
+    /// The ids of its impacts (`I1`, …).
+    pub impacts: BTreeSet<String>,
+    /// The ids of its unknowns (`U1`, …).
+    pub unknowns: BTreeSet<String>,
+    /// Why nobody may approve it until an operator acts: a tripped fuse, for one. `None` for nearly every plan.
+    pub blocked: Option<String>,
+}
+
+impl PlanFacts {
+    /// The facts of a plan. `labels` has one map for each document of the plan that has labels, by the document's key
+    /// (`VirtualMachine/web-7`); a document that is not among them counts as one without labels. A plan that is not complete, has
+    /// unknowns, or is about a kind that policies have no word for, is of risk `unknown` here.
+    pub fn of(
+        plan: &Plan,
+        submitter: Principal,
+        labels: &BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Self {
+        let mut verbs: BTreeSet<Verb> = plan
+            .steps
+            .iter()
+            .map(|step| Verb::of(&step.action))
+            .collect();
+        if plan.documents.iter().any(|document| document.adopts) {
+            verbs.insert(Verb::Adopt);
+        }
+        let mut kinds: BTreeSet<ObjectKind> = plan
+            .steps
+            .iter()
+            .map(|step| ObjectKind::of(&step.action))
+            .collect();
+        let mut of_known_kind = true;
+        for document in &plan.documents {
+            match ObjectKind::of_key(&document.key) {
+                Some(kind) => _ = kinds.insert(kind),
+                None => of_known_kind = false,
+            }
+        }
+        let mut of_documents: Vec<_> = plan
+            .documents
+            .iter()
+            .map(|document| labels.get(&document.key).cloned().unwrap_or_default())
+            .collect();
+        if of_documents.is_empty() {
+            of_documents.push(BTreeMap::new());
+        }
+        Self {
+            hash: plan.hash.clone(),
+            cluster: plan.cluster.clone(),
+            risk: if plan.complete && plan.unknowns.is_empty() && of_known_kind {
+                plan.risk
+            } else {
+                Risk::Unknown
+            },
+            categories: plan.impacts.iter().map(|impact| impact.category).collect(),
+            kinds,
+            verbs,
+            labels: of_documents,
+            sources: plan
+                .documents
+                .iter()
+                .map(|document| document.source.clone())
+                .collect(),
+            submitter,
+            impacts: plan
+                .impacts
+                .iter()
+                .map(|impact| impact.id.clone())
+                .collect(),
+            unknowns: plan
+                .unknowns
+                .iter()
+                .map(|unknown| unknown.id.clone())
+                .collect(),
+            blocked: None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ids::{StorageId, Vmid};
+    use crate::plan::{DocumentRef, Inverse, Origin, Step, StepId, Unknown};
+
+    fn step(action: Action) -> Step {
+        Step {
+            id: StepId(1),
+            title: String::new(),
+            action,
+            node: None,
+            needs: BTreeSet::new(),
+            preconditions: vec![],
+            inverse: Inverse::Irreversible { why: String::new() },
+            privileges: BTreeSet::new(),
+            notes: vec![],
+        }
+    }
+
+    fn document(key: &str, adopts: bool) -> DocumentRef {
+        DocumentRef {
+            key: key.into(),
+            source: "git:infra".into(),
+            hash: None,
+            object: "vm/104".into(),
+            adopts,
+        }
+    }
+
+    fn plan() -> Plan {
+        Plan {
+            hash: PlanHash("sha256:5a".into()),
+            cluster: ClusterName::new("lab").unwrap(),
+            parent: None,
+            origin: Origin::Drift,
+            policy: String::new(),
+            documents: vec![document("VirtualMachine/web", true)],
+            changes: vec![],
+            steps: vec![
+                step(Action::DeleteStorage {
+                    id: StorageId::new("local-zfs").unwrap(),
+                }),
+                step(Action::DestroyGuest {
+                    kind: GuestKind::Lxc,
+                    vmid: Vmid::new(301).unwrap(),
+                    purge: false,
+                }),
+            ],
+            impacts: vec![],
+            improvements: vec![],
+            unknowns: vec![],
+            complete: true,
+            risk: Risk::High,
+            notes: vec![],
+        }
+    }
+
+    fn facts(plan: &Plan) -> PlanFacts {
+        let labels = BTreeMap::from([(
+            "VirtualMachine/web".to_owned(),
+            BTreeMap::from([("env".to_owned(), "dev".to_owned())]),
+        )]);
+        PlanFacts::of(plan, Principal::agent("claude").unwrap(), &labels)
+    }
+
+    #[test]
+    fn facts_come_from_steps_and_documents() {
+        let facts = facts(&plan());
+        assert_eq!(
+            facts.kinds,
+            BTreeSet::from([
+                ObjectKind::VirtualMachine,
+                ObjectKind::Container,
+                ObjectKind::Storage
+            ])
+        );
+        assert_eq!(facts.verbs, BTreeSet::from([Verb::Adopt, Verb::Delete]));
+        assert_eq!(facts.labels.len(), 1);
+        assert_eq!(facts.risk, Risk::High);
+    }
+
+    #[test]
+    fn what_nobody_looked_at_is_unknown() {
+        let risk = |change: fn(&mut Plan)| {
+            let mut plan = plan();
+            plan.risk = Risk::Low;
+            change(&mut plan);
+            facts(&plan).risk
+        };
+        assert_eq!(risk(|_| ()), Risk::Low);
+        assert_eq!(risk(|plan| plan.complete = false), Risk::Unknown);
+        assert_eq!(
+            risk(|plan| plan.documents.push(document("Realm/ldap", false))),
+            Risk::Unknown
+        );
+        assert_eq!(
+            risk(|plan| plan.unknowns.push(Unknown {
+                id: "U1".into(),
+                what: String::new(),
+                why: String::new()
+            })),
+            Risk::Unknown
+        );
+    }
+
+    #[test]
+    fn a_plan_without_documents_has_no_labels_to_match() {
+        let mut plan = plan();
+        plan.documents.clear();
+        assert_eq!(facts(&plan).labels, vec![BTreeMap::new()]);
+    }
+}

@@ -1,0 +1,57 @@
+//! The command line: reads arguments and environment, asks the service, prints. The only room that prints and reads the
+//! environment. Exit codes are a contract; see [`exit::Exit`].
+
+pub mod arguments;
+mod commands;
+mod decide;
+pub mod demo;
+pub mod exit;
+pub mod output;
+mod submit;
+mod watch;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use crate::service::Environment;
+use arguments::{Arguments, Colour};
+use exit::{Exit, Failure};
+use output::Output;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.output, colour(arguments.color));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&output, &Failure::error(format!("cannot start: {error}"))),
+    };
+    match runtime.block_on(commands::run(arguments, &output)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => report(&output, &failure),
+    }
+}
+
+fn report(output: &Output, failure: &Failure) -> ExitCode {
+    output.failure(failure);
+    failure.exit.into()
+}
+
+fn colour(wish: Colour) -> bool {
+    match wish {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
+}
+
+/// The process's own environment and clock.
+pub fn environment() -> Environment {
+    Environment { variable: Arc::new(|name| std::env::var(name).ok()), clock: Arc::new(jiff::Timestamp::now) }
+}
+
+/// The exit code a finished command ends with.
+pub type Ended = Result<Exit, Failure>;

@@ -1,0 +1,283 @@
+//! The command line: what can be asked, with help texts that read like prose. Nothing is done here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A reconciling controller for Proxmox VE that AI agents may write to and only people may approve.
+///
+/// Documents say how things should be. Bailiwick compares them with the live cluster, plans, computes who would lose what,
+/// waits for a person's approval of exactly that plan, applies it, proves it in a ledger, and can take it back.
+#[derive(Debug, Parser)]
+#[command(name = "bailiwick", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// The operator's configuration file.
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "BAILIWICK_CONFIG",
+        default_value = "bailiwick.yaml"
+    )]
+    pub config: PathBuf,
+    /// How answers are printed.
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// Whether text is coloured.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub color: Colour,
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The contract, printed under every help.
+pub const EXIT_CODES: &str = "Exit codes: 0 success or nothing to do · 1 error · 2 a plan with changes waits · \
+3 refused by policy, freeze or rejection · 4 undetermined: nobody knows yet what happened, run it again to look";
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// The same as JSON, as YAML.
+    Yaml,
+}
+
+/// Whether text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell the whole story on a simulated cluster: plan, blast radius, approval, run, undo, ledger.
+    Demo(Demo),
+    /// Submit documents: they are planned, and the plan waits for approval.
+    Apply(Submit),
+    /// Show the plan that documents would make, without submitting anything. Without --file: what has drifted.
+    Plan(Submit),
+    /// Show field by field what differs between documents and the live cluster.
+    Diff(Submit),
+    /// List plans, documents, runs, freezes, or live objects (vm, ct, storage, pool, node).
+    Get(Get),
+    /// Show one plan, document, run or live object whole.
+    Describe(Describe),
+    /// Explain a kind or one of its fields: `explain VirtualMachine.disks`.
+    Explain(Explain),
+    /// Approve a plan with an SSH signature over its hash.
+    Approve(Approve),
+    /// Reject a plan.
+    Reject(Reject),
+    /// Run an approved plan, or take up a run that was interrupted.
+    Run(Run),
+    /// Propose a plan that takes a run back.
+    Undo(Undo),
+    /// Stop every mutation, at once, until thawed.
+    Freeze(Freeze),
+    /// Lift a freeze.
+    Thaw(Thaw),
+    /// Verify, export or checkpoint the ledger, or make its keys.
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Serve a simulated Proxmox VE cluster over TLS.
+    Sim(crate::sim::Arguments),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Give the approvals without asking, with an operator's key made for the demo.
+    #[arg(long)]
+    pub yes: bool,
+    /// Keep configuration, state and keys in this folder (made if it is not there) for playing on.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `apply`, `plan`, `diff`.
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// A file or folder of documents, `-` for standard input; may be given several times.
+    #[arg(long = "file", short, value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// The source that owns the documents, such as `operator:anna`, `agent:claude`, `directory:lab`. Default: the submitter.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Documents of this source that are missing here count as removed: deleted if they said `deletion: delete`, else orphaned.
+    #[arg(long)]
+    pub prune: bool,
+    /// Let the fuse pass this many deletions this once.
+    #[arg(long, value_name = "N")]
+    pub allow_deletions: Option<usize>,
+    /// Who submits. Default: `principal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+    /// The cluster, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// What: `plans`, `documents`, `runs`, `freezes`, `vm`, `ct`, `storage`, `pool`, `node`.
+    pub what: String,
+    /// The cluster, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `describe`.
+#[derive(Debug, Args)]
+pub struct Describe {
+    /// A plan's hash (or its beginning), a document (`VirtualMachine/web-7`), or a live object (`vm/104`, `storage/local`).
+    pub what: String,
+    /// The cluster, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// `KIND` or `KIND.field.field`. Without it: the kinds.
+    pub path: Option<String>,
+}
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The plan's hash, or enough of its beginning.
+    pub plan: String,
+    /// The person who approves, as the allowed-signers file names them. Default: the principal of the key.
+    #[arg(long = "as", value_name = "NAME")]
+    pub principal: Option<String>,
+    /// An SSH private key file to sign with.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["agent", "signature"])]
+    pub key: Option<PathBuf>,
+    /// Sign with a key of the running ssh-agent that the allowed-signers file knows.
+    #[arg(long, conflicts_with = "signature")]
+    pub agent: bool,
+    /// A signature made elsewhere: printf %s HASH | ssh-keygen -Y sign -n bailiwick -f KEY.
+    #[arg(long, value_name = "FILE")]
+    pub signature: Option<PathBuf>,
+    /// Why.
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// The impacts you have seen: `all`, or their ids (`I1,I2`).
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub impacts: Vec<String>,
+    /// The unknowns you accept, by id (`U1,U2`). There is no `all`: name them.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub unknowns: Vec<String>,
+}
+
+/// `reject`.
+#[derive(Debug, Args)]
+pub struct Reject {
+    /// The plan's hash, or enough of its beginning.
+    pub plan: String,
+    /// Why.
+    #[arg(long)]
+    pub reason: String,
+    /// Who rejects. Default: `principal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The plan's hash, or enough of its beginning.
+    pub plan: String,
+}
+
+/// `undo`.
+#[derive(Debug, Args)]
+pub struct Undo {
+    /// The hash of the plan whose run is to be taken back, or enough of its beginning.
+    pub plan: String,
+    /// Who asks. Default: `principal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `freeze`.
+#[derive(Debug, Args)]
+pub struct Freeze {
+    /// Only this cluster.
+    #[arg(long, conflicts_with = "kind")]
+    pub cluster: Option<String>,
+    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`).
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Why.
+    #[arg(long)]
+    pub reason: String,
+    /// Until when, e.g. `2026-12-01T08:00:00Z`. Default: until thawed.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<jiff::Timestamp>,
+    /// Who freezes. Default: `principal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `thaw`.
+#[derive(Debug, Args)]
+pub struct Thaw {
+    /// The freeze of this cluster.
+    #[arg(long, conflicts_with = "kind")]
+    pub cluster: Option<String>,
+    /// The freeze of this kind.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Who thaws. Default: `principal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `ledger`.
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// Verify every record; with --checkpoint also that no tail was cut off. Names the first bad record and what was done to it.
+    Verify {
+        /// An exported ledger (JSON Lines) instead of the store's own.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The checkpoint file to verify against. Default: the configured one, if it exists.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Write the ledger as JSON Lines to standard output or a file.
+    Export {
+        /// The file; must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Sign the ledger's head and append it to the configured checkpoint file.
+    Checkpoint,
+    /// Make the ledger's key and the checkpoint key that the configuration names, where they are not there yet.
+    Keygen,
+    /// Replace the ledger's key by a sealed hand-over record; the new key is written beside the old one.
+    RotateKey {
+        /// Where the new key is written; must not exist. Configure it as `keyFile` afterwards, the old one as `previousKeyFiles`.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}

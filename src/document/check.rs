@@ -1,0 +1,420 @@
+//! What two fields, or two documents, say together: contradictions that no schema finds. Works on documents whose fields are valid.
+
+use std::collections::BTreeMap;
+
+use super::container::ContainerSpec;
+use super::error::Problem;
+use super::machine::VirtualMachineSpec;
+use super::machine::disks::Disk;
+use super::metadata::{CLUSTER, Metadata};
+use super::options::Field;
+use super::scalar::Mebibytes;
+use super::storage::{COMMON_OPTIONS, StorageSpec};
+use super::yaml::{Node, Span};
+use super::{Document, Kind, Spec, schema};
+use crate::ids::{Bytes, StorageId, VolumeId};
+
+/// Least memory of a guest (Proxmox VE 9: the options' minimum).
+const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
+
+/// Checks one document.
+pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Vec<Problem>) {
+    let mut check = Check { root, problems };
+    match spec {
+        Spec::VirtualMachine(spec) => check.machine(spec),
+        Spec::Container(spec) => check.container(spec),
+        Spec::Storage(spec) => check.storage(spec),
+        Spec::Pool(_) => {}
+    }
+    check.identity(metadata, spec);
+}
+
+struct Check<'c> {
+    root: &'c Node,
+    problems: &'c mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn at(&self, path: &[&str]) -> Span {
+        self.root.place(path)
+    }
+
+    fn push(&mut self, path: &[&str], message: impl Into<String>, help: &str) {
+        let problem = Problem::new(self.at(path), message);
+        self.problems.push(if help.is_empty() {
+            problem
+        } else {
+            problem.help(help)
+        });
+    }
+
+    /// The object's id comes from the document's name unless `spec.id` says otherwise; then the name has to be a valid id.
+    fn identity(&mut self, metadata: &Metadata, spec: &Spec) {
+        let invalid = match spec {
+            Spec::Storage(spec) if spec.id.is_none() => StorageId::new(&metadata.name).err(),
+            Spec::VirtualMachine(_) | Spec::Container(_) | Spec::Storage(_) | Spec::Pool(_) => None,
+        };
+        if let Some(invalid) = invalid {
+            self.push(
+                &["metadata", "name"],
+                format!("the name is no storage id: {}", invalid.expected),
+                "give the id of the storage as `spec.id`",
+            );
+        }
+        let annotated = metadata.annotations.0.get(CLUSTER);
+        if let (Some(cluster), Some(annotated)) = (&metadata.cluster, annotated)
+            && cluster.as_str() != annotated
+        {
+            self.push(
+                &["metadata", "annotations", CLUSTER],
+                format!(
+                    "the annotation names another cluster than `metadata.cluster` (`{cluster}`)"
+                ),
+                "write only one of them",
+            );
+        }
+    }
+
+    fn memory(&mut self, memory: &Field<Mebibytes>, path: &[&str]) {
+        if let Some(size) = memory.value().filter(|size| size.0 < LEAST_MEMORY) {
+            let message = format!(
+                "{} of memory are too little, expected at least 16Mi",
+                size.0
+            );
+            self.push(path, message, "");
+        }
+    }
+
+    fn machine(&mut self, spec: &VirtualMachineSpec) {
+        self.processors(spec);
+        if let Some(memory) = &spec.memory {
+            self.memory(&memory.size, &["spec", "memory", "size"]);
+            if let (Some(size), Some(balloon)) = (memory.size.value(), memory.balloon.value())
+                && balloon > size
+            {
+                self.push(
+                    &["spec", "memory", "balloon"],
+                    "the balloon's least memory is greater than the memory",
+                    "write at most the value of `size`",
+                );
+            }
+        }
+        if let Some(memory) = spec
+            .display
+            .value()
+            .and_then(|display| display.memory.value())
+            && !(4 * Bytes::MIB..=512 * Bytes::MIB).contains(&memory.0.0)
+        {
+            let path = ["spec", "display", "memory"];
+            self.push(&path, "graphics memory has to be from 4Mi to 512Mi", "");
+        }
+        self.disks(spec);
+        for (slot, device) in spec.usb.iter() {
+            let Some(device) = device else { continue };
+            let spice = device.spice == Some(true);
+            if spice == device.mapping.value().is_some() {
+                let path = ["spec", "usb", slot.as_str()];
+                let message = format!("`{slot}` needs exactly one of `mapping` and `spice: true`");
+                self.push(
+                    &path,
+                    message,
+                    "a device of the host without a mapping is for root@pam only",
+                );
+            }
+        }
+        for (slot, device) in spec.pci.iter() {
+            if device.is_some_and(|device| device.mapping.value().is_none()) {
+                let path = ["spec", "pci", slot.as_str()];
+                let message = format!("`{slot}` names no `mapping`");
+                self.push(
+                    &path,
+                    message,
+                    "a device of the host without a mapping is for root@pam only",
+                );
+            }
+        }
+    }
+
+    fn processors(&mut self, spec: &VirtualMachineSpec) {
+        let Some(cpu) = &spec.cpu else { return };
+        if let (Some(cores), Some(vcpus)) = (cpu.cores.value(), cpu.vcpus.value()) {
+            let most = u64::from(*cores) * u64::from(*cpu.sockets.value().unwrap_or(&1));
+            let sockets_known = !matches!(cpu.sockets, Field::Unset);
+            if u64::from(*vcpus) > most && sockets_known {
+                let message =
+                    format!("{vcpus} processors are more than cores times sockets ({most})");
+                self.push(&["spec", "cpu", "vcpus"], message, "");
+            }
+        }
+    }
+
+    fn disks(&mut self, spec: &VirtualMachineSpec) {
+        for (slot, disk) in spec.disks.iter() {
+            if let Some(disk) = disk {
+                self.bus(slot.as_str(), disk);
+                let path = ["spec", "disks", slot.as_str()];
+                self.volume(
+                    &path,
+                    &disk.storage,
+                    &disk.volume,
+                    disk.import_from.is_some(),
+                );
+            }
+        }
+        for (slot, cdrom) in spec.cdroms.iter() {
+            let path = ["spec", "cdroms", slot.as_str()];
+            if cdrom.is_some_and(|cdrom| cdrom.iso.is_some() == (cdrom.empty == Some(true))) {
+                let message = format!("`{slot}` needs exactly one of `iso` and `empty: true`");
+                self.push(&path, message, "");
+            }
+            if spec.disks.iter().any(|(other, _)| other == slot) {
+                let message = format!("`{slot}` is written under `disks` and under `cdroms`");
+                self.push(&path, message, "a slot holds one device");
+            }
+        }
+        if let Some(efi) = spec.efi_disk.value() {
+            let path = ["spec", "efiDisk"];
+            self.volume(&path, &efi.storage, &efi.volume, efi.import_from.is_some());
+        }
+        if let Some(tpm) = spec.tpm_state.value() {
+            let path = ["spec", "tpmState"];
+            self.volume(&path, &tpm.storage, &tpm.volume, tpm.import_from.is_some());
+        }
+        let drive = spec
+            .cloud_init
+            .as_ref()
+            .and_then(|init| init.drive.as_ref());
+        if let Some(slot) = drive.map(|drive| &drive.slot.0) {
+            let disks = spec.disks.iter().map(|(other, _)| other);
+            let mut taken = disks.chain(spec.cdroms.iter().map(|(other, _)| other));
+            if taken.any(|other| other == slot) {
+                let path = ["spec", "cloudInit", "drive", "slot"];
+                let message = format!("`{slot}` already holds a disk or CD drive");
+                self.push(&path, message, "a slot holds one device");
+            }
+        }
+    }
+
+    /// Options that a bus does not have (Proxmox VE 9: qemu-server's drive formats).
+    fn bus(&mut self, slot: &str, disk: &Disk) {
+        let bus = slot.trim_end_matches(|c: char| c.is_ascii_digit());
+        let scsi_or_virtio: &[&str] = &["scsi", "virtio"];
+        let scsi: &[&str] = &["scsi"];
+        let not_virtio: &[&str] = &["scsi", "sata", "ide"];
+        let written: [(&str, bool, &[&str]); 9] = [
+            ("iothread", disk.iothread.value().is_some(), scsi_or_virtio),
+            ("readOnly", disk.read_only.value().is_some(), scsi_or_virtio),
+            ("ssd", disk.ssd.value().is_some(), not_virtio),
+            ("wwn", disk.wwn.value().is_some(), not_virtio),
+            ("queues", disk.queues.value().is_some(), scsi),
+            ("vendor", disk.vendor.value().is_some(), scsi),
+            ("product", disk.product.value().is_some(), scsi),
+            ("scsiBlock", disk.scsi_block.value().is_some(), scsi),
+            ("model", disk.model.value().is_some(), &["ide"]),
+        ];
+        for (field, is_written, buses) in written {
+            if is_written && !buses.contains(&bus) {
+                let message = format!(
+                    "a disk on `{bus}` has no `{field}`; only {} have it",
+                    buses.join(", ")
+                );
+                self.push(
+                    &["spec", "disks", slot, field],
+                    message,
+                    "remove the line, or use another slot",
+                );
+            }
+        }
+    }
+
+    fn volume(
+        &mut self,
+        path: &[&str],
+        storage: &Option<StorageId>,
+        volume: &Option<VolumeId>,
+        import: bool,
+    ) {
+        let Some(volume) = volume else { return };
+        let field: Vec<&str> = path.iter().copied().chain(["volume"]).collect();
+        if import {
+            self.push(
+                &field,
+                "`volume` and `importFrom` exclude each other",
+                "a volume that exists is not filled again",
+            );
+        }
+        if storage
+            .as_ref()
+            .is_some_and(|storage| storage != volume.storage())
+        {
+            let message = format!(
+                "`volume` lies on `{}`, but `storage` says otherwise",
+                volume.storage()
+            );
+            self.push(
+                &field,
+                message,
+                "attach the volume first and move it with a later change, or leave `storage` out",
+            );
+        }
+    }
+
+    fn container(&mut self, spec: &ContainerSpec) {
+        self.memory(&spec.memory, &["spec", "memory"]);
+        if spec.os_type == Field::Remove {
+            let path = ["spec", "osType"];
+            self.push(
+                &path,
+                "`spec.osType` cannot be removed",
+                "leave the line out if it shall not be managed",
+            );
+        }
+        if spec.unprivileged == Some(false) && spec.features.value().is_some() {
+            let path = ["spec", "features"];
+            let message = "Proxmox VE lets only root@pam set features of a privileged container, never an API token";
+            self.push(
+                &path,
+                message,
+                "remove the line, or make the container unprivileged",
+            );
+        }
+        if let Some(root) = &spec.root_fs {
+            self.volume(&["spec", "rootFs"], &root.storage, &root.volume, false);
+        }
+        for (slot, mount) in spec.mount_points.iter() {
+            let Some(mount) = mount else { continue };
+            let path = ["spec", "mountPoints", slot.as_str()];
+            self.volume(&path, &mount.storage, &mount.volume, false);
+            if mount.path == Field::Remove {
+                let message = format!("`{slot}` cannot be without a `path`");
+                self.push(&[path.as_slice(), &["path"]].concat(), message, "");
+            }
+        }
+        let mut paths = BTreeMap::new();
+        for (slot, mount) in spec.mount_points.iter() {
+            let Some(target) = mount.and_then(|mount| mount.path.value()) else {
+                continue;
+            };
+            if let Some(first) = paths.insert(target.clone(), slot) {
+                let message = format!("`{first}` and `{slot}` are mounted at the same path");
+                self.push(&["spec", "mountPoints", slot.as_str(), "path"], message, "");
+            }
+        }
+    }
+
+    fn storage(&mut self, spec: &StorageSpec) {
+        if let Some(storage_type) = spec.r#type {
+            let typed = schema::typed_keys(Kind::Storage);
+            for key in spec.written_keys() {
+                let known = COMMON_OPTIONS.contains(&key.as_str())
+                    || storage_type.options().contains(&key.as_str());
+                if let (false, Some(path)) = (known, typed.get(&key)) {
+                    let field = path.rsplit('.').next().unwrap_or(path);
+                    let message = format!(
+                        "a storage of type `{}` has no `{field}`",
+                        storage_type.as_str()
+                    );
+                    self.push(&["spec", field], message, "remove the line");
+                }
+            }
+        }
+        if let Some(prune) = spec.prune_backups.value()
+            && prune.keep_all.value() == Some(&true)
+        {
+            let counts = [
+                &prune.keep_last,
+                &prune.keep_hourly,
+                &prune.keep_daily,
+                &prune.keep_weekly,
+                &prune.keep_monthly,
+                &prune.keep_yearly,
+            ];
+            if counts.iter().any(|count| count.value().is_some()) {
+                let path = ["spec", "pruneBackups", "keepAll"];
+                self.push(
+                    &path,
+                    "`keepAll` excludes every other count",
+                    "remove it or the counts",
+                );
+            }
+        }
+        if let Some(step) = spec
+            .safe_remove_step
+            .value()
+            .filter(|step| !step.is_power_of_two())
+        {
+            let message = format!("{step} is not one of 1, 2, 4, 8, 16, 32");
+            self.push(&["spec", "safeRemoveStep"], message, "");
+        }
+    }
+}
+
+/// Where a document stands, for what two documents say together.
+pub struct Placed<'d> {
+    /// The document.
+    pub document: &'d Document,
+    /// Its tree.
+    pub root: &'d Node,
+    /// Which of the files it stands in.
+    pub file: usize,
+}
+
+/// Two documents for one object: the same kind and name, the same VMID, the same storage or pool. The later one is the offender.
+pub fn together(all: &[Placed<'_>], mut report: impl FnMut(usize, Problem)) {
+    let mut first: BTreeMap<(String, String), &Document> = BTreeMap::new();
+    for placed in all {
+        let cluster = placed
+            .document
+            .cluster()
+            .map(|c| c.to_string())
+            .unwrap_or_default();
+        for (identity, path) in identities(placed.document) {
+            match first.get(&(cluster.clone(), identity.clone())) {
+                Some(other) => {
+                    let message = format!(
+                        "{identity} is already described by {} in {}:{}",
+                        other.key(),
+                        other.origin.file,
+                        other.origin.line
+                    );
+                    let span = placed.root.place(path);
+                    let problem = Problem::new(span, message);
+                    report(
+                        placed.file,
+                        problem.help("one object has one document: join the two, or remove one"),
+                    );
+                    break;
+                }
+                None => {
+                    first.insert((cluster.clone(), identity), placed.document);
+                }
+            }
+        }
+    }
+}
+
+fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
+    let name: &'static [&'static str] = &["metadata", "name"];
+    let mut all = vec![(document.key().to_string(), name)];
+    let vmid: &'static [&'static str] = &["spec", "vmid"];
+    let id: &'static [&'static str] = &["spec", "id"];
+    match &document.spec {
+        Spec::VirtualMachine(spec) => all.extend(spec.vmid.map(|v| (format!("guest {v}"), vmid))),
+        Spec::Container(spec) => all.extend(spec.vmid.map(|v| (format!("guest {v}"), vmid))),
+        Spec::Storage(spec) => {
+            let own = spec
+                .id
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |id| id.as_str());
+            all.push((format!("storage `{own}`"), id));
+        }
+        Spec::Pool(spec) => {
+            let own = spec
+                .id
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |id| id.as_str());
+            all.push((format!("pool `{own}`"), id));
+        }
+    }
+    all
+}

@@ -1,0 +1,149 @@
+//! What every document says about itself: its name, its labels, and how Bailiwick may treat its object.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ClusterName;
+
+/// The prefix of the annotations that Bailiwick reads.
+pub const PREFIX: &str = "bailiwick.dev/";
+/// The annotation that names the cluster where `metadata.cluster` cannot be written, as in Kubernetes.
+pub const CLUSTER: &str = "bailiwick.dev/cluster";
+
+/// Name, cluster, labels and annotations of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Metadata {
+    /// The name of the document, unique per kind and cluster: lower-case letters, digits, `-` and `.`, at most 63 characters. New guests,
+    /// storages and pools get this name unless `spec` says otherwise.
+    #[schemars(extend("format" = "object-name"))]
+    pub name: String,
+    /// The cluster the object belongs to, by its name in Bailiwick's configuration; may be left out where there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
+    /// Labels for choosing documents, in policies for example.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "labels_schema")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations. Those under `bailiwick.dev/` say how the object may be treated.
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
+}
+
+fn labels_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": {"type": "string", "format": "label-key"},
+        "additionalProperties": {"type": "string", "format": "label-value"},
+    })
+}
+
+/// What happens when the document is removed from a source that prunes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deletion {
+    /// The object is no longer managed, and nothing happens to it.
+    #[default]
+    Orphan,
+    /// A deletion is proposed.
+    Delete,
+}
+
+/// What happens when the live object no longer matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Drift {
+    /// It is only reported.
+    Report,
+    /// A plan that brings it back is proposed.
+    #[default]
+    Propose,
+}
+
+/// Whether a plan may restart the guest for a change that needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Restart {
+    /// Never: such a change stays pending.
+    Never,
+    /// As a step of its own that the approver sees.
+    #[default]
+    Ask,
+    /// Only in a maintenance window.
+    Window,
+}
+
+/// The annotations of a document, as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Annotations(pub BTreeMap<String, String>);
+
+impl Annotations {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn word(&self, name: &str) -> Option<&str> {
+        self.0.get(&format!("{PREFIX}{name}")).map(String::as_str)
+    }
+
+    /// `bailiwick.dev/deletion`. Unknown words are refused when a document is read; here they mean the default.
+    pub fn deletion(&self) -> Deletion {
+        match self.word("deletion") {
+            Some("delete") => Deletion::Delete,
+            _ => Deletion::Orphan,
+        }
+    }
+
+    /// `bailiwick.dev/drift`.
+    pub fn drift(&self) -> Drift {
+        match self.word("drift") {
+            Some("report") => Drift::Report,
+            _ => Drift::Propose,
+        }
+    }
+
+    /// `bailiwick.dev/restart`.
+    pub fn restart(&self) -> Restart {
+        match self.word("restart") {
+            Some("never") => Restart::Never,
+            Some("window") => Restart::Window,
+            _ => Restart::Ask,
+        }
+    }
+
+    /// `bailiwick.dev/suspend`: while `"true"`, nothing is planned for the object.
+    pub fn suspended(&self) -> bool {
+        self.word("suspend") == Some("true")
+    }
+}
+
+impl JsonSchema for Annotations {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Annotations".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "bailiwick.dev/cluster": {"type": "string", "format": "cluster-name",
+                    "description": "The cluster the object belongs to, where `metadata.cluster` cannot be written (Kubernetes)."},
+                "bailiwick.dev/deletion": {"type": "string", "enum": ["orphan", "delete"],
+                    "description": "What happens when the document is removed from a source that prunes: `orphan` (default) leaves the object alone, `delete` proposes its deletion."},
+                "bailiwick.dev/drift": {"type": "string", "enum": ["report", "propose"],
+                    "description": "What happens when the live object no longer matches: `report` says so, `propose` (default) also makes a plan."},
+                "bailiwick.dev/restart": {"type": "string", "enum": ["never", "ask", "window"],
+                    "description": "Whether a plan may restart the guest for a change that needs it: `never`, `ask` (default) as a step of its own, `window` only in a maintenance window."},
+                "bailiwick.dev/suspend": {"type": "string", "enum": ["true", "false"],
+                    "description": "While `\"true\"`, nothing is planned for the object."},
+            },
+            "propertyNames": {"type": "string", "format": "label-key"},
+            "additionalProperties": {"type": "string", "format": "text"},
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! Keys of Proxmox VE that no document may set, each with the reason; and those a request carries that are no options at all.
+//! The lists are facts of Proxmox VE 9 (qemu-server's and pve-container's permission checks), restated.
+
+use super::Kind;
+
+/// Why `root@pam` alone may set a key.
+const ROOT: &str = "Proxmox VE lets only root@pam with a password set it, never an API token";
+const REQUEST: &str = "it is a parameter of a request, not an option of the object";
+
+/// Keys of virtual machines.
+const MACHINE: &[(&str, &str)] = &[
+    ("affinity", ROOT),
+    ("amd-sev", ROOT),
+    ("arch", ROOT),
+    ("args", ROOT),
+    ("hookscript", ROOT),
+    ("hugepages", ROOT),
+    ("intel-tdx", ROOT),
+    ("ivshmem", ROOT),
+    ("keephugepages", ROOT),
+    ("lock", ROOT),
+    ("parallel[n]", ROOT),
+    ("skiplock", ROOT),
+    ("spice_enhancements", ROOT),
+    ("vmgenid", ROOT),
+    (
+        "archive",
+        "restoring a backup is not an option of the machine",
+    ),
+    ("autostart", "Proxmox VE ignores it; use `spec.onBoot`"),
+    ("bootdisk", "it is an old name; use `spec.bootOrder`"),
+    ("cdrom", "it is an old name of `ide2`; use `spec.cdroms`"),
+    (
+        "smp",
+        "it is an old name; use `spec.cpu.sockets` and `spec.cpu.cores`",
+    ),
+    (
+        "template",
+        "making a template cannot be undone and is not an option of the machine",
+    ),
+    (
+        "unused[n]",
+        "a detached volume is not configured; attach it with `spec.disks.SLOT.volume`",
+    ),
+    (
+        "meta",
+        "Proxmox VE writes it; it is part of the machine's identity",
+    ),
+    (
+        "ha-managed",
+        "high availability is managed by documents of its own",
+    ),
+    ("background_delay", REQUEST),
+    ("bwlimit", REQUEST),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+    ("force", REQUEST),
+    ("import-working-storage", REQUEST),
+    ("live-restore", REQUEST),
+    ("reboot", REQUEST),
+    ("revert", REQUEST),
+    (
+        "storage",
+        "each disk names its storage; use `spec.disks.SLOT.storage`",
+    ),
+    ("unique", REQUEST),
+];
+
+/// Keys of containers.
+const CONTAINER: &[(&str, &str)] = &[
+    ("dev[n]", ROOT),
+    ("hookscript", ROOT),
+    ("lock", ROOT),
+    ("skiplock", ROOT),
+    ("lxc", ROOT),
+    ("fuse", ROOT),
+    ("keyctl", ROOT),
+    ("mknod", ROOT),
+    ("mount", ROOT),
+    ("force_rw_sys", ROOT),
+    (
+        "template",
+        "making a template cannot be undone and is not an option of the container",
+    ),
+    (
+        "unused[n]",
+        "a detached volume is not configured; mount it with `spec.mountPoints.mpN.volume`",
+    ),
+    (
+        "ha-managed",
+        "high availability is managed by documents of its own",
+    ),
+    ("bwlimit", REQUEST),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+    ("force", REQUEST),
+    ("ignore-unpack-errors", REQUEST),
+    (
+        "restore",
+        "restoring a backup is not an option of the container",
+    ),
+    ("revert", REQUEST),
+    (
+        "storage",
+        "each volume names its storage; use `spec.rootFs.storage`",
+    ),
+    ("unique", REQUEST),
+];
+
+/// Keys of storages.
+const STORAGE: &[(&str, &str)] = &[
+    ("authsupported", "no type of storage accepts it any more"),
+    (
+        "maxfiles",
+        "Proxmox VE 9 dropped it; use `spec.pruneBackups`",
+    ),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+];
+
+/// Keys of pools.
+const POOL: &[(&str, &str)] = &[
+    (
+        "allow-move",
+        "a guest that is in another pool is moved anyway",
+    ),
+    ("delete", REQUEST),
+];
+
+/// The refused keys of a kind, with the reasons.
+pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        Kind::VirtualMachine => MACHINE,
+        Kind::Container => CONTAINER,
+        Kind::Storage => STORAGE,
+        Kind::Pool => POOL,
+    }
+}
+
+/// A key with its number as `[n]`: `net3` is `net[n]`.
+pub fn family(key: &str) -> String {
+    let word = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    if word.len() == key.len() {
+        key.to_owned()
+    } else {
+        format!("{word}[n]")
+    }
+}
+
+/// Why a key of Proxmox VE's configuration is refused.
+pub fn key(kind: Kind, key: &str) -> Option<&'static str> {
+    let family = family(key);
+    let (_, reason) = table(kind)
+        .iter()
+        .find(|(refused, _)| *refused == key || *refused == family)?;
+    Some(reason)
+}
+
+/// Why a field that a document does not have is refused, however it is spelled (`hookScript`, `hook-script`).
+pub fn field(kind: Kind, field: &str) -> Option<&'static str> {
+    let plain = plain(&family(field));
+    let (_, reason) = table(kind)
+        .iter()
+        .find(|(refused, _)| self::plain(refused) == plain)?;
+    Some(reason)
+}
+
+/// A name without case and separators.
+pub fn plain(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '-' | '_'))
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
+}

@@ -1,0 +1,612 @@
+//! The single values of documents: sizes, addresses, names. Each has a named format, one function that checks and canonicalises it, and
+//! a sentence that says what was expected; the JSON Schema, the validator and the types all use the same.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::desired::{SecretRef, Value};
+use super::options::{SLOT_FAMILIES, ToValue, is_slot, slot_names};
+use crate::ids::{Bytes, ClusterName, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+
+/// The canonical form of a text, or what was expected instead.
+pub type Checked = Result<String, String>;
+
+/// A format of the JSON Schema: its name and its check.
+pub struct Format {
+    /// The name, as in the schema's `format`.
+    pub name: &'static str,
+    /// Checks a text and gives its canonical form, or what was expected.
+    pub check: fn(&str) -> Checked,
+}
+
+/// Checks a text against a named format. `None` if no such format exists.
+pub fn check(format: &str, text: &str) -> Option<Checked> {
+    if let Some(known) = FORMATS.iter().find(|known| known.name == format) {
+        return Some((known.check)(text));
+    }
+    let (_, prefixes) = SLOT_FAMILIES.iter().find(|(name, _)| *name == format)?;
+    Some(keep(text, is_slot(prefixes, text), || {
+        format!("a slot: {}", slot_names(prefixes))
+    }))
+}
+
+fn keep(text: &str, valid: bool, expected: impl FnOnce() -> String) -> Checked {
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err(expected())
+    }
+}
+
+fn id<T: FromStr<Err = crate::ids::InvalidId>>(text: &str) -> Checked {
+    match text.parse::<T>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(invalid) => Err(invalid.expected.to_owned()),
+    }
+}
+
+/// Declares text types with a format each, and the table of all formats.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident, $format:literal, $check:expr;)*; $($other:literal, $other_check:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+            #[serde(transparent)]
+            pub struct $name(String);
+
+            impl $name {
+                /// The value in its canonical form, or what was expected.
+                pub fn new(text: &str) -> Result<Self, String> {
+                    let check: fn(&str) -> Checked = $check;
+                    check(text).map(Self)
+                }
+
+                /// The canonical text.
+                pub fn as_str(&self) -> &str {
+                    &self.0
+                }
+            }
+
+            impl<'de> Deserialize<'de> for $name {
+                fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    let text = String::deserialize(deserializer)?;
+                    Self::new(&text).map_err(|expected| {
+                        serde::de::Error::custom(format!("`{text}` is not {expected}"))
+                    })
+                }
+            }
+
+            impl ToValue for $name {
+                fn to_value(&self) -> Value {
+                    Value::Plain(self.0.clone())
+                }
+            }
+
+            impl JsonSchema for $name {
+                fn inline_schema() -> bool { true }
+                fn schema_name() -> Cow<'static, str> { stringify!($name).into() }
+                fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                    json_schema!({"type": "string", "format": $format})
+                }
+            }
+        )*
+
+        /// Every format but the slots.
+        pub const FORMATS: &[Format] = &[
+            $(Format { name: $format, check: $check },)*
+            $(Format { name: $other, check: $other_check },)*
+        ];
+    };
+}
+
+texts! {
+    /// A host name (Proxmox VE: `dns-name`).
+    DnsName, "dns-name", |t| keep(t, is_dns_name(t), || "a host name: letters, digits and `-`, parts joined by `.`, each beginning and ending with a letter or digit, at most 63 characters each".to_owned());
+    /// A MAC address; upper case is canonical, multicast addresses are refused.
+    MacAddress, "mac-address", mac;
+    /// A bridge or SDN vnet.
+    BridgeName, "bridge", |t| keep(t, !t.is_empty() && t.len() <= 15 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), || "the name of a bridge or vnet, such as `vmbr0`: letters, digits, `-`, `_` and `.`, at most 15 characters".to_owned());
+    /// A VLAN or a range of VLANs.
+    VlanRange, "vlan-range", |t| keep(t, is_range(t, 1, 4094), || "a VLAN from 1 to 4094 or a range such as `100-120`".to_owned());
+    /// A range of CPUs or NUMA nodes.
+    CpuRange, "cpu-range", |t| keep(t, is_range(t, 0, 8191), || "a number or a range such as `0-3`".to_owned());
+    /// A CPU flag with its sign.
+    CpuFlag, "cpu-flag", |t| keep(t, t.strip_prefix(['+', '-']).is_some_and(|f| is_word(f, b"-_.")), || "a CPU flag with a sign, such as `+aes` or `-pcid`".to_owned());
+    /// A CPU type.
+    CpuType, "cpu-type", |t| keep(t, is_word(t, b"-_."), || "a CPU type, such as `host`, `x86-64-v2-AES` or `custom-NAME`".to_owned());
+    /// The number of physical address bits.
+    PhysBits, "phys-bits", |t| keep(t, t == "host" || t.parse::<u32>().is_ok_and(|n| (8..=64).contains(&n) && n.to_string() == t), || "`host` or a number from 8 to 64, in quotes".to_owned());
+    /// A short word, as a hypervisor's vendor id.
+    VendorId, "vendor-id", |t| keep(t, (1..=12).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric()), || "1 to 12 letters and digits".to_owned());
+    /// A QEMU machine type.
+    MachineType, "machine-type", |t| keep(t, is_machine(t), || "a machine type: `pc`, `q35`, `virt` or a versioned one such as `pc-q35-9.2+pve1`".to_owned());
+    /// The name of a cluster-wide resource mapping (Proxmox VE: `pve-configid`).
+    MappingId, "mapping-id", |t| keep(t, t.len() >= 2 && t.starts_with(|c: char| c.is_ascii_alphabetic()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), || "the name of a resource mapping: a letter, then letters, digits, `-` and `_`".to_owned());
+    /// Four hexadecimal digits.
+    HexId, "pci-id", |t| keep(&t.to_ascii_lowercase(), t.strip_prefix("0x").is_some_and(|h| h.len() == 4 && h.bytes().all(|b| b.is_ascii_hexdigit())), || "a PCI id such as `0x1af4`".to_owned());
+    /// A worldwide name.
+    Wwn, "wwn", |t| keep(&t.to_ascii_lowercase(), t.strip_prefix("0x").is_some_and(|h| h.len() == 16 && h.bytes().all(|b| b.is_ascii_hexdigit())), || "`0x` and 16 hexadecimal digits".to_owned());
+    /// A SCSI vendor, at most 8 characters.
+    ScsiVendor, "scsi-vendor", |t| keep(t, scsi_name(t, 8), || "at most 8 letters, digits, `-`, `_` and blanks".to_owned());
+    /// A SCSI product, at most 16 characters.
+    ScsiProduct, "scsi-product", |t| keep(t, scsi_name(t, 16), || "at most 16 letters, digits, `-`, `_` and blanks".to_owned());
+    /// A date to start the guest's clock at.
+    StartDate, "start-date", |t| keep(t, is_start_date(t), || "`now`, a date `2026-11-22` or a time `2026-11-22T16:58:00`".to_owned());
+    /// A tag, as written; whether case counts is a setting of the data centre, so comparing is the planner's.
+    Tag, "tag", |t| keep(t, !t.is_empty() && t.bytes().enumerate().all(|(i, b)| b.is_ascii_alphanumeric() || b == b'_' || (i > 0 && b"-+.".contains(&b))), || "a tag: letters, digits, `_`, and after the first character `-`, `+`, `.`".to_owned());
+    /// Text of several lines. Trailing white space is dropped, as Proxmox VE drops it.
+    Description, "text", |t| keep(t.trim_end(), t.chars().count() <= 8192, || "at most 8192 characters".to_owned());
+    /// An address of a name server.
+    IpAddress, "ip-address", |t| t.parse::<IpAddr>().map(|ip| ip.to_string()).map_err(|_| "an IP address".to_owned());
+    /// An IPv4 address.
+    Ipv4Address, "ipv4-address", |t| t.parse::<Ipv4Addr>().map(|ip| ip.to_string()).map_err(|_| "an IPv4 address".to_owned());
+    /// An IPv6 address.
+    Ipv6Address, "ipv6-address", |t| t.parse::<Ipv6Addr>().map(|ip| ip.to_string()).map_err(|_| "an IPv6 address".to_owned());
+    /// How an interface gets its IPv4 address.
+    Ipv4Config, "ipv4-config", |t| match t { "dhcp" | "manual" => Ok(t.to_owned()), _ => cidr::<Ipv4Addr>(t, 32).ok_or_else(|| "`dhcp`, `manual` or an IPv4 address with its prefix, such as `192.0.2.7/24`".to_owned()) };
+    /// How an interface gets its IPv6 address.
+    Ipv6Config, "ipv6-config", |t| match t { "dhcp" | "auto" | "manual" => Ok(t.to_owned()), _ => cidr::<Ipv6Addr>(t, 128).ok_or_else(|| "`auto`, `dhcp`, `manual` or an IPv6 address with its prefix, such as `2001:db8::7/64`".to_owned()) };
+    /// Cloud-init's IPv4 address.
+    CloudIpv4, "cloud-ipv4", |t| match t { "dhcp" => Ok(t.to_owned()), _ => cidr::<Ipv4Addr>(t, 32).ok_or_else(|| "`dhcp` or an IPv4 address with its prefix, such as `192.0.2.7/24`".to_owned()) };
+    /// Cloud-init's IPv6 address.
+    CloudIpv6, "cloud-ipv6", |t| match t { "dhcp" | "auto" => Ok(t.to_owned()), _ => cidr::<Ipv6Addr>(t, 128).ok_or_else(|| "`auto`, `dhcp` or an IPv6 address with its prefix, such as `2001:db8::7/64`".to_owned()) };
+    /// An absolute path.
+    AbsolutePath, "path", |t| keep(t, t.starts_with('/') && !t.contains(','), || "an absolute path without commas".to_owned());
+    /// The path of a mount point inside a container.
+    MountPath, "mount-path", |t| keep(t, t.starts_with('/') && t.len() > 1 && !t.contains([',', '\n']) && !t.split('/').any(|p| p == ".." || p == "."), || "an absolute path without `.`, `..` and commas, such as `/srv/data`".to_owned());
+    /// The name of a network device inside a container.
+    DeviceName, "device-name", |t| keep(t, (1..=15).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), || "the name of a network device such as `eth0`: at most 15 letters, digits, `-`, `_` and `.`".to_owned());
+    /// A map of user and group ids for a mount point.
+    IdMap, "id-map", |t| keep(t, is_id_map(t), || "`passthrough`, or entries `u:CONTAINER:HOST:COUNT` and `g:CONTAINER:HOST:COUNT` joined by `;`".to_owned());
+    /// A time zone.
+    TimeZone, "time-zone", |t| keep(t, is_word(t, b"/_-+"), || "`host` or a time zone such as `Europe/Vienna`".to_owned());
+    /// One SSH public key.
+    SshKey, "ssh-key", |t| keep(t.trim(), is_ssh_key(t.trim()), || "an SSH public key in one line: type, key, comment".to_owned());
+    /// A certificate's fingerprint.
+    Fingerprint, "fingerprint", |t| keep(&t.to_ascii_uppercase(), t.len() == 95 && t.split(':').all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit())), || "a SHA-256 fingerprint: 32 pairs of hexadecimal digits joined by `:`".to_owned());
+    /// A host: a name or an address.
+    Host, "host", |t| keep(t, is_dns_name(t) || t.parse::<IpAddr>().is_ok(), || "a host name or an IP address".to_owned());
+    /// A host with an optional port.
+    Portal, "portal", |t| keep(t, is_portal(t), || "a host name or an IP address, with an optional port, such as `192.0.2.9:3260`".to_owned());
+    /// A block size: a power of two with an optional suffix.
+    BlockSize, "block-size", |t| keep(&t.to_ascii_lowercase(), is_block_size(t), || "a power of two with an optional `k` or `m`, such as `16k`".to_owned());
+    /// A value without commas, as property strings need it.
+    Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
+    ;
+    "size", |t| parse_size(t).map(print_size);
+    "memory-size", |t| parse_memory(t).map(print_size);
+    "node-name", id::<NodeName>;
+    "storage-id", id::<StorageId>;
+    "pool-id", id::<PoolId>;
+    "volume-id", id::<VolumeId>;
+    "cluster-name", id::<ClusterName>;
+    "slot", id::<Slot>;
+    "config-key", |t| keep(t, is_config_key(t), || "a key of Proxmox VE's configuration: a lower-case letter, then lower-case letters, digits, `-` and `_`".to_owned());
+    "object-name", |t| keep(t, is_object_name(t), || "lower-case letters, digits, `-` and `.`, beginning and ending with a letter or digit, at most 63 characters".to_owned());
+    "label-key", |t| keep(t, is_label_key(t), || "a key such as `team` or `example.org/team`: letters, digits, `-`, `_`, `.`, at most 63 characters after the `/`".to_owned());
+    "label-value", |t| keep(t, t.is_empty() || (t.len() <= 63 && is_word(t, b"-_.") && t.ends_with(|c: char| c.is_ascii_alphanumeric())), || "at most 63 letters, digits, `-`, `_` and `.`, beginning and ending with a letter or digit".to_owned());
+    "environment-variable", |t| keep(t, is_variable(t), || "the name of an environment variable".to_owned());
+    "secret-path", |t| keep(t, !t.is_empty() && !t.contains(['\n', '\r', '\0']), || "the path of a file".to_owned());
+    "environment-value", |t| keep(t, !t.chars().any(|c| c.is_control() && c != '\t'), || "one line without control characters".to_owned());
+}
+
+fn is_word(text: &str, extra: &[u8]) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+}
+
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= 255
+        && text.split('.').all(|part| {
+            (1..=63).contains(&part.len())
+                && is_word(part, b"-")
+                && part.ends_with(|c: char| c.is_ascii_alphanumeric())
+        })
+}
+
+fn is_object_name(text: &str) -> bool {
+    text.len() <= 63 && is_dns_name(text) && !text.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+fn is_label_key(text: &str) -> bool {
+    let (prefix, name) = match text.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, text),
+    };
+    prefix.is_none_or(is_dns_name)
+        && name.len() <= 63
+        && is_word(name, b"-_.")
+        && name.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_config_key(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b))
+}
+
+fn is_range(text: &str, least: u32, greatest: u32) -> bool {
+    let number = |part: &str| {
+        part.parse::<u32>()
+            .ok()
+            .filter(|n| (least..=greatest).contains(n) && n.to_string() == part)
+    };
+    match text.split_once('-') {
+        Some((from, to)) => {
+            matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to)
+        }
+        None => number(text).is_some(),
+    }
+}
+
+fn is_machine(text: &str) -> bool {
+    if matches!(text, "pc" | "q35" | "virt") {
+        return text.len() <= 40;
+    }
+    let Some(version) = ["pc-i440fx-", "pc-q35-", "virt-", "pc-"]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix))
+    else {
+        return false;
+    };
+    let version = version.strip_suffix(".pxe").unwrap_or(version);
+    let (version, build) = match version.split_once("+pve") {
+        Some((version, build)) => (version, Some(build)),
+        None => (version, None),
+    };
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= 40
+        && version.contains('.')
+        && version.split('.').all(number)
+        && build.is_none_or(number)
+}
+
+fn is_start_date(text: &str) -> bool {
+    let numbers = |text: &str, separator: char, most: &[usize]| {
+        let parts: Vec<_> = text.split(separator).collect();
+        parts.len() == most.len()
+            && parts.iter().zip(most).all(|(part, most)| {
+                (1..=*most).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+            })
+    };
+    let date = |text: &str| numbers(text, '-', &[4, 2, 2]) && text.find('-') == Some(4);
+    match text.split_once('T') {
+        Some((day, time)) => date(day) && numbers(time, ':', &[2, 2, 2]),
+        None => text == "now" || date(text),
+    }
+}
+
+fn scsi_name(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_ ".contains(&b))
+}
+
+fn is_id_map(text: &str) -> bool {
+    text == "passthrough"
+        || text.split(';').all(|entry| {
+            let parts: Vec<_> = entry.split(':').collect();
+            matches!(parts.as_slice(), ["u" | "g", first, second, count]
+                if first.parse::<u32>().is_ok() && second.parse::<u32>().is_ok() && count.parse::<u32>().is_ok_and(|n| n > 0))
+        })
+}
+
+fn is_ssh_key(text: &str) -> bool {
+    let mut parts = text.split_ascii_whitespace();
+    let known = |kind: &str| {
+        kind.starts_with("ssh-") || kind.starts_with("ecdsa-") || kind.starts_with("sk-")
+    };
+    !text.contains(['\n', '\r'])
+        && parts.next().is_some_and(known)
+        && parts.next().is_some_and(|key| {
+            key.len() >= 16
+                && key
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b))
+        })
+}
+
+fn is_portal(text: &str) -> bool {
+    if is_dns_name(text) || text.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .unwrap_or(host);
+        (is_dns_name(host) || host.parse::<IpAddr>().is_ok())
+            && port.parse::<u16>().is_ok_and(|p| p > 0)
+    })
+}
+
+fn is_block_size(text: &str) -> bool {
+    let digits = text.strip_suffix(['k', 'K', 'm', 'M']).unwrap_or(text);
+    digits
+        .parse::<u64>()
+        .is_ok_and(|n| n.is_power_of_two() && n.to_string() == digits)
+}
+
+fn cidr<A: FromStr + ToString>(text: &str, most: u8) -> Option<String> {
+    let (address, prefix) = text.split_once('/')?;
+    let address = address.parse::<A>().ok()?.to_string();
+    let bits = prefix
+        .parse::<u8>()
+        .ok()
+        .filter(|n| *n <= most && n.to_string() == prefix)?;
+    Some(format!("{address}/{bits}"))
+}
+
+fn mac(text: &str) -> Checked {
+    let parts: Vec<_> = text.split(':').collect();
+    let valid = parts.len() == 6
+        && parts
+            .iter()
+            .all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
+    if !valid {
+        return Err("a MAC address such as `BC:24:11:00:00:07`".to_owned());
+    }
+    let first = parts.first().and_then(|p| u8::from_str_radix(p, 16).ok());
+    if first.is_none_or(|byte| byte & 1 == 1) {
+        return Err("a MAC address that is not a multicast address".to_owned());
+    }
+    Ok(text.to_ascii_uppercase())
+}
+
+const SIZE_EXPECTED: &str =
+    "a size with its unit: `512Mi`, `8Gi`, `1.5Ti`, or `8G` for the same as `8Gi`";
+
+/// Bytes from a size as people write it. `K M G T`, with or without `i` or `iB`, are powers of 1024, as in Proxmox VE; a bare number
+/// and the decimal `8GB` are refused, because readers disagree about them.
+pub fn parse_size(text: &str) -> Result<Bytes, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .ok_or_else(|| format!("{SIZE_EXPECTED}; a number alone says no unit"))?;
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "K" | "Ki" | "KiB" => Bytes::KIB,
+        "M" | "Mi" | "MiB" => Bytes::MIB,
+        "G" | "Gi" | "GiB" => Bytes::GIB,
+        "T" | "Ti" | "TiB" => Bytes::TIB,
+        "kB" | "KB" | "MB" | "GB" | "TB" => {
+            return Err(format!(
+                "{SIZE_EXPECTED}; `{unit}` can mean powers of 1000 or of 1024"
+            ));
+        }
+        _ => return Err(SIZE_EXPECTED.to_owned()),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |t: &str| !t.is_empty() && t.len() <= 15 && t.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return Err(SIZE_EXPECTED.to_owned());
+    }
+    let scale = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let parsed = whole
+        .parse::<u128>()
+        .ok()
+        .zip(fraction.parse::<u128>().ok());
+    let bytes = parsed
+        .and_then(|(whole, fraction)| {
+            let units = whole.checked_mul(scale)?.checked_add(fraction)?;
+            let scaled = units.checked_mul(u128::from(factor))?;
+            (scaled % scale == 0).then_some(scaled / scale)
+        })
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .filter(|bytes| *bytes <= u64::MAX / 2);
+    bytes
+        .map(Bytes)
+        .ok_or_else(|| format!("{SIZE_EXPECTED}; it must be a whole number of bytes"))
+}
+
+/// Like [`parse_size`], and a whole number of MiB.
+pub fn parse_memory(text: &str) -> Result<Bytes, String> {
+    let bytes = parse_size(text)?;
+    if bytes.0 % Bytes::MIB == 0 {
+        Ok(bytes)
+    } else {
+        Err("a whole number of MiB, such as `2048Mi` or `2Gi`".to_owned())
+    }
+}
+
+/// The canonical form: the greatest unit that divides.
+pub fn print_size(bytes: Bytes) -> String {
+    let units = [
+        (Bytes::TIB, "Ti"),
+        (Bytes::GIB, "Gi"),
+        (Bytes::MIB, "Mi"),
+        (Bytes::KIB, "Ki"),
+    ];
+    match units
+        .iter()
+        .find(|(unit, _)| bytes.0 > 0 && bytes.0.is_multiple_of(*unit))
+    {
+        Some((unit, name)) => format!("{}{name}", bytes.0 / unit),
+        None if bytes.0 == 0 => "0Mi".to_owned(),
+        // Bytes that no unit divides: as a fraction of a KiB, which is always finite in binary tenths.
+        None => fraction_of_kib(bytes.0),
+    }
+}
+
+fn fraction_of_kib(bytes: u64) -> String {
+    let fraction = u128::from(bytes % Bytes::KIB) * 10u128.pow(10) / u128::from(Bytes::KIB);
+    let text = format!("{}.{fraction:010}", bytes / Bytes::KIB);
+    format!("{}Ki", text.trim_end_matches('0'))
+}
+
+macro_rules! sizes {
+    ($($(#[$doc:meta])* $name:ident, $format:literal, $parse:ident;)*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(pub Bytes);
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&print_size(self.0))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                $parse(&text).map(Self).map_err(|expected| {
+                    serde::de::Error::custom(format!("`{text}` is not {expected}"))
+                })
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool { true }
+            fn schema_name() -> Cow<'static, str> { stringify!($name).into() }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "format": $format})
+            }
+        }
+    )* };
+}
+
+sizes! {
+    /// A size in bytes, written with its unit.
+    Size, "size", parse_size;
+    /// A size that Proxmox VE counts in whole MiB.
+    Mebibytes, "memory-size", parse_memory;
+}
+
+impl ToValue for Mebibytes {
+    fn to_value(&self) -> Value {
+        Value::Plain((self.0.0 / Bytes::MIB).to_string())
+    }
+}
+
+macro_rules! id_schemas {
+    ($($name:ident, $format:literal;)*) => { $(
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool { true }
+            fn schema_name() -> Cow<'static, str> { stringify!($name).into() }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "format": $format})
+            }
+        }
+    )* };
+}
+
+id_schemas! {
+    NodeName, "node-name";
+    StorageId, "storage-id";
+    PoolId, "pool-id";
+    VolumeId, "volume-id";
+    ClusterName, "cluster-name";
+    Slot, "slot";
+}
+
+impl JsonSchema for Vmid {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Vmid".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": Vmid::MIN, "maximum": Vmid::MAX})
+    }
+}
+
+impl JsonSchema for SecretRef {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "SecretRef".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "properties": {
+                "fromFile": {"type": "string", "format": "secret-path", "description": "A file of the controller that only its owner can read; a trailing newline is dropped."},
+                "fromEnv": {"type": "string", "format": "environment-variable", "description": "An environment variable of the controller."},
+            },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_binary_and_unambiguous() {
+        for (text, bytes) in [
+            ("8Gi", 8 * Bytes::GIB),
+            ("8G", 8 * Bytes::GIB),
+            ("8GiB", 8 * Bytes::GIB),
+            ("512Mi", 512 * Bytes::MIB),
+            ("1.5T", 1536 * Bytes::GIB),
+            ("0Mi", 0),
+            ("0.5Ki", 512),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), Bytes(bytes), "{text}");
+        }
+        for text in [
+            "8", "8GB", "8gi", "-1G", "G", "1.G", ".5G", "1e3M", "8 Gi", "0.3Ki", "", "9999999T",
+        ] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert!(parse_memory("1536Ki").is_err());
+    }
+
+    #[test]
+    fn sizes_print_so_that_they_read_the_same() {
+        for bytes in [
+            0,
+            1,
+            1023,
+            1024,
+            1025,
+            34304 * Bytes::MIB,
+            u64::from(u32::MAX),
+        ] {
+            assert_eq!(parse_size(&print_size(Bytes(bytes))).unwrap(), Bytes(bytes));
+        }
+        assert_eq!(print_size(Bytes(1536 * Bytes::GIB)), "1536Gi");
+    }
+
+    #[test]
+    fn formats_refuse_what_proxmox_refuses() {
+        for (format, good, bad) in [
+            ("mac-address", "bc:24:11:00:00:07", "01:00:5e:00:00:01"),
+            ("machine-type", "pc-q35-9.2+pve1", "q36"),
+            ("vlan-range", "100-120", "120-100"),
+            ("ipv4-config", "192.0.2.7/24", "192.0.2.7"),
+            ("start-date", "2026-11-22T16:58:00", "22-11-2026"),
+            ("portal", "[2001:db8::1]:3260", "host:0"),
+            ("block-size", "16k", "12k"),
+            ("tag", "prod", "-prod"),
+            ("mount-path", "/srv/data", "/srv/../etc"),
+            ("id-map", "u:0:100000:65536;g:0:100000:65536", "u:0"),
+            ("dns-name", "web-7.example.org", "web_7"),
+            ("net-slot", "net31", "net32"),
+            ("disk-slot", "scsi30", "scsi01"),
+        ] {
+            assert!(check(format, good).unwrap().is_ok(), "{format} {good}");
+            assert!(check(format, bad).unwrap().is_err(), "{format} {bad}");
+        }
+        assert!(check("no-such-format", "x").is_none());
+    }
+}

@@ -1,0 +1,157 @@
+//! The JSON Schema of each kind, made from the Rust types. It is what the validator walks, what `explain` reads and what editors get.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::container::ContainerSpec;
+use super::machine::VirtualMachineSpec;
+use super::metadata::Metadata;
+use super::options::REMOVABLE;
+use super::pool::PoolSpec;
+use super::storage::StorageSpec;
+use super::{API_VERSION, Kind, refused};
+
+/// The key of the schema under which a field carries Proxmox VE's own key.
+pub const PROXMOX_KEY: &str = "x-proxmox-key";
+
+static SCHEMAS: LazyLock<BTreeMap<Kind, Value>> =
+    LazyLock::new(|| Kind::ALL.iter().map(|kind| (*kind, make(*kind))).collect());
+
+static TYPED: LazyLock<BTreeMap<Kind, BTreeMap<String, String>>> =
+    LazyLock::new(|| Kind::ALL.iter().map(|kind| (*kind, typed(*kind))).collect());
+
+fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value();
+    tidy(&mut schema);
+    schema
+}
+
+/// Removes what says nothing: titles of types, empty keys, line ends within a sentence.
+fn tidy(schema: &mut Value) {
+    if let Value::Object(map) = schema {
+        map.remove("title");
+        if map.remove(REMOVABLE).is_none() {
+            refuse_null(map);
+        }
+        if map.get(PROXMOX_KEY).and_then(Value::as_str) == Some("") {
+            map.remove(PROXMOX_KEY);
+        }
+        if let Some(Value::String(text)) = map.get_mut("description") {
+            *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
+    }
+    each_child(schema, &mut tidy);
+}
+
+/// An optional field is left out, not written as `null`: that would look like a wish for removal and do nothing.
+fn refuse_null(map: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = map.get_mut("type") {
+        types.retain(|name| name.as_str() != Some("null"));
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            map.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(words)) = map.get_mut("enum") {
+        words.retain(|word| !word.is_null());
+    }
+}
+
+/// Calls `with` for every schema directly inside.
+pub fn each_child(schema: &mut Value, with: &mut dyn FnMut(&mut Value)) {
+    let Value::Object(map) = schema else { return };
+    if let Some(Value::Object(properties)) = map.get_mut("properties") {
+        properties.values_mut().for_each(&mut *with);
+    }
+    for key in ["items", "additionalProperties", "propertyNames"] {
+        if let Some(child @ Value::Object(_)) = map.get_mut(key) {
+            with(child);
+        }
+    }
+}
+
+fn make(kind: Kind) -> Value {
+    let spec = match kind {
+        Kind::VirtualMachine => of::<VirtualMachineSpec>(),
+        Kind::Container => of::<ContainerSpec>(),
+        Kind::Storage => of::<StorageSpec>(),
+        Kind::Pool => of::<PoolSpec>(),
+    };
+    let about = match kind {
+        Kind::VirtualMachine => "A virtual machine (QEMU).",
+        Kind::Container => "A container (LXC).",
+        Kind::Storage => "A storage definition of the cluster.",
+        Kind::Pool => "A pool of guests and storages.",
+    };
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": kind.as_str(),
+        "description": about,
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string", "enum": [API_VERSION], "description": "The version of this schema."},
+            "kind": {"type": "string", "enum": [kind.as_str()], "description": "The kind of the document."},
+            "metadata": of::<Metadata>(),
+            "spec": spec,
+        },
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "additionalProperties": false,
+    })
+}
+
+/// The JSON Schema (draft 2020-12) of a kind. Every subschema is in its place: there are no references, no alternatives.
+pub fn schema(kind: Kind) -> &'static Value {
+    // Every kind is in the map by construction; the empty schema is never seen.
+    static NOTHING: Value = Value::Null;
+    SCHEMAS.get(&kind).unwrap_or(&NOTHING)
+}
+
+/// The fields that set keys of Proxmox VE: key (numbers as `[n]`) to path (`spec.cpu.limit`).
+pub fn typed_keys(kind: Kind) -> &'static BTreeMap<String, String> {
+    static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+    TYPED.get(&kind).unwrap_or(&NOTHING)
+}
+
+fn typed(kind: Kind) -> BTreeMap<String, String> {
+    let mut keys = BTreeMap::new();
+    if let Some(properties) = schema(kind)
+        .pointer("/properties/spec/properties")
+        .and_then(Value::as_object)
+    {
+        collect_keys(properties, "spec", &mut keys);
+    }
+    keys
+}
+
+/// Groups without a key of their own are entered; property strings are not, their sub-keys are not keys of the configuration.
+fn collect_keys(properties: &Map<String, Value>, path: &str, keys: &mut BTreeMap<String, String>) {
+    for (name, field) in properties {
+        let path = format!("{path}.{name}");
+        match field.get(PROXMOX_KEY).and_then(Value::as_str) {
+            Some(written) => {
+                for key in written.split_whitespace() {
+                    let main = key.split(',').next().unwrap_or(key);
+                    keys.entry(refused::family(main))
+                        .or_insert_with(|| path.clone());
+                    keys.entry(main.to_owned()).or_insert_with(|| path.clone());
+                }
+            }
+            None => {
+                if let Some(Value::Object(inner)) = field.get("properties") {
+                    collect_keys(inner, &path, keys);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The last stretch: drafts get their order, are tried on the world one after the other, and become a plan with preconditions,
+//! inverses, privileges, impacts, risk and hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::draft::{DraftId, Drafts, Phase, Planner};
+use super::error::{PlanError, Problem, Reason};
+use super::guard::{self, Written};
+use super::impacts::Watch;
+use super::input::PlanInput;
+use super::invert::inverse;
+use super::model::{Plan, PlanHash, Step};
+use super::order::{Ordered, order};
+use super::privileges::privileges;
+use super::{hash, risk};
+use crate::ids::{StorageId, Vmid};
+use crate::world::views;
+use crate::world::{Action, Param, Params, Part, World};
+
+/// The storages an action puts something on.
+pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
+    let named = |params: &Params| -> BTreeSet<StorageId> {
+        params
+            .values()
+            .filter_map(|param| match param {
+                Param::Plain(value) => Some(value),
+                Param::Secret { .. } => None,
+            })
+            .flat_map(|value| value.split(','))
+            .filter_map(|part| {
+                let part = part.split_once('=').map_or(part, |(_, value)| value);
+                part.split_once(':')
+            })
+            .filter_map(|(storage, _)| StorageId::new(storage).ok())
+            .collect()
+    };
+    match action {
+        Action::CreateGuest { params, .. } => named(params),
+        Action::UpdateConfig { set, .. } => named(set),
+        Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
+        Action::UpdatePool { storages_add, .. } => storages_add.clone(),
+        Action::ResizeDisk { .. }
+        | Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::SetPower { .. }
+        | Action::SetHaState { .. }
+        | Action::RemoveHaResource { .. }
+        | Action::Migrate { .. }
+        | Action::DestroyGuest { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::DeletePool { .. } => BTreeSet::new(),
+    }
+}
+
+impl Planner<'_, '_> {
+    /// Needs between objects: what is made comes before what uses it, what is taken away after what still uses it.
+    pub(super) fn link(&mut self) {
+        let index = Index::of(&self.drafts);
+        let world = self.input.world;
+        let mut links: Vec<(DraftId, DraftId)> = Vec::new();
+        for (id, draft) in self.drafts.steps.iter().enumerate() {
+            match &draft.action {
+                Action::CreateGuest { pool, .. } => {
+                    let made = pool.as_ref().and_then(|pool| index.pools_made.get(pool));
+                    links.extend(made.map(|made| (id, *made)));
+                }
+                Action::UpdatePool {
+                    id: pool,
+                    guests_add,
+                    storages_add,
+                    ..
+                } => {
+                    links.extend(index.pools_made.get(pool).map(|made| (id, *made)));
+                    for vmid in guests_add {
+                        links.extend(index.guests_made.get(vmid).map(|made| (id, *made)));
+                    }
+                    for storage in storages_add {
+                        links.extend(self.drafts.opened.get(storage).map(|made| (id, *made)));
+                    }
+                }
+                Action::DeletePool { id: pool } => {
+                    for (other, step) in self.drafts.steps.iter().enumerate() {
+                        let empties = match &step.action {
+                            Action::UpdatePool {
+                                id: updated,
+                                guests_add,
+                                ..
+                            } => {
+                                updated == pool
+                                    || guests_add
+                                        .iter()
+                                        .any(|vmid| pool_of(world, *vmid) == Some(pool))
+                            }
+                            Action::DestroyGuest { vmid, .. } => {
+                                pool_of(world, *vmid) == Some(pool)
+                            }
+                            Action::DeleteStorage { id } => world
+                                .pools
+                                .get(pool)
+                                .is_some_and(|pool| pool.storages.contains(id)),
+                            _ => false,
+                        };
+                        if empties {
+                            links.push((id, other));
+                        }
+                    }
+                }
+                Action::DeleteStorage { id: storage }
+                | Action::UpdateStorage { id: storage, .. }
+                    if draft.phase == Phase::StorageLast =>
+                {
+                    links.extend(
+                        index
+                            .users(world, storage)
+                            .into_iter()
+                            .map(|user| (id, user)),
+                    );
+                    for (other, step) in self.drafts.steps.iter().enumerate() {
+                        if let Action::UpdatePool {
+                            storages_remove, ..
+                        } = &step.action
+                            && storages_remove.contains(storage)
+                        {
+                            links.push((id, other));
+                        }
+                    }
+                }
+                Action::DestroyGuest { vmid, .. } => {
+                    links.extend(
+                        index
+                            .clones(world, *vmid)
+                            .into_iter()
+                            .map(|clone| (id, clone)),
+                    );
+                }
+                _ => {}
+            }
+        }
+        for (id, need) in links {
+            if id != need
+                && let Some(draft) = self.drafts.steps.get_mut(id)
+            {
+                draft.needs.insert(need);
+            }
+        }
+    }
+}
+
+fn pool_of(world: &World, vmid: Vmid) -> Option<&crate::ids::PoolId> {
+    world
+        .guests
+        .get(&vmid)
+        .and_then(|guest| guest.pool.as_ref())
+}
+
+/// Where things are in a list of drafts.
+struct Index {
+    guests: BTreeMap<Vmid, Vec<DraftId>>,
+    guests_made: BTreeMap<Vmid, DraftId>,
+    guests_gone: BTreeMap<Vmid, DraftId>,
+    pools_made: BTreeMap<crate::ids::PoolId, DraftId>,
+}
+
+impl Index {
+    fn of(drafts: &Drafts) -> Self {
+        let mut index = Self {
+            guests: BTreeMap::new(),
+            guests_made: BTreeMap::new(),
+            guests_gone: BTreeMap::new(),
+            pools_made: BTreeMap::new(),
+        };
+        for (id, draft) in drafts.steps.iter().enumerate() {
+            if let Some((_, vmid)) = draft.action.guest() {
+                index.guests.entry(vmid).or_default().push(id);
+            }
+            match &draft.action {
+                Action::CreateGuest { vmid, .. } => {
+                    index.guests_made.insert(*vmid, id);
+                }
+                Action::DestroyGuest { vmid, .. } => {
+                    index.guests_gone.insert(*vmid, id);
+                }
+                Action::CreatePool { id: pool, .. } => {
+                    index.pools_made.insert(pool.clone(), id);
+                }
+                _ => {}
+            }
+        }
+        index
+    }
+
+    /// The steps of guests that have something on a storage now.
+    fn users(&self, world: &World, storage: &StorageId) -> Vec<DraftId> {
+        let prefix = format!("{storage}:");
+        self.guests
+            .iter()
+            .filter(|(vmid, _)| {
+                world.guests.get(vmid).is_some_and(|guest| {
+                    let config = &guest.config;
+                    let sections = std::iter::once(&config.current)
+                        .chain(config.snapshots.values().map(|snapshot| &snapshot.section));
+                    sections
+                        .flat_map(|section| section.values())
+                        .chain(config.pending.iter().filter_map(|p| p.value.as_ref()))
+                        .any(|value| value.contains(&prefix) || value == storage.as_str())
+                })
+            })
+            .flat_map(|(_, steps)| steps.iter().copied())
+            .collect()
+    }
+
+    /// The destructions of guests whose volumes are linked clones of a guest's.
+    fn clones(&self, world: &World, base: Vmid) -> Vec<DraftId> {
+        self.guests_gone
+            .iter()
+            .filter(|(vmid, _)| **vmid != base)
+            .filter(|(vmid, _)| {
+                world
+                    .guests
+                    .get(vmid)
+                    .is_some_and(|guest| clone_of(guest) == Some(base))
+            })
+            .map(|(_, id)| *id)
+            .collect()
+    }
+}
+
+/// The guest whose base volumes a guest's disks depend on, as far as their names tell.
+pub(super) fn clone_of(guest: &crate::world::Guest) -> Option<Vmid> {
+    views::disks(guest.kind, &guest.config.current)
+        .iter()
+        .filter_map(|disk| disk.source.volume())
+        .find_map(|volume| match views::parent(volume) {
+            views::Parent::Of(base) => views::owner(&base),
+            views::Parent::None => None,
+        })
+}
+
+/// Drafts become a plan.
+pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, PlanError> {
+    if !drafts.problems.is_empty() {
+        return Err(PlanError {
+            problems: drafts.problems.into_iter().collect(),
+        });
+    }
+    let start = input.world;
+    let ordered = order(std::mem::take(&mut drafts.steps), start).map_err(|reason| PlanError {
+        problems: vec![Problem {
+            document: String::new(),
+            field: String::new(),
+            reason,
+        }],
+    })?;
+    let mut watch = Watch::new(start);
+    let steps = try_out(input, ordered, &mut watch)?;
+    if !steps.is_empty()
+        && let Some(why) = start.unreadable(&Part::Permissions)
+    {
+        drafts
+            .unknowns
+            .insert(Part::Permissions.to_string(), why.to_owned());
+    }
+    let seen = watch.end(&mut drafts.unknowns);
+    drafts.notes.extend(seen.notes);
+    let unknowns = drafts.unknowns();
+    let complete = unknowns.is_empty()
+        && !seen
+            .impacts
+            .iter()
+            .any(|impact| impact.category == crate::health::Category::Unknown);
+    let mut risk = risk::risk(steps.len(), &seen.impacts, &unknowns);
+    if !complete {
+        risk = super::model::Risk::Unknown;
+    }
+    let mut plan = Plan {
+        hash: PlanHash(String::new()),
+        cluster: input.cluster.clone(),
+        parent: input.parent.clone(),
+        origin: input.origin.clone(),
+        policy: input.policy.clone(),
+        documents: {
+            drafts.documents.sort();
+            drafts.documents
+        },
+        changes: {
+            drafts
+                .changes
+                .sort_by(|a, b| (&a.object, &a.field).cmp(&(&b.object, &b.field)));
+            drafts.changes.dedup();
+            drafts.changes
+        },
+        steps,
+        impacts: seen.impacts,
+        improvements: seen.improvements,
+        unknowns,
+        complete,
+        risk,
+        notes: drafts.notes.into_iter().collect(),
+    };
+    plan.hash = hash::hash(&plan).map_err(|error| PlanError {
+        problems: vec![Problem {
+            document: String::new(),
+            field: String::new(),
+            reason: Reason::Refused {
+                why: format!("the plan has no canonical form: {error}"),
+            },
+        }],
+    })?;
+    Ok(plan)
+}
+
+/// Tries the steps on the world, one after the other.
+fn try_out(
+    input: &PlanInput<'_>,
+    ordered: Vec<Ordered>,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Step>, PlanError> {
+    let start = input.world;
+    let readable = start.unreadable(&Part::Permissions).is_none();
+    let mut written = Written::default();
+    let mut problems = BTreeSet::new();
+    let mut steps = Vec::with_capacity(ordered.len());
+    for Ordered { id, needs, draft } in ordered {
+        let before = watch.world().clone();
+        let preconditions = guard::preconditions(&draft.action, &before, start, &written);
+        let privileges = privileges(&draft.action, &before);
+        for privilege in privileges.iter().filter(|_| readable) {
+            if !start.may(&privilege.path, &privilege.privilege) {
+                problems.insert(Problem {
+                    document: String::new(),
+                    field: String::new(),
+                    reason: Reason::NoPrivilege {
+                        privilege: privilege.privilege.clone(),
+                        path: privilege.path.clone(),
+                        step: draft.title.clone(),
+                    },
+                });
+            }
+        }
+        if let Some(problem) = offline(start, &draft.node, &draft.title) {
+            problems.insert(problem);
+        }
+        watch.step(id, &draft.action);
+        let inverse = inverse(
+            &draft.action,
+            &before,
+            watch.world(),
+            input.settings.shutdown_timeout,
+        );
+        if let super::model::Inverse::Irreversible { why } = &inverse {
+            watch.irreversible(id, &draft.action, why);
+        }
+        written.note(id, &draft.action);
+        steps.push(Step {
+            id,
+            title: draft.title,
+            action: draft.action,
+            node: draft.node,
+            needs,
+            preconditions,
+            inverse,
+            privileges,
+            notes: draft.notes,
+        });
+    }
+    if problems.is_empty() {
+        Ok(steps)
+    } else {
+        Err(PlanError {
+            problems: problems.into_iter().collect(),
+        })
+    }
+}
+
+fn offline(world: &World, node: &Option<crate::ids::NodeName>, title: &str) -> Option<Problem> {
+    let node = node.as_ref()?;
+    let down = world
+        .nodes
+        .get(node)
+        .is_some_and(|node| node.online == Some(false));
+    down.then(|| Problem {
+        document: String::new(),
+        field: String::new(),
+        reason: Reason::Refused {
+            why: format!("node {node} is offline, so this cannot be done: {title}"),
+        },
+    })
+}

@@ -1,0 +1,285 @@
+//! Preconditions: what must still be so right before a step, from the world as it will be then.
+
+use std::collections::BTreeMap;
+
+use super::model::{Precondition, StepId};
+use crate::ids::{GuestKind, Slot, StorageId, Vmid, VolumeId};
+use crate::world::views;
+use crate::world::{Action, PowerAction, Status, World};
+
+/// What earlier steps of the plan wrote, so that later ones know whose digest they continue from.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    guests: BTreeMap<Vmid, StepId>,
+    storages: Option<StepId>,
+    made: BTreeMap<Vmid, StepId>,
+}
+
+impl Written {
+    /// Remembers what a step writes.
+    pub(super) fn note(&mut self, id: StepId, action: &Action) {
+        if let Some((_, vmid)) = action.guest()
+            && writes_config(action)
+        {
+            self.guests.insert(vmid, id);
+        }
+        match action {
+            Action::CreateGuest { vmid, .. } => {
+                self.made.insert(*vmid, id);
+            }
+            Action::CreateStorage { .. }
+            | Action::UpdateStorage { .. }
+            | Action::DeleteStorage { .. } => self.storages = Some(id),
+            Action::UpdateConfig { .. }
+            | Action::ResizeDisk { .. }
+            | Action::MoveDisk { .. }
+            | Action::DetachDisk { .. }
+            | Action::FreeDisk { .. }
+            | Action::SetPower { .. }
+            | Action::SetHaState { .. }
+            | Action::RemoveHaResource { .. }
+            | Action::Migrate { .. }
+            | Action::DestroyGuest { .. }
+            | Action::DeleteVolume { .. }
+            | Action::CreatePool { .. }
+            | Action::UpdatePool { .. }
+            | Action::DeletePool { .. } => {}
+        }
+    }
+}
+
+/// Whether an action may leave a guest's configuration file other than it was.
+fn writes_config(action: &Action) -> bool {
+    match action {
+        Action::CreateGuest { .. }
+        | Action::UpdateConfig { .. }
+        | Action::ResizeDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::SetPower { .. }
+        | Action::SetHaState { .. }
+        | Action::Migrate { .. } => true,
+        Action::RemoveHaResource { .. }
+        | Action::DestroyGuest { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. } => false,
+    }
+}
+
+/// The preconditions of an action. `world` is the world right before it; `start` the world as observed.
+pub(super) fn preconditions(
+    action: &Action,
+    world: &World,
+    start: &World,
+    written: &Written,
+) -> Vec<Precondition> {
+    let at = Guard {
+        world,
+        start,
+        written,
+    };
+    match action {
+        Action::CreateGuest { vmid, .. } => vec![Precondition::GuestAbsent { vmid: *vmid }],
+        Action::UpdateConfig { kind, vmid, .. } | Action::ResizeDisk { kind, vmid, .. } => {
+            at.config(*kind, *vmid)
+        }
+        Action::MoveDisk {
+            kind,
+            vmid,
+            slot,
+            volume,
+            ..
+        }
+        | Action::DetachDisk {
+            kind,
+            vmid,
+            slot,
+            volume,
+        }
+        | Action::FreeDisk {
+            kind,
+            vmid,
+            slot,
+            volume,
+        } => {
+            let mut all = at.config(*kind, *vmid);
+            all.extend(at.slot(*kind, *vmid, slot, volume));
+            all
+        }
+        Action::SetPower { kind, vmid, power } => {
+            let mut all = at.guest(*kind, *vmid);
+            let status = match power {
+                PowerAction::Start => Status::Stopped,
+                PowerAction::Shutdown { .. } | PowerAction::Stop | PowerAction::Reboot { .. } => {
+                    Status::Running
+                }
+            };
+            all.push(Precondition::Status {
+                vmid: *vmid,
+                status,
+            });
+            if matches!(power, PowerAction::Start | PowerAction::Reboot { .. }) {
+                all.extend(at.digest(*vmid));
+            }
+            all
+        }
+        Action::SetHaState {
+            kind, vmid, before, ..
+        } => {
+            let mut all = at.guest(*kind, *vmid);
+            all.push(Precondition::HaState {
+                vmid: *vmid,
+                state: Some(before.clone()),
+            });
+            all
+        }
+        Action::RemoveHaResource { kind, vmid } => {
+            let mut all = at.guest(*kind, *vmid);
+            let state = world.ha_resources.get(vmid).map(|ha| ha.state.clone());
+            all.push(Precondition::HaState { vmid: *vmid, state });
+            all
+        }
+        Action::Migrate {
+            kind,
+            vmid,
+            running,
+            ..
+        } => {
+            let mut all = at.guest(*kind, *vmid);
+            let status = if *running {
+                Status::Running
+            } else {
+                Status::Stopped
+            };
+            all.push(Precondition::Status {
+                vmid: *vmid,
+                status,
+            });
+            all
+        }
+        Action::DestroyGuest { kind, vmid, .. } => {
+            let mut all = at.config(*kind, *vmid);
+            all.push(Precondition::Status {
+                vmid: *vmid,
+                status: Status::Stopped,
+            });
+            all.push(Precondition::HaState {
+                vmid: *vmid,
+                state: None,
+            });
+            all
+        }
+        Action::CreateStorage { id, .. } => vec![Precondition::StorageAbsent { id: id.clone() }],
+        Action::UpdateStorage { id, .. } | Action::DeleteStorage { id } => vec![at.storage(id)],
+        Action::DeleteVolume { node, volume } => vec![Precondition::VolumeExists {
+            node: node.clone(),
+            volume: volume.clone(),
+        }],
+        Action::CreatePool { id, .. } => vec![Precondition::PoolAbsent { id: id.clone() }],
+        Action::UpdatePool { id, .. } | Action::DeletePool { id } => {
+            let pool = world
+                .pools
+                .get(id)
+                .map(|pool| pool.as_ref().clone())
+                .unwrap_or_default();
+            vec![Precondition::PoolIs {
+                id: id.clone(),
+                comment: pool.comment,
+                guests: pool.guests,
+                storages: pool.storages,
+            }]
+        }
+    }
+}
+
+struct Guard<'a> {
+    world: &'a World,
+    start: &'a World,
+    written: &'a Written,
+}
+
+impl Guard<'_> {
+    fn guest(&self, kind: GuestKind, vmid: Vmid) -> Vec<Precondition> {
+        let guest = self.world.guests.get(&vmid);
+        // A guest made by this plan gets its uuid from Proxmox VE; the executor reads it back.
+        let birth = if self.written.made.contains_key(&vmid) {
+            None
+        } else {
+            self.start
+                .guests
+                .get(&vmid)
+                .and_then(|guest| guest.config.birth())
+        };
+        let mut all = vec![Precondition::Identity { kind, vmid, birth }];
+        if let Some(guest) = guest {
+            all.push(Precondition::OnNode {
+                vmid,
+                node: guest.node.clone(),
+            });
+        }
+        all
+    }
+
+    fn config(&self, kind: GuestKind, vmid: Vmid) -> Vec<Precondition> {
+        let mut all = self.guest(kind, vmid);
+        all.extend(self.digest(vmid));
+        all
+    }
+
+    fn digest(&self, vmid: Vmid) -> Option<Precondition> {
+        if let Some(after) = self.written.guests.get(&vmid) {
+            return Some(Precondition::ConfigDigest {
+                vmid,
+                digest: None,
+                after: Some(*after),
+            });
+        }
+        let digest = &self.start.guests.get(&vmid)?.config.digest;
+        (!digest.is_empty()).then(|| Precondition::ConfigDigest {
+            vmid,
+            digest: Some(digest.clone()),
+            after: None,
+        })
+    }
+
+    /// The slot holds the volume. After an earlier step gave it another one, its name is known only then, and not demanded.
+    fn slot(
+        &self,
+        kind: GuestKind,
+        vmid: Vmid,
+        slot: &Slot,
+        volume: &VolumeId,
+    ) -> Option<Precondition> {
+        let guest = self.start.guests.get(&vmid)?;
+        let section = guest.config.next_start();
+        let held = section
+            .get(slot.as_str())
+            .and_then(|value| views::disk(kind, slot.as_str(), value))?;
+        (held.source.volume() == Some(volume)).then(|| Precondition::SlotHolds {
+            vmid,
+            slot: slot.clone(),
+            volume: volume.clone(),
+        })
+    }
+
+    fn storage(&self, id: &StorageId) -> Precondition {
+        let storage = self.world.storages.get(id);
+        let digest = storage
+            .map(|storage| storage.digest.clone())
+            .filter(|digest| !digest.is_empty() && self.written.storages.is_none());
+        Precondition::StorageIs {
+            id: id.clone(),
+            digest,
+            after: self.written.storages,
+            options: storage
+                .map(|storage| storage.options.clone())
+                .unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Guests: from a document to steps. Each kind of step has its file; this one says in which order they come for one guest.
+//!
+//! One guest's steps form a chain: shut down → detach → configuration → moves → growth → migration → start. Nothing is implied by
+//! anything else: a restart, a detach, a move are steps of their own, and freeing a disk is never one.
+
+mod create;
+mod disks;
+mod power;
+mod remove;
+
+use std::collections::BTreeSet;
+
+use super::draft::{Draft, DraftId, Phase, Planner};
+use super::error::Reason;
+use super::input::{Item, Restart};
+use super::pool::Pools;
+use super::resolve::Target;
+use super::values::{Decision, Secrets, decide};
+use super::words::{self, difference, few};
+use crate::document::desired::{DesiredGuest, Power};
+use crate::proxmox::property::Domain;
+use crate::proxmox::schema::{ChangeEffect, change_effect, root_only};
+use crate::world::{Action, Guest, Params, Section, Status};
+
+/// What is gathered for one existing guest before it becomes steps.
+struct Work<'a> {
+    item: &'a Item,
+    guest: &'a Guest,
+    object: String,
+    /// What is in force at the next start, without what this plan does.
+    next: Section,
+    /// What the configuration step writes.
+    set: Params,
+    delete: BTreeSet<String>,
+    told: Vec<String>,
+    /// What waits for the next start because of this document.
+    waiting: Vec<String>,
+    /// Steps before and after the configuration step.
+    detaches: Vec<Draft>,
+    moves: Vec<Draft>,
+    grows: Vec<Draft>,
+    /// It does not run while its configuration is written.
+    stopped: bool,
+}
+
+impl Planner<'_, '_> {
+    /// A guest that shall be as a document says.
+    pub(super) fn guest_present(&mut self, item: &Item, desired: &DesiredGuest, pools: &mut Pools) {
+        match self.target(item, desired) {
+            None => {}
+            Some(Target::New(vmid)) => {
+                self.create(item, desired, vmid);
+                if let Some(wish) = &desired.pool {
+                    self.guest_pool(item, vmid, wish, true, pools);
+                }
+            }
+            Some(Target::Existing(guest)) => {
+                self.changed(item, desired, guest);
+                if let Some(wish) = &desired.pool {
+                    self.guest_pool(item, guest.vmid, wish, false, pools);
+                }
+            }
+        }
+    }
+
+    fn changed(&mut self, item: &Item, desired: &DesiredGuest, guest: &Guest) {
+        let next = guest.config.next_start();
+        let shuts_down = desired.power == Some(Power::Stopped) && guest.status == Status::Running;
+        let mut work = Work {
+            item,
+            guest,
+            object: guest.entity(),
+            stopped: shuts_down || guest.status == Status::Stopped,
+            next,
+            set: Params::new(),
+            delete: BTreeSet::new(),
+            told: Vec::new(),
+            waiting: Vec::new(),
+            detaches: Vec::new(),
+            moves: Vec::new(),
+            grows: Vec::new(),
+        };
+        self.options(&mut work, desired);
+        for (slot, wish) in &desired.disks {
+            self.disk(&mut work, slot, wish, desired.node.as_ref());
+        }
+        let off = self.power_off(&work, desired);
+        let migrate = self.migrate(&work, desired);
+        self.chain(work, desired, off, migrate);
+    }
+
+    /// Compares every option the document names.
+    fn options(&mut self, work: &mut Work<'_>, desired: &DesiredGuest) {
+        let domain = Domain::from(work.guest.kind);
+        for (key, wish) in &desired.options {
+            let before = work.next.get(key).cloned();
+            let secrets = Secrets {
+                now: self.input.secrets,
+                sent: self
+                    .input
+                    .ownership
+                    .fingerprint(&work.object, key)
+                    .filter(|_| before.is_some()),
+            };
+            let decision = decide(domain, key, before.as_deref(), wish, secrets);
+            match decision {
+                Err(reason) => self.drafts.problem(&work.item.key, key, reason),
+                Ok(Decision::Same) => self.already_waiting(work, key),
+                Ok(Decision::Set { param, shown }) => {
+                    let sent = match &param {
+                        crate::world::Param::Plain(text) => text.clone(),
+                        crate::world::Param::Secret { .. } => shown.clone(),
+                    };
+                    if self.write(work, key, before.as_deref(), Some(&sent), &shown) {
+                        work.set.insert(key.clone(), param);
+                    }
+                }
+                Ok(Decision::Delete) => {
+                    if self.write(work, key, before.as_deref(), None, "") {
+                        work.delete.insert(key.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A key is as it shall be; but perhaps only at the next start.
+    fn already_waiting(&mut self, work: &mut Work<'_>, key: &str) {
+        let pending = work.guest.config.pending.iter().find(|p| p.key == key);
+        if let Some(pending) = pending {
+            let value = pending.value.as_deref().unwrap_or("its removal");
+            self.drafts.notes.insert(format!(
+                "{}: {key} {} waits already for the next stop and start",
+                work.object,
+                words::short(value)
+            ));
+            work.waiting.push(key.to_owned());
+        }
+    }
+
+    /// Notes that a key is written, unless Proxmox VE would refuse it; with when it takes effect.
+    fn write(
+        &mut self,
+        work: &mut Work<'_>,
+        key: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+        shown: &str,
+    ) -> bool {
+        let kind = work.guest.kind;
+        if root_only(kind, key, before, after).is_some() {
+            let key = key.to_owned();
+            self.drafts
+                .problem(&work.item.key, &key.clone(), Reason::RootOnly { key });
+            return false;
+        }
+        let effect = if work.stopped {
+            words::AT_ONCE
+        } else {
+            let hotplug = work.guest.config.current.get("hotplug");
+            let current = work.guest.config.current.get(key).map(String::as_str);
+            let effect = change_effect(kind, key, current, after, hotplug.map_or("", |h| h));
+            if effect == ChangeEffect::Refused {
+                let why = format!(
+                    "Proxmox VE refuses to change {key} of {} in this way while it exists like this",
+                    work.object
+                );
+                self.drafts
+                    .problem(&work.item.key, key, Reason::Refused { why });
+                return false;
+            }
+            if effect.needs_restart() {
+                work.waiting.push(key.to_owned());
+            }
+            words::effect(effect)
+        };
+        let shown = after.map(|_| shown);
+        self.drafts.change(&work.object, key, before, shown, effect);
+        work.told.push(difference(key, before, shown));
+        true
+    }
+
+    /// Puts the gathered work into steps, one after the other.
+    fn chain(
+        &mut self,
+        work: Work<'_>,
+        desired: &DesiredGuest,
+        off: Option<Draft>,
+        migrate: Option<(Draft, bool)>,
+    ) {
+        let Work {
+            item,
+            guest,
+            object,
+            set,
+            delete,
+            told,
+            waiting,
+            detaches,
+            moves,
+            grows,
+            stopped,
+            next: _,
+        } = work;
+        let mut notes = Vec::new();
+        if !stopped && !waiting.is_empty() && item.restart != Restart::Window {
+            notes.push(format!(
+                "{} {} effect at the next stop and start",
+                few(&waiting),
+                if waiting.len() == 1 { "takes" } else { "take" }
+            ));
+        }
+        let config = (!set.is_empty() || !delete.is_empty()).then(|| Draft {
+            title: format!("set {object} {}", few(&told)),
+            action: Action::UpdateConfig {
+                kind: guest.kind,
+                vmid: guest.vmid,
+                set,
+                delete,
+            },
+            node: Some(guest.node.clone()),
+            phase: Phase::Guest,
+            needs: BTreeSet::new(),
+            notes,
+        });
+        let (first, last) = match migrate {
+            Some((draft, true)) => (Some(draft), None),
+            Some((draft, false)) => (None, Some(draft)),
+            None => (None, None),
+        };
+        let after = self.power_on(item, desired, guest, &waiting, stopped, &object);
+        let line = off
+            .into_iter()
+            .chain(first)
+            .chain(detaches)
+            .chain(config)
+            .chain(moves)
+            .chain(grows)
+            .chain(last)
+            .chain(after);
+        let mut before: Option<DraftId> = None;
+        let mut activates = false;
+        for mut draft in line {
+            draft.needs.extend(before);
+            for storage in super::finish::storages_of(&draft.action) {
+                draft
+                    .needs
+                    .extend(self.drafts.opened.get(&storage).copied());
+            }
+            activates |= activates_pending(&draft.action, guest, stopped);
+            before = Some(self.drafts.push(draft));
+        }
+        if activates {
+            self.others_pending(guest, desired, &object);
+        }
+    }
+
+    /// Pending changes that this document does not ask for and that a step of this plan puts in force.
+    fn others_pending(&mut self, guest: &Guest, desired: &DesiredGuest, object: &str) {
+        for pending in &guest.config.pending {
+            let ours = desired.options.contains_key(&pending.key)
+                || desired
+                    .disks
+                    .keys()
+                    .any(|slot| slot.as_str() == pending.key);
+            if ours {
+                continue;
+            }
+            let before = guest.config.current.get(&pending.key).map(String::as_str);
+            self.drafts.change(
+                object,
+                &pending.key,
+                before,
+                pending.value.as_deref(),
+                "pending already, not asked for by the document; this plan puts it in force",
+            );
+            self.drafts.notes.insert(format!(
+                "{object}: somebody's pending change comes into force with this plan: {}{}",
+                difference(&pending.key, before, pending.value.as_deref()),
+                if pending.force {
+                    "; its volume is freed for good"
+                } else {
+                    ""
+                }
+            ));
+        }
+    }
+}
+
+/// Whether a step puts everything in force that is pending (Proxmox VE: a write to a stopped VM applies all pending entries, as a
+/// start does; a write to a container applies only what it touches).
+fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -> bool {
+    use crate::ids::GuestKind;
+    use crate::world::PowerAction;
+    if guest.config.pending.is_empty() {
+        return false;
+    }
+    match action {
+        Action::UpdateConfig { .. } | Action::DetachDisk { .. } => {
+            stopped && guest.kind == GuestKind::Qemu
+        }
+        Action::SetPower { power, .. } => {
+            matches!(power, PowerAction::Start | PowerAction::Reboot { .. })
+        }
+        Action::SetHaState { state, .. } => state == "started",
+        Action::Migrate { running, .. } => *running && guest.kind == GuestKind::Lxc,
+        Action::CreateGuest { .. }
+        | Action::ResizeDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::RemoveHaResource { .. }
+        | Action::DestroyGuest { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. } => false,
+    }
+}

@@ -1,0 +1,541 @@
+//! Impacts: health before, after every step and at the end. Worse at the end is permanent; worse in between only is transient. What
+//! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
+
+mod actions;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{Duration, Impact, StepId};
+use super::words::clean;
+use crate::health::{self, Category, Entity, Facet, Grade, Health, State, Worse};
+use crate::ids::GuestKind;
+use crate::world::{Action, Status, Unpredictable, World};
+
+/// An impact without an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub entity: Entity,
+    pub category: Category,
+    pub before: String,
+    pub after: String,
+    pub causes: Vec<String>,
+    pub notes: Vec<String>,
+    pub duration: Duration,
+    pub steps: BTreeSet<StepId>,
+    pub rule: String,
+}
+
+/// What was seen over a whole plan.
+pub(super) struct Seen {
+    pub impacts: Vec<Impact>,
+    pub improvements: Vec<String>,
+    pub notes: BTreeSet<String>,
+}
+
+type Key = (Entity, Facet);
+
+/// Watches health while the steps of a plan are tried one after the other.
+pub(super) struct Watch<'a> {
+    start: &'a World,
+    start_health: Health,
+    world: World,
+    health: Health,
+    /// What is worse than at the start, by entity, as of now.
+    worse: BTreeMap<Entity, Vec<Worse>>,
+    /// What was worse at some time, with the world it was in and the step that ended it.
+    was_worse: BTreeMap<Key, (Worse, BTreeSet<StepId>, Vec<String>)>,
+    /// Steps that made a facet worse.
+    blame: BTreeMap<Key, BTreeSet<StepId>>,
+    raw: Vec<Raw>,
+    unpredictable: Vec<(StepId, String, String)>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(start: &'a World) -> Self {
+        let start_health = health::evaluate(start);
+        Self {
+            start,
+            health: start_health.clone(),
+            start_health,
+            world: start.clone(),
+            worse: BTreeMap::new(),
+            was_worse: BTreeMap::new(),
+            blame: BTreeMap::new(),
+            raw: Vec::new(),
+            unpredictable: Vec::new(),
+        }
+    }
+
+    /// The world as it is now.
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Tries one step.
+    pub(super) fn step(&mut self, id: StepId, action: &Action) {
+        for (entity, state) in health::fit(&self.world, action) {
+            let duration = Duration::Permanent;
+            self.raw.push(of_state(
+                entity,
+                &State::GOOD,
+                &state,
+                "there is room",
+                duration,
+                id,
+            ));
+        }
+        let mut after = match self.world.apply(action) {
+            Ok(after) => after,
+            Err(error) => {
+                self.unpredicted(id, action, &error);
+                return;
+            }
+        };
+        std::mem::swap(&mut self.world, &mut after);
+        let before = after;
+        let changed = health::advance(&mut self.health, &before, &self.world);
+        self.raw.extend(actions::impacts(
+            id,
+            action,
+            &before,
+            &self.world,
+            &self.health,
+        ));
+        self.compare(id, changed);
+    }
+
+    fn unpredicted(&mut self, id: StepId, action: &Action, error: &Unpredictable) {
+        match error {
+            Unpredictable::Refused(_) | Unpredictable::Missing(_) => {
+                let known = actions::will_fail(id, action, &self.world);
+                if known.is_empty() {
+                    let rule = actions::failure_rule(action);
+                    self.raw
+                        .push(actions::failure(id, action, &error.to_string(), rule));
+                }
+                self.raw.extend(known);
+            }
+            Unpredictable::Unread { part, why } => {
+                self.unpredictable.push((id, part.to_string(), why.clone()));
+            }
+        }
+    }
+
+    /// A step that cannot be taken back says so, unless something worse about it was said already.
+    pub(super) fn irreversible(&mut self, id: StepId, action: &Action, why: &str) {
+        let told = self.raw.iter().any(|raw| {
+            raw.steps.contains(&id)
+                && matches!(
+                    raw.category,
+                    Category::Irreversible
+                        | Category::DataLost
+                        | Category::LastCopy
+                        | Category::Restarted
+                )
+        });
+        if !told {
+            self.raw.push(actions::cannot_go_back(id, action, why));
+        }
+    }
+
+    /// What a step changed in health.
+    fn compare(&mut self, id: StepId, changed: Vec<(Key, Option<State>)>) {
+        let mut touched = BTreeSet::new();
+        for (key, old) in changed {
+            let old = old.map_or(Grade::Good, |state| state.grade);
+            let new = self
+                .health
+                .get(&key)
+                .map_or(Grade::Good, |state| state.grade);
+            let first = self
+                .start_health
+                .get(&key)
+                .map_or(Grade::Good, |state| state.grade);
+            if new > old {
+                self.blame.entry(key.clone()).or_default().insert(id);
+            } else if new <= first {
+                self.blame.remove(&key);
+            }
+            touched.insert(key.0);
+        }
+        let mut now = by_entity(health::summary(
+            &of_entities(&self.start_health, &touched),
+            &of_entities(&self.health, &touched),
+        ));
+        for entity in touched {
+            let worse = now.remove(&entity).unwrap_or_default();
+            let old = self.worse.remove(&entity).unwrap_or_default();
+            for past in old {
+                let still = worse.iter().any(|now| covers(now, &past));
+                let key = (past.entity.clone(), past.facet.clone());
+                if !still && let Some((_, steps, _)) = self.was_worse.get_mut(&key) {
+                    steps.insert(id);
+                }
+            }
+            for now in &worse {
+                let key = (now.entity.clone(), now.facet.clone());
+                let known = self.was_worse.get(&key);
+                if known.is_none_or(|(past, _, _)| past.after.grade < now.after.grade) {
+                    let notes = now
+                        .after
+                        .category
+                        .map(|category| health::notes(self.start, &now.entity, category))
+                        .unwrap_or_default();
+                    self.was_worse
+                        .insert(key, (now.clone(), BTreeSet::from([id]), notes));
+                }
+            }
+            if !worse.is_empty() {
+                self.worse.insert(entity, worse);
+            }
+        }
+    }
+
+    /// Everything that was seen. Unknowns are added to those the planner has.
+    pub(super) fn end(mut self, unknowns: &mut BTreeMap<String, String>) -> Seen {
+        let mut notes = BTreeSet::new();
+        self.worse = by_entity(health::summary(&self.start_health, &self.health));
+        self.permanent(&mut notes);
+        self.transient();
+        self.destroyed();
+        self.gaps(unknowns);
+        let improvements = self.improvements();
+        let mut raw = self.raw;
+        for impact in &mut raw {
+            // A gap has its unknown already: the part that could not be read.
+            if impact.category == Category::Unknown && impact.rule != "G1" {
+                let what = format!("what happens to {}", impact.entity);
+                unknowns
+                    .entry(what)
+                    .or_insert_with(|| impact.causes.join("; "));
+            }
+        }
+        Seen {
+            impacts: number(raw, self.start, &self.world),
+            improvements,
+            notes,
+        }
+    }
+
+    fn permanent(&mut self, notes: &mut BTreeSet<String>) {
+        for (entity, worse) in &self.worse {
+            for worse in worse {
+                let Some(category) = worse.after.category else {
+                    continue;
+                };
+                if !exists(self.start, entity) {
+                    // What is new is no worse than before; but it may not be what was meant.
+                    notes.insert(format!(
+                        "{entity} is new and {category}: {}",
+                        worse.after.causes.join("; ")
+                    ));
+                    continue;
+                }
+                if gone(&self.world, entity) || self.told(entity, &worse.facet, category) {
+                    continue;
+                }
+                let key = (entity.clone(), worse.facet.clone());
+                let steps = self.blame.get(&key).cloned().unwrap_or_default();
+                let mut raw = of_state(
+                    entity.clone(),
+                    &worse.before,
+                    &worse.after,
+                    good(&worse.facet),
+                    Duration::Permanent,
+                    StepId(0),
+                );
+                raw.steps = steps;
+                raw.notes = health::notes(self.start, entity, category);
+                self.raw.push(raw);
+            }
+        }
+    }
+
+    /// Whether a step's own impact says it already: room is judged where it is used, and a stop by the step that stops.
+    fn told(&self, entity: &Entity, facet: &Facet, category: Category) -> bool {
+        let by_step = matches!(facet, Facet::Room | Facet::Runs);
+        by_step
+            && self.raw.iter().any(|raw| {
+                raw.entity == *entity
+                    && (raw.category == category
+                        || (*facet == Facet::Room
+                            && matches!(raw.category, Category::Tight | Category::WontFit)))
+            })
+    }
+
+    fn transient(&mut self) {
+        let past = std::mem::take(&mut self.was_worse);
+        for ((entity, facet), (worse, steps, notes)) in past {
+            let Some(category) = worse.after.category else {
+                continue;
+            };
+            if !exists(self.start, &entity)
+                || gone(&self.world, &entity)
+                || self.told(&entity, &facet, category)
+            {
+                continue;
+            }
+            let still = self
+                .worse
+                .get(&entity)
+                .is_some_and(|now| now.iter().any(|now| covers(now, &worse)));
+            // A fact that a worse one of the same entity now says is not over; it is covered.
+            let over = steps.len() > 1;
+            if still || !over {
+                continue;
+            }
+            let mut raw = of_state(
+                entity,
+                &worse.before,
+                &worse.after,
+                good(&facet),
+                Duration::Transient,
+                StepId(0),
+            );
+            raw.steps = steps;
+            raw.notes = notes;
+            self.raw.push(raw);
+        }
+    }
+
+    /// Guests that are gone at the end and ran at the start.
+    fn destroyed(&mut self) {
+        for guest in self.start.guests.values() {
+            if self.world.guests.contains_key(&guest.vmid) || guest.status != Status::Running {
+                continue;
+            }
+            let entity = Entity::Guest(guest.kind, guest.vmid);
+            self.raw
+                .retain(|raw| raw.entity != entity || raw.category != Category::Stopped);
+            self.raw.push(Raw {
+                entity,
+                category: Category::Stopped,
+                before: "runs".to_owned(),
+                after: "gone".to_owned(),
+                causes: vec!["it runs now and is destroyed".to_owned()],
+                notes: Vec::new(),
+                duration: Duration::Permanent,
+                steps: BTreeSet::new(),
+                rule: "GU01".to_owned(),
+            });
+        }
+    }
+
+    fn gaps(&mut self, unknowns: &mut BTreeMap<String, String>) {
+        for (id, what, why) in std::mem::take(&mut self.unpredictable) {
+            unknowns
+                .entry(what)
+                .or_insert_with(|| format!("{why}; so what step {id} does cannot be told"));
+        }
+        for gap in health::completeness_needed(self.start, &self.world) {
+            let what = gap.part.to_string();
+            self.raw.push(Raw {
+                entity: gap.entity,
+                category: Category::Unknown,
+                before: "unknown".to_owned(),
+                after: "unknown".to_owned(),
+                causes: vec![format!("{what} could not be read: {}", gap.matters)],
+                notes: Vec::new(),
+                duration: Duration::Permanent,
+                steps: BTreeSet::new(),
+                rule: "G1".to_owned(),
+            });
+            unknowns.entry(what).or_insert(gap.why);
+        }
+    }
+
+    fn improvements(&self) -> Vec<String> {
+        let better = health::summary(&self.health, &self.start_health);
+        let mut lines = BTreeSet::new();
+        for worse in better {
+            if !exists(self.start, &worse.entity) || !exists(&self.world, &worse.entity) {
+                continue;
+            }
+            let Some(category) = worse.after.category else {
+                continue;
+            };
+            lines.insert(format!(
+                "{} is no longer {category} ({})",
+                worse.entity,
+                clean(&worse.after.causes.join("; "))
+            ));
+        }
+        lines.into_iter().collect()
+    }
+}
+
+/// The part of a health that is about some entities.
+fn of_entities(health: &Health, entities: &BTreeSet<Entity>) -> Health {
+    // `Facet::Boots` is the least of the facets.
+    entities
+        .iter()
+        .flat_map(|entity| {
+            health
+                .range((entity.clone(), Facet::Boots)..)
+                .take_while(move |((other, _), _)| other == entity)
+        })
+        .map(|(key, state)| (key.clone(), state.clone()))
+        .collect()
+}
+
+fn by_entity(worse: Vec<Worse>) -> BTreeMap<Entity, Vec<Worse>> {
+    let mut map: BTreeMap<Entity, Vec<Worse>> = BTreeMap::new();
+    for worse in worse {
+        map.entry(worse.entity.clone()).or_default().push(worse);
+    }
+    map
+}
+
+/// Whether what is bad now is at least as bad as it was, in the same way.
+fn covers(now: &Worse, past: &Worse) -> bool {
+    now.facet == past.facet
+        && now.after.grade >= past.after.grade
+        && now.after.category == past.after.category
+}
+
+/// A guest that is destroyed: what it loses is told by the step that destroys it.
+fn gone(world: &World, entity: &Entity) -> bool {
+    matches!(entity, Entity::Guest(..)) && !exists(world, entity)
+}
+
+fn exists(world: &World, entity: &Entity) -> bool {
+    match entity {
+        Entity::Guest(_, vmid) => world.guests.contains_key(vmid),
+        Entity::Storage(id) => world.storages.contains_key(id),
+        Entity::Pool(id) => world.pools.contains_key(id),
+        Entity::BackupJob(id) => world.backup_jobs.contains_key(id),
+        Entity::ReplicationJob(id) => world.replication_jobs.contains_key(id),
+        Entity::Volume(_) | Entity::Node(_) | Entity::Acl(_) | Entity::Controller => true,
+    }
+}
+
+/// The word for a facet that is as it should be.
+fn good(facet: &Facet) -> &'static str {
+    match facet {
+        Facet::Boots => "boots",
+        Facet::Runs => "runs",
+        Facet::Data(_) => "data there",
+        Facet::Medium(_) => "medium there",
+        Facet::Snapshot(_) => "snapshot usable",
+        Facet::Recoverable => "has a backup",
+        Facet::Covered => "is backed up",
+        Facet::HighlyAvailable => "highly available",
+        Facet::Movable => "can migrate",
+        Facet::Nic(_) => "connected",
+        Facet::Works => "works",
+        Facet::Refers(_) => "names something that exists",
+        Facet::Room => "has room",
+        Facet::Pending(_) => "waits",
+    }
+}
+
+fn of_state(
+    entity: Entity,
+    before: &State,
+    after: &State,
+    good: &str,
+    duration: Duration,
+    step: StepId,
+) -> Raw {
+    let word = |state: &State| match (state.grade, state.category) {
+        (Grade::Good, _) | (_, None) => good.to_owned(),
+        (Grade::Impaired | Grade::Lost | Grade::Unknown, Some(category)) => {
+            category.word().to_owned()
+        }
+    };
+    Raw {
+        entity,
+        category: after.category.unwrap_or(Category::Unknown),
+        before: word(before),
+        after: word(after),
+        causes: after.causes.clone(),
+        notes: Vec::new(),
+        duration,
+        steps: BTreeSet::from([step]),
+        rule: if after.rule.is_empty() {
+            "G5".to_owned()
+        } else {
+            after.rule.to_owned()
+        },
+    }
+}
+
+/// A guest's name, before or after.
+fn name(entity: &Entity, start: &World, end: &World) -> Option<String> {
+    match entity {
+        Entity::Guest(_, vmid) => start
+            .guests
+            .get(vmid)
+            .or_else(|| end.guests.get(vmid))
+            .and_then(|guest| guest.name.clone()),
+        Entity::Storage(_)
+        | Entity::Volume(_)
+        | Entity::Node(_)
+        | Entity::Pool(_)
+        | Entity::BackupJob(_)
+        | Entity::ReplicationJob(_)
+        | Entity::Acl(_)
+        | Entity::Controller => None,
+    }
+}
+
+/// Sorts impacts (permanent first, then by what they are) and numbers them.
+fn number(mut raw: Vec<Raw>, start: &World, end: &World) -> Vec<Impact> {
+    let kind = |entity: &Entity| match entity {
+        Entity::Guest(GuestKind::Qemu, _) => 0,
+        Entity::Guest(GuestKind::Lxc, _) => 1,
+        Entity::Storage(_)
+        | Entity::Volume(_)
+        | Entity::Node(_)
+        | Entity::Pool(_)
+        | Entity::BackupJob(_)
+        | Entity::ReplicationJob(_)
+        | Entity::Acl(_)
+        | Entity::Controller => 2,
+    };
+    raw.sort_by(|a, b| {
+        (
+            b.duration,
+            a.category,
+            kind(&a.entity),
+            &a.entity,
+            &a.causes,
+            &a.rule,
+        )
+            .cmp(&(
+                a.duration,
+                b.category,
+                kind(&b.entity),
+                &b.entity,
+                &b.causes,
+                &b.rule,
+            ))
+    });
+    raw.dedup_by(|a, b| {
+        let same = a.entity == b.entity
+            && a.category == b.category
+            && a.causes == b.causes
+            && a.duration == b.duration
+            && a.rule == b.rule;
+        if same {
+            b.steps.append(&mut a.steps);
+        }
+        same
+    });
+    raw.into_iter()
+        .zip(1u32..)
+        .map(|(raw, number)| Impact {
+            id: format!("I{number}"),
+            name: name(&raw.entity, start, end),
+            entity: raw.entity.to_string(),
+            category: raw.category,
+            before: raw.before,
+            after: raw.after,
+            causes: raw.causes,
+            notes: raw.notes,
+            duration: raw.duration,
+            steps: raw.steps.into_iter().filter(|step| step.0 > 0).collect(),
+            rule: raw.rule,
+        })
+        .collect()
+}

@@ -1,0 +1,262 @@
+//! What a plan is made from: documents as wishes, who owns what, the world, and the operator's settings. Plain data; nothing here
+//! decides anything but what ownership becomes after a plan was carried out ([`Ownership::after`]).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{Origin, Plan, PlanHash};
+use crate::document::desired::{Desired, SecretRef, Value, Wish};
+use crate::ids::{ClusterName, Vmid};
+use crate::world::{Action, World};
+
+/// Everything [`make_plan`](super::make_plan) looks at. The same input gives the same plan.
+#[derive(Debug, Clone)]
+pub struct PlanInput<'a> {
+    /// The cluster the plan is for.
+    pub cluster: ClusterName,
+    /// The last plan applied to the cluster.
+    pub parent: Option<PlanHash>,
+    /// What the plan answers.
+    pub origin: Origin,
+    /// The version (hash) of the approval policy in force.
+    pub policy: String,
+    /// The documents, in any order.
+    pub items: Vec<Item>,
+    /// Who owns which object.
+    pub ownership: &'a Ownership,
+    /// The cluster as observed.
+    pub world: &'a World,
+    /// The operator's settings.
+    pub settings: &'a Settings,
+    /// For every secret the documents name, the keyed fingerprint of its value now.
+    pub secrets: &'a BTreeMap<SecretRef, String>,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Item {
+    /// `VirtualMachine/web-7`.
+    pub key: String,
+    /// The source that owns it.
+    pub source: String,
+    /// Its hash; `None` when the document was removed.
+    pub hash: Option<String>,
+    /// What it asks for.
+    pub wanted: Wanted,
+    /// Whether a change that waits for the next start may restart the guest.
+    pub restart: Restart,
+    /// Its labels. They do not change the plan; policies match on them.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a document asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wanted {
+    /// The object shall be like this.
+    Present(Desired),
+    /// The document was removed.
+    Removed {
+        /// The object shall be deleted; otherwise it is only no longer managed.
+        delete: bool,
+    },
+}
+
+/// The document's annotation `bailiwick.dev/restart`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Restart {
+    /// A change that waits for the next start waits. (The default.)
+    #[default]
+    Never,
+    /// As `Never`: a plan only says that a restart is needed, and a person asks the guest's owner.
+    Ask,
+    /// The plan restarts a running guest itself, as a step of its own; when it may run is a matter of approval and freeze.
+    Window,
+}
+
+/// The operator's settings that plans depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Settings {
+    /// The least and the greatest VMID given to a guest whose document names none.
+    pub vmid_range: (u32, u32),
+    /// Seconds a guest has to shut down.
+    pub shutdown_timeout: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            vmid_range: (9000, 9999),
+            shutdown_timeout: 180,
+        }
+    }
+}
+
+/// Who owns which object of one cluster, and what was last applied to it. Kept by the store as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", transparent)]
+pub struct Ownership {
+    /// By live object: `vm/104`, `storage/local-zfs`, `pool/prod`.
+    pub objects: BTreeMap<String, Owned>,
+}
+
+/// One owned object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owned {
+    /// The document: `VirtualMachine/web-7`.
+    pub document: String,
+    /// The source that owns the document.
+    pub source: String,
+    /// The hash of the document as it was last applied.
+    pub hash: Option<String>,
+    /// For a guest, its VMID.
+    pub vmid: Option<Vmid>,
+    /// For a guest, its SMBIOS uuid or creation time when it was last seen after a run; `None` if it has neither.
+    pub birth: Option<String>,
+    /// The keys the document managed when it was last applied; for a secret the keyed fingerprint of the value that was sent.
+    pub managed: BTreeMap<String, Option<String>>,
+}
+
+impl Ownership {
+    /// The object a document owns.
+    pub fn of_document(&self, key: &str, source: &str) -> Option<(&str, &Owned)> {
+        self.objects
+            .iter()
+            .find(|(_, owned)| owned.document == key && owned.source == source)
+            .map(|(object, owned)| (object.as_str(), owned))
+    }
+
+    /// The fingerprint of the secret last sent for a key of an object.
+    pub fn fingerprint(&self, object: &str, key: &str) -> Option<&str> {
+        self.objects
+            .get(object)
+            .and_then(|owned| owned.managed.get(key))
+            .and_then(Option::as_deref)
+    }
+
+    /// Ownership after a plan was carried out whole: its documents own their objects, what its steps destroyed is owned by nobody,
+    /// and removed documents own nothing any more. `world` is the world read after the run; births come from it.
+    pub fn after(
+        &self,
+        plan: &Plan,
+        items: &[Item],
+        secrets: &BTreeMap<SecretRef, String>,
+        world: &World,
+    ) -> Self {
+        let mut objects = self.objects.clone();
+        for step in &plan.steps {
+            if let Some(object) = destroyed(&step.action) {
+                objects.remove(&object);
+            }
+        }
+        for document in &plan.documents {
+            let item = items
+                .iter()
+                .find(|item| item.key == document.key && item.source == document.source);
+            match (&document.hash, item.map(|item| &item.wanted)) {
+                (Some(_), Some(Wanted::Present(desired))) => {
+                    let guest = guest_of(&document.object);
+                    objects.insert(
+                        document.object.clone(),
+                        Owned {
+                            document: document.key.clone(),
+                            source: document.source.clone(),
+                            hash: document.hash.clone(),
+                            vmid: guest,
+                            birth: guest
+                                .and_then(|vmid| world.guests.get(&vmid))
+                                .and_then(|guest| guest.config.birth()),
+                            managed: managed(desired, secrets),
+                        },
+                    );
+                }
+                (None, _) => {
+                    objects.remove(&document.object);
+                }
+                (Some(_), _) => {}
+            }
+        }
+        Self { objects }
+    }
+}
+
+/// The object an action destroys, if it destroys one whole.
+fn destroyed(action: &Action) -> Option<String> {
+    match action {
+        Action::DestroyGuest { kind, vmid, .. } => Some(format!("{}/{vmid}", kind.word())),
+        Action::DeleteStorage { id } => Some(format!("storage/{id}")),
+        Action::DeletePool { id } => Some(format!("pool/{id}")),
+        Action::CreateGuest { .. }
+        | Action::UpdateConfig { .. }
+        | Action::ResizeDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::SetPower { .. }
+        | Action::SetHaState { .. }
+        | Action::RemoveHaResource { .. }
+        | Action::Migrate { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. } => None,
+    }
+}
+
+fn guest_of(object: &str) -> Option<Vmid> {
+    object
+        .strip_prefix("vm/")
+        .or_else(|| object.strip_prefix("ct/"))
+        .and_then(|vmid| vmid.parse().ok())
+}
+
+/// The keys a document manages, with the fingerprints of its secrets.
+fn managed(
+    desired: &Desired,
+    secrets: &BTreeMap<SecretRef, String>,
+) -> BTreeMap<String, Option<String>> {
+    let mut keys = BTreeMap::new();
+    let mut options = |options: &BTreeMap<String, Wish<Value>>| {
+        for (key, wish) in options {
+            let fingerprint = match wish {
+                Wish::Set(Value::Secret(from)) => secrets.get(from).cloned(),
+                Wish::Set(Value::Plain(_) | Value::Properties { .. }) | Wish::Remove => None,
+            };
+            keys.insert(key.clone(), fingerprint);
+        }
+    };
+    match desired {
+        Desired::Guest(guest) => {
+            options(&guest.options);
+            for slot in guest.disks.keys() {
+                keys.insert(slot.to_string(), None);
+            }
+            for (key, there) in [
+                ("(node)", guest.node.is_some()),
+                ("(pool)", guest.pool.is_some()),
+                ("(power)", guest.power.is_some()),
+            ] {
+                if there {
+                    keys.insert(key.to_owned(), None);
+                }
+            }
+        }
+        Desired::Storage(storage) => options(&storage.options),
+        Desired::Pool(pool) => {
+            for (key, there) in [
+                ("comment", pool.comment.is_some()),
+                ("(guests)", pool.guests.is_some()),
+                ("(storages)", pool.storages.is_some()),
+            ] {
+                if there {
+                    keys.insert(key.to_owned(), None);
+                }
+            }
+        }
+    }
+    keys
+}

@@ -1,0 +1,371 @@
+//! Inverses: how a step is taken back, from the world before and after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::Inverse;
+use crate::ids::{GuestKind, Slot, StorageId, Vmid};
+use crate::world::views::{self, Source};
+use crate::world::{Action, Param, Params, PowerAction, Storage, World};
+
+fn back(actions: Vec<Action>) -> Inverse {
+    Inverse::Actions {
+        actions,
+        remains: Vec::new(),
+    }
+}
+
+fn irreversible(why: &str) -> Inverse {
+    Inverse::Irreversible {
+        why: why.to_owned(),
+    }
+}
+
+/// How an action is taken back.
+pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u32) -> Inverse {
+    match action {
+        Action::CreateGuest { kind, vmid, .. } => back(vec![Action::DestroyGuest {
+            kind: *kind,
+            vmid: *vmid,
+            purge: false,
+        }]),
+        Action::UpdateConfig {
+            kind,
+            vmid,
+            set,
+            delete,
+        } => config(*kind, *vmid, set, delete, before, after),
+        Action::ResizeDisk { .. } => irreversible("a disk cannot shrink"),
+        Action::MoveDisk {
+            kind,
+            vmid,
+            slot,
+            volume,
+            ..
+        } => {
+            let moved = volume_in(after, *vmid, slot);
+            let format = before
+                .guests
+                .get(vmid)
+                .and_then(|guest| {
+                    let storage = before.storages.get(volume.storage())?;
+                    storage.volume(&guest.node, volume)
+                })
+                .map(|volume| volume.format.clone())
+                .filter(|format| format != "subvol");
+            back(vec![Action::MoveDisk {
+                kind: *kind,
+                vmid: *vmid,
+                slot: slot.clone(),
+                volume: moved.unwrap_or_else(|| volume.clone()),
+                to: volume.storage().clone(),
+                format,
+            }])
+        }
+        Action::DetachDisk {
+            kind, vmid, slot, ..
+        } => {
+            let value = before
+                .guests
+                .get(vmid)
+                .and_then(|guest| guest.config.next_start().get(slot.as_str()).cloned());
+            let set = value
+                .map(|value| (slot.to_string(), Param::Plain(value)))
+                .into_iter()
+                .collect();
+            back(vec![Action::UpdateConfig {
+                kind: *kind,
+                vmid: *vmid,
+                set,
+                delete: BTreeSet::new(),
+            }])
+        }
+        Action::FreeDisk { .. } | Action::DeleteVolume { .. } => {
+            irreversible("the volume and what is on it are gone")
+        }
+        Action::SetPower { kind, vmid, power } => {
+            let power = match power {
+                PowerAction::Start => PowerAction::Shutdown { timeout },
+                PowerAction::Shutdown { .. } | PowerAction::Stop => PowerAction::Start,
+                PowerAction::Reboot { .. } => return irreversible("a restart cannot be undone"),
+            };
+            let remains = match power {
+                PowerAction::Start => vec!["what was in the guest's memory is gone".to_owned()],
+                PowerAction::Shutdown { .. } | PowerAction::Stop | PowerAction::Reboot { .. } => {
+                    Vec::new()
+                }
+            };
+            Inverse::Actions {
+                actions: vec![Action::SetPower {
+                    kind: *kind,
+                    vmid: *vmid,
+                    power,
+                }],
+                remains,
+            }
+        }
+        Action::SetHaState {
+            kind,
+            vmid,
+            state,
+            before,
+        } => back(vec![Action::SetHaState {
+            kind: *kind,
+            vmid: *vmid,
+            state: before.clone(),
+            before: state.clone(),
+        }]),
+        Action::RemoveHaResource { .. } => irreversible(
+            "Bailiwick does not put guests under HA; its settings have to be given again by hand",
+        ),
+        Action::Migrate {
+            kind,
+            vmid,
+            from,
+            to,
+            running,
+            with_local_disks,
+            ..
+        } => back(vec![Action::Migrate {
+            kind: *kind,
+            vmid: *vmid,
+            from: to.clone(),
+            to: from.clone(),
+            running: *running,
+            with_local_disks: *with_local_disks,
+            target_storage: BTreeMap::new(),
+        }]),
+        Action::DestroyGuest { .. } => irreversible("a destroyed guest does not come back"),
+        Action::CreateStorage { id, .. } => back(vec![Action::DeleteStorage { id: id.clone() }]),
+        Action::UpdateStorage { id, set, delete } => storage_options(id, set, delete, before),
+        Action::DeleteStorage { id } => match before.storages.get(id) {
+            Some(storage) => define_again(storage),
+            None => irreversible("how the storage was defined is not known"),
+        },
+        Action::CreatePool { id, .. } => back(vec![Action::DeletePool { id: id.clone() }]),
+        Action::UpdatePool { id, .. } => members(action, id, before),
+        Action::DeletePool { id } => Inverse::Actions {
+            actions: vec![Action::CreatePool {
+                id: id.clone(),
+                comment: before.pools.get(id).and_then(|pool| pool.comment.clone()),
+            }],
+            remains: acl_of_pool(id, before),
+        },
+    }
+}
+
+fn acl_of_pool(id: &crate::ids::PoolId, before: &World) -> Vec<String> {
+    let path = format!("/pool/{id}");
+    before
+        .acl
+        .iter()
+        .filter(|entry| entry.path == path)
+        .map(|entry| {
+            format!(
+                "the access rule of {} {} on {path} is gone",
+                entry.subject_type, entry.subject
+            )
+        })
+        .collect()
+}
+
+fn volume_in(world: &World, vmid: Vmid, slot: &Slot) -> Option<crate::ids::VolumeId> {
+    let guest = world.guests.get(&vmid)?;
+    let section = guest.config.next_start();
+    let value = section.get(slot.as_str())?;
+    views::disk(guest.kind, slot.as_str(), value)?
+        .source
+        .volume()
+        .cloned()
+}
+
+fn config(
+    kind: GuestKind,
+    vmid: Vmid,
+    set: &Params,
+    delete: &BTreeSet<String>,
+    before: &World,
+    after: &World,
+) -> Inverse {
+    let was = before
+        .guests
+        .get(&vmid)
+        .map(|guest| guest.config.next_start())
+        .unwrap_or_default();
+    let mut set_back = Params::new();
+    let mut delete_back = BTreeSet::new();
+    let mut actions = Vec::new();
+    let mut remains = Vec::new();
+    for (key, param) in set {
+        match (was.get(key), param) {
+            (Some(_), Param::Secret { .. }) => remains.push(format!(
+                "{key} keeps its new value: the old one is not known"
+            )),
+            (Some(old), Param::Plain(_)) => {
+                set_back.insert(key.clone(), Param::Plain(old.clone()));
+            }
+            (None, Param::Plain(value)) => match views::disk(kind, key, value) {
+                Some(disk) if disk.source.data().is_some() => {
+                    let volume = volume_in(after, vmid, &disk.slot)
+                        .or_else(|| disk.source.volume().cloned());
+                    if let Some(volume) = volume {
+                        remains.push(format!("the volume of {key} is kept as unused"));
+                        actions.push(Action::DetachDisk {
+                            kind,
+                            vmid,
+                            slot: disk.slot,
+                            volume,
+                        });
+                    }
+                }
+                Some(_) | None => {
+                    delete_back.insert(key.clone());
+                }
+            },
+            (None, Param::Secret { .. }) => {
+                delete_back.insert(key.clone());
+            }
+        }
+    }
+    for key in delete {
+        let Some(old) = was.get(key) else { continue };
+        let value = match views::disk(kind, key, old).map(|disk| disk.source) {
+            Some(Source::CloudInit(volume)) => {
+                format!("{}:cloudinit,media=cdrom", volume.storage())
+            }
+            Some(Source::Volume(_) | Source::Cdrom(_) | Source::Empty | Source::Path(_)) | None => {
+                old.clone()
+            }
+        };
+        set_back.insert(key.clone(), Param::Plain(value));
+    }
+    if !set_back.is_empty() || !delete_back.is_empty() {
+        actions.push(Action::UpdateConfig {
+            kind,
+            vmid,
+            set: set_back,
+            delete: delete_back,
+        });
+    }
+    Inverse::Actions { actions, remains }
+}
+
+/// Options that Proxmox VE never gives back.
+pub(super) const STORAGE_SECRETS: &[&str] =
+    &["password", "keyring", "encryption-key", "master-pubkey"];
+
+fn storage_options(
+    id: &StorageId,
+    set: &Params,
+    delete: &BTreeSet<String>,
+    before: &World,
+) -> Inverse {
+    let was = before
+        .storages
+        .get(id)
+        .map(|storage| storage.options.clone())
+        .unwrap_or_default();
+    let mut set_back = Params::new();
+    let mut delete_back = BTreeSet::new();
+    let mut remains = Vec::new();
+    for key in set.keys().chain(delete) {
+        if STORAGE_SECRETS.contains(&key.as_str())
+            || matches!(set.get(key), Some(Param::Secret { .. }))
+        {
+            remains.push(format!(
+                "{key} keeps its new value: the old one is not known"
+            ));
+        } else if let Some(old) = was.get(key) {
+            set_back.insert(key.clone(), Param::Plain(old.clone()));
+        } else {
+            delete_back.insert(key.clone());
+        }
+    }
+    let mut actions = Vec::new();
+    if !set_back.is_empty() || !delete_back.is_empty() {
+        actions.push(Action::UpdateStorage {
+            id: id.clone(),
+            set: set_back,
+            delete: delete_back,
+        });
+    }
+    Inverse::Actions { actions, remains }
+}
+
+fn define_again(storage: &Storage) -> Inverse {
+    let params = storage
+        .options
+        .iter()
+        .filter(|(key, _)| !STORAGE_SECRETS.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), Param::Plain(value.clone())))
+        .collect();
+    let mut remains = vec!["access rules on the storage have to be given again".to_owned()];
+    if matches!(
+        storage.storage_type.as_str(),
+        "cifs" | "pbs" | "rbd" | "cephfs" | "esxi"
+    ) {
+        remains.push("its password, keyring or encryption key has to be given again".to_owned());
+    }
+    Inverse::Actions {
+        actions: vec![Action::CreateStorage {
+            id: storage.id.clone(),
+            storage_type: storage.storage_type.clone(),
+            params,
+        }],
+        remains,
+    }
+}
+
+fn members(action: &Action, id: &crate::ids::PoolId, before: &World) -> Inverse {
+    let Action::UpdatePool {
+        id: _,
+        comment,
+        guests_add,
+        guests_remove,
+        storages_add,
+        storages_remove,
+    } = action
+    else {
+        return back(Vec::new());
+    };
+    let mut home: BTreeMap<_, BTreeSet<Vmid>> = BTreeMap::new();
+    let mut guests_out = BTreeSet::new();
+    for vmid in guests_add {
+        let old = before.guests.get(vmid).and_then(|guest| guest.pool.clone());
+        match old.filter(|old| old != id) {
+            Some(old) => {
+                home.entry(old).or_default().insert(*vmid);
+            }
+            None => {
+                guests_out.insert(*vmid);
+            }
+        }
+    }
+    let mut actions = vec![Action::UpdatePool {
+        id: id.clone(),
+        comment: comment.as_ref().map(|_| {
+            before
+                .pools
+                .get(id)
+                .and_then(|pool| pool.comment.clone())
+                .unwrap_or_default()
+        }),
+        guests_add: guests_remove.clone(),
+        guests_remove: guests_out,
+        storages_add: storages_remove.clone(),
+        storages_remove: storages_add.clone(),
+    }];
+    for (old, guests) in home {
+        actions.push(Action::UpdatePool {
+            id: old,
+            comment: None,
+            guests_add: guests,
+            guests_remove: BTreeSet::new(),
+            storages_add: BTreeSet::new(),
+            storages_remove: BTreeSet::new(),
+        });
+    }
+    Inverse::Actions {
+        actions,
+        remains: Vec::new(),
+    }
+}

@@ -1,0 +1,247 @@
+//! What the controller's token needs for a step, and whether it has it. From Proxmox VE 9's own checks in qemu-server,
+//! pve-container, pve-storage and pve-manager.
+
+use std::collections::BTreeSet;
+
+use super::model::Privilege;
+use crate::ids::{GuestKind, StorageId, Vmid};
+use crate::proxmox::property::Domain;
+use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
+use crate::world::views;
+use crate::world::{Action, Param, Params, World};
+
+/// Any one of these would do; the first is named if there is none.
+type Choice = Vec<Privilege>;
+
+/// The privileges of an action: those the token has where it has a choice, the usual ones where it lacks them all.
+pub(super) fn privileges(action: &Action, world: &World) -> BTreeSet<Privilege> {
+    choices(action, world)
+        .into_iter()
+        .filter_map(|choice| {
+            choice
+                .iter()
+                .find(|privilege| world.may(&privilege.path, &privilege.privilege))
+                .or(choice.first())
+                .cloned()
+        })
+        .collect()
+}
+
+fn one(path: impl Into<String>, privilege: &str) -> Privilege {
+    Privilege {
+        path: path.into(),
+        privilege: privilege.to_owned(),
+    }
+}
+
+fn on_guest(vmid: Vmid, privilege: &str) -> Choice {
+    vec![one(format!("/vms/{vmid}"), privilege)]
+}
+
+fn space(storage: &StorageId) -> Choice {
+    vec![one(
+        format!("/storage/{storage}"),
+        "Datastore.AllocateSpace",
+    )]
+}
+
+fn choices(action: &Action, world: &World) -> Vec<Choice> {
+    match action {
+        Action::CreateGuest {
+            kind,
+            vmid,
+            pool,
+            params,
+            ..
+        } => {
+            let mut allocate = on_guest(*vmid, "VM.Allocate");
+            if let Some(pool) = pool {
+                allocate.push(one(format!("/pool/{pool}"), "VM.Allocate"));
+            }
+            let mut all = vec![allocate];
+            let pool = pool.as_ref().map(|pool| format!("/pool/{pool}"));
+            for key in params.keys().filter(|key| is_key(*kind, key)) {
+                all.extend(for_key(*kind, *vmid, key, pool.as_deref()));
+            }
+            all.extend(for_values(*kind, params, world));
+            all
+        }
+        Action::UpdateConfig {
+            kind,
+            vmid,
+            set,
+            delete,
+        } => {
+            let mut all = Vec::new();
+            for key in set.keys().chain(delete) {
+                all.extend(for_key(*kind, *vmid, key, None));
+            }
+            all.extend(for_values(*kind, set, world));
+            // A card that is taken from a bridge needs the privilege on that bridge too.
+            let old: Params = world
+                .guests
+                .get(vmid)
+                .map(|guest| {
+                    guest
+                        .config
+                        .current
+                        .iter()
+                        .filter(|(key, _)| views::is_nic_key(key))
+                        .filter(|(key, _)| set.contains_key(*key) || delete.contains(*key))
+                        .map(|(key, value)| (key.clone(), Param::Plain(value.clone())))
+                        .collect()
+                })
+                .unwrap_or_default();
+            all.extend(for_values(*kind, &old, world));
+            all
+        }
+        Action::ResizeDisk { vmid, slot, .. } => {
+            let mut all = vec![on_guest(*vmid, "VM.Config.Disk")];
+            let storage = world
+                .guests
+                .get(vmid)
+                .and_then(|guest| {
+                    let value = guest.config.current.get(slot.as_str())?;
+                    views::disk(guest.kind, slot.as_str(), value)
+                })
+                .and_then(|disk| disk.source.volume().map(|volume| volume.storage().clone()));
+            all.extend(storage.as_ref().map(space));
+            all
+        }
+        Action::MoveDisk { vmid, to, .. } => vec![on_guest(*vmid, "VM.Config.Disk"), space(to)],
+        Action::DetachDisk { vmid, .. } | Action::FreeDisk { vmid, .. } => {
+            vec![on_guest(*vmid, "VM.Config.Disk")]
+        }
+        Action::SetPower { vmid, .. } => vec![on_guest(*vmid, "VM.PowerMgmt")],
+        Action::SetHaState { .. } | Action::RemoveHaResource { .. } => {
+            vec![vec![one("/", "Sys.Console")]]
+        }
+        Action::Migrate { vmid, .. } => vec![on_guest(*vmid, "VM.Migrate")],
+        Action::DestroyGuest { vmid, .. } => vec![on_guest(*vmid, "VM.Allocate")],
+        Action::CreateStorage { .. } => vec![vec![one("/storage", "Datastore.Allocate")]],
+        Action::UpdateStorage { .. } | Action::DeleteStorage { .. } => {
+            vec![vec![one("/storage", "Datastore.Allocate")]]
+        }
+        Action::DeleteVolume { volume, .. } => vec![vec![one(
+            format!("/storage/{}", volume.storage()),
+            "Datastore.Allocate",
+        )]],
+        Action::CreatePool { id, .. } | Action::DeletePool { id } => {
+            vec![vec![one(format!("/pool/{id}"), "Pool.Allocate")]]
+        }
+        Action::UpdatePool {
+            id,
+            comment: _,
+            guests_add,
+            guests_remove,
+            storages_add,
+            storages_remove,
+        } => {
+            let mut all = vec![vec![one(format!("/pool/{id}"), "Pool.Allocate")]];
+            for vmid in guests_add.union(guests_remove) {
+                let path = format!("/vms/{vmid}");
+                all.push(vec![
+                    one(path.clone(), "VM.Allocate"),
+                    one(path, "Permissions.Modify"),
+                ]);
+            }
+            for storage in storages_add.union(storages_remove) {
+                let path = format!("/storage/{storage}");
+                all.push(vec![
+                    one(path.clone(), "Datastore.Allocate"),
+                    one(path, "Permissions.Modify"),
+                ]);
+            }
+            all
+        }
+    }
+}
+
+/// Whether a parameter of a creation is a configuration key; the others (`ostemplate`, `unprivileged`, …) take no privilege of
+/// their own.
+fn is_key(kind: GuestKind, key: &str) -> bool {
+    let (stem, index) = crate::proxmox::schema::split_index(key);
+    let only_at_creation = matches!(
+        key,
+        "ostemplate"
+            | "unprivileged"
+            | "password"
+            | "ssh-public-keys"
+            | "storage"
+            | "arch"
+            | "ostype"
+    ) && kind == GuestKind::Lxc;
+    !only_at_creation
+        && keys(Domain::from(kind)).iter().any(|spec| {
+            spec.stem == key || (index.is_some() && spec.stem == stem && spec.max_index.is_some())
+        })
+}
+
+fn for_key(kind: GuestKind, vmid: Vmid, key: &str, pool: Option<&str>) -> Vec<Choice> {
+    let path = format!("/vms/{vmid}");
+    let on = |privilege: &str| -> Choice {
+        std::iter::once(one(path.clone(), privilege))
+            .chain(pool.map(|pool| one(pool, privilege)))
+            .collect()
+    };
+    match privilege(kind, key) {
+        KeyPrivilege::AnyOf(any) => vec![any.iter().flat_map(|privilege| on(privilege)).collect()],
+        KeyPrivilege::AllOf(all) => all
+            .iter()
+            .map(|(path, privilege)| match path {
+                Some(path) => vec![one(*path, privilege)],
+                None => on(privilege),
+            })
+            .collect(),
+        // Refused as a problem of the document before any step is made.
+        KeyPrivilege::RootOnly(_) => Vec::new(),
+    }
+}
+
+/// What the storages and bridges that values name take.
+fn for_values(kind: GuestKind, params: &Params, world: &World) -> Vec<Choice> {
+    let mut all = Vec::new();
+    for (key, param) in params {
+        let Param::Plain(value) = param else { continue };
+        if let Some(disk) = views::disk(kind, key, value)
+            && let Some(volume) = disk.source.volume()
+        {
+            let path = format!("/storage/{}", volume.storage());
+            let mut choice = vec![one(path.clone(), "Datastore.AllocateSpace")];
+            if matches!(disk.source, views::Source::Cdrom(_)) {
+                choice.push(one(path, "Datastore.Audit"));
+            }
+            all.push(choice);
+        }
+        if key == "ostemplate"
+            && let Some((storage, _)) = value.split_once(':')
+        {
+            let path = format!("/storage/{storage}");
+            all.push(vec![
+                one(path.clone(), "Datastore.AllocateSpace"),
+                one(path, "Datastore.Audit"),
+            ]);
+        }
+        if let Some(nic) = views::nic(key, value)
+            && let Some(bridge) = &nic.bridge
+        {
+            all.push(bridge_choice(bridge, nic.tag.as_deref(), world));
+        }
+    }
+    all
+}
+
+/// The use of a bridge, or of a vnet of any zone; a tag may have a path of its own.
+fn bridge_choice(bridge: &str, tag: Option<&str>, world: &World) -> Choice {
+    let local = format!("/sdn/zones/localnetwork/{bridge}");
+    let mut choice = vec![one(local.clone(), "SDN.Use")];
+    if let Some(tag) = tag {
+        choice.push(one(format!("{local}/{tag}"), "SDN.Use"));
+    }
+    let vnet = world
+        .permissions
+        .keys()
+        .filter(|path| path.starts_with("/sdn/zones/") && path.split('/').nth(4) == Some(bridge));
+    choice.extend(vnet.map(|path| one(path.clone(), "SDN.Use")));
+    choice
+}

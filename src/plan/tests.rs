@@ -1,0 +1,15 @@
+//! Tests of the planner as a whole, over a small cluster.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod fixture;
+mod laws;
+mod making;
+mod rules;
+mod shown;
+mod undoing;

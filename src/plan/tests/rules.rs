@@ -1,0 +1,839 @@
+//! The rules of the blast radius that only a plan can judge: each fires where it must and is silent where it must not.
+
+use super::fixture::*;
+use crate::document::desired::{DesiredDisk, Media, Power, Value, Wish};
+use crate::health::Category;
+use crate::ids::{Bytes, GuestKind};
+use crate::plan::render::{Style, text};
+use crate::plan::{Plan, Risk};
+use crate::world::{Action, Part, Pending, ReplicationJob, Status};
+
+fn delete_storage(lab: &mut Lab, id: &str) -> Plan {
+    lab.own(&format!("storage/{id}"), &format!("Storage/{id}"));
+    lab.plan(vec![removed(&format!("Storage/{id}"), true)])
+}
+
+fn delete_guest(lab: &mut Lab, number: u32) -> Plan {
+    let (object, document) = if lab.world.guests[&vmid(number)].kind == GuestKind::Qemu {
+        (format!("vm/{number}"), format!("VirtualMachine/{number}"))
+    } else {
+        (format!("ct/{number}"), format!("Container/{number}"))
+    };
+    lab.own(&object, &document);
+    lab.plan(vec![removed(&document, true)])
+}
+
+fn has(plan: &Plan, fact: &str) -> bool {
+    facts(plan).iter().any(|f| f == fact)
+}
+
+fn of_rule(plan: &Plan, rule: &str) -> Vec<String> {
+    facts(plan)
+        .into_iter()
+        .filter(|f| f.split(' ').nth(2) == Some(rule))
+        .collect()
+}
+
+fn powered(number: u32, power: Power) -> crate::document::desired::DesiredGuest {
+    let mut guest = vm(number);
+    guest.power = Some(power);
+    guest
+}
+
+#[test]
+fn g1_fires_for_an_unread_configuration() {
+    let mut lab = Lab::new();
+    lab.unread(Part::GuestConfig(vmid(102)));
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.entity == "vm/102" && i.category == Category::Unknown)
+    );
+    assert_eq!(plan.risk, Risk::Unknown);
+    assert!(!plan.complete);
+}
+
+#[test]
+fn g1_silent_when_the_unread_part_does_not_matter() {
+    let mut lab = Lab::new();
+    lab.unread(Part::GuestConfig(vmid(104)));
+    let plan = lab.plan(vec![doc(set(vm(102), "memory", "6144"))]);
+    assert!(plan.complete, "{:?}", plan.unknowns);
+    assert_eq!(plan.risk, Risk::Low);
+}
+
+#[test]
+fn g2_fires_when_the_list_of_guests_could_not_be_seen() {
+    let mut lab = Lab::new();
+    lab.world.guests.clear();
+    lab.unread(Part::Resources);
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert_eq!(plan.risk, Risk::Unknown);
+    assert!(
+        plan.unknowns
+            .iter()
+            .any(|u| u.what.contains("list of guests")),
+        "{:?}",
+        plan.unknowns
+    );
+    let refused = lab.refused(vec![doc(set(vm(102), "memory", "6144"))]);
+    assert!(refused.contains("could not be read"), "{refused}");
+}
+
+#[test]
+fn g2_silent_when_the_list_is_empty_and_whole() {
+    let mut lab = Lab::new();
+    lab.world.guests.clear();
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert!(plan.complete, "{:?}", plan.unknowns);
+}
+
+#[test]
+fn g3_fires_for_an_empty_configuration() {
+    let mut lab = Lab::new();
+    lab.edit(102, |guest| guest.config.current.clear());
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.entity == "vm/102" && i.category == Category::Unknown)
+    );
+    assert_eq!(plan.risk, Risk::Unknown);
+}
+
+#[test]
+fn g3_silent_for_a_configuration_that_was_read() {
+    let plan = delete_storage(&mut Lab::new(), "local-zfs");
+    assert!(plan.complete && plan.unknowns.is_empty());
+}
+
+#[test]
+fn g4_fires_and_says_that_nothing_else_is_affected() {
+    let plan = delete_storage(&mut Lab::new(), "local-zfs");
+    assert!(text(&plan, &Style::default()).contains("nothing else is affected"));
+}
+
+#[test]
+fn g4_silent_when_anything_was_unread() {
+    let mut lab = Lab::new();
+    lab.unread(Part::BackupJobs);
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert!(!text(&plan, &Style::default()).contains("nothing else"));
+}
+
+#[test]
+fn g5_fires_for_what_two_steps_do_together() {
+    // Each backup storage holds one backup of vm/104; only both together are its last.
+    let mut lab = Lab::new();
+    lab.storage("nas2", "nfs", "backup", true, 4000);
+    lab.volume(
+        "pve1",
+        "nas:backup/vzdump-qemu-104-a.vma.zst",
+        "backup",
+        Bytes(1 << 30),
+        Some(104),
+    );
+    lab.volume(
+        "pve1",
+        "nas2:backup/vzdump-qemu-104-b.vma.zst",
+        "backup",
+        Bytes(1 << 30),
+        Some(104),
+    );
+    for id in ["nas", "nas2"] {
+        lab.own(&format!("storage/{id}"), &format!("Storage/{id}"));
+    }
+    let both = lab.plan(vec![
+        removed("Storage/nas", true),
+        removed("Storage/nas2", true),
+    ]);
+    assert!(
+        both.impacts
+            .iter()
+            .any(|i| i.entity == "vm/104" && i.category == Category::LastCopy),
+        "{:?}",
+        facts(&both)
+    );
+}
+
+#[test]
+fn g5_silent_for_one_of_two_copies() {
+    let mut lab = Lab::new();
+    lab.storage("nas2", "nfs", "backup", true, 4000);
+    lab.volume(
+        "pve1",
+        "nas:backup/vzdump-qemu-104-a.vma.zst",
+        "backup",
+        Bytes(1 << 30),
+        Some(104),
+    );
+    lab.volume(
+        "pve1",
+        "nas2:backup/vzdump-qemu-104-b.vma.zst",
+        "backup",
+        Bytes(1 << 30),
+        Some(104),
+    );
+    let one = delete_storage(&mut lab, "nas2");
+    assert!(
+        !one.impacts
+            .iter()
+            .any(|i| i.entity == "vm/104" && i.category == Category::LastCopy),
+        "{:?}",
+        facts(&one)
+    );
+}
+
+#[test]
+fn g6_fires_for_a_volume_only_a_snapshot_names() {
+    let mut lab = Lab::new();
+    lab.volume(
+        "pve1",
+        "local-zfs:vm-105-disk-9",
+        "images",
+        Bytes(1 << 30),
+        Some(105),
+    );
+    lab.snapshot(105, "old");
+    lab.edit(105, |g| {
+        g.config.snapshots.get_mut("old").unwrap().section.insert(
+            "scsi1".to_owned(),
+            "local-zfs:vm-105-disk-9,size=1G".to_owned(),
+        );
+    });
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert!(
+        plan.impacts.iter().any(|i| i.entity == "vm/105"),
+        "{:?}",
+        facts(&plan)
+    );
+}
+
+#[test]
+fn g6_silent_for_a_snapshot_elsewhere() {
+    let mut lab = Lab::new();
+    lab.snapshot(105, "old");
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert!(
+        !plan.impacts.iter().any(|i| i.entity == "vm/105"),
+        "{:?}",
+        facts(&plan)
+    );
+}
+
+fn with_others_pending() -> Lab {
+    let mut lab = Lab::new();
+    lab.edit(105, |g| {
+        g.config.pending = vec![Pending {
+            key: "cores".to_owned(),
+            value: Some("8".to_owned()),
+            force: false,
+        }];
+    });
+    lab
+}
+
+#[test]
+fn g7_fires_when_a_start_takes_others_pending_changes_along() {
+    let lab = with_others_pending();
+    let plan = lab.plan(vec![doc(powered(105, Power::Running))]);
+    assert!(
+        plan.changes
+            .iter()
+            .any(|c| c.field == "cores" && c.effect.contains("pending already"))
+    );
+    assert!(
+        plan.notes
+            .iter()
+            .any(|n| n.contains("somebody's pending change") && n.contains("cores → 8")),
+        "{:?}",
+        plan.notes
+    );
+}
+
+#[test]
+fn g7_silent_when_they_stay_pending() {
+    let mut lab = with_others_pending();
+    lab.edit(105, |g| g.status = Status::Running);
+    let plan = lab.plan(vec![doc(set(vm(105), "memory", "4096"))]);
+    assert!(!plan.changes.iter().any(|c| c.field == "cores"));
+}
+
+#[test]
+fn g8_fires_for_a_change_that_does_something() {
+    assert_eq!(
+        Lab::new()
+            .plan(vec![doc(set(vm(102), "cores", "4"))])
+            .changes
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn g8_silent_for_a_change_that_does_nothing() {
+    let plan = Lab::new().plan(vec![doc(set(set(vm(102), "cores", "2"), "onboot", "0"))]);
+    assert!(plan.changes.iter().all(|c| c.field != "cores"));
+}
+
+#[test]
+fn g9_fires_with_the_full_number_when_paged() {
+    let mut lab = Lab::new();
+    for n in 400..440 {
+        lab.guest(
+            GuestKind::Qemu,
+            n,
+            "g",
+            "pve1",
+            Status::Stopped,
+            &[
+                ("boot", "order=scsi0"),
+                ("scsi0", &format!("local-zfs:vm-{n}-disk-0,size=1G")),
+            ],
+        );
+    }
+    let plan = delete_storage(&mut lab, "local-zfs");
+    assert_eq!(
+        plan.impacts
+            .iter()
+            .filter(|i| i.category == Category::WontBoot)
+            .count(),
+        41
+    );
+    let page = text(
+        &plan,
+        &Style {
+            limit: Some(5),
+            ..Style::default()
+        },
+    );
+    assert!(page.contains(&format!(
+        "… {} more of {}",
+        plan.impacts.len() - 5,
+        plan.impacts.len()
+    )));
+}
+
+#[test]
+fn g9_silent_when_everything_is_shown() {
+    let plan = delete_storage(&mut Lab::new(), "local-zfs");
+    assert!(!text(&plan, &Style::default()).contains(" more of "));
+}
+
+#[test]
+fn st07_fires_for_clones_of_a_lost_base() {
+    let mut lab = Lab::new();
+    lab.guest(
+        GuestKind::Qemu,
+        900,
+        "tpl",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("template", "1"),
+            ("boot", "order=scsi0"),
+            ("scsi0", "local-zfs:base-900-disk-0,size=8G"),
+        ],
+    );
+    lab.guest(
+        GuestKind::Qemu,
+        901,
+        "clone",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("boot", "order=scsi0"),
+            ("scsi0", "local-zfs:base-900-disk-0/vm-901-disk-0,size=8G"),
+        ],
+    );
+    let plan = delete_guest(&mut lab, 900);
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.category == Category::WillFail && i.causes[0].contains("vm/901")),
+        "{:?}",
+        facts(&plan)
+    );
+}
+
+#[test]
+fn st07_silent_when_clone_and_base_go_in_order() {
+    let mut lab = Lab::new();
+    lab.guest(
+        GuestKind::Qemu,
+        900,
+        "tpl",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("template", "1"),
+            ("boot", "order=scsi0"),
+            ("scsi0", "local-zfs:base-900-disk-0,size=8G"),
+        ],
+    );
+    lab.guest(
+        GuestKind::Qemu,
+        901,
+        "clone",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("boot", "order=scsi0"),
+            ("scsi0", "local-zfs:base-900-disk-0/vm-901-disk-0,size=8G"),
+        ],
+    );
+    lab.own("vm/900", "VirtualMachine/900");
+    lab.own("vm/901", "VirtualMachine/901");
+    let plan = lab.plan(vec![
+        removed("VirtualMachine/900", true),
+        removed("VirtualMachine/901", true),
+    ]);
+    assert_eq!(
+        titles(&plan),
+        ["destroy vm/901 clone", "destroy vm/900 tpl"]
+    );
+    assert!(
+        !plan
+            .impacts
+            .iter()
+            .any(|i| i.category == Category::WillFail),
+        "{:?}",
+        facts(&plan)
+    );
+}
+
+#[test]
+fn st09_fires_when_a_move_does_not_fit_or_gets_tight() {
+    let mut lab = Lab::new();
+    lab.storage("small", "zfspool", "images", false, 80);
+    let plan = lab.plan(vec![doc(with_disk(vm(104), "scsi0", on("small")))]);
+    assert!(has(&plan, "storage/small tight ST09"), "{:?}", facts(&plan));
+    let plan = lab.plan(vec![doc(with_disk(vm(104), "scsi1", on("small")))]);
+    assert!(
+        has(&plan, "storage/small won't-fit ST09"),
+        "{:?}",
+        facts(&plan)
+    );
+    assert_eq!(plan.risk, Risk::High);
+}
+
+#[test]
+fn st09_silent_when_there_is_room() {
+    let plan = Lab::new().plan(vec![doc(with_disk(vm(104), "scsi0", on("ceph-vm")))]);
+    assert!(of_rule(&plan, "ST09").is_empty());
+}
+
+#[test]
+fn st10_fires_when_a_disk_grows() {
+    let plan = Lab::new().plan(vec![doc(with_disk(vm(102), "scsi0", sized("ceph-vm", 40)))]);
+    assert_eq!(facts(&plan), ["vm/102 irreversible ST10"]);
+    assert_eq!(plan.risk, Risk::Medium);
+    let mut lab = Lab::new();
+    lab.edit(102, |g| {
+        g.config.pending.push(Pending {
+            key: "scsi0".to_owned(),
+            value: Some("ceph-vm:vm-102-disk-0,cache=none,size=32G".to_owned()),
+            force: false,
+        })
+    });
+    let text = lab.refused(vec![doc(with_disk(vm(102), "scsi0", sized("ceph-vm", 40)))]);
+    assert!(text.contains("pending change of this disk"), "{text}");
+}
+
+#[test]
+fn st10_silent_when_the_size_is_as_it_is() {
+    let plan = Lab::new().plan(vec![doc(with_disk(vm(102), "scsi0", sized("ceph-vm", 32)))]);
+    assert!(plan.steps.is_empty());
+}
+
+#[test]
+fn st11_fires_never_a_new_volume_in_a_used_slot() {
+    // Whatever is asked of a used slot, no step writes STORAGE:SIZE into it.
+    let plan = Lab::new().plan(vec![doc(with_disk(vm(104), "scsi0", sized("ceph-vm", 64)))]);
+    for step in &plan.steps {
+        if let Action::UpdateConfig { set, .. } = &step.action {
+            assert!(!set.contains_key("scsi0"), "{step:?}");
+        }
+    }
+    let mut forged = plan;
+    forged.steps[0].action = Action::UpdateConfig {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        set: [(
+            "scsi0".to_owned(),
+            crate::world::Param::Plain("ceph-vm:64".to_owned()),
+        )]
+        .into(),
+        delete: Default::default(),
+    };
+    forged.hash = crate::plan::hash(&forged).unwrap();
+    assert!(
+        crate::plan::check(&forged)
+            .iter()
+            .any(|f| f.what.contains("new volume in scsi0"))
+    );
+}
+
+#[test]
+fn st11_silent_for_an_empty_slot() {
+    let plan = Lab::new().plan(vec![doc(with_disk(vm(102), "scsi1", sized("ceph-vm", 8)))]);
+    assert_eq!(titles(&plan), ["set vm/102 scsi1 → ceph-vm:8"]);
+}
+
+#[test]
+fn st12_fires_when_a_storage_is_redirected() {
+    let mut lab = Lab::new();
+    lab.guest(
+        GuestKind::Qemu,
+        110,
+        "n",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("boot", "order=scsi0"),
+            ("scsi0", "nas:110/vm-110-disk-0.qcow2,size=8G"),
+        ],
+    );
+    lab.edit_storage("nas", |s| {
+        s.options.insert("options".to_owned(), "vers=4".to_owned());
+    });
+    let plan = lab.plan(vec![storage_doc("nas", None, &[("options", "vers=3")])]);
+    assert!(!of_rule(&plan, "ST12").is_empty(), "{:?}", facts(&plan));
+    assert!(plan.risk >= Risk::High);
+}
+
+#[test]
+fn st12_silent_when_only_retention_changes() {
+    let plan = Lab::new().plan(vec![storage_doc(
+        "nas",
+        None,
+        &[("prune-backups", "keep-last=3")],
+    )]);
+    assert!(of_rule(&plan, "ST12").is_empty());
+    assert_eq!(plan.risk, Risk::Low);
+}
+
+#[test]
+fn st13_fires_when_a_disk_is_detached() {
+    let mut lab = Lab::new();
+    lab.guest(
+        GuestKind::Qemu,
+        111,
+        "twin",
+        "pve1",
+        Status::Stopped,
+        &[("scsi1", "ceph-vm:vm-104-disk-1,size=100G")],
+    );
+    let plan = lab.plan(vec![doc(without_disk(vm(104), "scsi1"))]);
+    let impact = plan.impacts.iter().find(|i| i.rule == "ST13").unwrap();
+    assert_eq!(impact.entity, "vm/104");
+    assert!(impact.notes[0].contains("vm/111"), "{:?}", impact.notes);
+    assert!(matches!(plan.steps[0].action, Action::DetachDisk { .. }));
+}
+
+#[test]
+fn st13_silent_when_a_cd_is_ejected() {
+    let mut lab = Lab::new();
+    lab.edit(102, |g| {
+        g.config.current.insert(
+            "ide2".to_owned(),
+            "local:iso/debian.iso,media=cdrom".to_owned(),
+        );
+    });
+    lab.volume("pve1", "local:iso/debian.iso", "iso", Bytes(1 << 30), None);
+    let empty = DesiredDisk {
+        media: Media::Cdrom,
+        empty: true,
+        ..disk()
+    };
+    let plan = lab.plan(vec![doc(with_disk(vm(102), "ide2", empty))]);
+    assert_eq!(plan.steps.len(), 1);
+    assert!(of_rule(&plan, "ST13").is_empty());
+}
+
+#[test]
+fn gu01_fires_with_every_volume_and_snapshot() {
+    let mut lab = Lab::new();
+    lab.snapshot(104, "before");
+    lab.volume(
+        "pve1",
+        "nas:backup/vzdump-qemu-104-a.vma.zst",
+        "backup",
+        Bytes(1 << 30),
+        Some(104),
+    );
+    let plan = delete_guest(&mut lab, 104);
+    let causes: Vec<_> = plan
+        .impacts
+        .iter()
+        .filter(|i| i.rule == "GU01")
+        .map(|i| i.causes[0].as_str())
+        .collect();
+    assert_eq!(
+        causes,
+        [
+            "scsi0 (32 GiB on local-zfs)",
+            "scsi1 (100 GiB on ceph-vm)",
+            "snapshot before",
+            "it runs now and is destroyed"
+        ]
+    );
+    assert_eq!(plan.impacts[0].notes, ["one backup of it stays"]);
+    assert_eq!(plan.risk, Risk::High);
+}
+
+#[test]
+fn gu01_silent_for_an_orphaned_guest() {
+    let mut lab = Lab::new();
+    lab.own("vm/104", "VirtualMachine/104");
+    assert!(
+        lab.plan(vec![removed("VirtualMachine/104", false)])
+            .impacts
+            .is_empty()
+    );
+}
+
+#[test]
+fn gu02_fires_for_protection_locks_and_clones() {
+    for change in [
+        |g: &mut crate::world::Guest| {
+            g.config
+                .current
+                .insert("protection".to_owned(), "1".to_owned());
+        },
+        |g: &mut crate::world::Guest| {
+            g.lock = Some("backup".to_owned());
+        },
+    ] {
+        let mut lab = Lab::new();
+        lab.edit(105, change);
+        let plan = delete_guest(&mut lab, 105);
+        assert!(has(&plan, "vm/105 will-fail GU02"), "{:?}", facts(&plan));
+        assert_eq!(plan.risk, Risk::High);
+    }
+}
+
+#[test]
+fn gu02_silent_for_a_guest_that_is_stopped_by_the_plan() {
+    let plan = delete_guest(&mut Lab::new(), 104);
+    assert!(of_rule(&plan, "GU02").is_empty(), "{:?}", facts(&plan));
+}
+
+#[test]
+fn gu03_fires_for_access_rules_jobs_and_replication() {
+    let mut lab = Lab::new();
+    lab.acl("/vms/104");
+    lab.world.replication_jobs.insert(
+        "104-0".to_owned(),
+        std::sync::Arc::new(ReplicationJob {
+            guest: vmid(104),
+            target: node("pve2"),
+            disabled: false,
+            removing: false,
+        }),
+    );
+    let plan = delete_guest(&mut lab, 104);
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.category == Category::LosesPrivilege),
+        "{:?}",
+        facts(&plan)
+    );
+    assert!(matches!(
+        plan.steps.last().unwrap().action,
+        Action::DestroyGuest { purge: true, .. }
+    ));
+}
+
+#[test]
+fn gu03_silent_for_a_guest_nobody_names() {
+    let plan = delete_guest(&mut Lab::new(), 105);
+    assert!(of_rule(&plan, "GU03").is_empty(), "{:?}", facts(&plan));
+    assert!(matches!(
+        plan.steps.last().unwrap().action,
+        Action::DestroyGuest { purge: false, .. }
+    ));
+}
+
+#[test]
+fn gu04_fires_with_the_effect_of_every_key() {
+    let nic = set(vm(102), "net0", "virtio,bridge=vmbr1,firewall=1");
+    let plan = Lab::new().plan(vec![doc(set(set(nic, "memory", "6144"), "onboot", "1"))]);
+    assert_eq!(facts(&plan), ["vm/102 link-flap GU04 (transient)"]);
+    let effect = |field: &str| {
+        plan.changes
+            .iter()
+            .find(|c| c.field == field)
+            .unwrap()
+            .effect
+            .as_str()
+    };
+    assert_eq!(effect("memory"), "at the next stop and start");
+    assert_eq!(effect("onboot"), "at once");
+    assert_eq!(effect("net0"), "at once; the link goes down for a moment");
+}
+
+#[test]
+fn gu04_silent_for_a_stopped_guest() {
+    let plan = Lab::new().plan(vec![doc(set(vm(105), "memory", "6144"))]);
+    assert_eq!(plan.changes[0].effect, "at once");
+    assert!(plan.impacts.is_empty() && plan.steps[0].notes.is_empty());
+}
+
+#[test]
+fn gu05_fires_when_a_write_frees_what_somebody_marked() {
+    let mut lab = Lab::new();
+    lab.edit(105, |g| {
+        g.config.current.insert(
+            "scsi1".to_owned(),
+            "ceph-vm:vm-105-disk-1,size=8G".to_owned(),
+        );
+        g.config.pending.push(Pending {
+            key: "scsi1".to_owned(),
+            value: None,
+            force: true,
+        });
+    });
+    lab.volume(
+        "pve1",
+        "ceph-vm:vm-105-disk-1",
+        "images",
+        Bytes(8 << 30),
+        Some(105),
+    );
+    let plan = lab.plan(vec![doc(set(vm(105), "memory", "4096"))]);
+    assert!(has(&plan, "vm/105 data-lost GU05"), "{:?}", facts(&plan));
+    assert_eq!(plan.risk, Risk::High);
+}
+
+#[test]
+fn gu05_silent_while_the_guest_runs() {
+    let mut lab = Lab::new();
+    lab.edit(102, |g| {
+        g.config.pending.push(Pending {
+            key: "cores".to_owned(),
+            value: Some("8".to_owned()),
+            force: false,
+        })
+    });
+    let plan = lab.plan(vec![doc(set(vm(102), "onboot", "1"))]);
+    assert!(
+        plan.changes.iter().all(|c| c.field == "onboot"),
+        "{:?}",
+        plan.changes
+    );
+}
+
+#[test]
+fn gu06_fires_for_a_start_that_cannot_succeed_and_for_a_stop() {
+    let mut lab = Lab::new();
+    lab.edit(105, |g| {
+        g.config.current.insert(
+            "net0".to_owned(),
+            "virtio=BC:24:11:00:01:05,bridge=vmbr9".to_owned(),
+        );
+    });
+    let plan = lab.plan(vec![doc(powered(105, Power::Running))]);
+    assert!(has(&plan, "vm/105 will-fail GU06"), "{:?}", facts(&plan));
+    let plan = lab.plan(vec![doc(powered(102, Power::Stopped))]);
+    assert_eq!(facts(&plan), ["vm/102 stopped GU06"]);
+    assert_eq!(plan.risk, Risk::High);
+    lab.ha(102, "started");
+    let plan = lab.plan(vec![doc(powered(102, Power::Stopped))]);
+    assert!(matches!(plan.steps[0].action, Action::SetHaState { .. }));
+}
+
+#[test]
+fn gu06_silent_for_a_start_that_works() {
+    let plan = Lab::new().plan(vec![doc(powered(105, Power::Running))]);
+    assert!(of_rule(&plan, "GU06").is_empty(), "{:?}", facts(&plan));
+    assert_eq!(plan.risk, Risk::Low);
+}
+
+fn migrated(number: u32, kind: GuestKind) -> crate::plan::Item {
+    let mut wanted = guest(kind, Some(number), "x");
+    wanted.node = Some(node("pve2"));
+    doc(wanted)
+}
+
+#[test]
+fn gu07_fires_for_what_a_migration_cannot_take_along() {
+    let mut lab = Lab::new();
+    lab.edit(102, |g| {
+        g.config
+            .current
+            .insert("hostpci0".to_owned(), "0000:01:00.0".to_owned());
+        g.config.current.insert(
+            "net1".to_owned(),
+            "virtio=BC:24:11:00:01:99,bridge=vmbr7".to_owned(),
+        );
+    });
+    let plan = lab.plan(vec![migrated(102, GuestKind::Qemu)]);
+    assert!(has(&plan, "vm/102 will-fail GU07"), "{:?}", facts(&plan));
+    let plan = lab.plan(vec![migrated(301, GuestKind::Lxc)]);
+    assert!(
+        has(&plan, "ct/301 restarted GU07 (transient)"),
+        "{:?}",
+        facts(&plan)
+    );
+    assert!(plan.steps[0].notes[0].contains("local disks are copied"));
+}
+
+#[test]
+fn gu07_silent_for_a_guest_on_shared_storage() {
+    let plan = Lab::new().plan(vec![migrated(102, GuestKind::Qemu)]);
+    assert!(of_rule(&plan, "GU07").is_empty(), "{:?}", facts(&plan));
+    assert_eq!(plan.steps[0].title, "migrate vm/102 from pve1 to pve2");
+}
+
+#[test]
+fn gu08_fires_for_a_vmid_that_others_still_name() {
+    let mut lab = Lab::new();
+    lab.acl("/vms/9000");
+    lab.volume(
+        "pve1",
+        "ceph-vm:vm-9001-disk-0",
+        "images",
+        Bytes(1 << 30),
+        Some(9001),
+    );
+    let mut free = guest(GuestKind::Qemu, None, "auto");
+    free.node = Some(node("pve1"));
+    assert!(lab.plan(vec![doc(free)]).steps[0].title.contains("vm/9002"));
+    let mut named = guest(GuestKind::Qemu, Some(9000), "named");
+    named.node = Some(node("pve1"));
+    let plan = lab.plan(vec![doc(named)]);
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.category == Category::GainsPrivilege && i.rule == "GU08"),
+        "{:?}",
+        facts(&plan)
+    );
+    let mut privileged = guest(GuestKind::Lxc, Some(9009), "root");
+    privileged.node = Some(node("pve1"));
+    privileged
+        .create_only
+        .insert("unprivileged".to_owned(), Value::Plain("0".to_owned()));
+    privileged.create_only.insert(
+        "ostemplate".to_owned(),
+        Value::Plain("local:vztmpl/d.tar.zst".to_owned()),
+    );
+    privileged
+        .disks
+        .insert(slot("rootfs"), Wish::Set(sized("ceph-vm", 8)));
+    assert!(has(
+        &lab.plan(vec![doc(privileged)]),
+        "ct/9009 exposed GU08"
+    ));
+}
+
+#[test]
+fn gu08_silent_for_a_fresh_vmid() {
+    let mut fresh = guest(GuestKind::Qemu, Some(9000), "fresh");
+    fresh.node = Some(node("pve1"));
+    let plan = Lab::new().plan(vec![doc(fresh)]);
+    assert!(of_rule(&plan, "GU08").is_empty(), "{:?}", facts(&plan));
+}

@@ -1,0 +1,75 @@
+//! What can go wrong, sorted by what the asker can do about it.
+
+use crate::approval::ApprovalError;
+use crate::document::DocumentErrors;
+use crate::plan::PlanError;
+use crate::store::StoreError;
+
+/// Any error of the service. Its text is for people.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Documents with mistakes; all of them at once.
+    #[error("{0}")]
+    Documents(DocumentErrors),
+    /// Documents that are valid but cannot be planned; all reasons at once.
+    #[error("{0}")]
+    Plan(PlanError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A decision that is not accepted.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
+    /// The cluster could not be reached or read.
+    #[error("cluster {cluster}: {source}")]
+    Cluster {
+        /// Which.
+        cluster: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something the operator set up is missing or wrong.
+    #[error("{what}: {source}")]
+    Setup {
+        /// What was being done.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Refused by policy, a freeze, or a rejection.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The request does not fit what there is.
+    #[error("{0}")]
+    Request(String),
+    /// A defect of this program that was noticed in time; nothing was done.
+    #[error("this is a defect of Bailiwick, and nothing was done: {0}")]
+    Defect(String),
+}
+
+impl ServiceError {
+    /// Something that the operator set up is missing or wrong.
+    pub fn setup(
+        what: impl Into<String>,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let what = what.into();
+        move |source| Self::Setup { what, source }
+    }
+}
+
+impl From<serde_json::Error> for ServiceError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Defect(format!("JSON: {error}"))
+    }
+}
+
+impl From<crate::apply::port::JournalError> for ServiceError {
+    fn from(error: crate::apply::port::JournalError) -> Self {
+        Self::Setup {
+            what: "the journal".to_owned(),
+            source: Box::new(error),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Opening the service: configuration, store, ledger, and a client for a cluster when one is needed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::error::ServiceError;
+use crate::apply::Limits;
+use crate::apply::journal::Clock;
+use crate::approval::{AllowedSigners, ApprovalPolicy, Principal};
+use crate::configuration::parts::{Tls, Token};
+use crate::configuration::{Cluster, Configuration};
+use crate::document::desired::SecretRef;
+use crate::ids::ClusterName;
+use crate::ledger::{Action, Detail, Draft, Key, LedgerId, Record};
+use crate::proxmox::client::{Client, ClusterEndpoints};
+use crate::proxmox::token::ApiToken;
+use crate::proxmox::trust::Trust;
+use crate::store::{RecordFilter, Store, Transaction};
+
+/// What the library does not read by itself: the environment, and the clock.
+#[derive(Clone)]
+pub struct Environment {
+    /// An environment variable's value.
+    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// How patient to be. The defaults are for real clusters; the demo and tests run on simulated time.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// How often to look when waiting.
+    pub poll: Duration,
+    /// How long to look for the effect of a write whose outcome is not known.
+    pub settle: Duration,
+    /// How long a lock held by somebody else is waited for.
+    pub lock_patience: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        let Limits {
+            poll,
+            settle,
+            lock_patience,
+            ..
+        } = Limits::default();
+        Self {
+            poll,
+            settle,
+            lock_patience,
+        }
+    }
+}
+
+/// The service. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    pub(super) configuration: Arc<Configuration>,
+    pub(super) store: Store,
+    pub(super) key: Arc<Key>,
+    pub(super) environment: Environment,
+    pub(super) tuning: Tuning,
+}
+
+impl Service {
+    /// Opens store and ledger. The ledger is begun when the store is new, and a policy that differs from the last one recorded is
+    /// recorded.
+    pub async fn open(
+        configuration: Configuration,
+        environment: Environment,
+        tuning: Tuning,
+    ) -> Result<Self, ServiceError> {
+        let file = &configuration.ledger.key_file;
+        let key = Key::read(file).map_err(|error| ServiceError::Setup {
+            what: format!(
+                "the ledger's key {} (make it with `bailiwick ledger keygen`)",
+                file.display()
+            ),
+            source: Box::new(error),
+        })?;
+        let store = Store::open(&configuration.state).await?;
+        let service = Self {
+            configuration: Arc::new(configuration),
+            store,
+            key: Arc::new(key),
+            environment,
+            tuning,
+        };
+        service.begin_ledger().await?;
+        Ok(service)
+    }
+
+    async fn begin_ledger(&self) -> Result<(), ServiceError> {
+        if self.store.ledger_head().await?.is_none() {
+            let mut tx = self.store.begin().await?;
+            let id = LedgerId::from_bytes(uuid::Uuid::new_v4().into_bytes());
+            tx.create_ledger(id, &self.key, self.now(), "system:bailiwick")
+                .await?;
+            tx.commit().await?;
+        }
+        let version = self.policy_version()?;
+        let filter = RecordFilter {
+            subject: Some("policy".to_owned()),
+            ..RecordFilter::default()
+        };
+        let known = self.store.ledger_records(&filter, u32::MAX).await?;
+        if known
+            .last()
+            .and_then(|record| record.detail.text("version"))
+            != Some(version.as_str())
+        {
+            let mut tx = self.store.begin().await?;
+            let detail = serde_json::json!({ "version": version, "rules": self.configuration.approval.policy.len() });
+            self.record(
+                &mut tx,
+                "system:bailiwick",
+                Action::PolicyChanged,
+                "policy",
+                None,
+                detail,
+            )
+            .await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        (self.environment.clock)()
+    }
+
+    /// The configuration.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Appends a record within a transaction.
+    pub(super) async fn record(
+        &self,
+        tx: &mut Transaction,
+        actor: &str,
+        action: Action,
+        subject: &str,
+        plan: Option<&str>,
+        detail: serde_json::Value,
+    ) -> Result<Record, ServiceError> {
+        let detail =
+            Detail::new(detail).map_err(|error| ServiceError::Defect(error.to_string()))?;
+        let draft = Draft {
+            at: self.now(),
+            actor: actor.to_owned(),
+            action,
+            subject: subject.to_owned(),
+            plan: plan.map(str::to_owned),
+            detail,
+        };
+        Ok(tx.record(draft, &self.key).await?)
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> ApprovalPolicy {
+        self.configuration.policy()
+    }
+
+    pub(super) fn policy_version(&self) -> Result<String, ServiceError> {
+        Ok(self.policy().version()?)
+    }
+
+    /// The allowed signers, read anew each time, so that a key taken away counts at once.
+    pub fn signers(&self) -> Result<AllowedSigners, ServiceError> {
+        let file = &self.configuration.approval.allowed_signers;
+        crate::approval::signers::load_allowed_signers(file).map_err(|error| ServiceError::Setup {
+            what: "the allowed signers".to_owned(),
+            source: Box::new(error),
+        })
+    }
+
+    /// The principal named, or the configured default.
+    pub fn principal(&self, named: Option<&str>) -> Result<Principal, ServiceError> {
+        match named {
+            Some(text) => text.parse().map_err(|error| ServiceError::Request(format!("--as: {error}"))),
+            None => self.configuration.default_principal.clone().ok_or_else(|| {
+                ServiceError::Request(
+                    "nobody is named: say who with --as person:NAME or --as agent:NAME, or set `defaultPrincipal` in the configuration"
+                        .to_owned(),
+                )
+            }),
+        }
+    }
+
+    /// The cluster named, or the only one.
+    pub fn cluster(&self, named: Option<&str>) -> Result<&Cluster, ServiceError> {
+        let clusters = &self.configuration.clusters;
+        let names = || {
+            clusters
+                .iter()
+                .map(|cluster| cluster.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match named {
+            Some(name) => clusters
+                .iter()
+                .find(|cluster| cluster.name.as_str() == name)
+                .ok_or_else(|| {
+                    ServiceError::Request(format!(
+                        "there is no cluster `{name}` in the configuration; there are: {}",
+                        names()
+                    ))
+                }),
+            None => match clusters.as_slice() {
+                [only] => Ok(only),
+                _ => Err(ServiceError::Request(format!(
+                    "which cluster? Say --cluster with one of: {}",
+                    names()
+                ))),
+            },
+        }
+    }
+
+    /// A client for a cluster. Nothing is sent yet.
+    pub fn client(&self, cluster: &ClusterName) -> Result<Client, ServiceError> {
+        let cluster = self.cluster(Some(cluster.as_str()))?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Cluster {
+            cluster: cluster.name.to_string(),
+            source,
+        };
+        let urls = cluster
+            .endpoints
+            .iter()
+            .map(|endpoint| url::Url::parse(&endpoint.to_string()))
+            .collect::<Result<Vec<_>, _>>();
+        let token = match &cluster.token {
+            Token::File(path) => ApiToken::from_file(path).map_err(|error| failed(error.into()))?,
+            Token::Env(name) => {
+                let text = Zeroizing::new((self.environment.variable)(name).ok_or_else(|| {
+                    ServiceError::Request(format!(
+                        "the environment variable {name} with the token of cluster {} is not set",
+                        cluster.name
+                    ))
+                })?);
+                ApiToken::new(&text, name).map_err(|error| failed(error.into()))?
+            }
+        };
+        let trust = match &cluster.tls {
+            Tls::Fingerprint(print) => Trust::Fingerprints(
+                [print
+                    .to_string()
+                    .parse()
+                    .map_err(|_| ServiceError::Defect("a fingerprint that is none".to_owned()))?]
+                .into(),
+            ),
+            Tls::CaFile(path) => Trust::CaFile(path.clone()),
+            Tls::SystemRoots => Trust::SystemRoots,
+        };
+        let endpoints = ClusterEndpoints {
+            urls: urls.map_err(|error| failed(error.into()))?,
+            trust,
+            token,
+        };
+        Client::new(endpoints, crate::proxmox::client::Limits::default())
+            .map_err(|error| failed(error.into()))
+    }
+
+    /// The limits of a run on a cluster.
+    pub(super) fn limits(&self, cluster: &Cluster) -> Limits {
+        Limits {
+            per_node: usize::try_from(cluster.limits.per_node).unwrap_or(1),
+            poll: self.tuning.poll,
+            settle: self.tuning.settle,
+            lock_patience: self.tuning.lock_patience,
+            ..Limits::default()
+        }
+    }
+
+    /// The value of a secret.
+    pub fn secret(&self, from: &SecretRef) -> Result<Zeroizing<String>, String> {
+        match from {
+            SecretRef::FromFile(path) => read_secret(Path::new(path)),
+            SecretRef::FromEnv(name) => (self.environment.variable)(name)
+                .map(Zeroizing::new)
+                .ok_or_else(|| "it is not set".to_owned()),
+        }
+    }
+
+    /// The keyed fingerprint of a secret: tells whether it changed, and nothing else without the ledger's key.
+    pub(super) fn fingerprint(&self, from: &SecretRef) -> Result<String, String> {
+        let value = self.secret(from)?;
+        Ok(self.key.fingerprint(&Sha256::digest(value.as_bytes())))
+    }
+}
+
+/// The content of a secret's file, without the newline at its end. Refused when others can read it.
+fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(format!("others can read it: chmod 600 {}", path.display()));
+    }
+    let mut text =
+        Zeroizing::new(std::fs::read_to_string(path).map_err(|error| error.to_string())?);
+    let end = text.trim_end_matches(['\r', '\n']).len();
+    text.truncate(end);
+    Ok(text)
+}

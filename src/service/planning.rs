@@ -1,0 +1,315 @@
+//! Making plans: from a recipe and a fresh world, the same way when it is first asked for and right before it is run.
+
+use std::collections::BTreeMap;
+
+use super::error::ServiceError;
+use super::open::Service;
+use super::recipe::{Recipe, item, secrets};
+use crate::approval::{Approval, PlanFacts, Principal, Requirement, Verdict, evaluate};
+use crate::configuration::Cluster;
+use crate::document::Document;
+use crate::document::desired::SecretRef;
+use crate::ids::ClusterName;
+use crate::plan::{self, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
+use crate::store::{self, PlanState, RunState};
+use crate::world::World;
+
+/// A recipe, read, with everything a plan needs but the world.
+pub(super) struct Prepared {
+    pub(super) wanted: Vec<Document>,
+    pub(super) removed: Vec<Document>,
+    pub(super) items: Vec<Item>,
+    pub(super) secrets: BTreeMap<SecretRef, String>,
+    pub(super) ownership: Ownership,
+}
+
+/// A plan with everything it was made from.
+pub(super) struct Made {
+    pub(super) plan: Plan,
+    pub(super) from: Prepared,
+    pub(super) world: World,
+}
+
+/// How a plan stands with the policy and the decisions over it.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// What it needs.
+    pub requirement: Requirement,
+    /// What it has.
+    pub verdict: Verdict,
+}
+
+impl Service {
+    /// Reads a cluster's world.
+    pub async fn observe(&self, cluster: &Cluster) -> Result<World, ServiceError> {
+        let client = self.client(&cluster.name)?;
+        let settings = crate::world::ObserveSettings::all(cluster.name.clone());
+        crate::world::observe(&client, &settings)
+            .await
+            .map_err(|error| ServiceError::Cluster {
+                cluster: cluster.name.to_string(),
+                source: Box::new(error),
+            })
+    }
+
+    pub(super) async fn ownership(&self, cluster: &ClusterName) -> Result<Ownership, ServiceError> {
+        let rows = self.store.owned(cluster).await?;
+        let objects = rows
+            .into_iter()
+            .map(|row| Ok((row.object, serde_json::from_str::<Owned>(&row.identity)?)))
+            .collect::<Result<BTreeMap<_, _>, serde_json::Error>>()?;
+        Ok(Ownership { objects })
+    }
+
+    pub(super) async fn parent(
+        &self,
+        cluster: &ClusterName,
+    ) -> Result<Option<PlanHash>, ServiceError> {
+        Ok(self
+            .store
+            .parent(cluster)
+            .await?
+            .map(|parent| PlanHash(parent.plan)))
+    }
+
+    /// Makes a recipe's plan from the world as it is now.
+    pub(super) async fn make(
+        &self,
+        recipe: &Recipe,
+        cluster: &Cluster,
+    ) -> Result<Made, ServiceError> {
+        let world = self.observe(cluster).await?;
+        self.make_from(recipe, cluster, world).await
+    }
+
+    /// Reads a recipe.
+    pub(super) async fn prepare(
+        &self,
+        recipe: &Recipe,
+        cluster: &ClusterName,
+    ) -> Result<Prepared, ServiceError> {
+        let read = recipe.read()?;
+        let mut items = Vec::new();
+        for document in read.wanted.iter().filter(|document| !document.suspended()) {
+            items.push(item(
+                document,
+                &self.owner_of(document, cluster, &recipe.source).await?,
+                false,
+            )?);
+        }
+        for document in read.removed.iter().filter(|document| !document.suspended()) {
+            items.push(item(document, &recipe.source, true)?);
+        }
+        let mut fingerprints = BTreeMap::new();
+        for from in secrets(&items) {
+            let print = self.fingerprint(&from).map_err(|why| {
+                ServiceError::Request(format!(
+                    "the secret {} cannot be read: {why}",
+                    secret_name(&from)
+                ))
+            })?;
+            fingerprints.insert(from, print);
+        }
+        let ownership = self.ownership(cluster).await?;
+        Ok(Prepared {
+            wanted: read.wanted,
+            removed: read.removed,
+            items,
+            secrets: fingerprints,
+            ownership,
+        })
+    }
+
+    pub(super) async fn make_from(
+        &self,
+        recipe: &Recipe,
+        cluster: &Cluster,
+        world: World,
+    ) -> Result<Made, ServiceError> {
+        let from = self.prepare(recipe, &cluster.name).await?;
+        let settings = settings(cluster);
+        let input = PlanInput {
+            cluster: cluster.name.clone(),
+            parent: self.parent(&cluster.name).await?,
+            origin: recipe.origin.clone(),
+            policy: self.policy_version()?,
+            items: from.items.clone(),
+            ownership: &from.ownership,
+            world: &world,
+            settings: &settings,
+            secrets: &from.secrets,
+        };
+        let plan = match recipe.undoes() {
+            None => plan::make_plan(&input),
+            Some(of) => {
+                let (undone, done) = self.ran(of, recipe.run).await?;
+                plan::undo(&undone, &done, &input)
+            }
+        }
+        .map_err(ServiceError::Plan)?;
+        let findings = plan::check::check(&plan);
+        if !findings.is_empty() {
+            let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            return Err(ServiceError::Defect(format!(
+                "the plan does not pass its check:\n  {}",
+                lines.join("\n  ")
+            )));
+        }
+        Ok(Made { plan, from, world })
+    }
+
+    /// The source a document belongs to: the one it is stored under, else the one that submits it.
+    async fn owner_of(
+        &self,
+        document: &Document,
+        cluster: &ClusterName,
+        submitting: &str,
+    ) -> Result<String, ServiceError> {
+        let stored = self
+            .store
+            .document(cluster, document.kind().as_str(), &document.metadata.name)
+            .await?;
+        Ok(stored.map_or_else(|| submitting.to_owned(), |stored| stored.document.source))
+    }
+
+    /// A stored plan, whole, by its hash or the beginning of it.
+    pub async fn plan(&self, prefix: &str) -> Result<(store::Plan, Plan, Recipe), ServiceError> {
+        let prefix = if prefix.starts_with("sha256:") {
+            prefix.to_owned()
+        } else {
+            format!("sha256:{prefix}")
+        };
+        let stored = self.store.find_plan(&prefix).await?;
+        let plan: Plan = serde_json::from_str(&stored.json)?;
+        let recipe: Recipe = serde_json::from_str(&stored.origin)?;
+        let again = plan::hash::hash(&plan)?;
+        if again != plan.hash || plan.hash.0 != stored.head.hash {
+            return Err(ServiceError::Request(format!(
+                "the stored plan {} does not match its hash: somebody changed the state file; submit again",
+                stored.head.hash
+            )));
+        }
+        Ok((stored, plan, recipe))
+    }
+
+    /// What a plan needs and has. Every approval is verified again from its own signature.
+    pub async fn standing(&self, plan: &Plan, recipe: &Recipe) -> Result<Standing, ServiceError> {
+        let submitter: Principal = recipe
+            .submitter
+            .parse()
+            .map_err(|error| ServiceError::Defect(format!("a submitter that is none: {error}")))?;
+        let read = recipe.read()?;
+        let labels = read
+            .wanted
+            .iter()
+            .chain(&read.removed)
+            .map(|document| {
+                (
+                    document.key().to_string(),
+                    document.metadata.labels.clone().into_iter().collect(),
+                )
+            })
+            .collect();
+        let mut facts = PlanFacts::of(plan, submitter, &labels);
+        facts.blocked = recipe.blocked.clone();
+        let now = self.now();
+        let requirement = self.policy().requirement(&facts, now);
+        let approvals = self.decisions(&plan.hash, true).await?;
+        let verdict = evaluate(
+            &requirement,
+            &approvals
+                .iter()
+                .map(|(_, approval)| approval.clone())
+                .collect::<Vec<_>>(),
+            now,
+        );
+        Ok(Standing {
+            requirement,
+            verdict,
+        })
+    }
+
+    /// The decisions over a plan that still hold: not used, not voided, and verified again where they are signed.
+    pub(super) async fn decisions(
+        &self,
+        plan: &PlanHash,
+        usable_only: bool,
+    ) -> Result<Vec<(store::ApprovalId, Approval)>, ServiceError> {
+        let stored = self.store.approvals(&plan.0).await?;
+        if stored.is_empty() {
+            return Ok(Vec::new());
+        }
+        let signers = self.signers()?;
+        let now = self.now();
+        let mut found = Vec::new();
+        for row in stored {
+            if usable_only && (row.used.is_some() || row.voided.is_some()) {
+                continue;
+            }
+            let approval: Approval = serde_json::from_str(&row.approval.json)?;
+            if approval.plan == *plan && approval.reverify(&signers, now).is_ok() {
+                found.push((row.id, approval));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A plan that ran, and the steps of its last run that ended well.
+    async fn ran(
+        &self,
+        of: &PlanHash,
+        run: Option<i64>,
+    ) -> Result<(Plan, std::collections::BTreeSet<plan::StepId>), ServiceError> {
+        let (stored, plan, _) = self.plan(&of.0).await?;
+        let runs = self
+            .store
+            .runs(Some(&stored.head.cluster), Some(&of.0), 100)
+            .await?;
+        let run = match run {
+            Some(id) => runs.into_iter().find(|found| found.id.0 == id),
+            None => runs.into_iter().next(),
+        };
+        let run = run.ok_or_else(|| {
+            ServiceError::Request(format!(
+                "the plan {of} was never run, so there is nothing to undo"
+            ))
+        })?;
+        if run.state == RunState::Running || run.state == RunState::Undetermined {
+            return Err(ServiceError::Request(format!(
+                "the run of {of} has not ended: `bailiwick run {of}` takes it up"
+            )));
+        }
+        let steps = self.store.run_steps(run.id).await?;
+        let done = steps
+            .into_iter()
+            .filter(|step| {
+                matches!(
+                    step.outcome,
+                    Some(store::StepOutcome::Ok | store::StepOutcome::Warnings)
+                )
+            })
+            .map(|step| plan::StepId(step.at.step))
+            .collect();
+        Ok((plan, done))
+    }
+
+    /// Whether a plan in this state can still be decided over.
+    pub(super) fn open_for_decision(state: PlanState) -> bool {
+        matches!(state, PlanState::Waiting | PlanState::Approved)
+    }
+}
+
+pub(super) fn secret_name(from: &SecretRef) -> String {
+    match from {
+        SecretRef::FromFile(path) => format!("in the file {path}"),
+        SecretRef::FromEnv(name) => format!("in the environment variable {name}"),
+    }
+}
+
+fn settings(cluster: &Cluster) -> Settings {
+    let mut settings = Settings::default();
+    if let Some(range) = &cluster.vmid_range {
+        settings.vmid_range = (range.first.get(), range.last.get());
+    }
+    settings
+}

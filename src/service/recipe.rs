@@ -1,0 +1,132 @@
+//! The recipe of a plan: everything it was made from but the world, kept so that it can be made again right before it is run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ServiceError;
+use crate::document::desired::{Desired, DesiredGuest, SecretRef, Value, Wish};
+use crate::document::{Deletion, Document, load};
+use crate::plan::{Item, Origin, PlanHash, Restart, Wanted};
+
+/// One file of documents, as submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Text {
+    /// What it is called in messages.
+    pub file: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// What a plan is made from, besides the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recipe {
+    /// What the plan answers.
+    pub origin: Origin,
+    /// The documents wanted, as text. Empty for an undo.
+    pub documents: Vec<Text>,
+    /// The documents that count as removed: as they last were.
+    pub removed: Vec<Text>,
+    /// The source that owns all of them.
+    pub source: String,
+    /// Who asked.
+    pub submitter: String,
+    /// Why nobody may approve it, if so.
+    pub blocked: Option<String>,
+    /// For an undo: the run.
+    pub run: Option<i64>,
+}
+
+/// The documents of a recipe, read.
+pub(super) struct Read {
+    pub(super) wanted: Vec<Document>,
+    pub(super) removed: Vec<Document>,
+}
+
+impl Recipe {
+    /// The plan that is to be undone, for an undo.
+    pub fn undoes(&self) -> Option<&PlanHash> {
+        match &self.origin {
+            Origin::Undo { of } => Some(of),
+            Origin::Submission { .. } | Origin::Drift => None,
+        }
+    }
+
+    pub(super) fn read(&self) -> Result<Read, ServiceError> {
+        Ok(Read {
+            wanted: read(&self.documents)?,
+            removed: read(&self.removed)?,
+        })
+    }
+}
+
+pub(super) fn read(texts: &[Text]) -> Result<Vec<Document>, ServiceError> {
+    let files: Vec<(&str, &str)> = texts
+        .iter()
+        .map(|text| (text.file.as_str(), text.text.as_str()))
+        .collect();
+    load(&files).map_err(ServiceError::Documents)
+}
+
+/// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several.
+pub(super) fn item(document: &Document, source: &str, removed: bool) -> Result<Item, ServiceError> {
+    let desired = document.desired();
+    let wanted = if removed {
+        Wanted::Removed {
+            delete: document.deletion() == Deletion::Delete,
+        }
+    } else {
+        Wanted::Present(desired)
+    };
+    Ok(Item {
+        key: document.key().to_string(),
+        source: source.to_owned(),
+        hash: (!removed).then(|| document.hash.to_string()),
+        wanted,
+        restart: match document.restart() {
+            crate::document::Restart::Never => Restart::Never,
+            crate::document::Restart::Ask => Restart::Ask,
+            crate::document::Restart::Window => Restart::Window,
+        },
+        labels: document
+            .metadata
+            .labels
+            .clone()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    })
+}
+
+/// Every secret that items name.
+pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
+    let mut found = Vec::new();
+    let mut value = |value: &Value| {
+        if let Value::Secret(from) = value {
+            found.push(from.clone());
+        }
+    };
+    for item in items {
+        let Wanted::Present(desired) = &item.wanted else {
+            continue;
+        };
+        let options = match desired {
+            Desired::Guest(guest) => {
+                let DesiredGuest { create_only, .. } = guest.as_ref();
+                create_only.values().for_each(&mut value);
+                &guest.options
+            }
+            Desired::Storage(storage) => &storage.options,
+            Desired::Pool(_) => continue,
+        };
+        options
+            .values()
+            .filter_map(|wish| match wish {
+                Wish::Set(value) => Some(value),
+                Wish::Remove => None,
+            })
+            .for_each(&mut value);
+    }
+    found
+}

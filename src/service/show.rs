@@ -1,0 +1,330 @@
+//! What there is: plans, documents, runs, freezes and live objects, as values every face can print.
+
+use serde_json::{Value, json};
+
+use super::error::ServiceError;
+use super::open::Service;
+use crate::ids::GuestKind;
+use crate::plan::words::clean;
+use crate::world::{Guest, Status, World};
+
+/// A list: a row of headings, and a row of texts for each thing; with the same as JSON.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// The headings.
+    pub headings: Vec<&'static str>,
+    /// The rows.
+    pub rows: Vec<Vec<String>>,
+    /// The same, for programs.
+    pub json: Vec<Value>,
+}
+
+impl List {
+    fn new(headings: &[&'static str]) -> Self {
+        Self {
+            headings: headings.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a row; its JSON has the headings as names.
+    fn row<const N: usize>(&mut self, cells: [String; N]) {
+        let cells = cells.map(|cell| clean(&cell));
+        let object = self
+            .headings
+            .iter()
+            .map(|name| name.to_lowercase())
+            .zip(cells.iter().map(|cell| json!(cell)))
+            .collect();
+        self.json.push(Value::Object(object));
+        self.rows.push(cells.to_vec());
+    }
+}
+
+/// What can be listed.
+pub const LISTS: &[&str] = &[
+    "plans",
+    "documents",
+    "runs",
+    "freezes",
+    "vm",
+    "ct",
+    "storage",
+    "pool",
+    "node",
+];
+
+impl Service {
+    /// Lists what is asked for.
+    pub async fn list(&self, what: &str, cluster: Option<&str>) -> Result<List, ServiceError> {
+        match what {
+            "plan" | "plans" => self.list_plans(cluster).await,
+            "document" | "documents" => self.list_documents(cluster).await,
+            "run" | "runs" => self.list_runs(cluster).await,
+            "freeze" | "freezes" => self.list_freezes().await,
+            "vm" | "vms" | "ct" | "cts" | "storage" | "storages" | "pool" | "pools" | "node"
+            | "nodes" => {
+                let world = self.observe(self.cluster(cluster)?).await?;
+                Ok(live(what.trim_end_matches('s'), &world))
+            }
+            other => {
+                let near = LISTS
+                    .iter()
+                    .max_by(|a, b| strsim::jaro(a, other).total_cmp(&strsim::jaro(b, other)));
+                let near = near
+                    .map(|near| format!("; did you mean `{near}`?"))
+                    .unwrap_or_default();
+                Err(ServiceError::Request(format!(
+                    "`{other}` cannot be listed; there are: {}{near}",
+                    LISTS.join(", ")
+                )))
+            }
+        }
+    }
+
+    async fn list_plans(&self, cluster: Option<&str>) -> Result<List, ServiceError> {
+        let cluster = cluster
+            .map(|name| self.cluster(Some(name)))
+            .transpose()?
+            .map(|cluster| &cluster.name);
+        let mut list = List::new(&["PLAN", "STATE", "RISK", "CLUSTER", "SUBMITTER", "CREATED"]);
+        for head in self.store.plans(cluster, None, 1000).await? {
+            let state = head.state.name().to_owned();
+            list.row([
+                head.hash,
+                state,
+                head.risk,
+                head.cluster.to_string(),
+                head.submitter,
+                short(head.created),
+            ]);
+        }
+        Ok(list)
+    }
+
+    async fn list_documents(&self, cluster: Option<&str>) -> Result<List, ServiceError> {
+        let cluster = self.cluster(cluster)?;
+        let mut list = List::new(&["DOCUMENT", "OBJECT", "SOURCE", "GENERATION", "UPDATED"]);
+        let ownership = self.ownership(&cluster.name).await?;
+        for stored in self.store.documents(&cluster.name).await? {
+            let key = format!("{}/{}", stored.document.kind, stored.document.name);
+            let object = ownership
+                .of_document(&key, &stored.document.source)
+                .map_or_else(|| "-".to_owned(), |(object, _)| object.to_owned());
+            list.row([
+                key,
+                object,
+                stored.document.source,
+                stored.generation.to_string(),
+                short(stored.updated),
+            ]);
+        }
+        Ok(list)
+    }
+
+    async fn list_runs(&self, cluster: Option<&str>) -> Result<List, ServiceError> {
+        let cluster = cluster
+            .map(|name| self.cluster(Some(name)))
+            .transpose()?
+            .map(|cluster| &cluster.name);
+        let mut list = List::new(&["RUN", "STATE", "CLUSTER", "PLAN", "STARTED", "ENDED"]);
+        for run in self.store.runs(cluster, None, 1000).await? {
+            let ended = run.ended.map_or_else(|| "-".to_owned(), short);
+            let state = run.state.name().to_owned();
+            list.row([
+                run.id.to_string(),
+                state,
+                run.cluster.to_string(),
+                run.plan,
+                short(run.started),
+                ended,
+            ]);
+        }
+        Ok(list)
+    }
+
+    async fn list_freezes(&self) -> Result<List, ServiceError> {
+        let mut list = List::new(&["SCOPE", "WHO", "SINCE", "UNTIL", "REASON"]);
+        for freeze in self.store.active_freezes(self.now()).await? {
+            let freeze = freeze.freeze;
+            let until = freeze.until.map_or_else(|| "thawed".to_owned(), short);
+            list.row([
+                freeze.scope.to_string(),
+                freeze.who,
+                short(freeze.since),
+                until,
+                freeze.reason,
+            ]);
+        }
+        Ok(list)
+    }
+
+    /// One thing whole: a document (`VirtualMachine/web-7`), or a live object (`vm/104`, `storage/local`). Plans are shown by
+    /// [`Service::plan`].
+    pub async fn describe(&self, what: &str, cluster: Option<&str>) -> Result<Value, ServiceError> {
+        let cluster = self.cluster(cluster)?;
+        let Some((kind, name)) = what.split_once('/') else {
+            return Err(ServiceError::Request(format!(
+                "`{what}` names nothing: say a plan's hash, KIND/NAME for a document, or vm/104, ct/301, storage/NAME, pool/NAME, node/NAME"
+            )));
+        };
+        if let Some(stored) = self.store.document(&cluster.name, kind, name).await? {
+            let document: Value = serde_json::from_str(&stored.document.json)?;
+            return Ok(json!({
+                "document": document, "source": stored.document.source, "hash": stored.document.hash,
+                "generation": stored.generation, "updated": stored.updated.to_string(),
+            }));
+        }
+        let world = self.observe(cluster).await?;
+        live_object(kind, name, &world).ok_or_else(|| {
+            ServiceError::Request(format!(
+                "there is no `{what}` on cluster {} and no such document",
+                cluster.name
+            ))
+        })
+    }
+}
+
+fn short(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Running => "running",
+        Status::Stopped => "stopped",
+        Status::Unknown => "unknown",
+    }
+}
+
+fn live(what: &str, world: &World) -> List {
+    let guests = |kind: GuestKind| {
+        let mut list = List::new(&["VMID", "NAME", "STATUS", "NODE", "POOL", "LOCK"]);
+        for guest in world.guests.values().filter(|guest| guest.kind == kind) {
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            let status = if guest.template {
+                "template"
+            } else {
+                status(guest.status)
+            };
+            let pool = guest.pool.as_ref().map(ToString::to_string);
+            list.row([
+                guest.vmid.to_string(),
+                or_dash(guest.name.clone()),
+                status.to_owned(),
+                guest.node.to_string(),
+                or_dash(pool),
+                or_dash(guest.lock.clone()),
+            ]);
+        }
+        list
+    };
+    match what {
+        "vm" => guests(GuestKind::Qemu),
+        "ct" => guests(GuestKind::Lxc),
+        "storage" => {
+            let mut list = List::new(&["STORAGE", "TYPE", "CONTENT", "NODES", "ENABLED"]);
+            for storage in world.storages.values() {
+                let nodes = storage.nodes.as_ref().map_or_else(
+                    || "all".to_owned(),
+                    |nodes| {
+                        nodes
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect::<Vec<_>>()
+                            .join(",")
+                    },
+                );
+                let content = storage
+                    .content
+                    .iter()
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(",");
+                let enabled = if storage.disabled { "no" } else { "yes" }.to_owned();
+                list.row([
+                    storage.id.to_string(),
+                    storage.storage_type.clone(),
+                    content,
+                    nodes,
+                    enabled,
+                ]);
+            }
+            list
+        }
+        "pool" => {
+            let mut list = List::new(&["POOL", "GUESTS", "STORAGES", "COMMENT"]);
+            for (id, pool) in &world.pools {
+                let comment = pool.comment.clone().unwrap_or_default();
+                list.row([
+                    id.to_string(),
+                    pool.guests.len().to_string(),
+                    pool.storages.len().to_string(),
+                    comment,
+                ]);
+            }
+            list
+        }
+        _ => {
+            let mut list = List::new(&["NODE", "ONLINE", "IP", "CPUS", "MEMORY"]);
+            for (name, node) in &world.nodes {
+                let online = node
+                    .online
+                    .map_or("unknown", |online| if online { "yes" } else { "no" });
+                let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "?".to_owned());
+                let cpus = node.cpus.map(|cpus| cpus.to_string());
+                let memory = node.memory_total.map(crate::ids::Bytes::human);
+                list.row([
+                    name.to_string(),
+                    online.to_owned(),
+                    or_unknown(node.ip.clone()),
+                    or_unknown(cpus),
+                    or_unknown(memory),
+                ]);
+            }
+            list
+        }
+    }
+}
+
+fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
+    match kind {
+        "vm" | "ct" => {
+            let guest = name.parse().ok().and_then(|vmid| world.guests.get(&vmid))?;
+            (guest.kind.word() == kind).then(|| guest_json(guest, world))
+        }
+        "storage" => {
+            let storage = world
+                .storages
+                .values()
+                .find(|storage| storage.id.as_str() == name)?;
+            let volumes: usize = storage.volumes.values().map(|volumes| volumes.len()).sum();
+            Some(
+                json!({ "storage": name, "type": storage.storage_type, "options": storage.options, "volumes": volumes }),
+            )
+        }
+        "pool" => {
+            let (_, pool) = world.pools.iter().find(|(id, _)| id.as_str() == name)?;
+            Some(
+                json!({ "pool": name, "comment": pool.comment, "guests": pool.guests, "storages": pool.storages }),
+            )
+        }
+        "node" => {
+            let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;
+            Some(
+                json!({ "node": name, "online": node.online, "ip": node.ip, "cpus": node.cpus, "bridges": node.bridges }),
+            )
+        }
+        _ => None,
+    }
+}
+
+fn guest_json(guest: &Guest, world: &World) -> Value {
+    let unreadable = world.unreadable(&crate::world::Part::GuestConfig(guest.vmid));
+    json!({
+        "guest": guest.entity(), "name": guest.name, "node": guest.node, "status": status(guest.status),
+        "template": guest.template, "pool": guest.pool, "lock": guest.lock,
+        "config": guest.config.current, "pending": guest.config.pending,
+        "snapshots": guest.config.snapshots.keys().collect::<Vec<_>>(), "unreadable": unreadable,
+    })
+}

@@ -1,0 +1,420 @@
+//! Submitting documents: they are planned, and the plan waits. Nothing changes on the cluster.
+
+use std::collections::BTreeSet;
+
+use super::error::ServiceError;
+use super::open::Service;
+use super::planning::{Made, Standing};
+use super::recipe::{Recipe, Text, read};
+use crate::approval::{Principal, Verdict};
+use crate::configuration::Cluster;
+use crate::document::{Deletion, Document, Drift};
+use crate::ids::ClusterName;
+use crate::ledger::Action;
+use crate::plan::{Origin, Plan, PlanHash};
+use crate::store::{NewPlan, PlanInserted, PlanState};
+
+/// Documents that somebody submits.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The files.
+    pub documents: Vec<Text>,
+    /// The source that owns them; the submitter's own when not given.
+    pub source: Option<String>,
+    /// Documents of the source that are missing count as removed.
+    pub prune: bool,
+    /// How many deletions the fuse lets pass this once.
+    pub allow_deletions: Option<usize>,
+    /// Who submits.
+    pub submitter: Principal,
+    /// The cluster, when the documents name none and there are several.
+    pub cluster: Option<String>,
+}
+
+/// What a submission came to.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan. Without steps there was nothing to do.
+    pub plan: Plan,
+    /// Where it stands; `None` when it was not stored (nothing to do, or only looked at).
+    pub state: Option<PlanState>,
+    /// What it needs and has.
+    pub standing: Standing,
+    /// The ledger record that tells of it.
+    pub ledger: Option<u64>,
+    /// Documents that were taken over at once, because nothing had to change for them.
+    pub accepted: Vec<String>,
+}
+
+impl Service {
+    /// Shows the plan of a submission without storing anything.
+    pub async fn preview(&self, submission: Submission) -> Result<Planned, ServiceError> {
+        let (recipe, cluster) = self.recipe(submission).await?;
+        let made = self.make(&recipe, cluster).await?;
+        let standing = self.standing(&made.plan, &recipe).await?;
+        Ok(Planned {
+            plan: made.plan,
+            state: None,
+            standing,
+            ledger: None,
+            accepted: Vec::new(),
+        })
+    }
+
+    /// Takes a submission: plans it, and stores the plan to wait. A submission for which nothing has to change is taken over at
+    /// once.
+    pub async fn submit(&self, submission: Submission) -> Result<Planned, ServiceError> {
+        let (recipe, cluster) = self.recipe(submission).await?;
+        self.propose(recipe, cluster).await
+    }
+
+    /// Proposes a plan against drift: everything that no longer matches accepted documents nobody changed.
+    pub async fn drift(
+        &self,
+        cluster: Option<&str>,
+        submitter: &Principal,
+        store: bool,
+    ) -> Result<Planned, ServiceError> {
+        let cluster = self.cluster(cluster)?;
+        let mut documents = Vec::new();
+        for stored in self.store.documents(&cluster.name).await? {
+            let text = Text {
+                file: format!("{}/{}", stored.document.kind, stored.document.name),
+                text: stored.document.text,
+            };
+            if read(std::slice::from_ref(&text))?
+                .iter()
+                .all(|document| document.drift() == Drift::Propose)
+            {
+                documents.push(text);
+            }
+        }
+        let recipe = Recipe {
+            origin: Origin::Drift,
+            documents,
+            removed: Vec::new(),
+            source: "system:drift".to_owned(),
+            submitter: submitter.to_string(),
+            blocked: None,
+            run: None,
+        };
+        if store {
+            return self.propose(recipe, cluster).await;
+        }
+        let made = self.make(&recipe, cluster).await?;
+        let standing = self.standing(&made.plan, &recipe).await?;
+        Ok(Planned {
+            plan: made.plan,
+            state: None,
+            standing,
+            ledger: None,
+            accepted: Vec::new(),
+        })
+    }
+
+    /// Proposes a plan that takes a run back.
+    pub async fn undo(&self, prefix: &str, submitter: &Principal) -> Result<Planned, ServiceError> {
+        let (stored, plan, original) = self.plan(prefix).await?;
+        let cluster = self.cluster(Some(stored.head.cluster.as_str()))?;
+        let run = self
+            .store
+            .runs(Some(&stored.head.cluster), Some(&plan.hash.0), 1)
+            .await?
+            .into_iter()
+            .next();
+        let run = run.ok_or_else(|| {
+            ServiceError::Request(format!(
+                "the plan {} was never run, so there is nothing to undo",
+                plan.hash
+            ))
+        })?;
+        let recipe = Recipe {
+            origin: Origin::Undo {
+                of: plan.hash.clone(),
+            },
+            documents: Vec::new(),
+            removed: Vec::new(),
+            source: original.source,
+            submitter: submitter.to_string(),
+            blocked: None,
+            run: Some(run.id.0),
+        };
+        self.propose(recipe, cluster).await
+    }
+
+    pub(super) async fn propose(
+        &self,
+        recipe: Recipe,
+        cluster: &Cluster,
+    ) -> Result<Planned, ServiceError> {
+        let made = self.make(&recipe, cluster).await?;
+        self.store_made(&recipe, made).await
+    }
+
+    /// Stores a plan that was made; without steps, takes the documents over at once.
+    pub(super) async fn store_made(
+        &self,
+        recipe: &Recipe,
+        made: Made,
+    ) -> Result<Planned, ServiceError> {
+        let standing = self.standing(&made.plan, recipe).await?;
+        if made.plan.steps.is_empty() {
+            let (accepted, ledger) = self.accept_without_run(recipe, &made).await?;
+            return Ok(Planned {
+                plan: made.plan,
+                state: None,
+                standing,
+                ledger,
+                accepted,
+            });
+        }
+        let plan = made.plan.clone();
+        let hash = plan.hash.0.clone();
+        let mut tx = self.store.begin().await?;
+        let inserted = tx
+            .insert_plan(&NewPlan {
+                hash: hash.clone(),
+                cluster: plan.cluster.clone(),
+                risk: plan.risk.to_string(),
+                origin: serde_json::to_string(recipe)?,
+                submitter: recipe.submitter.clone(),
+                created: self.now(),
+                json: serde_json::to_string(&plan)?,
+                rendered: None,
+            })
+            .await?;
+        let (state, ledger) = match inserted {
+            PlanInserted::Known(state) => {
+                tx.rollback().await?;
+                (state, self.record_of(&plan.hash).await?)
+            }
+            PlanInserted::New | PlanInserted::Reopened { .. } => {
+                for document in made.from.wanted.iter().chain(&made.from.removed) {
+                    let removed = made
+                        .from
+                        .removed
+                        .iter()
+                        .any(|gone| gone.key() == document.key());
+                    let action = if removed {
+                        Action::DocumentWithdrawn
+                    } else {
+                        Action::DocumentSubmitted
+                    };
+                    let detail = serde_json::json!({ "source": recipe.source, "hash": document.hash.as_str() });
+                    self.record(
+                        &mut tx,
+                        &recipe.submitter,
+                        action,
+                        &document.key().to_string(),
+                        Some(&hash),
+                        detail,
+                    )
+                    .await?;
+                }
+                let action = if recipe.undoes().is_some() {
+                    Action::UndoProposed
+                } else {
+                    Action::PlanCreated
+                };
+                let detail = serde_json::json!({
+                    "risk": plan.risk.to_string(), "steps": plan.steps.len(), "impacts": plan.impacts.len(),
+                    "unknowns": plan.unknowns.len(), "complete": plan.complete,
+                });
+                let subject = format!("cluster/{}", plan.cluster);
+                let record = self
+                    .record(
+                        &mut tx,
+                        &recipe.submitter,
+                        action,
+                        &subject,
+                        Some(&hash),
+                        detail,
+                    )
+                    .await?;
+                if matches!(standing.verdict, Verdict::Satisfied { .. }) {
+                    tx.set_plan_state(&hash, PlanState::Waiting, PlanState::Approved, self.now())
+                        .await?;
+                    let detail = serde_json::json!({ "by": "policy" });
+                    self.record(
+                        &mut tx,
+                        "system:policy",
+                        Action::Approved,
+                        &subject,
+                        Some(&hash),
+                        detail,
+                    )
+                    .await?;
+                }
+                tx.commit().await?;
+                let approved = matches!(standing.verdict, Verdict::Satisfied { .. });
+                (
+                    if approved {
+                        PlanState::Approved
+                    } else {
+                        PlanState::Waiting
+                    },
+                    Some(record.seq),
+                )
+            }
+        };
+        Ok(Planned {
+            plan,
+            state: Some(state),
+            standing,
+            ledger,
+            accepted: Vec::new(),
+        })
+    }
+
+    /// The record that tells of a plan's making.
+    pub async fn record_of(&self, plan: &PlanHash) -> Result<Option<u64>, ServiceError> {
+        let filter = crate::store::RecordFilter {
+            plan: Some(plan.0.clone()),
+            ..Default::default()
+        };
+        let records = self.store.ledger_records(&filter, u32::MAX).await?;
+        Ok(records
+            .into_iter()
+            .rev()
+            .find(|record| matches!(record.action, Action::PlanCreated | Action::UndoProposed))
+            .map(|record| record.seq))
+    }
+
+    async fn recipe(&self, submission: Submission) -> Result<(Recipe, &Cluster), ServiceError> {
+        let Submission {
+            documents,
+            source,
+            prune,
+            allow_deletions,
+            submitter,
+            cluster,
+        } = submission;
+        let wanted = read(&documents)?;
+        let cluster = self.cluster_of(&wanted, cluster.as_deref())?;
+        let source = source.unwrap_or_else(|| submitter.to_string());
+        if wanted.is_empty() && !prune {
+            return Err(ServiceError::Request(
+                "there are no documents in what was given".to_owned(),
+            ));
+        }
+        for document in &wanted {
+            let stored = self
+                .store
+                .document(
+                    &cluster.name,
+                    document.kind().as_str(),
+                    &document.metadata.name,
+                )
+                .await?;
+            if let Some(stored) = stored.filter(|stored| stored.document.source != source) {
+                return Err(ServiceError::Request(format!(
+                    "{} belongs to the source `{}`; `{source}` cannot submit it too (use --source, or take it out of the other source first)",
+                    document.key(),
+                    stored.document.source
+                )));
+            }
+        }
+        let removed = if prune {
+            self.missing(&wanted, &source, &cluster.name).await?
+        } else {
+            Vec::new()
+        };
+        let blocked = self
+            .fuse(&removed, &source, &cluster.name, allow_deletions)
+            .await?;
+        let recipe = Recipe {
+            origin: Origin::Submission {
+                source: source.clone(),
+                prune,
+            },
+            documents,
+            removed,
+            source,
+            submitter: submitter.to_string(),
+            blocked,
+            run: None,
+        };
+        Ok((recipe, cluster))
+    }
+
+    /// The one cluster that documents are about.
+    fn cluster_of(
+        &self,
+        documents: &[Document],
+        named: Option<&str>,
+    ) -> Result<&Cluster, ServiceError> {
+        let clusters: BTreeSet<ClusterName> =
+            documents.iter().filter_map(Document::cluster).collect();
+        let mut clusters = clusters.iter();
+        match (clusters.next(), clusters.next()) {
+            (Some(one), Some(other)) => Err(ServiceError::Request(format!(
+                "the documents are about several clusters ({one}, {other}, …): submit those of each cluster apart"
+            ))),
+            (Some(one), None) => match named {
+                Some(named) if named != one.as_str() => Err(ServiceError::Request(format!(
+                    "the documents say cluster {one}, --cluster says {named}"
+                ))),
+                _ => self.cluster(Some(one.as_str())),
+            },
+            (None, _) => self.cluster(named),
+        }
+    }
+
+    /// The source's documents that a submission no longer has.
+    async fn missing(
+        &self,
+        wanted: &[Document],
+        source: &str,
+        cluster: &ClusterName,
+    ) -> Result<Vec<Text>, ServiceError> {
+        if !self.configuration.source(source).prune {
+            return Err(ServiceError::Refused(format!(
+                "the source `{source}` may not remove documents; the operator allows it with `sources: {{ {source}: {{ prune: true }} }}`"
+            )));
+        }
+        let keys: BTreeSet<String> = wanted
+            .iter()
+            .map(|document| document.key().to_string())
+            .collect();
+        let stored = self.store.documents(cluster).await?;
+        Ok(stored
+            .into_iter()
+            .map(|stored| stored.document)
+            .filter(|document| document.source == source)
+            .map(|document| Text {
+                file: format!("{}/{}", document.kind, document.name),
+                text: document.text,
+            })
+            .filter(|text| !keys.contains(&text.file))
+            .collect())
+    }
+
+    /// Why the plan is blocked, if so many objects disappear at once that something else must be wrong.
+    async fn fuse(
+        &self,
+        removed: &[Text],
+        source: &str,
+        cluster: &ClusterName,
+        allowed: Option<usize>,
+    ) -> Result<Option<String>, ServiceError> {
+        let deletions = read(removed)?
+            .iter()
+            .filter(|document| document.deletion() == Deletion::Delete)
+            .count();
+        let owned = self
+            .store
+            .documents(cluster)
+            .await?
+            .iter()
+            .filter(|stored| stored.document.source == source)
+            .count();
+        let fuse = self.configuration.source(source).fuse;
+        if fuse.holds(deletions, owned) || allowed.is_some_and(|allowed| deletions <= allowed) {
+            return Ok(None);
+        }
+        Ok(Some(format!(
+            "the fuse of source `{source}` tripped: {deletions} of its {owned} objects would be deleted at once. If that is meant, \
+             an operator submits it again with --allow-deletions {deletions}"
+        )))
+    }
+}

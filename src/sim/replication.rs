@@ -1,0 +1,259 @@
+//! `/cluster/replication`: replication jobs in `replication.cfg`. No data is replicated.
+
+use serde_json::{Map, Value, json};
+
+use super::call::{Answer, ApiError, Auth, Call, Method};
+use super::files;
+use super::formats::{DIGEST, node_name};
+use super::jobs::{schedule, set_all, shown};
+use super::params::{Kind, Param};
+use super::router::{Access, Route, route};
+use super::section_config::{self, Section};
+use super::state::Cluster;
+
+const REPLICATION: &str = "replication.cfg";
+const UPDATE_DIGEST: &[Param] = &[Param::new("digest", DIGEST)];
+const REPLICATE: &[Param] = &[
+    Param::new("comment", Kind::TextMax(4096)),
+    Param::new("disable", Kind::Boolean),
+    Param::new("rate", Kind::Number(1.0)),
+    Param::new("remove_job", Kind::Enum(&["local", "full"])),
+    Param::new("schedule", Kind::Form(schedule)),
+    Param::new("source", Kind::Form(node_name)),
+];
+const NEW_REPLICATION: &[Param] = &[
+    Param::required("id", Kind::Form(replication_id)),
+    Param::required("target", Kind::Form(node_name)),
+    Param::required("type", Kind::Enum(&["local"])),
+];
+const REMOVE: &[Param] = &[
+    Param::new("force", Kind::Boolean),
+    Param::new("keep", Kind::Boolean),
+];
+const DELETE: &[Param] = &[Param::new("delete", Kind::TextMax(4096))];
+
+/// The routes of replication.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    use Method::{Delete, Get, Post, Put};
+    vec![
+        route(Get, "/cluster/replication", &[], Access::User, replications),
+        route(
+            Post,
+            "/cluster/replication",
+            &[NEW_REPLICATION, REPLICATE],
+            Access::User,
+            create_replication,
+        ),
+        route(
+            Get,
+            "/cluster/replication/{id}",
+            &[],
+            Access::User,
+            replication,
+        ),
+        route(
+            Put,
+            "/cluster/replication/{id}",
+            &[REPLICATE, DELETE, UPDATE_DIGEST],
+            Access::User,
+            update_replication,
+        ),
+        route(
+            Delete,
+            "/cluster/replication/{id}",
+            &[REMOVE],
+            Access::User,
+            delete_replication,
+        ),
+    ]
+}
+
+fn replication_id(value: &str) -> Result<(), String> {
+    let good = value.split_once('-').is_some_and(|(vmid, number)| {
+        super::formats::vmid(vmid).is_ok()
+            && !number.is_empty()
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if good {
+        Ok(())
+    } else {
+        Err(format!("invalid replication job id '{value}'"))
+    }
+}
+
+fn guest_number(id: &str) -> u32 {
+    id.split('-')
+        .next()
+        .and_then(|vmid| vmid.parse().ok())
+        .unwrap_or(0)
+}
+
+fn shown_replication(section: &Section) -> Map<String, Value> {
+    let mut map = shown(section);
+    map.insert("guest".into(), json!(guest_number(&section.id)));
+    map.insert(
+        "jobnum".into(),
+        json!(
+            section
+                .id
+                .rsplit('-')
+                .next()
+                .and_then(|number| number.parse::<u32>().ok())
+        ),
+    );
+    map
+}
+
+fn may_audit(cluster: &Cluster, auth: &Auth, id: &str) -> Result<(), ApiError> {
+    cluster.check_all(auth, &format!("/vms/{}", guest_number(id)), &["VM.Audit"])
+}
+
+fn may_replicate(cluster: &Cluster, call: &Call) -> Result<(), ApiError> {
+    cluster.check_all(
+        &call.auth,
+        &format!("/vms/{}", guest_number(call.text("id"))),
+        &["VM.Replicate"],
+    )
+}
+
+fn replications(cluster: &mut Cluster, call: &Call) -> Answer {
+    let sections = section_config::parse(cluster.files.read(REPLICATION));
+    let visible = sections
+        .iter()
+        .filter(|section| may_audit(cluster, &call.auth, &section.id).is_ok());
+    Ok(visible
+        .map(|section| Value::Object(shown_replication(section)))
+        .collect())
+}
+
+fn no_such(id: &str) -> ApiError {
+    ApiError::internal(format!("no such replication job '{id}'"))
+}
+
+fn replication(cluster: &mut Cluster, call: &Call) -> Answer {
+    may_audit(cluster, &call.auth, call.text("id"))?;
+    let sections = section_config::parse(cluster.files.read(REPLICATION));
+    let found = sections
+        .iter()
+        .find(|section| section.id == call.text("id"))
+        .ok_or_else(|| no_such(call.text("id")))?;
+    let mut map = shown_replication(found);
+    map.insert("digest".into(), json!(cluster.files.digest(REPLICATION)));
+    Ok(Value::Object(map))
+}
+
+fn create_replication(cluster: &mut Cluster, call: &Call) -> Answer {
+    may_replicate(cluster, call)?;
+    let id = call.text("id");
+    let guest = cluster.guest(guest_number(id)).ok_or_else(|| {
+        ApiError::internal(format!("guest '{}' does not exist", guest_number(id)))
+    })?;
+    if call.text("target") == guest.node {
+        return Err(ApiError::parameter(
+            "target",
+            "Target and source node can't be the same",
+        ));
+    }
+    if !cluster.nodes.contains_key(call.text("target")) {
+        return Err(ApiError::internal(format!(
+            "no such cluster node '{}'",
+            call.text("target")
+        )));
+    }
+    let mut sections = section_config::parse(cluster.files.read(REPLICATION));
+    if sections.iter().any(|section| section.id == id) {
+        return Err(ApiError::internal(format!(
+            "replication job '{id}' already exists"
+        )));
+    }
+    let mut section = Section {
+        kind: "local".into(),
+        id: id.into(),
+        lines: vec![],
+    };
+    set_all(&mut section, call);
+    if section.get("source").is_none() {
+        section.set("source", guest.node);
+    }
+    sections.push(section);
+    cluster
+        .files
+        .set(REPLICATION, section_config::print(&sections));
+    Ok(Value::Null)
+}
+
+fn update_replication(cluster: &mut Cluster, call: &Call) -> Answer {
+    may_replicate(cluster, call)?;
+    files::assert_unmodified(&cluster.files.digest(REPLICATION), call.get("digest"))?;
+    let mut sections = section_config::parse(cluster.files.read(REPLICATION));
+    let section = sections
+        .iter_mut()
+        .find(|section| section.id == call.text("id"))
+        .ok_or_else(|| no_such(call.text("id")))?;
+    set_all(section, call);
+    for key in call.list("delete") {
+        section.unset(&key);
+    }
+    cluster
+        .files
+        .set(REPLICATION, section_config::print(&sections));
+    Ok(Value::Null)
+}
+
+/// Marks the job; the next run of the replication service removes it.
+fn delete_replication(cluster: &mut Cluster, call: &Call) -> Answer {
+    may_replicate(cluster, call)?;
+    let id = call.text("id").to_owned();
+    let mut sections = section_config::parse(cluster.files.read(REPLICATION));
+    let section = sections
+        .iter_mut()
+        .find(|section| section.id == id)
+        .ok_or_else(|| no_such(&id))?;
+    section.set(
+        "remove_job",
+        if call.is_set("keep") { "local" } else { "full" },
+    );
+    let force = call.is_set("force");
+    if force {
+        sections.retain(|section| section.id != id);
+    }
+    cluster
+        .files
+        .set(REPLICATION, section_config::print(&sections));
+    if !force {
+        cluster.after(60.0, move |cluster| {
+            let mut sections = section_config::parse(cluster.files.read(REPLICATION));
+            sections.retain(|section| section.id != id || section.get("remove_job").is_none());
+            cluster
+                .files
+                .set(REPLICATION, section_config::print(&sections));
+        });
+    }
+    Ok(Value::Null)
+}
+
+impl Cluster {
+    /// Replication jobs of a guest.
+    #[must_use]
+    pub fn replications_of(&self, vmid: u32) -> Vec<Section> {
+        let prefix = format!("{vmid}-");
+        let sections = section_config::parse(self.files.read(REPLICATION));
+        sections
+            .into_iter()
+            .filter(|section| section.id.starts_with(&prefix))
+            .collect()
+    }
+
+    /// Removes all replication jobs of a guest, as a destroy with `purge` does.
+    pub fn forget_replications(&mut self, vmid: u32) {
+        let prefix = format!("{vmid}-");
+        let mut sections = section_config::parse(self.files.read(REPLICATION));
+        let before = sections.len();
+        sections.retain(|section| !section.id.starts_with(&prefix));
+        if sections.len() != before {
+            self.files
+                .set(REPLICATION, section_config::print(&sections));
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The store: everything Bailiwick must not forget, in one SQLite file (WAL, full sync), and the one way to change it.
+//!
+//! Changes go through a [`Transaction`]: the change of state and its ledger record commit together or not at all, and a transaction
+//! that changed something without recording it cannot be committed. One connection writes, a few read; other processes may use the
+//! same file. Documents, plans and the rest are kept as JSON text whose meaning belongs to the rooms above: this room imports only
+//! identities and the ledger, reads no clock (the caller says what time it is) and decides nothing.
+
+mod approvals;
+mod documents;
+mod error;
+mod freezes;
+mod lock;
+mod open;
+mod ownership;
+mod plans;
+mod records;
+mod runs;
+mod steps;
+mod transaction;
+mod words;
+
+pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
+pub use documents::{Document, DocumentVersion, NewDocument, Put};
+pub use error::{NotUsable, StoreError};
+pub use freezes::{Freeze, FreezeId, FreezeScope, NewFreeze};
+pub use lock::RunLock;
+pub use open::Store;
+pub use ownership::Owned;
+pub use plans::{NewPlan, Parent, Plan, PlanHead, PlanInserted, PlanState};
+pub use records::{LedgerPages, RecordFilter};
+pub use runs::{Run, RunId, RunState};
+pub use steps::{RunStep, StepOutcome, StepRef, StepState};
+pub use transaction::Transaction;

@@ -1,0 +1,176 @@
+//! Reading again what a step touches, and nothing else: the executor's eyes. Unlike [`super::observe`] it fails when anything it
+//! was asked for cannot be read, since a step must not begin or end on what nobody saw.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::cluster::guest_of_list;
+use super::sight::Sight;
+use super::storages::{Wanted, ask};
+use super::{Observation, ObserveSettings, data, each, json};
+use crate::ids::{GuestKind, NodeName, StorageId, Vmid};
+use crate::proxmox::{Call, Client};
+use crate::world::model::{Part, World};
+
+/// Parts of a world to read again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Refresh {
+    /// These guests: place, state, configuration, pending, snapshots. One that is gone is gone from the world afterwards.
+    pub guests: BTreeSet<Vmid>,
+    /// All storage definitions.
+    pub storages: bool,
+    /// The content of these storages as these nodes see it.
+    pub content: BTreeSet<(NodeName, StorageId)>,
+    /// All pools.
+    pub pools: bool,
+    /// The HA resources and rules.
+    pub ha: bool,
+    /// Backup and replication jobs.
+    pub jobs: bool,
+    /// The access control list.
+    pub acl: bool,
+}
+
+/// The world with the wanted parts read again. Fails with the reason if one of them could not be read.
+pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<World, String> {
+    let settings = ObserveSettings::all(world.cluster.clone());
+    let mut seen = Observation {
+        client,
+        settings: &settings,
+        sight: Sight::new((*world.permissions).clone()),
+        lost: std::collections::BTreeMap::new(),
+        world,
+    };
+    let Refresh {
+        guests,
+        storages,
+        content,
+        pools,
+        ha,
+        jobs,
+        acl,
+    } = wanted;
+    if !guests.is_empty() {
+        seen.guests_again(guests).await?;
+    }
+    if *storages {
+        seen.storages_again().await?;
+    }
+    seen.content_again(content).await?;
+    if *pools {
+        seen.world.pools.clear();
+        let read = data(client, Call::get(["pools"])).await;
+        seen.pools(read).await?;
+    }
+    if *ha {
+        seen.ha_again().await?;
+    }
+    if *jobs {
+        seen.world.backup_jobs.clear();
+        seen.world.replication_jobs.clear();
+        let read = data(client, Call::get(["cluster", "backup"])).await;
+        seen.backup_jobs(read)?;
+        let read = data(client, Call::get(["cluster", "replication"])).await;
+        seen.replication_jobs(read)?;
+    }
+    if *acl {
+        let read = data(client, Call::get(["access", "acl"])).await;
+        seen.acl(read);
+    }
+    Ok(seen.world)
+}
+
+impl Observation<'_> {
+    async fn guests_again(&mut self, vmids: &BTreeSet<Vmid>) -> Result<(), String> {
+        let call = Call::get(["cluster", "resources"]).param("type", "vm");
+        let list = data(self.client, call)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut nodes: BTreeSet<NodeName> = BTreeSet::new();
+        let mut there = BTreeSet::new();
+        for item in json::items(&list) {
+            let kind = match item.get("type").and_then(Value::as_str) {
+                Some("qemu") => GuestKind::Qemu,
+                Some("lxc") => GuestKind::Lxc,
+                Some(_) | None => continue,
+            };
+            let Some(guest) = guest_of_list(kind, item).filter(|guest| vmids.contains(&guest.vmid))
+            else {
+                continue;
+            };
+            nodes.insert(guest.node.clone());
+            there.insert(guest.vmid);
+            self.world.guests.insert(guest.vmid, Arc::new(guest));
+        }
+        self.world
+            .guests
+            .retain(|vmid, _| !vmids.contains(vmid) || there.contains(vmid));
+        let client = self.client.clone();
+        let lists: Vec<(NodeName, GuestKind)> = nodes
+            .into_iter()
+            .flat_map(|node| [(node.clone(), GuestKind::Qemu), (node, GuestKind::Lxc)])
+            .collect();
+        let lists = each(lists, |(node, kind)| {
+            let client = client.clone();
+            async move {
+                let read = data(&client, Call::get(["nodes", node.as_str(), kind.api()])).await;
+                (node, kind, read)
+            }
+        });
+        for (node, kind, read) in lists.await {
+            self.running(&node, kind, &read.map_err(|error| error.to_string())?);
+        }
+        self.some_guests(&there).await;
+        for vmid in there {
+            for part in [Part::GuestConfig(vmid), Part::GuestSnapshots(vmid)] {
+                if let Some(why) = self.world.unreadable(&part) {
+                    return Err(format!("{part}: {why}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn storages_again(&mut self) -> Result<(), String> {
+        let before = std::mem::take(&mut self.world.storages);
+        let read = data(self.client, Call::get(["storage"])).await;
+        self.storages(read)?;
+        for (id, storage) in &mut self.world.storages {
+            if let Some(known) = before.get(id) {
+                Arc::make_mut(storage).volumes = known.volumes.clone();
+            }
+        }
+        Ok(())
+    }
+
+    async fn content_again(
+        &mut self,
+        content: &BTreeSet<(NodeName, StorageId)>,
+    ) -> Result<(), String> {
+        for (node, storage) in content {
+            let wanted = Wanted {
+                storage: storage.clone(),
+                nodes: vec![node.clone()],
+            };
+            let (wanted, answer) = ask(self.client.clone(), wanted).await;
+            if let Err(why) = &answer {
+                return Err(format!(
+                    "the content of storage {storage} on node {node}: {why}"
+                ));
+            }
+            self.content_read(wanted, answer);
+        }
+        Ok(())
+    }
+
+    async fn ha_again(&mut self) -> Result<(), String> {
+        self.world.ha_resources.clear();
+        self.world.ha_rules.clear();
+        let resources = data(self.client, Call::get(["cluster", "ha", "resources"])).await;
+        let rules = data(self.client, Call::get(["cluster", "ha", "rules"])).await;
+        let in_group = self.ha_resources(resources)?;
+        self.ha_rules(rules, in_group).await
+    }
+}

@@ -1,0 +1,156 @@
+//! What the token can see. Proxmox VE filters lists by privilege in silence: a list counts as whole only if the token has the
+//! privilege on the whole subtree it is filtered by.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Why;
+
+/// Path → privilege → whether it holds below the path too.
+pub(super) type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// Reads `GET /access/permissions`.
+pub(super) fn permissions(data: &Value) -> Permissions {
+    data.as_object()
+        .into_iter()
+        .flatten()
+        .map(|(path, privileges)| {
+            let privileges = privileges
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(privilege, propagates)| {
+                    let propagates = super::json::flat(propagates).is_some_and(|text| text == "1");
+                    (privilege.clone(), propagates)
+                })
+                .collect();
+            (path.clone(), privileges)
+        })
+        .collect()
+}
+
+/// The token's privileges, with the paths on which it is known to have none.
+pub(super) struct Sight {
+    permissions: Permissions,
+}
+
+impl Sight {
+    pub(super) fn new(permissions: Permissions) -> Self {
+        Self { permissions }
+    }
+
+    pub(super) fn into_permissions(self) -> Permissions {
+        self.permissions
+    }
+
+    /// Notes the paths of the access control list. Proxmox VE works the privileges out for each of them and leaves out those
+    /// where there are none; so a path of the list that is not among them is one where the token may do nothing.
+    pub(super) fn note_acl_paths<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
+        for path in paths {
+            self.permissions.entry(path.to_owned()).or_default();
+        }
+    }
+
+    /// Whether the token has any of these privileges on exactly this path; an error says which it lacks.
+    pub(super) fn on(&self, path: &str, any: &[&str]) -> Result<(), Why> {
+        let mut at = path;
+        loop {
+            if let Some(privileges) = self.permissions.get(at) {
+                let held = |privilege: &&&str| {
+                    privileges
+                        .get(**privilege)
+                        .is_some_and(|propagates| at == path || *propagates)
+                };
+                return any
+                    .iter()
+                    .find(held)
+                    .map(|_| ())
+                    .ok_or_else(|| lacking(path, any));
+            }
+            at = match at.rsplit_once('/') {
+                Some(("", _)) if at != "/" => "/",
+                Some((parent, _)) if !parent.is_empty() => parent,
+                _ => return Err(lacking(path, any)),
+            };
+        }
+    }
+
+    /// Whether the token has any of these privileges on everything below a path, so that a list filtered by them is whole.
+    pub(super) fn below(&self, path: &str, any: &[&str]) -> Result<(), Why> {
+        // Some path that nobody names, so that what is found for it holds by inheritance.
+        self.on(&format!("{path}/\u{0}"), any)
+            .map_err(|_| lacking(path, any))?;
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        for (listed, privileges) in &self.permissions {
+            let below = listed.starts_with(&prefix);
+            if below
+                && !any
+                    .iter()
+                    .any(|privilege| privileges.contains_key(*privilege))
+            {
+                return Err(lacking(listed, any));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lacking(path: &str, any: &[&str]) -> Why {
+    format!(
+        "the API token lacks the privilege {} on {path}, and Proxmox VE shows nothing of what it hides",
+        any.join(" or ")
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn sight(value: Value) -> Sight {
+        Sight::new(permissions(&value))
+    }
+
+    #[test]
+    fn privileges_are_inherited_where_they_propagate() {
+        let sight =
+            sight(json!({"/": {"VM.Audit": 1, "Sys.Audit": 0}, "/vms/100": {"VM.Backup": 1}}));
+        assert!(sight.on("/vms/7", &["VM.Audit"]).is_ok());
+        assert!(sight.on("/", &["Sys.Audit"]).is_ok());
+        assert!(sight.on("/nodes/a", &["Sys.Audit"]).is_err());
+        assert!(sight.on("/vms/100", &["VM.Audit"]).is_err());
+        assert!(sight.below("/storage", &["Datastore.Audit"]).is_err());
+        assert!(
+            sight
+                .below("/vms", &["VM.Audit"])
+                .unwrap_err()
+                .contains("/vms/100")
+        );
+    }
+
+    #[test]
+    fn a_path_with_an_entry_but_without_privileges_hides_what_is_there() {
+        let mut sight = sight(json!({"/": {"VM.Audit": 1}}));
+        assert!(sight.below("/vms", &["VM.Audit"]).is_ok());
+        sight.note_acl_paths(["/vms/101", "/"].into_iter());
+        assert!(sight.below("/vms", &["VM.Audit"]).is_err());
+        assert!(sight.on("/vms/100", &["VM.Audit"]).is_ok());
+    }
+
+    #[test]
+    fn an_entry_on_the_top_alone_is_not_the_subtree() {
+        assert!(
+            sight(json!({"/vms": {"VM.Audit": 0}}))
+                .below("/vms", &["VM.Audit"])
+                .is_err()
+        );
+        assert!(
+            sight(json!({"/vms": {"VM.Audit": 1}}))
+                .below("/vms", &["VM.Audit"])
+                .is_ok()
+        );
+        assert!(sight(json!({})).below("/vms", &["VM.Audit"]).is_err());
+    }
+}

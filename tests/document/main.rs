@@ -1,0 +1,13 @@
+//! Documents from the outside: what people read when something is wrong, the generated files, and laws that hold for every document.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod coverage;
+mod desired;
+mod errors;
+mod generated;
+mod laws;
