@@ -217,8 +217,8 @@ impl<'a> Story<'a> {
         self.title('d', "While a plan waits, somebody changes the VM by hand");
         let planned = self.submit(vec![text("wiki.yaml", WIKI)], false).await?;
         self.approve(&planned).await?;
-        self.output.line("\n  … meanwhile, somebody else gives vm/116 more memory in Proxmox VE's own web page …");
-        let call = Call::put(["nodes", "pve3", "qemu", "116", "config"]).param("memory", "12288");
+        self.output.line("\n  … meanwhile, somebody gives vm/116 three cores in Proxmox VE's own web page …");
+        let call = Call::put(["nodes", "pve3", "qemu", "116", "config"]).param("cores", "3");
         self.stage.by_hand.write(call).await.map_err(|error| Failure::error(format!("the change by hand: {}", error.cause())))?;
         let report = self.stage.service.run(&planned.plan.hash.0, &|_| ()).await?;
         show_run(&report, self.output);
