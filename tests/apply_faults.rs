@@ -17,7 +17,7 @@ use serde_json::Value;
 use support::play::{Play, hash_of, same_end};
 
 /// A container's memory: the one change of a guest that starts no task.
-const REDIS: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Container\nmetadata: {name: redis-01}\nspec: {vmid: 303, memory: {size: 3Gi}}\n";
+const REDIS: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Container\nmetadata: {name: redis-01}\nspec: {vmid: 303, memory: 3Gi}\n";
 const BACKUP: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Storage\nmetadata: {name: nfs-data}\nspec: {content: [images, rootdir, iso]}\n";
 const POOL: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: fresh}\nspec: {comment: new}\n";
 const DISK: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: vm-210}\nspec: {vmid: 210, disks: {scsi0: {storage: ceph-vm}}}\n";

@@ -87,7 +87,9 @@ fn killed_anywhere_it_ends_the_same() {
                     assert_eq!(play.counts(), counts, "{point}");
                     same_end(&play.end(), &end, &point);
                     assert_eq!(outcomes(&play), records, "{point}");
-                    play.run(&plan).ends(1);
+                    if point.starts_with("ended") {
+                        play.run(&plan).ends(1);
+                    }
                 }
             });
         }

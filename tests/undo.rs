@@ -84,6 +84,8 @@ fn a_removed_storage_comes_back() {
     let play = Play::new();
     let before = play.end();
     play.document("local-zfs", include_str!("../examples/demo/local-zfs.yaml"));
+    let nfs = "apiVersion: bailiwick.dev/v1alpha1\nkind: Storage\nmetadata: {name: backup}\nspec: {content: [backup]}\n";
+    play.document("backup", nfs);
     play.bailiwick(&["apply", "-f", "docs"]).ends(0);
     play.withdraw("local-zfs");
     let plan = play.carry_out();
@@ -98,7 +100,7 @@ fn a_removed_storage_comes_back() {
         sorted(&play.end()["storage.cfg"]),
         sorted(&before["storage.cfg"])
     );
-    assert_eq!(documents(&play).len(), 1);
+    assert_eq!(documents(&play).len(), 2);
 }
 
 #[test]
