@@ -29,6 +29,10 @@ pub(super) fn is_directory(storage_type: &str) -> bool {
 pub(super) fn format_on(storage_type: &str, kind: GuestKind, wanted: Option<&str>) -> String {
     match storage_type {
         "zfspool" if kind == GuestKind::Lxc => "subvol".to_owned(),
+        // A container's volume of some size is an image wherever it is not a dataset; no call takes a format for it.
+        directory if kind == GuestKind::Lxc && directory != "btrfs" && is_directory(directory) => {
+            "raw".to_owned()
+        }
         "btrfs" => wanted
             .filter(|f| matches!(*f, "raw" | "subvol"))
             .unwrap_or("raw")
