@@ -25,7 +25,11 @@ use output::Output;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.output, colour(arguments.color));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(&output, &Failure::error(format!("cannot start: {error}"))),
     };
@@ -44,13 +48,19 @@ fn colour(wish: Colour) -> bool {
     match wish {
         Colour::Always => true,
         Colour::Never => false,
-        Colour::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Colour::Auto => {
+            std::io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     }
 }
 
 /// The process's own environment and clock.
 pub fn environment() -> Environment {
-    Environment { variable: Arc::new(|name| std::env::var(name).ok()), clock: Arc::new(jiff::Timestamp::now) }
+    Environment {
+        variable: Arc::new(|name| std::env::var(name).ok()),
+        clock: Arc::new(jiff::Timestamp::now),
+    }
 }
 
 /// The exit code a finished command ends with.
