@@ -281,6 +281,7 @@ impl Service {
     pub(super) fn limits(&self, cluster: &Cluster) -> Limits {
         Limits {
             per_node: usize::try_from(cluster.limits.per_node).unwrap_or(1),
+            per_storage: usize::try_from(cluster.limits.per_storage).unwrap_or(1),
             poll: self.tuning.poll,
             settle: self.tuning.settle,
             lock_patience: self.tuning.lock_patience,
