@@ -354,6 +354,12 @@ impl<'a> Watch<'a> {
             let Some(category) = worse.after.category else {
                 continue;
             };
+            // What was not there before (a new member of a pool) was not bad before either.
+            let was_bad = |state: &health::State| state.grade != health::Grade::Good;
+            let key = (worse.entity.clone(), worse.facet.clone());
+            if !self.start_health.get(&key).is_some_and(was_bad) {
+                continue;
+            }
             lines.insert(format!(
                 "{} is no longer {category} ({})",
                 worse.entity,
