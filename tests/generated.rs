@@ -92,22 +92,26 @@ fn command_reference() -> String {
     options(&root, true, &mut out);
     let _ = write!(out, "\n{EXIT_CODES}.\n");
     for command in root.get_subcommands() {
-        section(command, &mut out);
+        section(command, "##", &mut out);
     }
     out
 }
 
-fn section(command: &Command, out: &mut String) {
+fn section(command: &Command, level: &str, out: &mut String) {
     if command.get_name() == "help" {
         return;
     }
     let name = command.get_bin_name().unwrap();
     let about = command.get_long_about().or(command.get_about());
-    let _ = write!(out, "\n## `{name}`\n\n{}\n", about.unwrap());
+    let _ = write!(
+        out,
+        "\n{level} `{name}`\n\n{}\n",
+        sentence(&about.unwrap().to_string())
+    );
     if command.has_subcommands() {
         command
             .get_subcommands()
-            .for_each(|inner| section(inner, out));
+            .for_each(|inner| section(inner, "###", out));
     } else {
         let usage = command.clone().render_usage().to_string();
         let usage = usage.trim_start_matches("Usage: ");
@@ -130,11 +134,7 @@ fn options(command: &Command, root: bool, out: &mut String) {
     out.push_str("| option | meaning |\n|---|---|\n");
     for arg in own(command, root) {
         let help = arg.get_long_help().or(arg.get_help());
-        let mut help = help
-            .unwrap()
-            .to_string()
-            .replace('\n', " ")
-            .replace('|', "\\|");
+        let mut help = sentence(&help.unwrap().to_string());
         let defaults: Vec<_> = arg
             .get_default_values()
             .iter()
@@ -163,4 +163,10 @@ fn options(command: &Command, root: bool, out: &mut String) {
         };
         let _ = writeln!(out, "| `{shown}` | {help} |");
     }
+}
+
+/// clap takes the full stop from a help of one paragraph.
+fn sentence(text: &str) -> String {
+    let text = text.replace('\n', " ").replace('|', "\\|");
+    format!("{}.", text.trim_end_matches('.'))
 }
