@@ -11,8 +11,10 @@ use serde_json::Value;
 
 /// The folder with Proxmox's API schema: `BAILIWICK_SHARED`, else `../shared` beside the project.
 pub fn shared() -> PathBuf {
-    std::env::var_os("BAILIWICK_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from)
+    std::env::var_os("BAILIWICK_SHARED").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    )
 }
 
 struct Method {
@@ -28,7 +30,9 @@ fn methods() -> Option<&'static Vec<Method>> {
         .get_or_init(|| {
             let file = std::fs::File::open(shared().join("proxmox/api-schema.json.gz")).ok()?;
             let mut text = String::new();
-            flate2::read::GzDecoder::new(file).read_to_string(&mut text).ok()?;
+            flate2::read::GzDecoder::new(file)
+                .read_to_string(&mut text)
+                .ok()?;
             let all: Vec<Value> = serde_json::from_str(&text).ok()?;
             Some(all.iter().map(method).collect())
         })
@@ -38,13 +42,21 @@ fn methods() -> Option<&'static Vec<Method>> {
 fn method(entry: &Value) -> Method {
     let template = entry["path"].as_str().unwrap();
     let name = Regex::new(r"\{([^}]+)\}").unwrap();
-    let path_names = name.captures_iter(template).map(|c| c[1].to_owned()).collect();
+    let path_names = name
+        .captures_iter(template)
+        .map(|c| c[1].to_owned())
+        .collect();
     let pattern = name.replace_all(template, "([^/]+)");
     Method {
         verb: entry["method"].as_str().unwrap().to_owned(),
         path: Regex::new(&format!("^{pattern}$")).unwrap(),
         path_names,
-        parameters: entry["parameters"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        parameters: entry["parameters"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect(),
     }
 }
 
@@ -52,10 +64,15 @@ fn method(entry: &Value) -> Method {
 pub fn complaints(verb: &str, path: &str, params: &BTreeMap<String, String>) -> Vec<String> {
     let Some(methods) = methods() else {
         static NOTICE: OnceLock<()> = OnceLock::new();
-        NOTICE.get_or_init(|| eprintln!("NOTICE: the API schema is not here; writes are not checked against it"));
+        NOTICE.get_or_init(|| {
+            eprintln!("NOTICE: the API schema is not here; writes are not checked against it")
+        });
         return Vec::new();
     };
-    let candidates: Vec<&Method> = methods.iter().filter(|m| m.verb == verb && m.path.is_match(path)).collect();
+    let candidates: Vec<&Method> = methods
+        .iter()
+        .filter(|m| m.verb == verb && m.path.is_match(path))
+        .collect();
     // A literal path (`/nodes/{node}/qemu`) wins over one with a placeholder in its place.
     let Some(method) = candidates.iter().min_by_key(|m| m.path_names.len()) else {
         return vec![format!("{verb} {path}: no such method")];
@@ -64,7 +81,11 @@ pub fn complaints(verb: &str, path: &str, params: &BTreeMap<String, String>) -> 
     for (key, value) in params {
         match spec(&method.parameters, key) {
             None => found.push(format!("{verb} {path}: no parameter `{key}`")),
-            Some(spec) => found.extend(value_complaints(spec, value).into_iter().map(|c| format!("{verb} {path}: {key}={value}: {c}"))),
+            Some(spec) => found.extend(
+                value_complaints(spec, value)
+                    .into_iter()
+                    .map(|c| format!("{verb} {path}: {key}={value}: {c}")),
+            ),
         }
     }
     for (key, spec) in &method.parameters {
@@ -79,14 +100,18 @@ pub fn complaints(verb: &str, path: &str, params: &BTreeMap<String, String>) -> 
 fn spec<'a>(parameters: &'a BTreeMap<String, Value>, key: &str) -> Option<&'a Value> {
     parameters.get(key).or_else(|| {
         let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
-        (stem != key).then(|| parameters.get(&format!("{stem}[n]"))).flatten()
+        (stem != key)
+            .then(|| parameters.get(&format!("{stem}[n]")))
+            .flatten()
     })
 }
 
 fn value_complaints(spec: &Value, value: &str) -> Vec<String> {
     let mut found = Vec::new();
     match spec["type"].as_str() {
-        Some("boolean") if !["0", "1", "true", "false"].contains(&value) => found.push("not a boolean".to_owned()),
+        Some("boolean") if !["0", "1", "true", "false"].contains(&value) => {
+            found.push("not a boolean".to_owned())
+        }
         Some("integer") if value.parse::<i64>().is_err() => found.push("not an integer".to_owned()),
         Some("number") if value.parse::<f64>().is_err() => found.push("not a number".to_owned()),
         _ => {}
@@ -94,8 +119,14 @@ fn value_complaints(spec: &Value, value: &str) -> Vec<String> {
     if let Ok(number) = value.parse::<f64>()
         && matches!(spec["type"].as_str(), Some("integer" | "number"))
     {
-        let bound = |name: &str| spec[name].as_f64().or_else(|| spec[name].as_str().and_then(|t| t.parse().ok()));
-        if bound("minimum").is_some_and(|least| number < least) || bound("maximum").is_some_and(|most| number > most) {
+        let bound = |name: &str| {
+            spec[name]
+                .as_f64()
+                .or_else(|| spec[name].as_str().and_then(|t| t.parse().ok()))
+        };
+        if bound("minimum").is_some_and(|least| number < least)
+            || bound("maximum").is_some_and(|most| number > most)
+        {
             found.push("out of bounds".to_owned());
         }
     }
@@ -104,11 +135,18 @@ fn value_complaints(spec: &Value, value: &str) -> Vec<String> {
     {
         found.push(format!("not one of {words:?}"));
     }
-    if spec["maxLength"].as_u64().is_some_and(|most| value.chars().count() as u64 > most) {
+    if spec["maxLength"]
+        .as_u64()
+        .is_some_and(|most| value.chars().count() as u64 > most)
+    {
         found.push("too long".to_owned());
     }
     if let Some(pattern) = spec["pattern"].as_str() {
-        let pattern = pattern.replace("(?^:", "(?:").replace("(?^u:", "(?:").replace("(?^i:", "(?i:").replace("{,", "{0,");
+        let pattern = pattern
+            .replace("(?^:", "(?:")
+            .replace("(?^u:", "(?:")
+            .replace("(?^i:", "(?i:")
+            .replace("{,", "{0,");
         if let Ok(pattern) = Regex::new(&format!("^(?:{pattern})$"))
             && !pattern.is_match(value)
         {
@@ -122,7 +160,10 @@ fn value_complaints(spec: &Value, value: &str) -> Vec<String> {
 }
 
 fn property_complaints(format: &serde_json::Map<String, Value>, value: &str) -> Vec<String> {
-    let default = format.iter().find(|(_, spec)| spec["default_key"].as_i64() == Some(1)).map(|(key, _)| key.as_str());
+    let default = format
+        .iter()
+        .find(|(_, spec)| spec["default_key"].as_i64() == Some(1))
+        .map(|(key, _)| key.as_str());
     value
         .split(',')
         .filter(|part| !part.is_empty())
@@ -139,7 +180,10 @@ fn property_complaints(format: &serde_json::Map<String, Value>, value: &str) -> 
             if spec["alias"].is_string() || spec["type"].as_str() == Some("boolean") {
                 return Vec::new();
             }
-            value_complaints(spec, text).into_iter().map(|c| format!("property {key}: {c}")).collect()
+            value_complaints(spec, text)
+                .into_iter()
+                .map(|c| format!("property {key}: {c}"))
+                .collect()
         })
         .collect()
 }

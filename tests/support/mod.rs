@@ -1,0 +1,6 @@
+//! What integration tests share: the contract with Proxmox VE's API schema, and plays against the simulator.
+
+#![allow(dead_code)] // each test binary uses a part
+
+pub mod contract;
+pub mod play;
