@@ -23,7 +23,10 @@ use output::Output;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(arguments.output, colour(arguments.color));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -37,6 +40,18 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => report(&output, &failure),
     }
+}
+
+/// Help, the version, or what is wrong with the arguments. clap itself would end with 2, which here says that a plan waits.
+fn usage(error: &clap::Error) -> ExitCode {
+    let exit = if error.use_stderr() {
+        Exit::Error
+    } else {
+        Exit::Success
+    };
+    // Whoever closed the terminal does not read it either way.
+    let _ = error.print();
+    exit.into()
 }
 
 fn report(output: &Output, failure: &Failure) -> ExitCode {
