@@ -23,9 +23,16 @@ use output::Output;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(arguments.output, colour(arguments.color));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return report(&output, &Failure::error(format!("cannot start: {error}"))),
     };
@@ -33,6 +40,18 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => report(&output, &failure),
     }
+}
+
+/// Help, the version, or what is wrong with the arguments. clap itself would end with 2, which here says that a plan waits.
+fn usage(error: &clap::Error) -> ExitCode {
+    let exit = if error.use_stderr() {
+        Exit::Error
+    } else {
+        Exit::Success
+    };
+    // Whoever closed the terminal does not read it either way.
+    let _ = error.print();
+    exit.into()
 }
 
 fn report(output: &Output, failure: &Failure) -> ExitCode {
@@ -44,13 +63,19 @@ fn colour(wish: Colour) -> bool {
     match wish {
         Colour::Always => true,
         Colour::Never => false,
-        Colour::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Colour::Auto => {
+            std::io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
     }
 }
 
 /// The process's own environment and clock.
 pub fn environment() -> Environment {
-    Environment { variable: Arc::new(|name| std::env::var(name).ok()), clock: Arc::new(jiff::Timestamp::now) }
+    Environment {
+        variable: Arc::new(|name| std::env::var(name).ok()),
+        clock: Arc::new(jiff::Timestamp::now),
+    }
 }
 
 /// The exit code a finished command ends with.

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod approval;
+pub mod cli;
 pub mod configuration;
 pub mod document;
 pub mod document_files;
@@ -12,8 +13,7 @@ pub mod ids;
 pub mod ledger;
 pub mod plan;
 pub mod proxmox;
-pub mod sim;
 pub mod service;
+pub mod sim;
 pub mod store;
 pub mod world;
-pub mod cli;

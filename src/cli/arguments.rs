@@ -125,7 +125,7 @@ pub struct Submit {
     /// Let the fuse pass this many deletions this once.
     #[arg(long, value_name = "N")]
     pub allow_deletions: Option<usize>,
-    /// Who submits. Default: `principal` of the configuration.
+    /// Who submits. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<String>,
     /// The cluster, where the configuration has several.
@@ -196,7 +196,7 @@ pub struct Reject {
     /// Why.
     #[arg(long)]
     pub reason: String,
-    /// Who rejects. Default: `principal` of the configuration.
+    /// Who rejects. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<String>,
 }
@@ -213,7 +213,7 @@ pub struct Run {
 pub struct Undo {
     /// The hash of the plan whose run is to be taken back, or enough of its beginning.
     pub plan: String,
-    /// Who asks. Default: `principal` of the configuration.
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<String>,
 }
@@ -233,7 +233,7 @@ pub struct Freeze {
     /// Until when, e.g. `2026-12-01T08:00:00Z`. Default: until thawed.
     #[arg(long, value_name = "TIME")]
     pub until: Option<jiff::Timestamp>,
-    /// Who freezes. Default: `principal` of the configuration.
+    /// Who freezes. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<String>,
 }
@@ -247,7 +247,7 @@ pub struct Thaw {
     /// The freeze of this kind.
     #[arg(long)]
     pub kind: Option<String>,
-    /// Who thaws. Default: `principal` of the configuration.
+    /// Who thaws. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<String>,
 }
@@ -274,7 +274,7 @@ pub enum Ledger {
     Checkpoint,
     /// Make the ledger's key and the checkpoint key that the configuration names, where they are not there yet.
     Keygen,
-    /// Replace the ledger's key by a sealed hand-over record; the new key is written beside the old one.
+    /// Replace the ledger's key: a record sealed with the old key hands the ledger over to a new one.
     RotateKey {
         /// Where the new key is written; must not exist. Configure it as `keyFile` afterwards, the old one as `previousKeyFiles`.
         #[arg(long, value_name = "FILE")]

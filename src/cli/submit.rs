@@ -18,9 +18,10 @@ fn texts(submit: &Submit) -> Result<Vec<Text>, Failure> {
     for path in &submit.files {
         if path == Path::new("-") {
             let mut text = String::new();
+            // One more than is taken: what is too long is refused when it is read, never cut.
             let most = u64::try_from(crate::document::yaml::MOST_BYTES).unwrap_or(u64::MAX);
             std::io::stdin()
-                .take(most)
+                .take(most.saturating_add(1))
                 .read_to_string(&mut text)
                 .map_err(|error| Failure::error(format!("cannot read standard input: {error}")))?;
             texts.push(Text {

@@ -22,11 +22,14 @@ use crate::proxmox::token::ApiToken;
 use crate::proxmox::trust::Trust;
 use crate::store::{RecordFilter, Store, Transaction};
 
+/// Gives an environment variable's value, if it is set.
+pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the library does not read by itself: the environment, and the clock.
 #[derive(Clone)]
 pub struct Environment {
     /// An environment variable's value.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Variables,
     /// The time.
     pub clock: Clock,
 }

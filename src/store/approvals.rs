@@ -182,7 +182,9 @@ impl Transaction {
 /// A decision that spends what was spent already is refused in words of its own.
 fn spent(error: sqlx::Error, new: &NewApproval) -> StoreError {
     match &error {
-        sqlx::Error::Database(cause) if cause.is_unique_violation() => StoreError::Spent { principal: new.principal.clone() },
+        sqlx::Error::Database(cause) if cause.is_unique_violation() => StoreError::Spent {
+            principal: new.principal.clone(),
+        },
         _ => db("store a decision")(error),
     }
 }

@@ -158,7 +158,9 @@ pub enum StoreError {
         why: NotUsable,
     },
     /// A signature that was handed in before.
-    #[error("this signature of {principal} was handed in before, and a signature counts once: sign again")]
+    #[error(
+        "this signature of {principal} was handed in before, and a signature counts once: sign again"
+    )]
     Spent {
         /// Whose.
         principal: String,

@@ -1,7 +1,7 @@
 //! The stage of the demo: a folder with configuration, keys and state, and the simulated cluster.
 
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,8 +50,15 @@ fn failed(what: &str) -> impl Fn(std::io::Error) -> Failure {
 
 /// Writes a file that only its owner can read.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed(&format!("write {}", path.display())))
+    let opened = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(failed(&format!("write {}", path.display())))
 }
 
 impl Stage {
@@ -67,24 +74,55 @@ impl Stage {
             Some(folder) => folder.to_owned(),
             None => std::env::temp_dir().join(format!("bailiwick-demo-{}", uuid::Uuid::new_v4())),
         };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join("keys")).map_err(failed("make its folder"))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder.join("keys"))
+            .map_err(failed("make its folder"))?;
         let folder = folder.canonicalize().map_err(failed("find its folder"))?;
         let secret = uuid::Uuid::new_v4().to_string();
         let other_secret = uuid::Uuid::new_v4().to_string();
         let mut options = sim::Options::new(WORLD);
         options.scale = SCALE;
-        options.secrets = [(CONTROLLER.to_owned(), secret.clone()), (BY_HAND.to_owned(), other_secret.clone())].into();
-        let simulator = sim::start(options).await.map_err(|error| Failure::of(&error))?;
-        let (url, fingerprint) = (simulator.url().to_owned(), simulator.fingerprint().to_owned());
-        write(&folder.join("keys/token"), &format!("{CONTROLLER}={secret}\n"))?;
+        options.secrets = [
+            (CONTROLLER.to_owned(), secret.clone()),
+            (BY_HAND.to_owned(), other_secret.clone()),
+        ]
+        .into();
+        let simulator = sim::start(options)
+            .await
+            .map_err(|error| Failure::of(&error))?;
+        let (url, fingerprint) = (
+            simulator.url().to_owned(),
+            simulator.fingerprint().to_owned(),
+        );
+        write(
+            &folder.join("keys/token"),
+            &format!("{CONTROLLER}={secret}\n"),
+        )?;
         operator_key(&folder)?;
-        write(&folder.join("bailiwick.yaml"), &configuration(&url, &fingerprint))?;
-        let configuration = load_configuration(&folder.join("bailiwick.yaml")).map_err(|error| Failure::of(&error))?;
+        write(
+            &folder.join("bailiwick.yaml"),
+            &configuration(&url, &fingerprint),
+        )?;
+        let configuration = load_configuration(&folder.join("bailiwick.yaml"))
+            .map_err(|error| Failure::of(&error))?;
         make_keys(&configuration)?;
-        let tuning = Tuning { poll: Duration::from_millis(30), settle: Duration::from_secs(3), lock_patience: Duration::from_secs(5) };
+        let tuning = Tuning {
+            poll: Duration::from_millis(30),
+            settle: Duration::from_secs(3),
+            lock_patience: Duration::from_secs(5),
+        };
         let service = Service::open(configuration, environment(), tuning).await?;
         let by_hand = client(&url, &fingerprint, &format!("{BY_HAND}={other_secret}"))?;
-        Ok(Self { folder, service, by_hand, url, simulator, secret })
+        Ok(Self {
+            folder,
+            service,
+            by_hand,
+            url,
+            simulator,
+            secret,
+        })
     }
 
     /// The operator's private key file.
@@ -94,7 +132,13 @@ impl Stage {
 
     /// Ends the cluster and removes the folder, unless it is to be kept.
     pub async fn clear(self, keep: bool, output: &Output) {
-        let Self { folder, service, simulator, secret, .. } = self;
+        let Self {
+            folder,
+            service,
+            simulator,
+            secret,
+            ..
+        } = self;
         let address = simulator.address();
         service.store().close().await;
         simulator.stop().await;
@@ -104,11 +148,17 @@ impl Stage {
             return;
         }
         let kept = write(&folder.join("lab.yaml"), WORLD)
-            .and_then(|()| write(&folder.join("cluster"), &cluster_script(&address.to_string(), &secret)))
+            .and_then(|()| {
+                write(
+                    &folder.join("cluster"),
+                    &cluster_script(&address.to_string(), &secret),
+                )
+            })
             .and_then(|()| {
                 use std::os::unix::fs::PermissionsExt;
                 let script = folder.join("cluster");
-                std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).map_err(failed("make ./cluster executable"))
+                std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700))
+                    .map_err(failed("make ./cluster executable"))
             });
         if let Err(failure) = kept {
             output.failure(&failure);
@@ -126,17 +176,33 @@ fn operator_key(folder: &Path) -> Result<(), Failure> {
     let seed: [u8; 32] = rand::random();
     let pair = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
     let key = PrivateKey::new(pair, "the demo's operator").map_err(|error| Failure::of(&error))?;
-    let private = key.to_openssh(LineEnding::LF).map_err(|error| Failure::of(&error))?;
+    let private = key
+        .to_openssh(LineEnding::LF)
+        .map_err(|error| Failure::of(&error))?;
     write(&folder.join("keys/operator"), &private)?;
-    let public = key.public_key().to_openssh().map_err(|error| Failure::of(&error))?;
+    let public = key
+        .public_key()
+        .to_openssh()
+        .map_err(|error| Failure::of(&error))?;
     write(&folder.join("keys/operator.pub"), &format!("{public}\n"))?;
-    write(&folder.join("allowed-signers"), &format!("{OPERATOR} namespaces=\"bailiwick\" {public}\n"))
+    write(
+        &folder.join("allowed-signers"),
+        &format!("{OPERATOR} namespaces=\"bailiwick\" {public}\n"),
+    )
 }
 
 fn client(url: &str, fingerprint: &str, token: &str) -> Result<Client, Failure> {
     let endpoints = ClusterEndpoints {
-        urls: vec![url.parse().map_err(|error| Failure::error(format!("{url}: {error}")))?],
-        trust: Trust::Fingerprints([fingerprint.parse().map_err(|_| Failure::error("the simulator gave no fingerprint"))?].into()),
+        urls: vec![
+            url.parse()
+                .map_err(|error| Failure::error(format!("{url}: {error}")))?,
+        ],
+        trust: Trust::Fingerprints(
+            [fingerprint
+                .parse()
+                .map_err(|_| Failure::error("the simulator gave no fingerprint"))?]
+            .into(),
+        ),
         token: ApiToken::new(token, "the demo").map_err(|error| Failure::of(&error))?,
     };
     Client::new(endpoints, Limits::default()).map_err(|error| Failure::of(&error))

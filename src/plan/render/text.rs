@@ -205,10 +205,10 @@ impl Page {
             .iter()
             .map(|impact| {
                 let cause = clean(&impact.causes.join("; "));
+                // Two blanks between category and cause, so that a line reads and greps the same in every plan.
                 [
                     clean(&impact.entity),
-                    impact.category.word().to_owned(),
-                    format!("({cause}){}", when(impact)),
+                    format!("{}  ({cause}){}", impact.category.word(), when(impact)),
                 ]
             })
             .collect();

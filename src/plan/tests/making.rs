@@ -414,3 +414,32 @@ fn the_judge_sees_forgeries() {
     forged.steps[0].title.push('!');
     assert_eq!(crate::plan::check(&forged).len(), 1);
 }
+
+#[test]
+fn an_imported_disk_grows_after_it_was_imported() {
+    let mut lab = Lab::new();
+    lab.volume(
+        "pve1",
+        "nas:import/debian.qcow2",
+        "import",
+        crate::ids::Bytes(4 << 30),
+        None,
+    );
+    let mut wanted = guest(GuestKind::Qemu, Some(9001), "img");
+    wanted.node = Some(node("pve1"));
+    let mut disk = sized("ceph-vm", 8);
+    disk.import_from = Some(volume("nas:import/debian.qcow2"));
+    let items = vec![doc(with_disk(wanted, "scsi0", disk))];
+    let plan = lab.plan(items.clone());
+    assert_eq!(
+        titles(&plan),
+        [
+            "create vm/9001 img on pve1",
+            "grow vm/9001 scsi0 4 GiB → 8 GiB"
+        ]
+    );
+    let ownership = lab.ownership.after(&plan, &items, &lab.secrets, &lab.world);
+    lab.world = lab.after(&plan);
+    lab.ownership = ownership;
+    assert!(lab.plan(items).steps.is_empty());
+}

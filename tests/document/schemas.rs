@@ -1,7 +1,7 @@
-//! The committed schemas and CRDs are what the code makes, and the examples are valid. `BAILIWICK_BLESS=1` writes the files anew.
+//! The schemas and CRDs keep to what their readers understand, and the examples are valid. That the committed files are up to date
+//! is held by `tests/generated.rs`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bailiwick::document::{Kind, crd, load, schema};
 use bailiwick::document_files;
@@ -9,41 +9,6 @@ use serde_json::Value;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn holds(path: &Path, expected: &str) {
-    if std::env::var_os("BAILIWICK_BLESS").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, expected).unwrap();
-    }
-    let found = fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        found == expected,
-        "{} is not what the code makes; run the test with BAILIWICK_BLESS=1",
-        path.display()
-    );
-}
-
-#[test]
-fn json_schemas_are_up_to_date() {
-    for kind in Kind::ALL {
-        let text = serde_json::to_string_pretty(schema::schema(kind)).unwrap() + "\n";
-        holds(&root().join(format!("schemas/{kind}.schema.json")), &text);
-    }
-}
-
-#[test]
-fn custom_resource_definitions_are_up_to_date() {
-    for kind in Kind::ALL {
-        let text = format!(
-            "# Made from the Rust types; do not edit. `BAILIWICK_BLESS=1 cargo test --test document` writes it anew.\n{}",
-            bailiwick::document::yaml::write(&crd::definition(kind)).unwrap()
-        );
-        holds(
-            &root().join(format!("crds/{}.yaml", crd::name(kind))),
-            &text,
-        );
-    }
 }
 
 #[test]

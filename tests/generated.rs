@@ -1,0 +1,172 @@
+//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`.
+//! `./task bless` (`BAILIWICK_BLESS=1`) writes them anew.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use bailiwick::cli::arguments::{Arguments, EXIT_CODES};
+use bailiwick::document::{Kind, crd, schema};
+use clap::{Arg, Command, CommandFactory};
+
+/// Every generated file: its path below the project's folder, and its text.
+fn generated() -> Vec<(String, String)> {
+    let pretty = |value: &serde_json::Value| serde_json::to_string_pretty(value).unwrap() + "\n";
+    let mut files = Vec::new();
+    for kind in Kind::ALL {
+        files.push((
+            format!("schemas/{kind}.schema.json"),
+            pretty(schema::schema(kind)),
+        ));
+        let definition = bailiwick::document::yaml::write(&crd::definition(kind)).unwrap();
+        files.push((
+            format!("crds/{}.yaml", crd::name(kind)),
+            format!(
+                "# Made from the Rust types; do not edit. `./task bless` writes it anew.\n{definition}"
+            ),
+        ));
+    }
+    files.push((
+        "schemas/plan.schema.json".to_owned(),
+        pretty(&bailiwick::plan::render::schema()),
+    ));
+    files.push(("docs/cli.md".to_owned(), command_reference()));
+    files
+}
+
+#[test]
+fn generated_files_are_up_to_date() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut stale = Vec::new();
+    for (name, expected) in generated() {
+        let path = root.join(&name);
+        if std::env::var_os("BAILIWICK_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &expected).unwrap();
+        }
+        if std::fs::read_to_string(&path).unwrap_or_default() != expected {
+            stale.push(name);
+        }
+    }
+    assert!(
+        stale.is_empty(),
+        "not what the code makes (./task bless writes them anew): {}",
+        stale.join(", ")
+    );
+}
+
+/// Nothing lies in the generated folders that the code no longer makes.
+#[test]
+fn generated_folders_have_no_leftovers() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let made: Vec<PathBuf> = generated()
+        .into_iter()
+        .map(|(name, _)| root.join(name))
+        .collect();
+    for folder in ["crds", "schemas"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(
+                made.contains(&path),
+                "{} is made by nothing",
+                path.display()
+            );
+        }
+    }
+}
+
+/// The commands with their options, as Markdown.
+fn command_reference() -> String {
+    let mut root = Arguments::command();
+    root.build();
+    let mut out = format!(
+        "# Commands\n\nMade from the program's own definitions; do not edit. `./task bless` writes it anew.\n\n{}\n",
+        root.get_long_about().unwrap()
+    );
+    out.push_str("\n## Options of every command\n\n");
+    options(&root, true, &mut out);
+    let _ = write!(out, "\n{EXIT_CODES}.\n");
+    for command in root.get_subcommands() {
+        section(command, "##", &mut out);
+    }
+    out
+}
+
+fn section(command: &Command, level: &str, out: &mut String) {
+    if command.get_name() == "help" {
+        return;
+    }
+    let name = command.get_bin_name().unwrap();
+    let about = command.get_long_about().or(command.get_about());
+    let _ = write!(
+        out,
+        "\n{level} `{name}`\n\n{}\n",
+        sentence(&about.unwrap().to_string())
+    );
+    if command.has_subcommands() {
+        command
+            .get_subcommands()
+            .for_each(|inner| section(inner, "###", out));
+    } else {
+        let usage = command.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ");
+        let _ = write!(out, "\n```text\n{usage}\n```\n");
+        if own(command, false).next().is_some() {
+            out.push('\n');
+            options(command, false, out);
+        }
+    }
+}
+
+/// The arguments to tell of: all but clap's own, and below the root all but those every command has.
+fn own(command: &Command, root: bool) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(move |arg| {
+        !["help", "version"].contains(&arg.get_id().as_str()) && (root || !arg.is_global_set())
+    })
+}
+
+fn options(command: &Command, root: bool, out: &mut String) {
+    out.push_str("| option | meaning |\n|---|---|\n");
+    for arg in own(command, root) {
+        let help = arg.get_long_help().or(arg.get_help());
+        let mut help = sentence(&help.unwrap().to_string());
+        let defaults: Vec<_> = arg
+            .get_default_values()
+            .iter()
+            .map(|v| v.to_string_lossy())
+            .collect();
+        if !defaults.is_empty() && arg.get_num_args().is_some_and(|n| n.takes_values()) {
+            let _ = write!(help, " Default: `{}`.", defaults.join(","));
+        }
+        let short = arg
+            .get_short()
+            .map(|c| format!("-{c}, "))
+            .unwrap_or_default();
+        let shown = match arg.get_long() {
+            Some(long) if arg.get_num_args().is_some_and(|n| n.takes_values()) => {
+                let value = arg
+                    .get_value_names()
+                    .map(|n| n.join(" "))
+                    .unwrap_or_default();
+                format!("{short}--{long} {value}")
+            }
+            Some(long) => format!("{short}--{long}"),
+            None => arg
+                .get_value_names()
+                .map(|n| n.join(" "))
+                .unwrap_or_default(),
+        };
+        let _ = writeln!(out, "| `{shown}` | {help} |");
+    }
+}
+
+/// clap takes the full stop from a help of one paragraph.
+fn sentence(text: &str) -> String {
+    let text = text.replace('\n', " ").replace('|', "\\|");
+    format!("{}.", text.trim_end_matches('.'))
+}
