@@ -37,7 +37,7 @@ fn slot(name: &str) -> Slot {
 
 fn request(action: &Action) -> Result<Request, Unsendable> {
     let pve1: NodeName = node("pve1");
-    request_for(action, &pve1, Some("d1ge57"), &|from| match from {
+    request_for(action, &pve1, Some("d1ge57"), &|from, _| match from {
         SecretRef::FromFile(_) => Ok(Zeroizing::new("s3cret".to_owned())),
         SecretRef::FromEnv(_) => Err("it is not set".to_owned()),
     })
@@ -68,8 +68,8 @@ fn table() -> Vec<(Action, &'static str)> {
         kind,
         vmid: vmid(104),
         slot: slot(name),
-        volume: volume("a:vm-104-disk-0"),
-        to: storage_id("b"),
+        volume: volume("fast:vm-104-disk-0"),
+        to: storage_id("slow"),
         format: format.map(str::to_owned),
     };
     let migrate = |kind, running, disks, map: &[(&str, &str)]| Action::Migrate {
@@ -169,18 +169,18 @@ fn table() -> Vec<(Action, &'static str)> {
         ),
         (
             moved(Qemu, "scsi0", Some("qcow2")),
-            "POST /nodes/pve1/qemu/104/move_disk disk=scsi0 storage=b delete=1 format=qcow2 digest=d1ge57 (qmmove 104)",
+            "POST /nodes/pve1/qemu/104/move_disk disk=scsi0 storage=slow delete=1 format=qcow2 digest=d1ge57 (qmmove 104)",
         ),
         (
             moved(Lxc, "mp0", Some("raw")),
-            "POST /nodes/pve1/lxc/104/move_volume volume=mp0 storage=b delete=1 digest=d1ge57 (move_volume 104)",
+            "POST /nodes/pve1/lxc/104/move_volume volume=mp0 storage=slow delete=1 digest=d1ge57 (move_volume 104)",
         ),
         (
             Action::DetachDisk {
                 kind: Qemu,
                 vmid: vmid(104),
                 slot: slot("scsi1"),
-                volume: volume("a:vm-104-disk-1"),
+                volume: volume("fast:vm-104-disk-1"),
             },
             "POST /nodes/pve1/qemu/104/config delete=scsi1 digest=d1ge57 (qmconfig 104)",
         ),
@@ -189,7 +189,7 @@ fn table() -> Vec<(Action, &'static str)> {
                 kind: Lxc,
                 vmid: vmid(301),
                 slot: slot("unused0"),
-                volume: volume("a:vm-301-disk-1"),
+                volume: volume("fast:vm-301-disk-1"),
             },
             "PUT /nodes/pve1/lxc/301/config delete=unused0 digest=d1ge57",
         ),
@@ -226,16 +226,16 @@ fn table() -> Vec<(Action, &'static str)> {
             "DELETE /cluster/ha/resources/ct:305",
         ),
         (
-            migrate(Qemu, true, true, &[("a", "b"), ("c", "d")]),
-            "POST /nodes/pve1/qemu/104/migrate target=pve2 online=1 with-local-disks=1 targetstorage=a:b,c:d (qmigrate 104)",
+            migrate(Qemu, true, true, &[("fast", "slow"), ("more", "less")]),
+            "POST /nodes/pve1/qemu/104/migrate target=pve2 online=1 with-local-disks=1 targetstorage=fast:slow,more:less (qmigrate 104)",
         ),
         (
             migrate(Qemu, false, false, &[]),
             "POST /nodes/pve1/qemu/104/migrate target=pve2 (qmigrate 104)",
         ),
         (
-            migrate(Lxc, true, false, &[("a", "b")]),
-            "POST /nodes/pve1/lxc/104/migrate target=pve2 restart=1 target-storage=a:b (vzmigrate 104)",
+            migrate(Lxc, true, false, &[("fast", "slow")]),
+            "POST /nodes/pve1/lxc/104/migrate target=pve2 restart=1 target-storage=fast:slow (vzmigrate 104)",
         ),
         (
             Action::DestroyGuest {
@@ -290,12 +290,12 @@ fn table() -> Vec<(Action, &'static str)> {
             "POST /pools poolid=prod/web comment=web tier",
         ),
         (
-            pool(Some("c"), &[101, 102], &[], &["a"], &[]),
-            "PUT /pools poolid=prod/web comment=c vms=101,102 storage=a allow-move=1",
+            pool(Some("c"), &[101, 102], &[], &["fast"], &[]),
+            "PUT /pools poolid=prod/web comment=c vms=101,102 storage=fast allow-move=1",
         ),
         (
-            pool(None, &[], &[101], &[], &["a", "b"]),
-            "PUT /pools poolid=prod/web vms=101 storage=a,b delete=1",
+            pool(None, &[], &[101], &[], &["fast", "slow"]),
+            "PUT /pools poolid=prod/web vms=101 storage=fast,slow delete=1",
         ),
         (
             Action::DeletePool {

@@ -91,15 +91,7 @@ fn a_removed_storage_comes_back() {
     let plan = play.carry_out();
     assert!(!play.end()["storage.cfg"].contains("local-zfs"));
     undone(&play, &plan);
-    let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    assert_eq!(
-        sorted(&play.end()["storage.cfg"]),
-        sorted(&before["storage.cfg"])
-    );
+    same_end(&play.end(), &before, "undone");
     assert_eq!(documents(&play).len(), 2);
 }
 
