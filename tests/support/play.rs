@@ -1,10 +1,11 @@
 //! A play: a simulated cluster in this process, a folder with configuration, keys and documents, and the real program run in it.
 //! When a play ends, every write it made is checked against the API schema, and the ledger is verified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bailiwick::sim::{self, Entry, Fault, Running};
@@ -60,6 +61,7 @@ pub struct Play {
     world: String,
     settle: u64,
     unchecked: AtomicBool,
+    approved: Mutex<BTreeSet<(String, String)>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -211,6 +213,7 @@ impl Play {
             world: setup.world,
             settle: setup.settle,
             unchecked: AtomicBool::new(false),
+            approved: Mutex::default(),
             runtime,
         };
         play.bailiwick(&["ledger", "keygen"]).ends(0);
@@ -236,6 +239,7 @@ impl Play {
             world: self.world.clone(),
             settle: self.settle,
             unchecked: AtomicBool::new(false),
+            approved: Mutex::default(),
             runtime,
         }
     }
@@ -300,6 +304,11 @@ impl Play {
     /// Approves with somebody's key, every impact seen and every unknown named.
     #[track_caller]
     pub fn approve_with(&self, hash: &str, key: &str) -> Ran {
+        let decision = (hash.to_owned(), key.to_owned());
+        if !self.approved.lock().unwrap().insert(decision) {
+            // A signature says when it was made, to the second, and the same one does not count twice.
+            std::thread::sleep(std::time::Duration::from_millis(1050));
+        }
         let plan = self.json(&["describe", hash]).ends(0).json();
         let unknowns: Vec<&str> = plan["unknowns"]
             .as_array()
@@ -460,7 +469,7 @@ impl Drop for Play {
 /// Asserts that two ends are the same, showing only what differs.
 #[track_caller]
 pub fn same_end(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>, what: &str) {
-    let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     let differ: Vec<String> = keys
         .into_iter()
         .filter(|key| left.get(*key) != right.get(*key))
