@@ -18,7 +18,7 @@ use crate::world::{Action, World};
 pub struct Limits {
     /// Steps at once on one node.
     pub per_node: usize,
-    /// Copies of disks at once from or to one storage.
+    /// Steps at once that write whole disks from or to one storage.
     pub per_storage: usize,
     /// How often to look when waiting.
     pub poll: Duration,
@@ -121,28 +121,43 @@ impl<L: Live, J: Journal> Executor<L, J> {
                     .insert(*id, left.clone());
             }
         }
-        let mut waiting: Vec<&Step> = plan
-            .steps
-            .iter()
-            .filter(|step| !done.contains(&step.id))
-            .collect();
         let mut running: BTreeMap<StepId, &Step> = BTreeMap::new();
         let mut tasks: JoinSet<(StepId, StepEnd)> = JoinSet::new();
-        let mut end: Option<RunEnd> = None;
+        let mut end = remembered
+            .iter()
+            .fold(None, |end, (id, memory)| match memory {
+                Remembered::Ended(Outcome::Failed, left) => {
+                    let (step, why) = (*id, left.message.clone());
+                    worse(end, RunEnd::Failed { step, why })
+                }
+                _ => end,
+            });
+        let may_send = end.is_none();
+        let begin = |tasks: &mut JoinSet<(StepId, StepEnd)>, step: &Step, memory| {
+            progress(Progress::Begins(step.clone()));
+            let (shared, step) = (self.shared.clone(), step.clone());
+            tasks.spawn(async move { (step.id, step::run(shared, step, memory, may_send).await) });
+        };
+        // First what an earlier process had in hand, whatever else is known: nobody else will find out what became of it.
+        let mut waiting: Vec<&Step> = Vec::new();
+        for step in plan.steps.iter().filter(|step| !done.contains(&step.id)) {
+            match remembered.remove(&step.id) {
+                Some(memory @ (Remembered::Intended(_) | Remembered::Sent(..))) => {
+                    running.insert(step.id, step);
+                    begin(&mut tasks, step, Some(memory));
+                }
+                Some(Remembered::Ended(..)) => {}
+                None => waiting.push(step),
+            }
+        }
         loop {
             if end.is_none() {
                 let mut later = Vec::new();
                 for step in waiting {
                     if step.needs.is_subset(&done) && self.room_for(step, running.values().copied())
                     {
-                        progress(Progress::Begins(step.clone()));
                         running.insert(step.id, step);
-                        let memory = remembered
-                            .remove(&step.id)
-                            .filter(|m| !matches!(m, Remembered::Ended(..)));
-                        let (shared, step) = (self.shared.clone(), step.clone());
-                        tasks
-                            .spawn(async move { (step.id, step::run(shared, step, memory).await) });
+                        begin(&mut tasks, step, None);
                     } else {
                         later.push(step);
                     }
@@ -223,26 +238,44 @@ impl<L: Live, J: Journal> Executor<L, J> {
             .node
             .as_ref()
             .is_some_and(|node| same_node(node) >= self.shared.limits.per_node.max(1));
-        let crowded = copied(&step.action).iter().any(|storage| {
-            running
+        let busy = storages_of(&step.action).into_iter().any(|storage| {
+            let there = running
                 .clone()
-                .filter(|other| copied(&other.action).contains(storage))
-                .count()
-                >= self.shared.limits.per_storage.max(1)
+                .filter(|other| storages_of(&other.action).contains(storage));
+            there.count() >= self.shared.limits.per_storage.max(1)
         });
-        !full && !crowded && !running.any(|other| same_guest(other) || same_file(other))
+        !full && !busy && !running.any(|other| same_guest(other) || same_file(other))
     }
 }
 
-/// The storages an action copies data from and to.
-fn copied(action: &Action) -> Vec<&StorageId> {
+/// The storages that an action writes whole disks from or to.
+fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
     match action {
-        Action::MoveDisk { volume, to, .. } => vec![volume.storage(), to],
-        _ => Vec::new(),
+        Action::MoveDisk { volume, to, .. } => [volume.storage(), to].into(),
+        Action::Migrate { target_storage, .. } => target_storage
+            .iter()
+            .flat_map(|(from, to)| [from, to])
+            .collect(),
+        Action::CreateGuest { .. }
+        | Action::UpdateConfig { .. }
+        | Action::ResizeDisk { .. }
+        | Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::SetPower { .. }
+        | Action::SetHaState { .. }
+        | Action::RemoveHaResource { .. }
+        | Action::DestroyGuest { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. } => BTreeSet::new(),
     }
 }
 
-/// The configuration file that one digest covers, for actions that write one shared by several objects.
+/// What only one action may work on at a time: the configuration file that one digest covers, where several objects share it.
 fn file_of(action: &Action) -> Option<&'static str> {
     match action {
         Action::CreateStorage { .. }
@@ -260,8 +293,9 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::Migrate { .. }
-        | Action::DestroyGuest { .. }
-        | Action::DeleteVolume { .. } => None,
+        | Action::DestroyGuest { .. } => None,
+        // Its task carries no id: two at once could not be told apart if an answer were lost.
+        Action::DeleteVolume { .. } => Some("(volumes)"),
     }
 }
 

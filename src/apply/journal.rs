@@ -31,6 +31,8 @@ pub struct StoreJournal {
     pub cluster: ClusterName,
     /// Who runs it.
     pub actor: String,
+    /// For tests of recovery: where the process ends itself (`sent:2`), see [`StoreJournal::here`].
+    pub abort_at: Option<String>,
 }
 
 fn broken(error: impl std::error::Error + Send + Sync + 'static) -> JournalError {
@@ -43,6 +45,14 @@ impl StoreJournal {
             run: self.run,
             step: step.0,
             call: 0,
+        }
+    }
+
+    /// Ends the process where a test of recovery wants it, as a power cut would: `intent:N`, `sent:N`, `ended:N` right after that was
+    /// written of step N, `answered:N` and `ending:N` right before `sent` and `ended` are. Nothing sets this but tests.
+    fn here(&self, point: &str, step: StepId) {
+        if self.abort_at.as_deref() == Some(&format!("{point}:{step}")) {
+            std::process::abort();
         }
     }
 
@@ -140,15 +150,20 @@ impl Journal for StoreJournal {
             serde_json::json!({ "run": self.run.0, "step": step.id.0, "title": step.title });
         self.record(&mut tx, Action::StepIntent, step, detail)
             .await?;
-        tx.commit().await.map_err(broken)
+        tx.commit().await.map_err(broken)?;
+        self.here("intent", step.id);
+        Ok(())
     }
 
     async fn sent(&self, step: StepId, upid: &str) -> Result<(), JournalError> {
+        self.here("answered", step);
         let mut tx = self.store.begin().await.map_err(broken)?;
         tx.step_sent(self.at(step), Some(upid), (self.clock)())
             .await
             .map_err(broken)?;
-        tx.commit().await.map_err(broken)
+        tx.commit().await.map_err(broken)?;
+        self.here("sent", step);
+        Ok(())
     }
 
     async fn ended(&self, step: &Step, outcome: Outcome, left: &Left) -> Result<(), JournalError> {
@@ -158,6 +173,7 @@ impl Journal for StoreJournal {
             Outcome::Failed => (StepOutcome::Failed, "failed"),
             Outcome::Undetermined => (StepOutcome::Undetermined, "undetermined"),
         };
+        self.here("ending", step.id);
         let mut tx = self.store.begin().await.map_err(broken)?;
         let text = serde_json::to_string(left).map_err(broken)?;
         tx.step_done(self.at(step.id), stored, Some(&text), (self.clock)())
@@ -168,6 +184,8 @@ impl Journal for StoreJournal {
         });
         self.record(&mut tx, Action::StepOutcome, step, detail)
             .await?;
-        tx.commit().await.map_err(broken)
+        tx.commit().await.map_err(broken)?;
+        self.here("ended", step.id);
+        Ok(())
     }
 }

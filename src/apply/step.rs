@@ -101,13 +101,14 @@ impl<L, J> Shared<L, J> {
     }
 }
 
-/// Runs one step, or takes it up where an earlier process left it.
+/// Runs one step, or takes it up where an earlier process left it. Without `may_send` it is only found out what became of it.
 pub async fn run<L: Live, J: Journal>(
     shared: Arc<Shared<L, J>>,
     step: Step,
     remembered: Option<Remembered>,
+    may_send: bool,
 ) -> StepEnd {
-    match attempt(&shared, &step, remembered).await {
+    match attempt(&shared, &step, remembered, may_send).await {
         Ok(end) => end,
         Err(error) => StepEnd::Journal(error),
     }
@@ -117,53 +118,74 @@ async fn attempt<L: Live, J: Journal>(
     shared: &Shared<L, J>,
     step: &Step,
     remembered: Option<Remembered>,
+    may_send: bool,
 ) -> Result<StepEnd, JournalError> {
-    if let Some(reason) = shared.journal.frozen(step).await?
-        && !matches!(remembered, Some(Remembered::Sent(..)))
-    {
-        return Ok(StepEnd::NotBegun(NotBegun::Frozen(reason)));
-    }
     let touched = Touched::of(&step.action, &shared.world());
-    let known = shared.world();
-    let before = match shared.live.refresh(known.clone(), touched.clone()).await {
-        Ok(world) => world,
-        Err(why) => return Ok(StepEnd::NotBegun(NotBegun::Unreadable(why))),
-    };
-    let holds = |world: &World| {
-        let left = shared.left();
-        step.preconditions
-            .iter()
-            .try_for_each(|precondition| preconditions::check(precondition, world, &left))
-    };
     match remembered {
-        None => {
-            if let Err(why) = holds(&before) {
-                return Ok(StepEnd::NotBegun(NotBegun::Stale(why)));
-            }
-            begin(shared, step, &before, &touched).await
-        }
+        Some(Remembered::Ended(outcome, left)) => Ok(StepEnd::Ended(outcome, left)),
+        // A task that runs is not stopped by a freeze: it is only watched.
         Some(Remembered::Sent(_, upid)) => {
             let end = shared.live.wait(&upid, shared.limits.task_deadline).await;
             conclude(shared, step, None, &touched, end).await
         }
         Some(Remembered::Intended(intent)) => {
-            // The process ended between intent and answer, or the answer never came. Look before doing anything.
-            match settle(shared, step, &before, &touched, &intent).await? {
-                Settled::Done(end) => Ok(end),
-                Settled::NotHappened => match holds(&before) {
-                    Ok(()) => send(shared, step, &before, &touched, &intent).await,
-                    Err(why) => {
-                        undetermined(
-                            shared,
-                            step,
-                            format!("the process ended while it was sent, and now {why}"),
-                        )
-                        .await
-                    }
-                },
+            if let Some(reason) = shared.journal.frozen(step).await? {
+                return Ok(StepEnd::NotBegun(NotBegun::Frozen(reason)));
+            }
+            take_up(shared, step, &touched, &intent, may_send).await
+        }
+        None => {
+            if let Some(reason) = shared.journal.frozen(step).await? {
+                return Ok(StepEnd::NotBegun(NotBegun::Frozen(reason)));
+            }
+            let before = match shared.live.refresh(shared.world(), touched.clone()).await {
+                Ok(world) => world,
+                Err(why) => return Ok(StepEnd::NotBegun(NotBegun::Unreadable(why))),
+            };
+            match holds(shared, step, &before) {
+                Ok(()) => begin(shared, step, &before, &touched).await,
+                Err(why) => Ok(StepEnd::NotBegun(NotBegun::Stale(why))),
             }
         }
-        Some(Remembered::Ended(outcome, left)) => Ok(StepEnd::Ended(outcome, left)),
+    }
+}
+
+fn holds<L, J>(shared: &Shared<L, J>, step: &Step, world: &World) -> Result<(), String> {
+    let left = shared.left();
+    step.preconditions
+        .iter()
+        .try_for_each(|precondition| preconditions::check(precondition, world, &left))
+}
+
+/// The process ended between intent and answer, or the answer never came. Looks before doing anything; what cannot be read leaves
+/// the step as unknown as it was, for the next run to look again.
+async fn take_up<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    touched: &Touched,
+    intent: &Intent,
+    may_send: bool,
+) -> Result<StepEnd, JournalError> {
+    let unreadable = |why| format!("what became of it cannot be read: {why}");
+    let before = match shared.live.refresh(shared.world(), touched.clone()).await {
+        Ok(world) => world,
+        Err(why) => return undetermined(shared, step, unreadable(why)).await,
+    };
+    match settle(shared, step, &before, touched, intent).await? {
+        Settled::Done(end) => return Ok(end),
+        Settled::Unknown(why) => return undetermined(shared, step, unreadable(why)).await,
+        Settled::NotHappened => {}
+    }
+    // Looking took its time: what the step depends on is read once more.
+    let before = match shared.live.refresh(shared.world(), touched.clone()).await {
+        Ok(world) => world,
+        Err(why) => return undetermined(shared, step, unreadable(why)).await,
+    };
+    let never = "whether it was sent is not known, but no trace of it can be found";
+    match holds(shared, step, &before) {
+        Ok(()) if may_send => send(shared, step, &before, touched, intent).await,
+        Ok(()) => failed(shared, step, format!("{never}; it is not sent now")).await,
+        Err(why) => failed(shared, step, format!("{never}, and now {why}")).await,
     }
 }
 
@@ -187,7 +209,7 @@ async fn begin<L: Live, J: Journal>(
         digest,
         ..Intent::default()
     };
-    if let Some((node, task_type, id)) = task_of(shared, step, before) {
+    if let Some((node, task_type, id)) = task_of(step, before) {
         match shared.live.tasks(&node, task_type, &id).await {
             Ok(known) => intent.known_tasks = known,
             Err(why) => {
@@ -215,16 +237,15 @@ fn call<L: Live, J: Journal>(
 }
 
 /// Node, type and id of the task that the step's call starts, if it starts one.
-fn task_of<L: Live, J: Journal>(
-    shared: &Shared<L, J>,
-    step: &Step,
-    world: &World,
-) -> Option<(NodeName, &'static str, String)> {
+fn task_of(step: &Step, world: &World) -> Option<(NodeName, &'static str, String)> {
     let node = place(step, world)?;
-    call(shared, step, world, None)
-        .ok()?
-        .task
-        .map(|(task_type, id)| (node, task_type, id))
+    // Which task it is does not depend on secrets, and has to be known even when they can no longer be read.
+    request_for(&step.action, &node, None, &|_| {
+        Ok(zeroize::Zeroizing::default())
+    })
+    .ok()?
+    .task
+    .map(|(task_type, id)| (node, task_type, id))
 }
 
 /// Sends the step's call. Only a refusal because of somebody else's lock is tried again.
@@ -249,7 +270,7 @@ async fn send<L: Live, J: Journal>(
         Sent::Undetermined(why) => {
             return match settle(shared, step, before, touched, intent).await? {
                 Settled::Done(end) => Ok(end),
-                Settled::NotHappened => undetermined(shared, step, why).await,
+                Settled::NotHappened | Settled::Unknown(_) => undetermined(shared, step, why).await,
             };
         }
     };
@@ -273,7 +294,10 @@ async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Reque
 
 enum Settled {
     Done(StepEnd),
+    /// Neither its task nor its effect can be seen, although everything that would show them was read.
     NotHappened,
+    /// It could not be read.
+    Unknown(String),
 }
 
 /// Decides a write whose outcome is not known: by its task if one appeared, else by what can be seen, for as long as the
@@ -286,29 +310,38 @@ async fn settle<L: Live, J: Journal>(
     intent: &Intent,
 ) -> Result<Settled, JournalError> {
     let until = Instant::now() + shared.limits.settle;
-    let task = task_of(shared, step, before);
+    let task = task_of(step, before);
     loop {
-        if let Some((node, task_type, id)) = &task
-            && let Ok(tasks) = shared.live.tasks(node, task_type, id).await
-            && let Some(upid) = tasks.difference(&intent.known_tasks).last()
-        {
-            shared.journal.sent(step.id, upid).await?;
-            let end = shared.live.wait(upid, shared.limits.task_deadline).await;
-            return conclude(shared, step, None, touched, end)
-                .await
-                .map(Settled::Done);
+        let mut unknown = None;
+        if let Some((node, task_type, id)) = &task {
+            match shared.live.tasks(node, task_type, id).await {
+                Ok(tasks) => {
+                    if let Some(upid) = tasks.difference(&intent.known_tasks).last() {
+                        shared.journal.sent(step.id, upid).await?;
+                        let end = shared.live.wait(upid, shared.limits.task_deadline).await;
+                        return conclude(shared, step, None, touched, end)
+                            .await
+                            .map(Settled::Done);
+                    }
+                }
+                Err(why) => unknown = Some(format!("the tasks of node {node}: {why}")),
+            }
         }
         // A step with a task is done when its task is; what has none is done when it can be seen.
-        if let Ok(now) = shared.live.refresh(before.clone(), touched.clone()).await
-            && effect::visible(&step.action, &now)
-            && (task.is_none() || Instant::now() >= until)
-        {
-            return conclude(shared, step, None, touched, TaskEnd::Ok)
-                .await
-                .map(Settled::Done);
+        match shared.live.refresh(before.clone(), touched.clone()).await {
+            Ok(now) => {
+                if effect::visible(&step.action, &now)
+                    && (task.is_none() || Instant::now() >= until)
+                {
+                    return conclude(shared, step, None, touched, TaskEnd::Ok)
+                        .await
+                        .map(Settled::Done);
+                }
+            }
+            Err(why) => unknown = Some(why),
         }
         if Instant::now() >= until {
-            return Ok(Settled::NotHappened);
+            return Ok(unknown.map_or(Settled::NotHappened, Settled::Unknown));
         }
         sleep(shared.limits.poll).await;
     }

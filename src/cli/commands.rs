@@ -224,9 +224,13 @@ pub fn show_run(report: &RunReport, output: &Output) -> Exit {
                 format!("before step {step}, the world has changed: {why}"),
                 Exit::Error,
             ),
-            NotBegun::Unreadable(why) => {
-                ("failed", format!("before step {step}: {why}"), Exit::Error)
-            }
+            NotBegun::Unreadable(why) => (
+                "stopped",
+                format!(
+                    "before step {step}, what it depends on cannot be read: {why}; run it again: it goes on where it stopped"
+                ),
+                Exit::Error,
+            ),
         },
         RunResult::Ended(RunEnd::Undetermined { step, why }) => (
             "undetermined",

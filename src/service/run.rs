@@ -253,6 +253,7 @@ impl Service {
             plan: plan.hash.0.clone(),
             cluster: plan.cluster.clone(),
             actor: "system:executor".to_owned(),
+            abort_at: (self.environment.variable)("BAILIWICK_TEST_ABORT_AT"),
         }
     }
 
@@ -307,9 +308,10 @@ impl Service {
                 "failed",
                 format!("step {step}: {why}"),
             ),
+            // Nothing happened that was not planned: the run can go on.
             RunEnd::Stopped {
                 step,
-                why: NotBegun::Frozen(why),
+                why: NotBegun::Frozen(why) | NotBegun::Unreadable(why),
             } => (
                 RunState::Stopped,
                 Some(PlanState::Stopped),
@@ -318,7 +320,7 @@ impl Service {
             ),
             RunEnd::Stopped {
                 step,
-                why: NotBegun::Stale(why) | NotBegun::Unreadable(why),
+                why: NotBegun::Stale(why),
             } => (
                 RunState::Failed,
                 Some(PlanState::Stopped),

@@ -1,11 +1,11 @@
 //! A play: a simulated cluster in this process, a folder with configuration, keys and documents, and the real program run in it.
 //! When a play ends, every write it made is checked against the API schema, and the ledger is verified.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bailiwick::sim::{self, Entry, Fault, Running};
 use serde_json::Value;
@@ -57,8 +57,9 @@ impl Default for Setup {
 pub struct Play {
     pub folder: TempDir,
     pub sim: Running,
+    world: String,
     settle: u64,
-    unchecked: Cell<bool>,
+    unchecked: AtomicBool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -137,24 +138,42 @@ pub fn write_private(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).unwrap();
 }
 
+fn simulate(world: &str, scale: f64) -> (tokio::runtime::Runtime, Running) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut options = sim::Options::new(world);
+    options.scale = scale;
+    options.secrets = BTreeMap::from([
+        (TOKEN.to_owned(), SECRET.to_owned()),
+        (BREAK_GLASS.to_owned(), OTHER_SECRET.to_owned()),
+    ]);
+    let sim = runtime.block_on(sim::start(options)).unwrap();
+    (runtime, sim)
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
 impl Play {
     pub fn new() -> Self {
         Self::with(Setup::default())
     }
 
     pub fn with(setup: Setup) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let mut options = sim::Options::new(setup.world);
-        options.scale = setup.scale;
-        options.secrets = BTreeMap::from([
-            (TOKEN.to_owned(), SECRET.to_owned()),
-            (BREAK_GLASS.to_owned(), OTHER_SECRET.to_owned()),
-        ]);
-        let sim = runtime.block_on(sim::start(options)).unwrap();
+        let (runtime, sim) = simulate(&setup.world, setup.scale);
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         for name in ["state", "keys", "docs"] {
@@ -189,12 +208,36 @@ impl Play {
         let play = Self {
             folder,
             sim,
+            world: setup.world,
             settle: setup.settle,
-            unchecked: Cell::new(false),
+            unchecked: AtomicBool::new(false),
             runtime,
         };
         play.bailiwick(&["ledger", "keygen"]).ends(0);
         play
+    }
+
+    /// A copy of this play's folder with a fresh simulator of the same world: for many endings of one beginning, as long as the
+    /// beginning changed nothing in the cluster.
+    pub fn again(&self, scale: f64) -> Self {
+        assert_eq!(self.writes().len(), 0, "the cluster was changed");
+        let (runtime, sim) = simulate(&self.world, scale);
+        let folder = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), folder.path());
+        let file = folder.path().join("bailiwick.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text
+            .replace(self.sim.url(), sim.url())
+            .replace(self.sim.fingerprint(), sim.fingerprint());
+        std::fs::write(file, text).unwrap();
+        Self {
+            folder,
+            sim,
+            world: self.world.clone(),
+            settle: self.settle,
+            unchecked: AtomicBool::new(false),
+            runtime,
+        }
     }
 
     /// The play's folder; the program runs in it.
@@ -336,6 +379,26 @@ impl Play {
         });
     }
 
+    /// Every file of the cluster and every volume, without what a creation draws at random or takes from the clock: two plays that
+    /// came to the same end have the same.
+    pub fn end(&self) -> BTreeMap<String, String> {
+        let random =
+            regex::Regex::new(r"(?m)^(smbios1|vmgenid|meta): .*$|[0-9A-F]{2}(:[0-9A-F]{2}){5}")
+                .unwrap();
+        self.sim.with(|cluster| {
+            let files = cluster.files.all().iter();
+            let mut end: BTreeMap<String, String> = files
+                .map(|(file, text)| (file.clone(), random.replace_all(text, "…").into_owned()))
+                .collect();
+            end.insert("(volumes)".to_owned(), format!("{:#?}", cluster.volumes));
+            end.insert(
+                "(running)".to_owned(),
+                format!("{:?}", cluster.running.keys()),
+            );
+            end
+        })
+    }
+
     /// The ledger's records, by `ledger export`.
     pub fn ledger(&self) -> Vec<Value> {
         let text = self.bailiwick(&["ledger", "export"]).ends(0).out;
@@ -346,7 +409,7 @@ impl Play {
 
     /// This play's end is not checked (for tests that break the ledger themselves).
     pub fn leave_unchecked(&self) {
-        self.unchecked.set(true);
+        self.unchecked.store(true, Ordering::Relaxed);
     }
 
     /// Checks every write against the API schema and verifies the ledger.
@@ -368,7 +431,7 @@ impl Play {
 
 impl Drop for Play {
     fn drop(&mut self) {
-        if !std::thread::panicking() && !self.unchecked.get() {
+        if !std::thread::panicking() && !self.unchecked.load(Ordering::Relaxed) {
             self.check();
         }
     }

@@ -1,0 +1,179 @@
+//! A run whose process dies at any point and is run again ends as if nothing had been: nothing done twice, nothing left out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use support::play::{Play, hash_of};
+
+/// A new VM, a configuration change, three disk moves (one of a container) and the removal of the storage they leave.
+fn approved() -> (Play, String, usize) {
+    let play = Play::new();
+    play.document("local-zfs", include_str!("../examples/demo/local-zfs.yaml"));
+    play.bailiwick(&["apply", "-f", "docs"]).ends(0);
+    play.withdraw("local-zfs");
+    play.document("web-7", include_str!("../examples/demo/web-7.yaml"));
+    play.document("mail", include_str!("../examples/demo/mail.yaml"));
+    play.document("moved", include_str!("../examples/demo/moved-away.yaml"));
+    let plan = play.apply();
+    let verbs: Vec<&str> = plan["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| step["action"]["do"].as_str().unwrap())
+        .collect();
+    for verb in ["createGuest", "updateConfig", "moveDisk", "deleteStorage"] {
+        assert!(verbs.contains(&verb), "{verbs:?}");
+    }
+    play.approve(&hash_of(&plan)).ends(0);
+    (play, hash_of(&plan), verbs.len())
+}
+
+fn outcomes(play: &Play) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for record in play.ledger() {
+        let action = record["action"].as_str().unwrap().to_owned();
+        if ["run-started", "step-intent", "step-outcome", "run-finished"].contains(&action.as_str())
+        {
+            *counts.entry(action).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn killed_anywhere_it_ends_the_same() {
+    let (begun, plan, steps) = approved();
+    let straight = begun.again(500.0);
+    straight.run(&plan).ends(0);
+    let (end, counts, records) = (straight.end(), straight.counts(), outcomes(&straight));
+    assert_eq!(counts.values().sum::<usize>(), steps);
+
+    let points: Vec<String> = (1..=steps)
+        .flat_map(|step| {
+            ["intent", "answered", "sent", "ending", "ended"].map(|at| format!("{at}:{step}"))
+        })
+        .collect();
+    let left = Mutex::new(points);
+    let aborted = Mutex::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let Some(point) = left.lock().unwrap().pop() else {
+                        break;
+                    };
+                    let play = begun.again(500.0);
+                    let mut command = play.command(&["run", &plan, "-o", "json"]);
+                    let first = command.env("BAILIWICK_TEST_ABORT_AT", &point).output();
+                    let code = first.unwrap().status.code();
+                    // A call that starts no task is never `answered` or `sent`.
+                    if code.is_none() {
+                        *aborted.lock().unwrap() += 1;
+                        play.run(&plan).ends(0);
+                    } else {
+                        assert_eq!(code, Some(0), "{point}");
+                        assert!(point.starts_with("answered") || point.starts_with("sent"));
+                    }
+                    assert_eq!(play.counts(), counts, "{point}");
+                    assert_eq!(play.end(), end, "{point}");
+                    assert_eq!(outcomes(&play), records, "{point}");
+                    play.run(&plan).ends(1);
+                }
+            });
+        }
+    });
+    // Every point but two of the one step without a task.
+    assert_eq!(aborted.into_inner().unwrap(), steps * 5 - 2);
+}
+
+#[test]
+fn killed_again_and_again_it_ends_the_same() {
+    let (begun, plan, steps) = approved();
+    let straight = begun.again(500.0);
+    straight.run(&plan).ends(0);
+    let play = begun.again(500.0);
+    for step in 1..=steps {
+        for at in ["intent", "answered", "sent", "ending", "ended"] {
+            let mut command = play.command(&["run", &plan]);
+            command.env("BAILIWICK_TEST_ABORT_AT", format!("{at}:{step}"));
+            let status = command.output().unwrap().status;
+            assert!(
+                status.code().is_none_or(|code| code == 0 || step == steps),
+                "{at}:{step}: {status}"
+            );
+        }
+    }
+    play.run(&plan);
+    assert_eq!(play.counts(), straight.counts());
+    assert_eq!(play.end(), straight.end());
+}
+
+#[test]
+fn killed_from_outside_in_the_middle_of_a_task() {
+    let (begun, plan, _) = approved();
+    let straight = begun.again(500.0);
+    straight.run(&plan).ends(0);
+    let play = begun.again(20.0);
+    let mut child = play
+        .command(&["run", &plan])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let moving = || {
+        play.writes()
+            .iter()
+            .any(|entry| entry.path.ends_with("move_disk") && entry.status == 200)
+    };
+    while !moving() {
+        assert!(Instant::now() < until, "no disk was moved");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    play.sim.advance(3600.0);
+    play.run(&plan).ends(0);
+    assert_eq!(play.counts(), straight.counts());
+    assert_eq!(play.end(), straight.end());
+}
+
+#[test]
+fn two_at_once_are_one() {
+    let (play, plan, steps) = approved();
+    let mut children: Vec<_> = (0..3)
+        .map(|_| play.command(&["run", &plan]).output_later())
+        .collect();
+    let codes: Vec<Option<i32>> = children
+        .iter_mut()
+        .map(|child| child.wait().unwrap().code())
+        .collect();
+    assert_eq!(
+        codes.iter().filter(|code| **code == Some(0)).count(),
+        1,
+        "{codes:?}"
+    );
+    assert_eq!(play.writes().len(), steps);
+}
+
+trait OutputLater {
+    fn output_later(&mut self) -> std::process::Child;
+}
+
+impl OutputLater for std::process::Command {
+    fn output_later(&mut self) -> std::process::Child {
+        self.stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+}
