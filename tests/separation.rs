@@ -34,3 +34,164 @@ fn a_key_that_is_not_allowed_is_refused_and_recorded() {
     play.run(&plan).ends(1);
     assert_eq!(play.writes().len(), 1);
 }
+
+fn waits() -> (Play, String) {
+    let play = Play::new();
+    play.document("mail", MAIL);
+    let plan = hash_of(&play.apply());
+    (play, plan)
+}
+
+#[test]
+fn agents_cannot_approve_reject_or_thaw() {
+    let (play, plan) = waits();
+    play.bailiwick(&["approve", &plan]).ends(1);
+    play.bailiwick(&["reject", &plan, "--reason", "no", "--as", "agent:demo"])
+        .ends(1);
+    play.run(&plan).ends(3);
+    play.bailiwick(&["reject", &plan, "--reason", "no", "--as", "person:anna"])
+        .ends(0);
+    play.run(&plan).ends(3);
+    play.approve(&plan).ends(1);
+    assert_eq!(play.writes().len(), 0);
+}
+
+#[test]
+fn an_approval_is_for_one_plan_and_one_run() {
+    let (play, plan) = waits();
+    // A signature over this plan, made elsewhere and kept.
+    let signature = {
+        use ssh_key::HashAlg;
+        let key = support::play::ssh_key(7);
+        key.sign("bailiwick", HashAlg::Sha512, plan.as_bytes())
+            .unwrap()
+            .to_pem(ssh_key::LineEnding::LF)
+            .unwrap()
+    };
+    std::fs::write(play.path("plan.sig"), signature).unwrap();
+    play.document("wiki", include_str!("../examples/demo/wiki.yaml"));
+    let other = hash_of(&play.apply());
+    // Not for another plan.
+    play.bailiwick(&["approve", &other, "--signature", "plan.sig"])
+        .ends(1);
+    play.run(&other).ends(3);
+    play.bailiwick(&["approve", &plan, "--signature", "plan.sig"])
+        .ends(0);
+    play.run(&plan).ends(0);
+    // Not twice.
+    play.bailiwick(&["approve", &plan, "--signature", "plan.sig"])
+        .ends(1);
+    play.run(&plan).ends(1);
+    play.run(&other).ends(3);
+    assert_eq!(play.writes().len(), 1);
+}
+
+#[test]
+fn a_key_taken_away_counts_no_longer() {
+    let (play, plan) = waits();
+    play.approve(&plan).ends(0);
+    let allowed = std::fs::read_to_string(play.path("allowed")).unwrap();
+    let without: String = allowed
+        .lines()
+        .filter(|line| !line.starts_with("anna"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    std::fs::write(play.path("allowed"), without).unwrap();
+    play.run(&plan).ends(3);
+    assert_eq!(play.writes().len(), 0);
+    play.approve_with(&plan, "ben").ends(0);
+    play.run(&plan).ends(0);
+}
+
+#[test]
+fn an_approval_dies_of_age() {
+    use bailiwick::configuration::load_configuration;
+    use bailiwick::service::{Environment, Service, Tuning};
+    use std::sync::Arc;
+
+    let (play, plan) = waits();
+    play.approve(&plan).ends(0);
+    let at = |minutes: i64| {
+        let configuration = load_configuration(&play.path("bailiwick.yaml")).unwrap();
+        let environment = Environment {
+            variable: Arc::new(|_| None),
+            clock: Arc::new(move || {
+                jiff::Timestamp::now() + jiff::SignedDuration::from_mins(minutes)
+            }),
+        };
+        let tuning = Tuning {
+            poll: std::time::Duration::from_millis(10),
+            ..Tuning::default()
+        };
+        play.block_on(Service::open(configuration, environment, tuning))
+            .unwrap()
+    };
+    let late = at(31);
+    let refused = play.block_on(late.run(&plan, &|_| {})).unwrap_err();
+    assert!(refused.to_string().contains("expired"), "{refused}");
+    assert_eq!(play.writes().len(), 0);
+    drop(late);
+    // Approved anew it runs.
+    play.approve(&plan).ends(0);
+    play.run(&plan).ends(0);
+}
+
+fn with_policy(policy: &str) -> (Play, String) {
+    let play = Play::with(support::play::Setup {
+        approval: policy.to_owned(),
+        ..Default::default()
+    });
+    play.document("mail", MAIL);
+    let plan = play.json(&["apply", "-f", "docs"]);
+    let hash = plan.hash();
+    (play, hash)
+}
+
+#[test]
+fn a_policy_may_approve_by_itself() {
+    let (play, plan) = with_policy(
+        "  policy:\n  - {name: small, match: {risk: [none, low, medium], kinds: {only: [VirtualMachine]}, verbs: {only: [create, update, adopt]}}, autoApprove: true}\n",
+    );
+    play.run(&plan).ends(0);
+    let started = play
+        .ledger()
+        .into_iter()
+        .find(|record| record["action"] == "run-started")
+        .unwrap();
+    assert_eq!(
+        started["detail"]["approvedBy"],
+        serde_json::json!(["policy rule small"])
+    );
+}
+
+#[test]
+fn a_policy_may_refuse() {
+    let (play, plan) = with_policy(
+        "  policy:\n  - {name: closed, match: {kinds: {any: [VirtualMachine]}}, deny: not here}\n",
+    );
+    let ran = play.run(&plan).ends(3);
+    assert!(ran.all().contains("not here"), "{}", ran.all());
+    play.approve(&plan).ends(3);
+    play.run(&plan).ends(3);
+    assert_eq!(play.writes().len(), 0);
+}
+
+#[test]
+fn a_policy_that_became_stricter_holds_for_what_was_approved_before() {
+    let (play, plan) = waits();
+    play.approve(&plan).ends(0);
+    let file = play.path("bailiwick.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let stricter = "  allowedSigners: allowed\n  groups: {operators: [anna, ben]}\n  policy:\n  - {name: two, match: {kinds: {any: [VirtualMachine]}}, require: {approvals: 2, group: operators}}\n";
+    std::fs::write(&file, text.replace("  allowedSigners: allowed\n", stricter)).unwrap();
+    // The policy is part of the plan: another policy, another plan.
+    let ran = play.run(&plan).ends(2);
+    let new = ran.json()["by"].as_str().unwrap().to_owned();
+    play.approve(&new).ends(2);
+    play.run(&new).ends(3);
+    play.approve(&new).ends(2);
+    play.run(&new).ends(3);
+    play.approve_with(&new, "ben").ends(0);
+    play.run(&new).ends(0);
+    assert_eq!(play.writes().len(), 1);
+}

@@ -312,3 +312,12 @@ fn worse(known: Option<RunEnd>, new: RunEnd) -> Option<RunEnd> {
         _ => Some(new),
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests;

@@ -366,7 +366,9 @@ impl Service {
             tx.set_plan_state(&plan.hash.0, PlanState::Running, state, self.now())
                 .await?;
         }
-        if !done.is_empty() {
+        // Also after a run that failed before its first step ended: what failed may have left something, and submitting the same
+        // documents again must give another plan, with an approval of its own.
+        if !done.is_empty() || run_state == RunState::Failed {
             tx.set_parent(&plan.cluster, &plan.hash.0, self.now())
                 .await?;
         }

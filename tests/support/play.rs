@@ -390,7 +390,20 @@ impl Play {
             let mut end: BTreeMap<String, String> = files
                 .map(|(file, text)| (file.clone(), random.replace_all(text, "…").into_owned()))
                 .collect();
-            end.insert("(volumes)".to_owned(), format!("{:#?}", cluster.volumes));
+            for volume in cluster.volumes.iter() {
+                let sim::volumes::Volume {
+                    volid,
+                    node,
+                    size,
+                    format,
+                    parent,
+                    ..
+                } = volume;
+                end.insert(
+                    format!("(volume) {node}:{volid}"),
+                    format!("{size} {format} {parent:?}"),
+                );
+            }
             end.insert(
                 "(running)".to_owned(),
                 format!("{:?}", cluster.running.keys()),
@@ -435,6 +448,18 @@ impl Drop for Play {
             self.check();
         }
     }
+}
+
+/// Asserts that two ends are the same, showing only what differs.
+#[track_caller]
+pub fn same_end(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>, what: &str) {
+    let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let differ: Vec<String> = keys
+        .into_iter()
+        .filter(|key| left.get(*key) != right.get(*key))
+        .map(|key| format!("{key}:\n{:?}\n{:?}", left.get(key), right.get(key)))
+        .collect();
+    assert!(differ.is_empty(), "{what}: {}", differ.join("\n"));
 }
 
 /// A plan's hash.

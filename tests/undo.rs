@@ -1,0 +1,175 @@
+//! Taking runs back: three-way, through the same gate; and plans that no longer fit the world.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+use support::play::{Play, hash_of, same_end};
+
+const WEB: &str = include_str!("../examples/demo/web-7.yaml");
+const MAIL: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: mail}\nspec: {vmid: 102, memory: {size: 6Gi}, cpu: {cores: 6}}\n";
+
+fn undone(play: &Play, plan: &str) -> String {
+    let undo = hash_of(&play.undo(plan));
+    play.run(&undo).ends(3);
+    play.approve(&undo).ends(0);
+    play.run(&undo).ends(0);
+    undo
+}
+
+fn documents(play: &Play) -> Vec<String> {
+    let list = play.json(&["get", "documents"]).ends(0).json();
+    let list = list.as_array().unwrap();
+    list.iter().map(|document| document.to_string()).collect()
+}
+
+#[test]
+fn a_created_vm_is_taken_back_whole() {
+    let play = Play::new();
+    let before = play.end();
+    play.document("web-7", WEB);
+    let plan = play.carry_out();
+    assert!(play.config(9000).is_some());
+    assert_eq!(documents(&play).len(), 1);
+    undone(&play, &plan);
+    assert_eq!(play.config(9000), None);
+    same_end(&play.end(), &before, "undone");
+    assert_eq!(documents(&play), Vec::<String>::new());
+}
+
+#[test]
+fn what_somebody_changed_since_is_said_and_left() {
+    let play = Play::new();
+    let before = play.config(102).unwrap();
+    play.document("mail", MAIL);
+    let plan = play.carry_out();
+    play.edit(102, "memory: 6144", "memory: 7168");
+    let undo = play.undo(&plan);
+    let said = undo["notes"].to_string();
+    assert!(said.contains("memory"), "{said}");
+    let hash = hash_of(&undo);
+    play.approve(&hash).ends(0);
+    play.run(&hash).ends(0);
+    let after = play.config(102).unwrap();
+    assert!(after.contains("memory: 7168"), "{after}");
+    let cores = before
+        .lines()
+        .find(|line| line.starts_with("cores:"))
+        .unwrap();
+    assert!(after.contains(cores), "{after}");
+}
+
+#[test]
+fn an_undo_can_be_undone() {
+    let play = Play::new();
+    let before = play.end();
+    play.document("mail", MAIL);
+    let plan = play.carry_out();
+    let changed = play.end();
+    let undo = undone(&play, &plan);
+    same_end(&play.end(), &before, "undone");
+    let redo = undone(&play, &undo);
+    same_end(&play.end(), &changed, "redone");
+    undone(&play, &redo);
+    same_end(&play.end(), &before, "undone again");
+}
+
+#[test]
+fn a_removed_storage_comes_back() {
+    let play = Play::new();
+    let before = play.end();
+    play.document("local-zfs", include_str!("../examples/demo/local-zfs.yaml"));
+    play.bailiwick(&["apply", "-f", "docs"]).ends(0);
+    play.withdraw("local-zfs");
+    let plan = play.carry_out();
+    assert!(!play.end()["storage.cfg"].contains("local-zfs"));
+    undone(&play, &plan);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(
+        sorted(&play.end()["storage.cfg"]),
+        sorted(&before["storage.cfg"])
+    );
+    assert_eq!(documents(&play).len(), 1);
+}
+
+#[test]
+fn half_a_run_can_be_undone() {
+    let play = Play::new();
+    let before = play.end();
+    play.document("mail", MAIL);
+    play.document("web-7", WEB);
+    play.fault("task=it broke;type=qmcreate;id=9000");
+    let plan = hash_of(&play.apply());
+    play.approve(&plan).ends(0);
+    play.run(&plan).ends(1);
+    if play.config(102).unwrap().contains("memory: 6144") {
+        undone(&play, &plan);
+    }
+    same_end(&play.end(), &before, "undone");
+}
+
+#[test]
+fn what_never_ran_or_has_not_ended_cannot_be_undone() {
+    let play = Play::new();
+    play.document("mail", MAIL);
+    let plan = hash_of(&play.apply());
+    play.bailiwick(&["undo", &plan]).ends(1);
+    play.approve(&plan).ends(0);
+    let mut command = play.command(&["run", &plan]);
+    command.env("BAILIWICK_TEST_ABORT_AT", "sent:1");
+    assert_eq!(command.output().unwrap().status.code(), None);
+    play.bailiwick(&["undo", &plan]).ends(1);
+    play.run(&plan).ends(0);
+    undone(&play, &plan);
+    // Nothing is left of it to undo.
+    let ran = play.json(&["undo", &plan]).ends(0);
+    assert_eq!(ran.json()["steps"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_change_by_hand_supersedes_and_the_old_approval_is_worth_nothing() {
+    let play = Play::new();
+    play.document("mail", MAIL);
+    let plan = hash_of(&play.apply());
+    play.approve(&plan).ends(0);
+    play.edit(102, "name: mail", "description: by hand\nname: mail");
+    let ran = play.run(&plan).ends(2);
+    assert_eq!(ran.json()["result"], "superseded");
+    let new = ran.json()["by"].as_str().unwrap().to_owned();
+    play.run(&plan).ends(1);
+    play.approve(&plan).ends(1);
+    play.run(&new).ends(3);
+    assert_eq!(play.writes().len(), 0);
+    // The world goes back, and with it the old plan comes back; its approval does not.
+    play.edit(102, "description: by hand\n", "");
+    assert_eq!(hash_of(&play.apply()), plan);
+    play.run(&plan).ends(3);
+    assert_eq!(play.writes().len(), 0);
+    play.approve(&plan).ends(0);
+    play.run(&plan).ends(0);
+    play.run(&plan).ends(1);
+    assert_eq!(play.writes().len(), 1);
+    // Nothing is left to do.
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
+}
+
+#[test]
+fn what_somebody_did_by_hand_already_needs_no_run() {
+    let play = Play::new();
+    play.document("mail", "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: mail}\nspec: {vmid: 102, description: done}\n");
+    let plan = hash_of(&play.apply());
+    play.approve(&plan).ends(0);
+    play.edit(102, "boot:", "#done\nboot:");
+    let ran = play.run(&plan);
+    assert!(ran.code == Some(0) || ran.code == Some(2), "{}", ran.all());
+    assert_eq!(play.writes().len(), 0);
+}
