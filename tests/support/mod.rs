@@ -3,4 +3,5 @@
 #![allow(dead_code)] // each test binary uses a part
 
 pub mod contract;
+pub mod desk;
 pub mod play;
