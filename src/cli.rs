@@ -2,13 +2,13 @@
 //! environment. Exit codes are a contract; see [`exit::Exit`].
 
 pub mod arguments;
-mod commands;
+pub mod commands;
 mod decide;
 pub mod demo;
 pub mod exit;
 pub mod output;
 mod submit;
-mod watch;
+pub mod watch;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ mod notes;
 mod protection;
 mod reach;
 mod summary;
+mod touched;
 
 pub use evaluate::{Key, advance, evaluate, reevaluate};
 pub use fit::fit;

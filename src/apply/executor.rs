@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::port::{Journal, JournalError, Left, Live, Outcome, Remembered};
 use super::step::{self, NotBegun, Shared, StepEnd};
-use crate::ids::NodeName;
+use crate::ids::{NodeName, StorageId};
 use crate::plan::{Plan, Step, StepId};
 use crate::world::{Action, World};
 
@@ -18,6 +18,8 @@ use crate::world::{Action, World};
 pub struct Limits {
     /// Steps at once on one node.
     pub per_node: usize,
+    /// Copies of disks at once from or to one storage.
+    pub per_storage: usize,
     /// How often to look when waiting.
     pub poll: Duration,
     /// How long a lock held by somebody else is waited for.
@@ -32,6 +34,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             per_node: 2,
+            per_storage: 1,
             poll: Duration::from_millis(500),
             lock_patience: Duration::from_secs(60),
             settle: Duration::from_secs(35), // Proxmox VE's own proxy gives up after 30 s
@@ -220,7 +223,22 @@ impl<L: Live, J: Journal> Executor<L, J> {
             .node
             .as_ref()
             .is_some_and(|node| same_node(node) >= self.shared.limits.per_node.max(1));
-        !full && !running.any(|other| same_guest(other) || same_file(other))
+        let crowded = copied(&step.action).iter().any(|storage| {
+            running
+                .clone()
+                .filter(|other| copied(&other.action).contains(storage))
+                .count()
+                >= self.shared.limits.per_storage.max(1)
+        });
+        !full && !crowded && !running.any(|other| same_guest(other) || same_file(other))
+    }
+}
+
+/// The storages an action copies data from and to.
+fn copied(action: &Action) -> Vec<&StorageId> {
+    match action {
+        Action::MoveDisk { volume, to, .. } => vec![volume.storage(), to],
+        _ => Vec::new(),
     }
 }
 

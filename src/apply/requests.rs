@@ -290,7 +290,7 @@ pub fn request_for(
                 Some((by_kind(*kind, "qmigrate", "vzmigrate"), vmid.to_string())),
             )
             .with("target", to.as_str());
-            let call = match kind {
+            match kind {
                 GuestKind::Qemu => call
                     .with_some("online", running.then_some("1"))
                     .with_some("with-local-disks", with_local_disks.then_some("1"))
@@ -298,8 +298,7 @@ pub fn request_for(
                 GuestKind::Lxc => call
                     .with_some("restart", running.then_some("1"))
                     .with_some("target-storage", map),
-            };
-            call
+            }
         }
         Action::DestroyGuest { kind, vmid, purge } => request(
             Method::Delete,
@@ -380,7 +379,7 @@ fn size(bytes: Bytes) -> String {
         (Bytes::KIB, "K"),
     ]
     .iter()
-    .find(|(unit, _)| bytes.0 % unit == 0 && bytes.0 > 0)
+    .find(|(unit, _)| bytes.0.is_multiple_of(*unit) && bytes.0 > 0)
     .map_or_else(
         || bytes.0.to_string(),
         |(unit, letter)| format!("{}{letter}", bytes.0 / unit),

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::ids::{NodeName, StorageId, Vmid};
-use crate::world::{Guest, Part, Storage, World, predict};
+use crate::ids::{NodeName, StorageId, Vmid, VolumeId};
+use crate::world::{Guest, Part, Storage, World, predict, views};
 
 use super::{Entity, guest, protection};
 
@@ -162,6 +162,7 @@ impl Gaps<'_> {
                 (Some(was), Some(is)) if Arc::ptr_eq(was, is) => {}
                 (Some(was), None) => {
                     self.guest_config(was, "what is lost with it");
+                    self.freed(was, None);
                     let entity = Entity::Guest(was.kind, vmid);
                     let parts = [
                         Part::Pools,
@@ -178,6 +179,7 @@ impl Gaps<'_> {
                 }
                 (Some(was), Some(is)) => {
                     self.guest_config(was, "it is changed");
+                    self.freed(was, Some(is));
                     if was.node != is.node {
                         let entity = Entity::Guest(is.kind, vmid);
                         self.need(
@@ -206,6 +208,26 @@ impl Gaps<'_> {
                     }
                 }
                 (None, None) => {}
+            }
+        }
+    }
+
+    /// Volumes that a guest no longer names and that are freed: without a listing, nobody sees who else loses them.
+    fn freed(&mut self, was: &Guest, is: Option<&Arc<Guest>>) {
+        let kept: BTreeSet<VolumeId> = is.map(|g| named(g)).unwrap_or_default();
+        let gone = named(was)
+            .into_iter()
+            .filter(|v| !kept.contains(v) && views::owner(v) == Some(was.vmid));
+        for volume in gone {
+            let Some(on) = self.world.storages.get(volume.storage()) else {
+                continue;
+            };
+            if super::reach::listing(self.world, on, &was.node).is_none() {
+                let entity = Entity::Guest(was.kind, was.vmid);
+                let part = Part::StorageContent(was.node.clone(), on.id.clone());
+                let matters = format!("whether other guests use {volume}");
+                self.need(part, &entity, &matters);
+                self.every_guest("it may use a freed volume");
             }
         }
     }
@@ -254,6 +276,22 @@ fn narrowed(was: &Storage, is: &Storage) -> bool {
         || was.shared != is.shared
         || was.storage_type != is.storage_type
         || predict::WHERE.iter().any(elsewhere)
+}
+
+/// Every volume a guest's configuration names, in any section.
+fn named(guest: &Guest) -> BTreeSet<VolumeId> {
+    let sections = std::iter::once(&guest.config.current)
+        .chain(guest.config.snapshots.values().map(|s| &s.section));
+    let pending = guest
+        .config
+        .pending
+        .iter()
+        .filter_map(|p| views::disk(guest.kind, &p.key, p.value.as_deref()?));
+    sections
+        .flat_map(|section| views::disks(guest.kind, section))
+        .chain(pending)
+        .filter_map(|disk| disk.source.volume().cloned())
+        .collect()
 }
 
 fn nodes_of(world: &World, storage: &Storage) -> Vec<NodeName> {

@@ -81,8 +81,8 @@ impl Trouble {
         let storage = volume.storage();
         match self {
             Self::StorageGone => format!(" on {storage}"),
-            Self::StorageDisabled => format!(" on {storage}, which is disabled"),
-            Self::NotOnNode => format!(" on {storage}, which node {node} may not use"),
+            Self::StorageDisabled => format!(" on {storage}{DISABLED}"),
+            Self::NotOnNode => format!(" on {storage}{NOT_ON_NODE}{node} may not use"),
             Self::WrongContent(content) => {
                 format!(
                     " on {storage}, which may not hold {content}: it cannot start, migrate or grow"
@@ -147,7 +147,7 @@ pub(super) fn trouble(
     let Some(listing) = listing(world, storage, node) else {
         return unlisted(world, storage, node).map(|why| Trouble::Unlisted(why.to_owned()));
     };
-    if !listing.contains_key(volume) {
+    if !listing.contains_key(volume) && !listed_otherwise(listing, volume) {
         return Some(Trouble::VolumeGone);
     }
     match views::parent(volume) {
@@ -155,6 +155,23 @@ pub(super) fn trouble(
         Parent::Of(_) | Parent::None => None,
     }
 }
+
+/// Whether a volume is listed with another parent in its id than the configuration writes (a clone that was cut from its base).
+fn listed_otherwise(listing: &BTreeMap<VolumeId, Volume>, volume: &VolumeId) -> bool {
+    let file = |id: &VolumeId| id.name().rsplit('/').next().map(str::to_owned);
+    views::parent(volume) != Parent::None && {
+        let wanted = file(volume);
+        listing.keys().any(|id| file(id) == wanted)
+    }
+}
+
+/// Whether a cause says that a definition alone is in the way (a storage that is disabled or kept from a node), not the data.
+pub(super) fn by_definition_only(cause: &str) -> bool {
+    cause.contains(DISABLED) || cause.contains(NOT_ON_NODE)
+}
+
+const DISABLED: &str = ", which is disabled";
+const NOT_ON_NODE: &str = ", which node ";
 
 /// Why a storage's content could not be read, if that was tried. What was never asked for is taken from the configuration's word.
 fn unlisted<'w>(world: &'w World, storage: &Storage, node: &NodeName) -> Option<&'w str> {

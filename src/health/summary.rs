@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::Slot;
 
+use super::reach::by_definition_only;
 use super::{Category, Entity, Facet, Grade, Health, State};
 
 /// One facet of one entity that got worse.
@@ -20,9 +21,18 @@ pub struct Worse {
     pub after: State,
 }
 
-/// Whether a state is worse than another. What was unknown and is lost now is worse: before, it may have been fine.
+/// Whether a state is worse than another. What was unknown and is lost now is worse: before, it may have been fine. So is what was
+/// out of reach by a definition only (disabled, kept from a node) and has lost its storage now.
 pub fn is_worse(before: &State, after: &State) -> bool {
-    after.grade > before.grade || (before.grade == Grade::Unknown && after.grade == Grade::Lost)
+    let soft = |state: &State| {
+        !state.causes.is_empty() && state.causes.iter().all(|cause| by_definition_only(cause))
+    };
+    after.grade > before.grade
+        || (after.grade == Grade::Lost && before.grade == Grade::Unknown)
+        || (after.grade == Grade::Lost
+            && before.grade == Grade::Lost
+            && soft(before)
+            && !soft(after))
 }
 
 /// What got worse from `before` to `after`, in the order of the entities.

@@ -3,7 +3,7 @@
 mod general;
 mod guests;
 mod laws;
-mod speed;
+mod shared;
 mod storages;
 
 use crate::health::{Category, Worse, evaluate, reevaluate, summary};

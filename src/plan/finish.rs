@@ -325,9 +325,8 @@ fn try_out(
     let mut problems = BTreeSet::new();
     let mut steps = Vec::with_capacity(ordered.len());
     for Ordered { id, needs, draft } in ordered {
-        let before = watch.world().clone();
-        let preconditions = guard::preconditions(&draft.action, &before, start, &written);
-        let privileges = privileges(&draft.action, &before);
+        let preconditions = guard::preconditions(&draft.action, watch.world(), start, &written);
+        let privileges = privileges(&draft.action, watch.world());
         for privilege in privileges.iter().filter(|_| readable) {
             if !start.may(&privilege.path, &privilege.privilege) {
                 problems.insert(Problem {
@@ -344,10 +343,10 @@ fn try_out(
         if let Some(problem) = offline(start, &draft.node, &draft.title) {
             problems.insert(problem);
         }
-        watch.step(id, &draft.action);
+        let before = watch.step(id, &draft.action);
         let inverse = inverse(
             &draft.action,
-            &before,
+            before.as_ref().unwrap_or(watch.world()),
             watch.world(),
             input.settings.shutdown_timeout,
         );

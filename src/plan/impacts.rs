@@ -71,8 +71,8 @@ impl<'a> Watch<'a> {
         &self.world
     }
 
-    /// Tries one step.
-    pub(super) fn step(&mut self, id: StepId, action: &Action) {
+    /// Tries one step. The world before it is handed back, unless the step changed nothing because it would fail.
+    pub(super) fn step(&mut self, id: StepId, action: &Action) -> Option<World> {
         for (entity, state) in health::fit(&self.world, action) {
             let duration = Duration::Permanent;
             self.raw.push(of_state(
@@ -84,15 +84,14 @@ impl<'a> Watch<'a> {
                 id,
             ));
         }
-        let mut after = match self.world.apply(action) {
+        let after = match self.world.apply(action) {
             Ok(after) => after,
             Err(error) => {
                 self.unpredicted(id, action, &error);
-                return;
+                return None;
             }
         };
-        std::mem::swap(&mut self.world, &mut after);
-        let before = after;
+        let before = std::mem::replace(&mut self.world, after);
         let changed = health::advance(&mut self.health, &before, &self.world);
         self.raw.extend(actions::impacts(
             id,
@@ -102,6 +101,7 @@ impl<'a> Watch<'a> {
             &self.health,
         ));
         self.compare(id, changed);
+        Some(before)
     }
 
     fn unpredicted(&mut self, id: StepId, action: &Action, error: &Unpredictable) {
@@ -354,6 +354,12 @@ impl<'a> Watch<'a> {
             let Some(category) = worse.after.category else {
                 continue;
             };
+            // What was not there before (a new member of a pool) was not bad before either.
+            let was_bad = |state: &health::State| state.grade != health::Grade::Good;
+            let key = (worse.entity.clone(), worse.facet.clone());
+            if !self.start_health.get(&key).is_some_and(was_bad) {
+                continue;
+            }
             lines.insert(format!(
                 "{} is no longer {category} ({})",
                 worse.entity,

@@ -158,6 +158,12 @@ impl Ownership {
                 .find(|item| item.key == document.key && item.source == document.source);
             match (&document.hash, item.map(|item| &item.wanted)) {
                 (Some(_), Some(Wanted::Present(desired))) => {
+                    // A document owns one object: what it was about before is nobody's now.
+                    objects.retain(|object, owned| {
+                        *object == document.object
+                            || owned.document != document.key
+                            || owned.source != document.source
+                    });
                     let guest = guest_of(&document.object);
                     objects.insert(
                         document.object.clone(),

@@ -333,21 +333,6 @@ impl Planner<'_, '_> {
                 .chain(storages.iter().map(StorageId::to_string))
                 .collect()
         };
-        let mut told = Vec::new();
-        if let Some(comment) = &comment {
-            told.push(format!("comment → `{}`", short(comment)));
-        }
-        let added = list(&guests_add, &storages_add);
-        if !added.is_empty() {
-            told.push(format!("+ {}", super::words::few(&added)));
-        }
-        let removed = list(&guests_remove, &storages_remove);
-        if !removed.is_empty() {
-            told.push(format!("− {}", super::words::few(&removed)));
-        }
-        if told.is_empty() {
-            return;
-        }
         let object = format!("pool/{id}");
         for storage in &storages_add {
             let field = format!("storages.{storage}");
@@ -359,20 +344,48 @@ impl Planner<'_, '_> {
             self.drafts
                 .change(&object, &field, Some("member"), None, "at once");
         }
-        self.drafts.push(Draft {
-            title: format!("set {object} {}", told.join(", ")),
-            action: Action::UpdatePool {
-                id,
+        // Members come and go by different calls, and a step is one call.
+        let mut told = Vec::new();
+        if let Some(comment) = &comment {
+            told.push(format!("comment → `{}`", short(comment)));
+        }
+        let added = list(&guests_add, &storages_add);
+        if !added.is_empty() {
+            told.push(format!("+ {}", super::words::few(&added)));
+        }
+        let mut step = |title: String, action: Action| {
+            self.drafts.push(Draft {
+                title,
+                action,
+                node: None,
+                phase: Phase::Members,
+                needs: BTreeSet::new(),
+                notes: Vec::new(),
+            });
+        };
+        if !told.is_empty() {
+            let action = Action::UpdatePool {
+                id: id.clone(),
                 comment,
                 guests_add,
-                guests_remove,
+                guests_remove: BTreeSet::new(),
                 storages_add,
+                storages_remove: BTreeSet::new(),
+            };
+            step(format!("set {object} {}", told.join(", ")), action);
+        }
+        let removed = list(&guests_remove, &storages_remove);
+        if !removed.is_empty() {
+            let title = format!("set {object} − {}", super::words::few(&removed));
+            let action = Action::UpdatePool {
+                id,
+                comment: None,
+                guests_add: BTreeSet::new(),
+                guests_remove,
+                storages_add: BTreeSet::new(),
                 storages_remove,
-            },
-            node: None,
-            phase: Phase::Members,
-            needs: BTreeSet::new(),
-            notes: Vec::new(),
-        });
+            };
+            step(title, action);
+        }
     }
 }

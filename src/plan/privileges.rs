@@ -213,6 +213,17 @@ fn for_values(kind: GuestKind, params: &Params, world: &World) -> Vec<Choice> {
             }
             all.push(choice);
         }
+        let import = value
+            .split(',')
+            .find_map(|part| part.strip_prefix("import-from="))
+            .and_then(|volume| volume.split_once(':'));
+        if let Some((storage, _)) = import {
+            let path = format!("/storage/{storage}");
+            all.push(vec![
+                one(path.clone(), "Datastore.AllocateSpace"),
+                one(path, "Datastore.Audit"),
+            ]);
+        }
         if key == "ostemplate"
             && let Some((storage, _)) = value.split_once(':')
         {

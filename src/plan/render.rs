@@ -15,7 +15,7 @@ pub use text::text;
 pub struct Style<'a> {
     /// With colour (ANSI escape codes).
     pub color: bool,
-    /// Columns available; notes and causes are never wrapped, only rules are drawn to it. 0 counts as 80.
+    /// Columns available; where changes do not fit, their effects stand on lines of their own. 0: as wide as needed.
     pub width: usize,
     /// The sequence number of the plan's record in the ledger, if it is recorded.
     pub ledger: Option<u64>,

@@ -56,6 +56,17 @@ impl<'a> Planner<'a, '_> {
             self.drafts.problem(&item.key, "", reason);
             return false;
         }
+        let former = self
+            .input
+            .ownership
+            .of_document(&item.key, &item.source)
+            .filter(|(former, _)| *former != object);
+        if let Some((former, _)) = former {
+            self.drafts.notes.insert(format!(
+                "{former} is no longer managed by {}, which is about {object} now; nothing happens to it",
+                item.key
+            ));
+        }
         self.drafts.documents.push(DocumentRef {
             key: item.key.clone(),
             source: item.source.clone(),

@@ -23,11 +23,14 @@ use crate::proxmox::token::ApiToken;
 use crate::proxmox::trust::Trust;
 use crate::store::{RecordFilter, Store, Transaction};
 
+/// Gives an environment variable's value, if it is set.
+pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the library does not read by itself: the environment, and the clock.
 #[derive(Clone)]
 pub struct Environment {
     /// An environment variable's value.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Variables,
     /// The time.
     pub clock: Clock,
 }
@@ -291,6 +294,7 @@ impl Service {
     pub(super) fn limits(&self, cluster: &Cluster) -> Limits {
         Limits {
             per_node: usize::try_from(cluster.limits.per_node).unwrap_or(1),
+            per_storage: usize::try_from(cluster.limits.per_storage).unwrap_or(1),
             poll: self.tuning.poll,
             settle: self.tuning.settle,
             lock_patience: self.tuning.lock_patience,

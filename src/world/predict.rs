@@ -3,6 +3,7 @@
 
 mod cluster;
 mod config;
+mod demand;
 mod guests;
 mod surprises;
 mod volumes;
@@ -14,8 +15,8 @@ use crate::ids::{NodeName, StorageId, Vmid};
 use super::action::Action;
 use super::model::{Guest, Part, Storage, World};
 
+pub use demand::{Demand, demand};
 pub use surprises::surprises;
-pub use volumes::{Demand, demand};
 
 /// Why an action's outcome cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -231,6 +231,14 @@ fn gu06_stopping_is_an_impact_and_an_impossible_start_is_refused() {
         })
         .build();
     assert!(refused(&gone, &power(104, PowerAction::Start)).contains("ceph"));
+    let volume = crate::world::testing::volume("ceph:vm-104-disk-0");
+    let lost = stopped
+        .apply(&Action::DeleteVolume {
+            node: node("pve1"),
+            volume,
+        })
+        .unwrap();
+    assert!(refused(&lost, &power(104, PowerAction::Start)).contains("does not exist"));
     assert!(
         refused(
             &simple().ha(104, "started").build(),

@@ -205,7 +205,7 @@ fn action(world: &World, seed: ActionSeed) -> Option<Action> {
             vmid: number,
             set: set(&[
                 ("cores", (1 + c % 4).to_string()),
-                ("memory", (64 * (1 + u32::from(c))).to_string()),
+                ("memory", (512 * (1 + u32::from(c))).to_string()),
             ]),
             delete: Default::default(),
         },

@@ -905,3 +905,61 @@ fn st02_an_unknown_status_is_said() {
     );
     assert_eq!(lines, ["whether it runs now is not known"]);
 }
+
+#[test]
+fn st01_fires_when_a_disabled_storage_is_deleted() {
+    let world = lab()
+        .vm(
+            104,
+            "pve1",
+            &[
+                ("scsi0", "local-zfs:vm-104-disk-0"),
+                ("boot", "order=scsi0"),
+            ],
+        )
+        .build();
+    let disabled = world.apply(&set("local-zfs", &[("disable", "1")])).unwrap();
+    assert_eq!(
+        after(&disabled, &delete("local-zfs")),
+        ["vm/104 won't-boot (only copy: scsi0 on local-zfs)"]
+    );
+    let gone = disabled.apply(&delete("local-zfs")).unwrap();
+    assert!(after(&gone, &delete("nas")).is_empty());
+}
+
+#[test]
+fn st13_freeing_without_a_listing_is_not_silent() {
+    let world = lab()
+        .vm(
+            104,
+            "pve1",
+            &[
+                ("scsi0", "ceph:vm-104-disk-0"),
+                ("unused0", "nas:104/vm-104-disk-1.raw"),
+                ("boot", "order=scsi0"),
+            ],
+        )
+        .unreadable(
+            Part::StorageContent(node("pve1"), storage_id("nas")),
+            "timeout",
+        )
+        .edit(|w| {
+            std::sync::Arc::make_mut(w.storages.get_mut(&storage_id("nas")).unwrap())
+                .volumes
+                .clear()
+        })
+        .build();
+    let free = Action::FreeDisk {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        slot: Slot::new("unused0").unwrap(),
+        volume: volume("nas:104/vm-104-disk-1.raw"),
+    };
+    let end = world.apply(&free).unwrap();
+    let gaps = crate::health::completeness_needed(&world, &end);
+    assert!(
+        gaps.iter()
+            .any(|g| matches!(g.part, Part::StorageContent(..))),
+        "{gaps:?}"
+    );
+}

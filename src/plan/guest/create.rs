@@ -42,6 +42,23 @@ impl Planner<'_, '_> {
                 params.insert(slot.to_string(), Param::Plain(value));
             }
         }
+        let grows: Vec<Draft> = desired
+            .disks
+            .iter()
+            .filter_map(|(slot, wish)| match wish {
+                Wish::Set(disk) => {
+                    let growth = self.import_growth(&item.key, slot, disk, &node)?;
+                    Some(super::disks::growth(
+                        desired.kind,
+                        vmid,
+                        slot,
+                        growth,
+                        &node,
+                    ))
+                }
+                Wish::Remove => None,
+            })
+            .collect();
         let name_key = match desired.kind {
             GuestKind::Qemu => "name",
             GuestKind::Lxc => "hostname",
@@ -52,7 +69,16 @@ impl Planner<'_, '_> {
         let name = params.get(name_key).map(super::super::values::shown);
         let privileged = desired.kind == GuestKind::Lxc
             && matches!(params.get("unprivileged"), Some(Param::Plain(text)) if boolean(text) == Some(false));
-        self.create_steps(item, desired, vmid, node, params, later, name, privileged);
+        self.create_steps(
+            item,
+            desired,
+            vmid,
+            node,
+            params,
+            (later, grows),
+            name,
+            privileged,
+        );
     }
 
     /// The node a new guest is made on: the one its document names, or the only one there is.
@@ -139,7 +165,7 @@ impl Planner<'_, '_> {
         vmid: Vmid,
         node: NodeName,
         params: Params,
-        later: Params,
+        (later, grows): (Params, Vec<Draft>),
         name: Option<String>,
         privileged: bool,
     ) {
@@ -190,6 +216,10 @@ impl Planner<'_, '_> {
                 needs: BTreeSet::from([last]),
                 notes: Vec::new(),
             });
+        }
+        for mut grow in grows {
+            grow.needs.insert(last);
+            last = self.drafts.push(grow);
         }
         let template = desired.options.get("template").is_some_and(
             |wish| matches!(wish, Wish::Set(Value::Plain(text)) if boolean(text) == Some(true)),

@@ -52,6 +52,9 @@ impl Planner<'_, '_> {
                     && self.write(work, slot.as_str(), None, Some(&value), &value)
                 {
                     work.set.insert(slot.to_string(), Param::Plain(value));
+                    if let Some((now, wanted)) = self.import_growth(&document, slot, disk, &node) {
+                        self.grow(work, slot, now, wanted);
+                    }
                 }
             }
             (Wish::Set(disk), Some(value)) => match views::disk(kind, slot.as_str(), &value) {
@@ -66,6 +69,34 @@ impl Planner<'_, '_> {
                     ),
                 ),
             },
+        }
+    }
+
+    /// How much a disk that starts with an imported volume has to grow after that.
+    pub(super) fn import_growth(
+        &mut self,
+        document: &str,
+        slot: &Slot,
+        disk: &DesiredDisk,
+        node: &NodeName,
+    ) -> Option<(Bytes, Bytes)> {
+        let (from, wanted) = (disk.import_from.as_ref()?, disk.size?);
+        if disk.volume.is_some() || disk.media != Media::Disk {
+            return None;
+        }
+        let field = format!("{slot}.size");
+        let now = self.volume_at(node, from).ok().flatten()?.size;
+        match wanted.cmp(&now) {
+            std::cmp::Ordering::Equal => None,
+            std::cmp::Ordering::Greater => Some((now, wanted)),
+            std::cmp::Ordering::Less => {
+                let reason = Reason::Shrink {
+                    now: exact(now),
+                    wanted: exact(wanted),
+                };
+                self.drafts.problem(document, &field, reason);
+                None
+            }
         }
     }
 
@@ -163,6 +194,11 @@ impl Planner<'_, '_> {
             Some(content_of(kind)),
         ) {
             return None;
+        }
+        if let Some(from) = &disk.import_from {
+            // The size is the imported volume's; more is grown afterwards.
+            self.volume_there(document, slot, from, node, None)?;
+            return Some(format!("{storage}:0,import-from={from}"));
         }
         let size = match (disk.size, slot.as_str()) {
             // Proxmox VE chooses the size of these itself.
@@ -600,20 +636,42 @@ impl Planner<'_, '_> {
             Some(&after),
             "at once; a disk cannot shrink again",
         );
-        work.grows.push(Draft {
-            title: format!("grow {} {slot} {before} → {after}", work.object),
-            action: Action::ResizeDisk {
-                kind: work.guest.kind,
-                vmid: work.guest.vmid,
-                slot: slot.clone(),
-                from: now,
-                to: wanted,
-            },
-            node: Some(work.guest.node.clone()),
-            phase: Phase::Guest,
-            needs: BTreeSet::new(),
-            notes: vec!["the partition and file system inside are not grown by this".to_owned()],
-        });
+        work.grows.push(growth(
+            work.guest.kind,
+            work.guest.vmid,
+            slot,
+            (now, wanted),
+            &work.guest.node,
+        ));
+    }
+}
+
+/// The step that grows a disk.
+pub(super) fn growth(
+    kind: GuestKind,
+    vmid: Vmid,
+    slot: &Slot,
+    (from, to): (Bytes, Bytes),
+    node: &NodeName,
+) -> Draft {
+    Draft {
+        title: format!(
+            "grow {}/{vmid} {slot} {} → {}",
+            kind.word(),
+            exact(from),
+            exact(to)
+        ),
+        action: Action::ResizeDisk {
+            kind,
+            vmid,
+            slot: slot.clone(),
+            from,
+            to,
+        },
+        node: Some(node.clone()),
+        phase: Phase::Guest,
+        needs: BTreeSet::new(),
+        notes: vec!["the partition and file system inside are not grown by this".to_owned()],
     }
 }
 

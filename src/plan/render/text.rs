@@ -15,7 +15,7 @@ pub fn text(plan: &Plan, style: &Style<'_>) -> String {
         color: style.color,
     };
     page.header(plan);
-    page.changes(plan);
+    page.changes(plan, style.width);
     page.steps(plan);
     page.impacts(plan, style.limit);
     page.list("improvements", &plan.improvements);
@@ -102,7 +102,7 @@ impl Page {
         self.table(&rows, &[]);
     }
 
-    fn changes(&mut self, plan: &Plan) {
+    fn changes(&mut self, plan: &Plan, width: usize) {
         if plan.changes.is_empty() {
             return;
         }
@@ -111,17 +111,43 @@ impl Page {
             .changes
             .iter()
             .map(|change| {
-                let value =
-                    |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), clean);
+                let (before, after) = match (&change.before, &change.after) {
+                    (Some(before), Some(after)) => differing(before, after),
+                    (before, after) => {
+                        let text = |value: &Option<String>| value.clone().unwrap_or("-".to_owned());
+                        (text(before), text(after))
+                    }
+                };
                 [
                     clean(&change.object),
                     clean(&change.field),
-                    format!("{} → {}", value(&change.before), value(&change.after)),
+                    format!("{} → {}", clean(&before), clean(&after)),
                     clean(&change.effect),
                 ]
             })
             .collect();
-        self.table(&rows, &[]);
+        let widest = |column: usize| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        };
+        // Four columns, two spaces before each.
+        let needed: usize = (0..4).map(widest).sum::<usize>() + 8;
+        if width > 0 && needed > width {
+            let effects: Vec<_> = rows
+                .iter()
+                .map(|[_, _, _, effect]| vec![effect.clone()])
+                .collect();
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|[object, field, values, _]| [object, field, values])
+                .collect();
+            self.table(&rows, &effects);
+        } else {
+            self.table(&rows, &[]);
+        }
     }
 
     fn steps(&mut self, plan: &Plan) {
@@ -179,10 +205,10 @@ impl Page {
             .iter()
             .map(|impact| {
                 let cause = clean(&impact.causes.join("; "));
+                // Two blanks between category and cause, so that a line reads and greps the same in every plan.
                 [
                     clean(&impact.entity),
-                    impact.category.word().to_owned(),
-                    format!("({cause}){}", when(impact)),
+                    format!("{}  ({cause}){}", impact.category.word(), when(impact)),
                 ]
             })
             .collect();

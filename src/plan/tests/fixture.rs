@@ -528,6 +528,7 @@ pub fn disk() -> DesiredDisk {
         size: None,
         format: None,
         volume: None,
+        import_from: None,
         empty: false,
         options: BTreeMap::new(),
         remove_options: BTreeSet::new(),

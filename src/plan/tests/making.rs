@@ -330,3 +330,116 @@ fn secrets_are_compared_by_fingerprint_and_sent_after_creation() {
     lab.edit(9001, |g| g.config.digest = "e".repeat(40));
     assert_eq!(lab.plan(items).steps.len(), 1);
 }
+
+#[test]
+fn a_document_that_turns_to_another_object_lets_the_first_go() {
+    let mut lab = Lab::new();
+    lab.own("pool/prod", "Pool/extra");
+    let items = vec![pool_doc("extra", None)];
+    let plan = lab.plan(items.clone());
+    assert_eq!(titles(&plan), ["make pool/extra"]);
+    assert!(
+        plan.notes[0].contains("pool/prod is no longer managed"),
+        "{:?}",
+        plan.notes
+    );
+    let after = lab
+        .ownership
+        .after(&plan, &items, &lab.secrets, &lab.after(&plan));
+    assert_eq!(after.objects.keys().collect::<Vec<_>>(), ["pool/extra"]);
+}
+
+#[test]
+fn a_guest_of_another_birth_is_not_touched() {
+    let mut lab = Lab::new();
+    lab.own("vm/105", "VirtualMachine/105");
+    lab.edit(105, |g| {
+        g.config.current.insert(
+            "smbios1".to_owned(),
+            "uuid=aaaaaaaa-0000-0000-0000-000000000000".to_owned(),
+        );
+    });
+    let text = lab.refused(vec![removed("VirtualMachine/105", true)]);
+    assert!(text.contains("made it anew"), "{text}");
+}
+
+#[test]
+fn options_and_a_move_of_one_disk() {
+    let lab = Lab::new();
+    let mut moved = on("ceph-vm");
+    moved.options.insert("cache".to_owned(), "none".to_owned());
+    // Running: the option would wait with the old volume's name in it.
+    let text = lab.refused(vec![doc(with_disk(vm(104), "scsi0", moved.clone()))]);
+    assert!(text.contains("wait for the next start"), "{text}");
+    let mut stopped = with_disk(vm(104), "scsi0", moved);
+    stopped.power = Some(Power::Stopped);
+    let plan = lab.plan(vec![doc(stopped)]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "shut down vm/104",
+            "set vm/104 scsi0 - → cache=none",
+            "move vm/104 scsi0 from local-zfs to ceph-vm (32 GiB)",
+        ]
+    );
+}
+
+#[test]
+fn the_judge_sees_forgeries() {
+    let lab = Lab::new();
+    let plan = lab.plan(vec![doc(set(vm(102), "memory", "6144"))]);
+    let judged = |change: &dyn Fn(&mut crate::plan::Plan)| {
+        let mut forged = plan.clone();
+        change(&mut forged);
+        forged.hash = crate::plan::hash(&forged).unwrap();
+        crate::plan::check(&forged).len()
+    };
+    assert_eq!(judged(&|_| {}), 0);
+    assert!(judged(&|p| p.steps[0].preconditions.clear()) > 0);
+    assert!(
+        judged(&|p| p.steps[0].inverse = Inverse::Irreversible {
+            why: "so".to_owned()
+        }) > 0
+    );
+    assert!(judged(&|p| p.steps[0].needs = [crate::plan::StepId(1)].into()) > 0);
+    assert!(judged(&|p| p.risk = Risk::None) > 0);
+    assert!(
+        judged(&|p| p.steps[0].action = Action::DestroyGuest {
+            kind: GuestKind::Qemu,
+            vmid: vmid(102),
+            purge: false
+        }) > 0
+    );
+    let mut forged = plan.clone();
+    forged.steps[0].title.push('!');
+    assert_eq!(crate::plan::check(&forged).len(), 1);
+}
+
+#[test]
+fn an_imported_disk_grows_after_it_was_imported() {
+    let mut lab = Lab::new();
+    lab.volume(
+        "pve1",
+        "nas:import/debian.qcow2",
+        "import",
+        crate::ids::Bytes(4 << 30),
+        None,
+    );
+    let mut wanted = guest(GuestKind::Qemu, Some(9001), "img");
+    wanted.node = Some(node("pve1"));
+    let mut disk = sized("ceph-vm", 8);
+    disk.import_from = Some(volume("nas:import/debian.qcow2"));
+    let items = vec![doc(with_disk(wanted, "scsi0", disk))];
+    let plan = lab.plan(items.clone());
+    assert_eq!(
+        titles(&plan),
+        [
+            "create vm/9001 img on pve1",
+            "grow vm/9001 scsi0 4 GiB → 8 GiB"
+        ]
+    );
+    let ownership = lab.ownership.after(&plan, &items, &lab.secrets, &lab.world);
+    lab.world = lab.after(&plan);
+    lab.ownership = ownership;
+    assert!(lab.plan(items).steps.is_empty());
+}

@@ -322,6 +322,27 @@ fn g9_silent_when_everything_is_shown() {
 }
 
 #[test]
+fn st02_fires_for_a_running_guest() {
+    let plan = delete_storage(&mut Lab::new(), "local-zfs");
+    let impact = plan.impacts.iter().find(|i| i.entity == "vm/104").unwrap();
+    assert!(
+        impact
+            .notes
+            .iter()
+            .any(|n| n.contains("keeps running until"))
+    );
+}
+
+#[test]
+fn st02_silent_for_a_stopped_guest() {
+    let mut lab = Lab::new();
+    lab.edit(104, |g| g.status = Status::Stopped);
+    let plan = delete_storage(&mut lab, "local-zfs");
+    let impact = plan.impacts.iter().find(|i| i.entity == "vm/104").unwrap();
+    assert!(!impact.notes.iter().any(|n| n.contains("keeps running")));
+}
+
+#[test]
 fn st07_fires_for_clones_of_a_lost_base() {
     let mut lab = Lab::new();
     lab.guest(

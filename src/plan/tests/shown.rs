@@ -47,6 +47,27 @@ fn a_plan_of_many_kinds_as_text() {
 }
 
 #[test]
+fn a_narrow_page_puts_effects_below() {
+    let plan = Lab::new().plan(vec![doc(set(vm(102), "memory", "6144"))]);
+    let page = text(
+        &plan,
+        &Style {
+            width: 40,
+            ..Style::default()
+        },
+    );
+    assert!(
+        page.contains("  vm/102  memory  4096 → 6144\n      at the next stop and start\n"),
+        "{page}"
+    );
+    let page = text(&plan, &Style::default());
+    assert!(
+        page.contains("  vm/102  memory  4096 → 6144  at the next stop and start\n"),
+        "{page}"
+    );
+}
+
+#[test]
 fn colour_adds_only_escapes() {
     let plan = storage_gone(&mut Lab::new());
     let bare = text(&plan, &Style::default());

@@ -339,6 +339,14 @@ fn start(world: &mut World, vmid: Vmid) -> Result<(), Unpredictable> {
                 disk.slot
             ))
         })?;
+        let made_anew = matches!(disk.source, Source::CloudInit(_));
+        if !made_anew && is_missing(world, &starting.node, volume) {
+            return Err(refused(format!(
+                "{} cannot start: {}: {volume} does not exist",
+                starting.entity(),
+                disk.slot
+            )));
+        }
     }
     let network = Part::NodeNetwork(starting.node.clone());
     if world.unreadable(&network).is_none() {
@@ -357,6 +365,20 @@ fn start(world: &mut World, vmid: Vmid) -> Result<(), Unpredictable> {
     }
     guest_mut(world, vmid)?.status = Status::Running;
     Ok(())
+}
+
+/// Whether a storage was listed and a volume is not on it.
+fn is_missing(world: &World, node: &NodeName, volume: &VolumeId) -> bool {
+    let Some(on) = world.storages.get(volume.storage()) else {
+        return true;
+    };
+    let Some(under) = volumes::listed_under(on, node) else {
+        return false;
+    };
+    let read = world
+        .unreadable(&Part::StorageContent(under, on.id.clone()))
+        .is_none();
+    read && views::parent(volume) == Parent::None && on.volume(node, volume).is_none()
 }
 
 /// Requests a state of an HA resource; the guest has it once HA has done its round.

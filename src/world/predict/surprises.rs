@@ -139,13 +139,6 @@ fn guest(expected: &Guest, seen: &Guest, created: bool, found: &mut Vec<String>)
     if expected.node != seen.node {
         differs("node", expected.node.to_string(), seen.node.to_string());
     }
-    if expected.pool != seen.pool {
-        let word = |pool: &Option<_>| {
-            pool.as_ref()
-                .map_or_else(|| "none".to_owned(), ToString::to_string)
-        };
-        differs("pool", word(&expected.pool), word(&seen.pool));
-    }
     if expected.template != seen.template {
         differs(
             "template",
