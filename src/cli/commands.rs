@@ -316,6 +316,7 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
                         Failure::error(format!("cannot make {}: {error}", file.display()))
                     })?;
                     service.export_ledger(&mut made).await?;
+                    output.value(&json!({ "exported": file }));
                     output.line(format!("exported to {}", file.display()));
                 }
                 None => service.export_ledger(&mut std::io::stdout().lock()).await?,

@@ -21,6 +21,9 @@ pub enum ServiceError {
     #[error(transparent)]
     Approval(#[from] ApprovalError),
     /// The cluster could not be reached or read.
+    #[error(transparent)]
+    Observe(#[from] crate::world::ObserveError),
+    /// No connection to the cluster can be set up.
     #[error("cluster {cluster}: {source}")]
     Cluster {
         /// Which.
