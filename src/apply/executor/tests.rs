@@ -138,10 +138,11 @@ fn world() -> World {
     for number in 101..=106 {
         let disk = format!("a:vm-{number}-disk-0,size=8G");
         let lines = [("scsi0", disk.as_str()), ("memory", "1024")];
+        let id = format!("a:vm-{number}-disk-0");
         builder =
             builder
                 .vm(number, "pve1", &lines)
-                .volume("pve1", &format!("a:vm-{number}-disk-0"), 8);
+                .volume("pve1", &id, "images", 8 << 30, Some(number));
     }
     builder.build()
 }
