@@ -23,6 +23,7 @@ mod privileges;
 mod references;
 pub mod render;
 mod resolve;
+pub mod rest;
 pub mod risk;
 mod storage;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use error::{PlanError, Problem, Reason};
 pub use hash::hash;
 pub use input::{Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
+pub use rest::unapproved;
 pub use undo::undo;
 
 use crate::document::desired::Desired;

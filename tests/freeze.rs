@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use support::play::{Play, hash_of};
 
 const MAIL: &str = include_str!("../examples/demo/mail.yaml");
-const REDIS: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Container\nmetadata: {name: redis-01}\nspec: {vmid: 303, memory: {size: 3Gi}}\n";
+const REDIS: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Container\nmetadata: {name: redis-01}\nspec: {vmid: 303, memory: 3Gi}\n";
 
 /// Three disks are moved away one after the other (one storage, one move at a time), then the storage goes.
 fn moving() -> (Play, String) {

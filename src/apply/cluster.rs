@@ -17,7 +17,8 @@ use crate::world::World;
 use crate::world::observe::{Refresh, refresh};
 
 /// How secrets are read when they are sent.
-pub type SecretReader = Arc<dyn Fn(&SecretRef) -> Result<Zeroizing<String>, String> + Send + Sync>;
+pub type SecretReader =
+    Arc<dyn Fn(&SecretRef, &str) -> Result<Zeroizing<String>, String> + Send + Sync>;
 
 /// A cluster through its API.
 pub struct ApiCluster {
@@ -108,7 +109,7 @@ impl Live for ApiCluster {
             .collect())
     }
 
-    fn secret(&self, from: &SecretRef) -> Result<Zeroizing<String>, String> {
-        (self.secrets)(from)
+    fn secret(&self, from: &SecretRef, planned: &str) -> Result<Zeroizing<String>, String> {
+        (self.secrets)(from, planned)
     }
 }

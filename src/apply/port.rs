@@ -60,10 +60,12 @@ pub trait Live: Send + Sync + 'static {
         task_type: &str,
         id: &str,
     ) -> impl Future<Output = Result<BTreeSet<String>, String>> + Send;
-    /// The value of a secret, resolved at the moment it is sent.
+    /// The value of a secret, resolved at the moment it is sent. One that no longer has the fingerprint that was planned on, and
+    /// approved, is refused.
     fn secret(
         &self,
         from: &crate::document::desired::SecretRef,
+        planned: &str,
     ) -> Result<zeroize::Zeroizing<String>, String>;
 }
 

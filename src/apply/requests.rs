@@ -35,8 +35,9 @@ pub enum Unsendable {
     TwoCalls(&'static str),
 }
 
-/// How secrets are resolved: from the reference to the value, or why not.
-pub type Secrets<'a> = dyn Fn(&SecretRef) -> Result<Zeroizing<String>, String> + Send + Sync + 'a;
+/// How secrets are resolved: from the reference and the fingerprint planned on to the value, or why not.
+pub type Secrets<'a> =
+    dyn Fn(&SecretRef, &str) -> Result<Zeroizing<String>, String> + Send + Sync + 'a;
 
 fn request<S: AsRef<str>>(
     method: Method,
@@ -88,26 +89,26 @@ impl Request {
         for (key, param) in params {
             self.call = match param {
                 Param::Plain(value) => self.call.param(key, value),
-                Param::Secret { from, .. } => self.call.secret(key, resolve(key, from, secrets)?),
+                Param::Secret { from, fingerprint } => {
+                    let value = secrets(from, fingerprint);
+                    let value = value.map_err(|why| unresolved(key, from, why))?;
+                    self.call.secret(key, value)
+                }
             };
         }
         Ok(self)
     }
 }
 
-fn resolve(
-    key: &str,
-    from: &SecretRef,
-    secrets: &Secrets<'_>,
-) -> Result<Zeroizing<String>, Unsendable> {
-    secrets(from).map_err(|why| Unsendable::Secret {
+fn unresolved(key: &str, from: &SecretRef, why: String) -> Unsendable {
+    Unsendable::Secret {
         key: key.to_owned(),
         from: match from {
             SecretRef::FromFile(path) => format!("in the file {path}"),
             SecretRef::FromEnv(name) => format!("in the environment variable {name}"),
         },
         why,
-    })
+    }
 }
 
 /// The call that does an action. `node` is where the guest is now (for creation: where it shall be; for cluster-wide

@@ -230,8 +230,8 @@ fn call<L: Live, J: Journal>(
     digest: Option<&str>,
 ) -> Result<Request, String> {
     let node = place(step, world).ok_or("no node is known to send it to")?;
-    request_for(&step.action, &node, digest, &|from| {
-        shared.live.secret(from)
+    request_for(&step.action, &node, digest, &|from, planned| {
+        shared.live.secret(from, planned)
     })
     .map_err(|error| error.to_string())
 }
@@ -240,7 +240,7 @@ fn call<L: Live, J: Journal>(
 fn task_of(step: &Step, world: &World) -> Option<(NodeName, &'static str, String)> {
     let node = place(step, world)?;
     // Which task it is does not depend on secrets, and has to be known even when they can no longer be read.
-    request_for(&step.action, &node, None, &|_| {
+    request_for(&step.action, &node, None, &|_, _| {
         Ok(zeroize::Zeroizing::default())
     })
     .ok()?

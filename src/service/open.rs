@@ -312,6 +312,20 @@ impl Service {
         }
     }
 
+    /// The value of a secret, if it still has this fingerprint.
+    pub(super) fn planned_secret(
+        &self,
+        from: &SecretRef,
+        planned: &str,
+    ) -> Result<Zeroizing<String>, String> {
+        let value = self.secret(from)?;
+        if self.key.fingerprint(&Sha256::digest(value.as_bytes())) == planned {
+            Ok(value)
+        } else {
+            Err("it is not the one that was planned and approved; submit the documents again".to_owned())
+        }
+    }
+
     /// The keyed fingerprint of a secret: tells whether it changed, and nothing else without the ledger's key.
     pub(super) fn fingerprint(&self, from: &SecretRef) -> Result<String, String> {
         let value = self.secret(from)?;

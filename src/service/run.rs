@@ -19,7 +19,7 @@ use crate::approval::facts::ObjectKind;
 use crate::approval::{Satisfaction, Verdict};
 use crate::configuration::Cluster;
 use crate::ledger::Action;
-use crate::plan::{Ownership, Plan, PlanHash, StepId};
+use crate::plan::{self, Ownership, Plan, PlanHash, StepId};
 use crate::store::{PlanState, RunId, RunState, Transaction};
 use crate::world::World;
 
@@ -119,14 +119,7 @@ impl Service {
         };
         let run = self.start(cluster, &plan, &recipe).await?;
         self.execute(
-            cluster,
-            &plan,
-            &recipe,
-            run,
-            made.from,
-            made.world,
-            BTreeMap::new(),
-            tell,
+            cluster, &plan, &recipe, run, made.from, made.world, None, tell,
         )
         .await
     }
@@ -239,7 +232,14 @@ impl Service {
         let world = self.observe(cluster).await?;
         let remembered = self.journal(&plan, run.id).remembered().await?;
         self.execute(
-            cluster, &plan, &recipe, run.id, prepared, world, remembered, tell,
+            cluster,
+            &plan,
+            &recipe,
+            run.id,
+            prepared,
+            world,
+            Some(remembered),
+            tell,
         )
         .await
     }
@@ -266,19 +266,25 @@ impl Service {
         run: RunId,
         prepared: Prepared,
         world: World,
-        remembered: BTreeMap<StepId, Remembered>,
+        remembered: Option<BTreeMap<StepId, Remembered>>,
         tell: Tell<'_>,
     ) -> Result<RunReport, ServiceError> {
-        let service = self.clone();
-        let limits = self.limits(cluster);
-        let live = ApiCluster {
-            client: self.client(&cluster.name)?,
-            secrets: Arc::new(move |from| service.secret(from)),
-            poll: limits.poll,
+        let executor = self.executor(cluster, plan, run, world)?;
+        let (end, world) = match remembered {
+            None => {
+                let end = executor.run(plan, BTreeMap::new(), tell).await?;
+                (end, executor.world())
+            }
+            Some(remembered) => {
+                let begun = part(plan, |step| remembered.contains_key(&step));
+                let end = executor.run(&begun, remembered, tell).await?;
+                if end == RunEnd::Done {
+                    self.rest(cluster, plan, run, tell).await?
+                } else {
+                    (end, executor.world())
+                }
+            }
         };
-        let executor = Executor::new(live, self.journal(plan, run), limits, world);
-        let end = executor.run(plan, remembered, tell).await?;
-        let world = executor.world();
         let (ledger, notes) = self
             .finish(plan, recipe, run, &prepared, &world, &end)
             .await?;
@@ -288,6 +294,49 @@ impl Service {
             ledger: Some(ledger),
             notes,
         })
+    }
+
+    /// The steps that an interrupted run did not begin. The world may have moved on since they were approved: they are begun only if
+    /// nothing gets worse by them that the plan does not name.
+    async fn rest(
+        &self,
+        cluster: &Cluster,
+        plan: &Plan,
+        run: RunId,
+        tell: Tell<'_>,
+    ) -> Result<(RunEnd, World), ServiceError> {
+        let remembered = self.journal(plan, run).remembered().await?;
+        let rest = part(plan, |step| !remembered.contains_key(&step));
+        let steps: BTreeSet<StepId> = rest.steps.iter().map(|step| step.id).collect();
+        let world = self.observe(cluster).await?;
+        let unapproved = plan::unapproved(plan, &steps, &world);
+        if let (Some(step), false) = (steps.first(), unapproved.is_empty()) {
+            let why = NotBegun::Stale(format!(
+                "what is left of the plan would now do what it does not say: {}",
+                unapproved.join("; ")
+            ));
+            return Ok((RunEnd::Stopped { step: *step, why }, world));
+        }
+        let executor = self.executor(cluster, plan, run, world)?;
+        let end = executor.run(plan, remembered, tell).await?;
+        Ok((end, executor.world()))
+    }
+
+    fn executor(
+        &self,
+        cluster: &Cluster,
+        plan: &Plan,
+        run: RunId,
+        world: World,
+    ) -> Result<Executor<ApiCluster, StoreJournal>, ServiceError> {
+        let service = self.clone();
+        let limits = self.limits(cluster);
+        let live = ApiCluster {
+            client: self.client(&cluster.name)?,
+            secrets: Arc::new(move |from, planned| service.planned_secret(from, planned)),
+            poll: limits.poll,
+        };
+        Ok(Executor::new(live, self.journal(plan, run), limits, world))
     }
 
     /// Writes down how the run ended and what follows: documents and ownership, the plan's and the run's state, one record.
@@ -530,10 +579,16 @@ impl Service {
     }
 }
 
+/// The plan with only these of its steps.
+fn part(plan: &Plan, keep: impl Fn(StepId) -> bool) -> Plan {
+    let mut part = plan.clone();
+    part.steps.retain(|step| keep(step.id));
+    part
+}
+
 /// The plan as far as it was carried out: the steps done, and the documents whose objects those steps made.
 fn as_far_as(plan: &Plan, done: &BTreeSet<StepId>) -> Plan {
-    let mut part = plan.clone();
-    part.steps.retain(|step| done.contains(&step.id));
+    let mut part = part(plan, |step| done.contains(&step));
     let made: BTreeSet<String> = part
         .steps
         .iter()

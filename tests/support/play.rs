@@ -386,10 +386,17 @@ impl Play {
             regex::Regex::new(r"(?m)^(smbios1|vmgenid|meta): .*$|[0-9A-F]{2}(:[0-9A-F]{2}){5}")
                 .unwrap();
         self.sim.with(|cluster| {
-            let files = cluster.files.all().iter();
-            let mut end: BTreeMap<String, String> = files
-                .map(|(file, text)| (file.clone(), random.replace_all(text, "…").into_owned()))
-                .collect();
+            let mut end = BTreeMap::new();
+            for (file, text) in cluster.files.all() {
+                let text = random.replace_all(text, "…");
+                // In files that hold several objects the order says nothing, nor do colons at the end of a line.
+                let mut lines: Vec<&str> = text.lines().map(|l| l.trim_end_matches(':')).collect();
+                if file.ends_with(".cfg") {
+                    lines.retain(|line| !line.is_empty());
+                    lines.sort_unstable();
+                }
+                end.insert(file.clone(), lines.join("\n"));
+            }
             for volume in cluster.volumes.iter() {
                 let sim::volumes::Volume {
                     volid,

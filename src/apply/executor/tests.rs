@@ -40,7 +40,12 @@ struct Fake {
 }
 
 fn path(action: &Action) -> String {
-    let request = request_for(action, &node("pve1"), None, &|_| Ok(Zeroizing::default()));
+    let request = request_for(
+        action,
+        &node("pve1"),
+        None,
+        &|_, _| Ok(Zeroizing::default()),
+    );
     let call = request.unwrap().call;
     format!("{:?} {}", call.method, call.path)
 }
@@ -77,7 +82,7 @@ impl Live for Fake {
         }
     }
 
-    fn secret(&self, _: &SecretRef) -> Result<Zeroizing<String>, String> {
+    fn secret(&self, _: &SecretRef, _: &str) -> Result<Zeroizing<String>, String> {
         Err("there are no secrets here".to_owned())
     }
 }
@@ -117,8 +122,8 @@ fn moved(number: u32) -> Action {
         kind: GuestKind::Qemu,
         vmid: vmid(number),
         slot: Slot::new("scsi0").unwrap(),
-        volume: volume(&format!("a:vm-{number}-disk-0")),
-        to: storage_id("b"),
+        volume: volume(&format!("fast:vm-{number}-disk-0")),
+        to: storage_id("slow"),
         format: None,
     }
 }
@@ -133,12 +138,12 @@ fn started(number: u32) -> Action {
 
 fn world() -> World {
     let mut builder = Builder::new(&["pve1", "pve2"])
-        .storage("a", "rbd")
-        .storage("b", "rbd");
+        .storage("fast", "rbd")
+        .storage("slow", "rbd");
     for number in 101..=106 {
-        let disk = format!("a:vm-{number}-disk-0,size=8G");
+        let disk = format!("fast:vm-{number}-disk-0,size=8G");
         let lines = [("scsi0", disk.as_str()), ("memory", "1024")];
-        let id = format!("a:vm-{number}-disk-0");
+        let id = format!("fast:vm-{number}-disk-0");
         builder =
             builder
                 .vm(number, "pve1", &lines)

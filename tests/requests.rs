@@ -1,0 +1,410 @@
+//! The call of every action, as it goes over the wire, and against the API schema.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick::apply::requests::{Request, Unsendable, request_for};
+use bailiwick::document::desired::SecretRef;
+use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
+use bailiwick::world::testing::{node, storage_id, vmid, volume};
+use bailiwick::world::{Action, Param, Params, PowerAction};
+use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
+
+use GuestKind::{Lxc, Qemu};
+
+fn params(list: &[(&str, &str)]) -> Params {
+    list.iter()
+        .map(|(key, value)| ((*key).to_owned(), Param::Plain((*value).to_owned())))
+        .collect()
+}
+
+fn words(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn slot(name: &str) -> Slot {
+    Slot::new(name).unwrap()
+}
+
+fn request(action: &Action) -> Result<Request, Unsendable> {
+    let pve1: NodeName = node("pve1");
+    request_for(action, &pve1, Some("d1ge57"), &|from, _| match from {
+        SecretRef::FromFile(_) => Ok(Zeroizing::new("s3cret".to_owned())),
+        SecretRef::FromEnv(_) => Err("it is not set".to_owned()),
+    })
+}
+
+/// `POST /nodes/pve1/qemu vmid=9000 …  (qmcreate 9000)`.
+fn line(request: &Request) -> String {
+    let call = &request.call;
+    let mut line = format!("{} {}", call.method.as_str(), call.path);
+    for (key, value) in &call.params {
+        line.push_str(&format!(" {key}={}", value.shown()));
+    }
+    if let Some((kind, id)) = &request.task {
+        line.push_str(&format!(" ({kind} {id})"));
+    }
+    line
+}
+
+/// Every variant, for both kinds of guests where they differ, and what is sent for it.
+#[allow(clippy::too_many_lines)] // a table
+fn table() -> Vec<(Action, &'static str)> {
+    let power = |kind, power| Action::SetPower {
+        kind,
+        vmid: vmid(104),
+        power,
+    };
+    let moved = |kind, name: &str, format: Option<&str>| Action::MoveDisk {
+        kind,
+        vmid: vmid(104),
+        slot: slot(name),
+        volume: volume("fast:vm-104-disk-0"),
+        to: storage_id("slow"),
+        format: format.map(str::to_owned),
+    };
+    let migrate = |kind, running, disks, map: &[(&str, &str)]| Action::Migrate {
+        kind,
+        vmid: vmid(104),
+        from: node("pve1"),
+        to: node("pve2"),
+        running,
+        with_local_disks: disks,
+        target_storage: map
+            .iter()
+            .map(|(from, to)| (storage_id(from), storage_id(to)))
+            .collect(),
+    };
+    let pool =
+        |comment: Option<&str>, add: &[u32], remove: &[u32], more: &[&str], less: &[&str]| {
+            Action::UpdatePool {
+                id: "prod/web".parse().unwrap(),
+                comment: comment.map(str::to_owned),
+                guests_add: add.iter().map(|n| vmid(*n)).collect(),
+                guests_remove: remove.iter().map(|n| vmid(*n)).collect(),
+                storages_add: more.iter().map(|s| storage_id(s)).collect(),
+                storages_remove: less.iter().map(|s| storage_id(s)).collect(),
+            }
+        };
+    vec![
+        (
+            Action::CreateGuest {
+                kind: Qemu,
+                vmid: vmid(9000),
+                node: node("pve2"),
+                pool: Some("prod/web".parse().unwrap()),
+                params: params(&[("memory", "2048"), ("scsi0", "ceph-vm:32,iothread=1")]),
+            },
+            "POST /nodes/pve2/qemu vmid=9000 pool=prod/web memory=2048 scsi0=ceph-vm:32,iothread=1 (qmcreate 9000)",
+        ),
+        (
+            Action::CreateGuest {
+                kind: Lxc,
+                vmid: vmid(9001),
+                node: node("pve1"),
+                pool: None,
+                params: params(&[
+                    ("ostemplate", "local:vztmpl/debian-13.tar.zst"),
+                    ("hostname", "x"),
+                ]),
+            },
+            "POST /nodes/pve1/lxc vmid=9001 hostname=x ostemplate=local:vztmpl/debian-13.tar.zst (vzcreate 9001)",
+        ),
+        (
+            Action::UpdateConfig {
+                kind: Qemu,
+                vmid: vmid(104),
+                set: [
+                    ("memory".to_owned(), Param::Plain("2048".to_owned())),
+                    (
+                        "cipassword".to_owned(),
+                        Param::Secret {
+                            from: SecretRef::FromFile("secret".to_owned()),
+                            fingerprint: "f".to_owned(),
+                        },
+                    ),
+                ]
+                .into(),
+                delete: words(&["balloon", "description"]),
+            },
+            "POST /nodes/pve1/qemu/104/config cipassword=******** memory=2048 delete=balloon,description digest=d1ge57 (qmconfig 104)",
+        ),
+        (
+            Action::UpdateConfig {
+                kind: Lxc,
+                vmid: vmid(301),
+                set: params(&[("memory", "2048")]),
+                delete: BTreeSet::new(),
+            },
+            "PUT /nodes/pve1/lxc/301/config memory=2048 digest=d1ge57",
+        ),
+        (
+            Action::ResizeDisk {
+                kind: Qemu,
+                vmid: vmid(104),
+                slot: slot("scsi0"),
+                from: Bytes(1),
+                to: Bytes(33 * Bytes::GIB),
+            },
+            "PUT /nodes/pve1/qemu/104/resize disk=scsi0 size=33G digest=d1ge57 (resize 104)",
+        ),
+        (
+            Action::ResizeDisk {
+                kind: Lxc,
+                vmid: vmid(301),
+                slot: slot("mp0"),
+                from: Bytes(1),
+                to: Bytes(1536 * Bytes::MIB),
+            },
+            "PUT /nodes/pve1/lxc/301/resize disk=mp0 size=1536M digest=d1ge57 (resize 301)",
+        ),
+        (
+            moved(Qemu, "scsi0", Some("qcow2")),
+            "POST /nodes/pve1/qemu/104/move_disk disk=scsi0 storage=slow delete=1 format=qcow2 digest=d1ge57 (qmmove 104)",
+        ),
+        (
+            moved(Lxc, "mp0", Some("raw")),
+            "POST /nodes/pve1/lxc/104/move_volume volume=mp0 storage=slow delete=1 digest=d1ge57 (move_volume 104)",
+        ),
+        (
+            Action::DetachDisk {
+                kind: Qemu,
+                vmid: vmid(104),
+                slot: slot("scsi1"),
+                volume: volume("fast:vm-104-disk-1"),
+            },
+            "POST /nodes/pve1/qemu/104/config delete=scsi1 digest=d1ge57 (qmconfig 104)",
+        ),
+        (
+            Action::FreeDisk {
+                kind: Lxc,
+                vmid: vmid(301),
+                slot: slot("unused0"),
+                volume: volume("fast:vm-301-disk-1"),
+            },
+            "PUT /nodes/pve1/lxc/301/config delete=unused0 digest=d1ge57",
+        ),
+        (
+            power(Qemu, PowerAction::Start),
+            "POST /nodes/pve1/qemu/104/status/start (qmstart 104)",
+        ),
+        (
+            power(Lxc, PowerAction::Stop),
+            "POST /nodes/pve1/lxc/104/status/stop (vzstop 104)",
+        ),
+        (
+            power(Qemu, PowerAction::Shutdown { timeout: 60 }),
+            "POST /nodes/pve1/qemu/104/status/shutdown timeout=60 (qmshutdown 104)",
+        ),
+        (
+            power(Lxc, PowerAction::Reboot { timeout: 90 }),
+            "POST /nodes/pve1/lxc/104/status/reboot timeout=90 (vzreboot 104)",
+        ),
+        (
+            Action::SetHaState {
+                kind: Qemu,
+                vmid: vmid(112),
+                state: "stopped".to_owned(),
+                before: "started".to_owned(),
+            },
+            "PUT /cluster/ha/resources/vm:112 state=stopped",
+        ),
+        (
+            Action::RemoveHaResource {
+                kind: Lxc,
+                vmid: vmid(305),
+            },
+            "DELETE /cluster/ha/resources/ct:305",
+        ),
+        (
+            migrate(Qemu, true, true, &[("fast", "slow"), ("more", "less")]),
+            "POST /nodes/pve1/qemu/104/migrate target=pve2 online=1 with-local-disks=1 targetstorage=fast:slow,more:less (qmigrate 104)",
+        ),
+        (
+            migrate(Qemu, false, false, &[]),
+            "POST /nodes/pve1/qemu/104/migrate target=pve2 (qmigrate 104)",
+        ),
+        (
+            migrate(Lxc, true, false, &[("fast", "slow")]),
+            "POST /nodes/pve1/lxc/104/migrate target=pve2 restart=1 target-storage=fast:slow (vzmigrate 104)",
+        ),
+        (
+            Action::DestroyGuest {
+                kind: Qemu,
+                vmid: vmid(104),
+                purge: true,
+            },
+            "DELETE /nodes/pve1/qemu/104 purge=1 (qmdestroy 104)",
+        ),
+        (
+            Action::DestroyGuest {
+                kind: Lxc,
+                vmid: vmid(301),
+                purge: false,
+            },
+            "DELETE /nodes/pve1/lxc/301 (vzdestroy 301)",
+        ),
+        (
+            Action::CreateStorage {
+                id: storage_id("fast"),
+                storage_type: "zfspool".to_owned(),
+                params: params(&[("pool", "rpool/fast"), ("content", "images,rootdir")]),
+            },
+            "POST /storage content=images,rootdir pool=rpool/fast storage=fast type=zfspool",
+        ),
+        (
+            Action::UpdateStorage {
+                id: storage_id("fast"),
+                set: params(&[("content", "images")]),
+                delete: words(&["nodes", "sparse"]),
+            },
+            "PUT /storage/fast content=images delete=nodes,sparse digest=d1ge57",
+        ),
+        (
+            Action::DeleteStorage {
+                id: storage_id("fast"),
+            },
+            "DELETE /storage/fast",
+        ),
+        (
+            Action::DeleteVolume {
+                node: node("pve2"),
+                volume: volume("nfs:104/vm-104-disk-0.qcow2"),
+            },
+            "DELETE /nodes/pve2/storage/nfs/content/nfs:104%2Fvm-104-disk-0.qcow2 (imgdel )",
+        ),
+        (
+            Action::CreatePool {
+                id: "prod/web".parse().unwrap(),
+                comment: Some("web tier".to_owned()),
+            },
+            "POST /pools poolid=prod/web comment=web tier",
+        ),
+        (
+            pool(Some("c"), &[101, 102], &[], &["fast"], &[]),
+            "PUT /pools poolid=prod/web comment=c vms=101,102 storage=fast allow-move=1",
+        ),
+        (
+            pool(None, &[], &[101], &[], &["fast", "slow"]),
+            "PUT /pools poolid=prod/web vms=101 storage=fast,slow delete=1",
+        ),
+        (
+            Action::DeletePool {
+                id: "prod/web".parse().unwrap(),
+            },
+            "DELETE /pools poolid=prod/web",
+        ),
+    ]
+}
+
+/// One word per variant; a new variant does not compile until it is here and, by the test below, in the table.
+fn variant(action: &Action) -> &'static str {
+    match action {
+        Action::CreateGuest { .. } => "create guest",
+        Action::UpdateConfig { .. } => "update config",
+        Action::ResizeDisk { .. } => "resize disk",
+        Action::MoveDisk { .. } => "move disk",
+        Action::DetachDisk { .. } => "detach disk",
+        Action::FreeDisk { .. } => "free disk",
+        Action::SetPower { .. } => "set power",
+        Action::SetHaState { .. } => "set HA state",
+        Action::RemoveHaResource { .. } => "remove HA resource",
+        Action::Migrate { .. } => "migrate",
+        Action::DestroyGuest { .. } => "destroy guest",
+        Action::CreateStorage { .. } => "create storage",
+        Action::UpdateStorage { .. } => "update storage",
+        Action::DeleteStorage { .. } => "delete storage",
+        Action::DeleteVolume { .. } => "delete volume",
+        Action::CreatePool { .. } => "create pool",
+        Action::UpdatePool { .. } => "update pool",
+        Action::DeletePool { .. } => "delete pool",
+    }
+}
+
+#[test]
+fn every_action_is_one_call() {
+    let mut variants = BTreeSet::new();
+    for (action, expected) in table() {
+        assert_eq!(line(&request(&action).unwrap()), expected);
+        variants.insert(variant(&action));
+    }
+    assert_eq!(variants.len(), 18, "{variants:?}");
+}
+
+#[test]
+fn every_call_fits_the_schema() {
+    for (action, _) in table() {
+        let call = request(&action).unwrap().call;
+        let path = percent_decode_str(&call.path)
+            .decode_utf8()
+            .unwrap()
+            .into_owned();
+        // A slash inside a component stays inside: the schema's paths are matched by component.
+        let path = match action {
+            Action::DeleteVolume { .. } => call.path.clone(),
+            _ => path,
+        };
+        let params: BTreeMap<String, String> = call
+            .params
+            .iter()
+            .map(|(key, value)| (key.clone(), value.shown().to_owned()))
+            .filter(|(key, _)| key != "digest")
+            .collect();
+        let complaints = support::contract::complaints(call.method.as_str(), &path, &params);
+        assert_eq!(complaints, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn secrets_are_resolved_when_sent_and_never_shown() {
+    let secret = |from| Action::UpdateConfig {
+        kind: Qemu,
+        vmid: vmid(104),
+        set: [(
+            "cipassword".to_owned(),
+            Param::Secret {
+                from,
+                fingerprint: "f".to_owned(),
+            },
+        )]
+        .into(),
+        delete: BTreeSet::new(),
+    };
+    let sent = request(&secret(SecretRef::FromFile("x".to_owned()))).unwrap();
+    assert!(!format!("{sent:?}").contains("s3cret"));
+    let missing = request(&secret(SecretRef::FromEnv("PASSWORD".to_owned()))).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "the secret in the environment variable PASSWORD for `cipassword` cannot be read: it is not set"
+    );
+}
+
+#[test]
+fn what_would_need_two_calls_is_refused() {
+    let both = Action::UpdatePool {
+        id: "prod".parse().unwrap(),
+        comment: None,
+        guests_add: [vmid(101)].into(),
+        guests_remove: [vmid(102)].into(),
+        storages_add: BTreeSet::new(),
+        storages_remove: BTreeSet::new(),
+    };
+    assert!(matches!(request(&both), Err(Unsendable::TwoCalls(_))));
+    let password = Action::CreateGuest {
+        kind: Qemu,
+        vmid: vmid(9000),
+        node: node("pve1"),
+        pool: None,
+        params: params(&[("cipassword", "x")]),
+    };
+    assert!(matches!(request(&password), Err(Unsendable::TwoCalls(_))));
+}
