@@ -686,8 +686,8 @@ fn the_simulator() {
         sim(&["--world", "docs/world.yaml", "--fault", "explode=now"])
     );
     assert_snapshot!(
-        "a_secret_of_an_unknown_token",
-        sim(&["--world", "docs/world.yaml", "--secret", "nobody@pve!x=2b"])
+        "a_time_scale_that_is_none",
+        sim(&["--world", "docs/world.yaml", "--time-scale", "0"])
     );
 }
 

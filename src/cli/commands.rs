@@ -354,9 +354,15 @@ async fn simulate(arguments: crate::sim::Arguments, output: &Output) -> Ended {
             world.display()
         ))
     })?;
-    let running = crate::sim::start(arguments.options(text))
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let running =
+        crate::sim::start(arguments.options(text))
+            .await
+            .map_err(|error| match error {
+                crate::sim::SimError::World(error) => {
+                    Failure::error(format!("{}: {error}", world.display()))
+                }
+                error => Failure::of(&error),
+            })?;
     let ready = json!({ "url": running.url(), "fingerprint": running.fingerprint(), "control": running.control() });
     output.raw(&format!("{ready}\n"));
     running.wait().await;
