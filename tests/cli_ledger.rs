@@ -91,7 +91,11 @@ fn one_changed_byte_names_the_record() {
     write(&play, "changed.jsonl", &changed);
     let said = verify(&play, "changed.jsonl").ends(1);
     let seq = serde_json::from_str::<serde_json::Value>(&whole[at]).unwrap()["seq"].clone();
-    assert!(said.err.contains(&format!("record {seq} was altered")), "{}", said.err);
+    assert!(
+        said.err.contains(&format!("record {seq} was altered")),
+        "{}",
+        said.err
+    );
     let json = play
         .json(&["ledger", "verify", "--file", "changed.jsonl"])
         .ends(1);
@@ -154,9 +158,6 @@ fn keys_are_handed_over() {
     play.bailiwick(&["freeze", "--reason", "x"]).ends(0);
     play.bailiwick(&["ledger", "verify"]).ends(0);
     // The copy made before verifies too.
-    play.bailiwick(&["ledger", "verify", "--file", "ledger.jsonl"])
-        .ends(1);
-    std::fs::remove_file(play.path("checkpoints.jsonl")).unwrap();
     play.bailiwick(&["ledger", "verify", "--file", "ledger.jsonl"])
         .ends(0);
 }

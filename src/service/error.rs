@@ -22,7 +22,7 @@ pub enum ServiceError {
     Approval(#[from] ApprovalError),
     /// The cluster could not be reached or read.
     #[error(transparent)]
-    Observe(#[from] crate::world::ObserveError),
+    Observe(Box<crate::world::ObserveError>),
     /// No connection to the cluster can be set up.
     #[error("cluster {cluster}: {source}")]
     Cluster {
@@ -59,6 +59,12 @@ impl ServiceError {
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let what = what.into();
         move |source| Self::Setup { what, source }
+    }
+}
+
+impl From<crate::world::ObserveError> for ServiceError {
+    fn from(error: crate::world::ObserveError) -> Self {
+        Self::Observe(Box::new(error))
     }
 }
 

@@ -294,6 +294,11 @@ impl Service {
         let wanted = read(&documents)?;
         let cluster = self.cluster_of(&wanted, cluster.as_deref())?;
         let source = source_of(source, &submitter)?;
+        if allow_deletions.is_some() && !submitter.is_person() {
+            return Err(ServiceError::Refused(format!(
+                "{submitter} cannot let deletions pass the fuse: only a person can, with --as person:NAME"
+            )));
+        }
         if wanted.is_empty() && !prune {
             return Err(ServiceError::Request(
                 "there are no documents in what was given".to_owned(),
@@ -416,7 +421,7 @@ impl Service {
         }
         Ok(Some(format!(
             "the fuse of source `{source}` tripped: {deletions} of its {owned} objects would be deleted at once. If that is meant, \
-             an operator submits it again with --allow-deletions {deletions}"
+             an operator submits it again with --as person:NAME --source {source} --allow-deletions {deletions}"
         )))
     }
 }
@@ -436,6 +441,12 @@ fn source_of(named: Option<String>, submitter: &Principal) -> Result<String, Ser
         .find_map(|kind| named.strip_prefix(kind));
     let plain = |name: &str| name.chars().all(|c| c.is_ascii_graphic());
     match name.filter(|name| !name.is_empty() && plain(name)) {
+        // Policies trust sources: an agent that could speak for another would choose the rule that judges it.
+        Some(_) if !submitter.is_person() && named != submitter.to_string() => {
+            Err(ServiceError::Refused(format!(
+                "{submitter} submits only to its own source `{submitter}`, not to `{named}`: a person can, with --as person:NAME"
+            )))
+        }
         Some(_) => Ok(named),
         None => Err(ServiceError::Request(format!(
             "--source: `{}` is no source: expected {} and a name",
