@@ -7,6 +7,8 @@ mod create;
 mod disks;
 mod power;
 mod remove;
+mod reshape;
+mod volumes;
 
 use std::collections::BTreeSet;
 

@@ -48,7 +48,7 @@ impl Planner<'_, '_> {
             .filter_map(|(slot, wish)| match wish {
                 Wish::Set(disk) => {
                     let growth = self.import_growth(&item.key, slot, disk, &node)?;
-                    Some(super::disks::growth(
+                    Some(super::reshape::growth(
                         desired.kind,
                         vmid,
                         slot,
