@@ -73,10 +73,14 @@ fn an_undo_can_be_undone() {
     let changed = play.end();
     let undo = undone(&play, &plan);
     same_end(&play.end(), &before, "undone");
+    assert_eq!(documents(&play).len(), 0);
     let redo = undone(&play, &undo);
     same_end(&play.end(), &changed, "redone");
+    assert_eq!(documents(&play).len(), 1);
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
     undone(&play, &redo);
     same_end(&play.end(), &before, "undone again");
+    assert_eq!(documents(&play).len(), 0);
 }
 
 #[test]

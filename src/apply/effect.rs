@@ -88,6 +88,33 @@ pub fn visible(action: &Action, world: &World) -> bool {
     }
 }
 
+/// Whether seeing the effect tells that the action was done. A change of a secret cannot be seen: the world looks the same before.
+pub fn tells(action: &Action) -> bool {
+    let secret = |set: &Params| {
+        set.values()
+            .any(|param| matches!(param, Param::Secret { .. }))
+    };
+    match action {
+        Action::UpdateConfig { set, .. } | Action::UpdateStorage { set, .. } => !secret(set),
+        Action::CreateGuest { .. }
+        | Action::ResizeDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::SetPower { .. }
+        | Action::SetHaState { .. }
+        | Action::RemoveHaResource { .. }
+        | Action::Migrate { .. }
+        | Action::DestroyGuest { .. }
+        | Action::CreateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. } => true,
+    }
+}
+
 fn shows(domain: Domain, section: &Section, set: &Params) -> bool {
     set.iter().all(|(key, param)| match param {
         Param::Plain(value) => section

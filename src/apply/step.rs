@@ -330,7 +330,8 @@ async fn settle<L: Live, J: Journal>(
         // A step with a task is done when its task is; what has none is done when it can be seen.
         match shared.live.refresh(before.clone(), touched.clone()).await {
             Ok(now) => {
-                if effect::visible(&step.action, &now)
+                if effect::tells(&step.action)
+                    && effect::visible(&step.action, &now)
                     && (task.is_none() || Instant::now() >= until)
                 {
                     return conclude(shared, step, None, touched, TaskEnd::Ok)

@@ -45,6 +45,9 @@ pub struct RunReport {
     pub notes: Vec<String>,
 }
 
+/// What a run made of documents, by key: the hash of what each says now, or that it is gone.
+type Left = BTreeMap<String, Option<String>>;
+
 /// Where progress is told.
 pub type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
@@ -386,26 +389,35 @@ impl Service {
         let mut notes = Vec::new();
         let mut tx = self.store.begin().await?;
         let done = self.done(run).await?;
-        let after = match end {
+        let (after, documents) = match end {
             RunEnd::Done if recipe.undoes().is_some() => {
                 self.take_back(&mut tx, plan, recipe, prepared, world, &mut notes)
                     .await?
             }
             RunEnd::Done => {
-                self.put_documents(&mut tx, recipe, prepared, &plan.cluster)
+                let changed = self
+                    .put_documents(&mut tx, recipe, prepared, &plan.cluster)
                     .await?;
-                prepared
-                    .ownership
-                    .after(plan, &prepared.items, &prepared.secrets, world)
+                let after =
+                    prepared
+                        .ownership
+                        .after(plan, &prepared.items, &prepared.secrets, world);
+                let hash = |key: &String| {
+                    let mut wanted = prepared.wanted.iter();
+                    let found = wanted.find(|document| document.key().to_string() == *key);
+                    found.map(|document| document.hash.to_string())
+                };
+                let left = changed.into_iter().map(|key| (key.clone(), hash(&key)));
+                (after, left.collect())
             }
             // What was made belongs to its document even if the run did not get further, so that the next plan finds it.
             RunEnd::Failed { .. } | RunEnd::Stopped { .. } | RunEnd::Undetermined { .. } => {
-                prepared.ownership.after(
-                    &as_far_as(plan, &done),
-                    &prepared.items,
-                    &prepared.secrets,
-                    world,
-                )
+                let far = as_far_as(plan, &done);
+                let after =
+                    prepared
+                        .ownership
+                        .after(&far, &prepared.items, &prepared.secrets, world);
+                (after, Left::new())
             }
         };
         self.put_ownership(&mut tx, &plan.cluster, &prepared.ownership, &after)
@@ -421,8 +433,9 @@ impl Service {
             tx.set_parent(&plan.cluster, &plan.hash.0, self.now())
                 .await?;
         }
-        let detail =
-            serde_json::json!({ "run": run.0, "outcome": word, "why": why, "steps": done.len() });
+        let detail = serde_json::json!({
+            "run": run.0, "outcome": word, "why": why, "steps": done.len(), "documents": documents,
+        });
         let record = self
             .run_record(&mut tx, Action::RunFinished, plan, detail)
             .await?;
@@ -515,22 +528,17 @@ impl Service {
         prepared: &Prepared,
         world: &World,
         notes: &mut Vec<String>,
-    ) -> Result<Ownership, ServiceError> {
-        let Some(of) = recipe.undoes() else {
-            return Ok(prepared.ownership.clone());
-        };
-        let (_, _, original) = self.plan(&of.0).await?;
-        let undone = original.read()?;
+    ) -> Result<(Ownership, Left), ServiceError> {
         let mut after = prepared
             .ownership
             .after(plan, &prepared.items, &prepared.secrets, world);
-        for document in &undone.wanted {
-            let (kind, name) = (document.kind().as_str(), document.metadata.name.as_str());
-            let key = document.key().to_string();
-            let Some(now) = self.store.document(&plan.cluster, kind, name).await? else {
+        let mut changed = Left::new();
+        for (key, left) in self.documents_left(recipe).await? {
+            let Some((kind, name)) = key.split_once('/') else {
                 continue;
             };
-            if now.document.hash != document.hash.as_str() {
+            let now = self.store.document(&plan.cluster, kind, name).await?;
+            if now.map(|now| now.document.hash) != left {
                 notes.push(format!("{key} was changed since and is left as it is"));
                 continue;
             }
@@ -538,21 +546,25 @@ impl Service {
                 .store
                 .document_history(&plan.cluster, kind, name)
                 .await?;
-            let before = history.iter().rev().skip_while(|version| {
-                version.version.document.hash == now.document.hash && !version.removed
-            });
-            match before.into_iter().next().filter(|version| !version.removed) {
+            let before = history
+                .iter()
+                .rev()
+                .find(|version| match &left {
+                    Some(hash) => version.removed || version.version.document.hash != *hash,
+                    None => !version.removed,
+                })
+                .filter(|version| !version.removed)
+                .map(|version| &version.version.document);
+            match before {
                 Some(before) => {
-                    tx.put_document(&before.version.document, self.now())
-                        .await?;
-                    for owned in after
-                        .objects
-                        .values_mut()
-                        .filter(|owned| owned.document == key)
-                    {
-                        owned.hash = Some(before.version.document.hash.clone());
+                    tx.put_document(before, self.now()).await?;
+                    for owned in after.objects.values_mut().filter(|o| o.document == key) {
+                        owned.hash = Some(before.hash.clone());
                     }
-                    notes.push(format!("{key} is again what it was before"));
+                    notes.push(match &left {
+                        Some(_) => format!("{key} is again what it was before"),
+                        None => format!("{key} is managed again"),
+                    });
                 }
                 None => {
                     tx.remove_document(&plan.cluster, kind, name, self.now())
@@ -561,21 +573,25 @@ impl Service {
                     notes.push(format!("{key} is no longer managed"));
                 }
             }
+            changed.insert(key, before.map(|before| before.hash.clone()));
         }
-        for document in &undone.removed {
-            let (kind, name) = (document.kind().as_str(), document.metadata.name.as_str());
-            if self
-                .store
-                .document(&plan.cluster, kind, name)
-                .await?
-                .is_none()
-            {
-                let again = super::accept::stored_form(document, &recipe.source, &plan.cluster)?;
-                tx.put_document(&again, self.now()).await?;
-                notes.push(format!("{} is managed again", document.key()));
-            }
-        }
-        Ok(after)
+        Ok((after, changed))
+    }
+
+    /// What the run that is to be taken back made of the documents it changed, by the ledger: documents that were merely submitted
+    /// along are none of its doing.
+    async fn documents_left(&self, recipe: &Recipe) -> Result<Left, ServiceError> {
+        let filter = crate::store::RecordFilter {
+            plan: recipe.undoes().map(|of| of.0.clone()),
+            ..Default::default()
+        };
+        let records = self.store.ledger_records(&filter, u32::MAX).await?;
+        let finished = records.into_iter().rev().find(|record| {
+            record.action == Action::RunFinished
+                && record.detail.get("run").and_then(serde_json::Value::as_i64) == recipe.run
+        });
+        let left = finished.and_then(|record| record.detail.get("documents").cloned());
+        Ok(left.map_or_else(|| Ok(Left::new()), serde_json::from_value)?)
     }
 }
 
