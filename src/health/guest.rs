@@ -217,6 +217,12 @@ fn boots(
             None => State::GOOD,
         },
     };
+    if state.grade == Grade::Good
+        && let Some(none) = no_system(guest, &boot, boot_slot.as_ref(), next)
+    {
+        causes.extend(none.causes.iter().cloned());
+        state = none;
+    }
     let outside = media
         .iter()
         .chain(nics)
@@ -254,6 +260,35 @@ fn boot_disk(boot: &Boot, disks: &[Disk]) -> Option<Slot> {
                 .any(|d| d.slot == **slot && views::is_system_candidate(d))
         })
         .cloned()
+}
+
+/// What a VM starts from when its boot order names no disk that it has.
+fn no_system(guest: &Guest, boot: &Boot, disk: Option<&Slot>, next: &Section) -> Option<State> {
+    let Boot::Order(order) = boot else {
+        return None;
+    };
+    if disk.is_some() || guest.kind == GuestKind::Lxc || guest.template {
+        return None;
+    }
+    let first = order.iter().find(|slot| next.contains_key(slot.as_str()));
+    let (grade, category, cause) = match first {
+        Some(other) => (
+            Grade::Impaired,
+            Category::MayNotBoot,
+            format!("it starts from {other}: its boot order names no disk"),
+        ),
+        None => (
+            Grade::Lost,
+            Category::WontBoot,
+            "nothing to start from: its boot order names no device that it has".to_owned(),
+        ),
+    };
+    Some(State {
+        grade,
+        category: Some(category),
+        rule: "GU04",
+        causes: vec![cause],
+    })
 }
 
 /// Whether trouble in this slot keeps the guest from starting into its system.

@@ -282,11 +282,15 @@ impl Service {
         let steps = self.store.run_steps(run.id).await?;
         let done = steps
             .into_iter()
-            .filter(|step| {
-                matches!(
-                    step.outcome,
-                    Some(store::StepOutcome::Ok | store::StepOutcome::Warnings)
-                )
+            .filter(|step| match step.outcome {
+                Some(store::StepOutcome::Ok | store::StepOutcome::Warnings) => true,
+                // It was done, only not as predicted; what is not as the step left it stays, as for every step.
+                Some(store::StepOutcome::Failed) => step
+                    .detail
+                    .as_deref()
+                    .and_then(|text| serde_json::from_str::<crate::apply::port::Left>(text).ok())
+                    .is_some_and(|left| left.message.starts_with(crate::apply::NOT_AS_PREDICTED)),
+                _ => false,
             })
             .map(|step| plan::StepId(step.at.step))
             .collect();

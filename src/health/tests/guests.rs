@@ -428,3 +428,34 @@ fn ha_guests_lose_availability_with_their_shared_storage() {
         Status::Stopped
     );
 }
+
+#[test]
+fn gu04_a_vm_without_a_disk_in_its_boot_order_does_not_boot() {
+    let world = simple().running(104).build();
+    let detach = Action::DetachDisk {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        slot: crate::ids::Slot::new("scsi0").unwrap(),
+        volume: crate::world::testing::volume("ceph:vm-104-disk-0"),
+    };
+    let found = between(&world, &world.apply(&detach).unwrap());
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("vm/104 won't-boot (nothing to start from")),
+        "{found:?}"
+    );
+    let order = Action::UpdateConfig {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        set: params(&[("boot", "order=net0")]),
+        delete: std::collections::BTreeSet::new(),
+    };
+    let found = between(&world, &world.apply(&order).unwrap());
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("vm/104 may-not-boot (it starts from net0")),
+        "{found:?}"
+    );
+}
