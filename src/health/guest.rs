@@ -223,6 +223,12 @@ fn boots(
         causes.extend(none.causes.iter().cloned());
         state = none;
     }
+    if state.grade < Grade::Lost
+        && let Some(many) = processors(world, guest, next)
+    {
+        causes.extend(many.causes.iter().cloned());
+        state = many;
+    }
     let outside = media
         .iter()
         .chain(nics)
@@ -260,6 +266,28 @@ fn boot_disk(boot: &Boot, disks: &[Disk]) -> Option<Slot> {
                 .any(|d| d.slot == **slot && views::is_system_candidate(d))
         })
         .cloned()
+}
+
+/// Whether a VM asks for more processors than its node has: Proxmox VE refuses the start.
+fn processors(world: &World, guest: &Guest, next: &Section) -> Option<State> {
+    if guest.kind == GuestKind::Lxc || guest.template {
+        return None;
+    }
+    let number = |key: &str| match next.get(key) {
+        Some(text) => text.trim().parse::<u32>().ok(),
+        None => Some(1),
+    };
+    let wanted = number("cores")?.checked_mul(number("sockets")?)?;
+    let there = world.nodes.get(&guest.node)?.cpus?;
+    (wanted > there).then(|| State {
+        grade: Grade::Lost,
+        category: Some(Category::WontBoot),
+        rule: "GU06",
+        causes: vec![format!(
+            "it asks for {wanted} processors, and node {} has {there}",
+            guest.node
+        )],
+    })
 }
 
 /// What a VM starts from when its boot order names no disk that it has.

@@ -174,11 +174,7 @@ impl Service {
 
     /// A stored plan, whole, by its hash or the beginning of it.
     pub async fn plan(&self, prefix: &str) -> Result<(store::Plan, Plan, Recipe), ServiceError> {
-        let prefix = if prefix.starts_with("sha256:") {
-            prefix.to_owned()
-        } else {
-            format!("sha256:{prefix}")
-        };
+        let prefix = beginning(prefix)?;
         let stored = self.store.find_plan(&prefix).await?;
         let plan: Plan = serde_json::from_str(&stored.json)?;
         let recipe: Recipe = serde_json::from_str(&stored.origin)?;
@@ -316,4 +312,30 @@ fn settings(cluster: &Cluster) -> Settings {
         settings.vmid_range = (range.first.get(), range.last.get());
     }
     settings
+}
+
+/// The beginning of a plan's hash as people write it. An empty or very short one (an unset variable in a script) would fit whatever
+/// plan happens to wait.
+fn beginning(text: &str) -> Result<String, ServiceError> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    if digits.len() < 4 {
+        return Err(ServiceError::Request(format!(
+            "`{text}` is too little of a plan's hash: write at least its first four characters"
+        )));
+    }
+    Ok(format!("sha256:{digits}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beginning;
+
+    #[test]
+    fn a_plan_is_not_named_by_next_to_nothing() {
+        assert_eq!(beginning("4f2c").unwrap(), "sha256:4f2c");
+        assert_eq!(beginning("sha256:4f2c9").unwrap(), "sha256:4f2c9");
+        for little in ["", "sha256:", "sha256:4f2", "4f2"] {
+            assert!(beginning(little).is_err(), "{little}");
+        }
+    }
 }

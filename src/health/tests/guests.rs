@@ -459,3 +459,24 @@ fn gu04_a_vm_without_a_disk_in_its_boot_order_does_not_boot() {
         "{found:?}"
     );
 }
+
+#[test]
+fn gu06_more_processors_than_the_node_has_keep_a_vm_from_booting() {
+    let world = simple()
+        .running(104)
+        .edit(|w| {
+            std::sync::Arc::make_mut(w.nodes.get_mut(&node("pve1")).unwrap()).cpus = Some(32);
+        })
+        .build();
+    let with = |cores: &str| Action::UpdateConfig {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        set: params(&[("cores", cores), ("sockets", "2")]),
+        delete: std::collections::BTreeSet::new(),
+    };
+    assert!(between(&world, &world.apply(&with("16")).unwrap()).is_empty());
+    assert_eq!(
+        between(&world, &world.apply(&with("17")).unwrap()),
+        ["vm/104 won't-boot (it asks for 34 processors, and node pve1 has 32)"]
+    );
+}
