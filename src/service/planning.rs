@@ -177,8 +177,14 @@ impl Service {
                 clean(prefix)
             ))
         };
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(unknown());
+        }
+        // An empty or very short one (an unset variable in a script) would fit whatever plan happens to wait.
+        if digits.len() < 4 {
+            return Err(ServiceError::Request(format!(
+                "`{prefix}` is too little of a plan's hash: write at least its first four characters"
+            )));
         }
         let digits = digits.to_ascii_lowercase();
         let stored = match self.store.find_plan(&format!("sha256:{digits}")).await {

@@ -159,6 +159,22 @@ impl Planner<'_, '_> {
         value
     }
 
+    /// Whether the template that a new container is made of is there, as far as anybody could look.
+    pub(super) fn template_there(&mut self, document: &str, template: &VolumeId, node: &NodeName) {
+        let field = "template";
+        if !self.storage_usable(document, field, template.storage(), node, None) {
+            return;
+        }
+        if let Ok(None) = self.volume_at(node, template) {
+            let reason = Reason::NoSuch {
+                what: "volume",
+                name: template.to_string(),
+                nearest: String::new(),
+            };
+            self.drafts.problem(document, field, reason);
+        }
+    }
+
     /// Whether a volume that is to be attached exists and nobody else has it.
     pub(super) fn volume_there(
         &mut self,

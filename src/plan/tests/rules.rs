@@ -820,6 +820,13 @@ fn gu08_fires_for_a_vmid_that_others_still_name() {
         Bytes(1 << 30),
         Some(9001),
     );
+    lab.volume(
+        "pve1",
+        "local:vztmpl/d.tar.zst",
+        "vztmpl",
+        Bytes(1 << 20),
+        None,
+    );
     let mut free = guest(GuestKind::Qemu, None, "auto");
     free.node = Some(node("pve1"));
     assert!(lab.plan(vec![doc(free)]).steps[0].title.contains("vm/9002"));

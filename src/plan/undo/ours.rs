@@ -6,8 +6,9 @@ use super::super::values::{self, Decision, Secrets, decide};
 use super::super::words::{difference, short};
 use super::Back;
 use crate::document::desired::{Value, Wish};
+use crate::ids::VolumeId;
 use crate::proxmox::property::Domain;
-use crate::world::{Param, Params, Section};
+use crate::world::{Param, Params, Section, views};
 
 impl Back<'_, '_, '_> {
     /// Which keys still have what the run left, with what they had before.
@@ -36,7 +37,11 @@ impl Back<'_, '_, '_> {
                 continue;
             }
             let ours = match left.get(key) {
-                Some(Param::Plain(text)) => same(domain, key, now, Some(text)),
+                // What taking a disk out leaves of the boot order, written by Proxmox VE itself.
+                None if key == "boot" => now.is_some_and(|now| shortened(now, old_text)),
+                Some(Param::Plain(text)) => {
+                    same(domain, key, now, Some(text)) || made_of(now, text)
+                }
                 Some(Param::Secret { .. }) => now.is_some(),
                 None => now.is_none(),
             };
@@ -82,4 +87,31 @@ pub(super) fn same(domain: Domain, key: &str, live: Option<&str>, written: Optio
         decide(domain, key, Some(live), &wish, secrets),
         Ok(Decision::Same)
     )
+}
+
+/// Whether one boot order is another one without some of its devices.
+fn shortened(now: &str, before: Option<&str>) -> bool {
+    let devices = |text: &str| -> Vec<String> {
+        text.trim()
+            .trim_start_matches("order=")
+            .split(';')
+            .filter(|device| !device.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let all = before.map(devices).unwrap_or_default();
+    devices(now).iter().all(|device| all.contains(device))
+}
+
+/// Whether a live value is the cloud-init drive that was asked for by `STORAGE:cloudinit`.
+fn made_of(now: Option<&str>, written: &str) -> bool {
+    let volume = |text: &str| -> Option<VolumeId> { text.split(',').next()?.parse().ok() };
+    match (now.and_then(volume), volume(written)) {
+        (Some(now), Some(asked)) => {
+            asked.name() == "cloudinit"
+                && asked.storage() == now.storage()
+                && views::is_cloudinit(&now)
+        }
+        _ => false,
+    }
 }
