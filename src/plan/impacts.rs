@@ -78,14 +78,13 @@ impl<'a> Watch<'a> {
     pub(super) fn step(&mut self, id: StepId, action: &Action) -> Option<World> {
         for (entity, state) in health::fit(&self.world, action) {
             let duration = Duration::Permanent;
-            self.raw.push(of_state(
-                entity,
-                &State::GOOD,
-                &state,
-                "there is room",
-                duration,
-                id,
-            ));
+            let notes = state
+                .category
+                .map(|category| health::notes(&self.world, &entity, category))
+                .unwrap_or_default();
+            let mut raw = of_state(entity, &State::GOOD, &state, "there is room", duration, id);
+            raw.notes = notes;
+            self.raw.push(raw);
         }
         let after = match self.world.apply(action) {
             Ok(after) => after,

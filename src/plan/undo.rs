@@ -12,11 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft::{Draft, DraftId, Drafts, Phase, Planner};
 use super::error::PlanError;
 use super::finish;
+use super::guest::activates_pending;
 use super::input::PlanInput;
 use super::model::{Inverse, Origin, Plan, Precondition, Step, StepId};
 use super::words::clean;
 use crate::ids::{NodeName, Vmid};
-use crate::world::{Action, Guest};
+use crate::world::{Action, Guest, PowerAction, Status};
 
 /// The plan that takes back those steps of a plan that ended well. `input.world` is the world now; its documents and origin are not
 /// looked at.
@@ -62,7 +63,41 @@ pub fn undo(
         let made = back.made;
         drafts_of.insert(step.id, made);
     }
+    others_pending(&mut planner);
     finish::finish(&input, planner.drafts)
+}
+
+/// Names pending changes of others that the steps back put in force (rule G7).
+fn others_pending(planner: &mut Planner<'_, '_>) {
+    for guest in planner.input.world.guests.values() {
+        let steps = planner
+            .drafts
+            .steps
+            .iter()
+            .map(|draft| &draft.action)
+            .filter(|action| action.guest().is_some_and(|(_, vmid)| vmid == guest.vmid));
+        // Told once too often rather than not at all: any stop counts, and so does a status that is not known.
+        let stopped = guest.status != Status::Running
+            || steps.clone().any(|action| {
+                matches!(action, Action::SetPower { power, .. } if *power != PowerAction::Start)
+            });
+        if !steps
+            .clone()
+            .any(|action| activates_pending(action, guest, stopped))
+        {
+            continue;
+        }
+        let mut ours = BTreeSet::new();
+        for action in steps {
+            if let Action::UpdateConfig { set, delete, .. } = action {
+                ours.extend(set.keys().chain(delete).cloned());
+            }
+            if let Action::DetachDisk { slot, .. } = action {
+                ours.insert(slot.to_string());
+            }
+        }
+        planner.others_pending(guest, &ours);
+    }
 }
 
 /// For each step that was done, the done steps that came after it because of it.

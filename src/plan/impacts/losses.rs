@@ -7,7 +7,7 @@ use super::super::model::Duration;
 use super::super::words::short;
 use super::Raw;
 use super::actions::{At, raw};
-use crate::health::{Category, Entity};
+use crate::health::{Category, Entity, hidden_clones};
 use crate::ids::{Bytes, GuestKind, Vmid, VolumeId};
 use crate::world::views::{self, Disk};
 use crate::world::{Guest, Section, World};
@@ -188,8 +188,9 @@ impl At<'_> {
             1 => "one backup of it stays".to_owned(),
             more => format!("{more} backups of it stay"),
         };
+        let notes = std::iter::once(note).chain(hidden_clones(self.before, guest));
         match all.first_mut() {
-            Some(first) => first.notes.push(note),
+            Some(first) => first.notes.extend(notes),
             None => {
                 let mut impact = raw(
                     self.step,
@@ -200,7 +201,7 @@ impl At<'_> {
                     Duration::Permanent,
                     "GU01",
                 );
-                impact.notes.push(note);
+                impact.notes.extend(notes);
                 all.push(impact);
             }
         }
