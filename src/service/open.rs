@@ -322,7 +322,10 @@ impl Service {
         if self.key.fingerprint(&Sha256::digest(value.as_bytes())) == planned {
             Ok(value)
         } else {
-            Err("it is not the one that was planned and approved; submit the documents again".to_owned())
+            Err(
+                "it is not the one that was planned and approved; submit the documents again"
+                    .to_owned(),
+            )
         }
     }
 
