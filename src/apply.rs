@@ -14,3 +14,4 @@ pub mod step;
 pub mod touched;
 
 pub use executor::{Executor, Limits, RunEnd};
+pub use step::NOT_AS_PREDICTED;

@@ -27,7 +27,11 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    let output = Output::new(arguments.output, colour(arguments.color));
+    let output = Output::new(
+        arguments.output,
+        colour(arguments.color, &std::io::stdout()),
+        colour(arguments.color, &std::io::stderr()),
+    );
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .worker_threads(2)
@@ -59,13 +63,12 @@ fn report(output: &Output, failure: &Failure) -> ExitCode {
     failure.exit.into()
 }
 
-fn colour(wish: Colour) -> bool {
+fn colour(wish: Colour, to: &impl IsTerminal) -> bool {
     match wish {
         Colour::Always => true,
         Colour::Never => false,
         Colour::Auto => {
-            std::io::stdout().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     }
 }

@@ -216,6 +216,15 @@ pub enum ConfigurationError {
         #[source]
         source: std::io::Error,
     },
+    /// The file is larger than any configuration.
+    #[error(
+        "the configuration {} is larger than {MAXIMUM_LENGTH} bytes: is it the right file?",
+        file.display()
+    )]
+    TooLong {
+        /// The file.
+        file: PathBuf,
+    },
     /// The file has mistakes; all that could be found at once.
     #[error("{}", Listed(file, mistakes))]
     Mistakes {
@@ -249,12 +258,18 @@ impl fmt::Display for Listed<'_> {
 pub fn load_configuration(file: &Path) -> Result<Configuration, ConfigurationError> {
     use std::io::Read;
     let mut text = String::new();
+    // One byte more than is taken: what is too long is refused, never cut.
     std::fs::File::open(file)
-        .and_then(|opened| opened.take(MAXIMUM_LENGTH).read_to_string(&mut text))
+        .and_then(|opened| opened.take(MAXIMUM_LENGTH + 1).read_to_string(&mut text))
         .map_err(|source| ConfigurationError::Unreadable {
             file: file.to_owned(),
             source,
         })?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > MAXIMUM_LENGTH) {
+        return Err(ConfigurationError::TooLong {
+            file: file.to_owned(),
+        });
+    }
     Configuration::parse(&text, file)
 }
 

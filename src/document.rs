@@ -19,7 +19,11 @@ pub mod refused;
 pub mod scalar;
 pub mod schema;
 pub mod shared;
+pub mod similar;
+pub mod size;
+pub mod slots;
 pub mod storage;
+pub mod tree;
 pub mod validate;
 pub mod yaml;
 
@@ -38,7 +42,8 @@ use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
 use self::storage::StorageSpec;
-use self::yaml::{Node, Span, Tree};
+use self::tree::{Node, Span};
+use self::yaml::Tree;
 use crate::ids::{ClusterName, PoolId, StorageId};
 
 /// The group of the kinds.
@@ -104,7 +109,7 @@ impl FromStr for Kind {
         let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or_else(|| UnknownKind {
             text: text.to_owned(),
-            help: validate::nearest_or_all(text, &names),
+            help: similar::nearest_or_all(text, &names),
         })
     }
 }
@@ -436,7 +441,7 @@ fn one(file: &str, tree: Tree, problems: &mut Vec<Problem>) -> Option<(Document,
 }
 
 fn kind_of(root: &Node, problems: &mut Vec<Problem>) -> Option<Kind> {
-    let yaml::NodeValue::Mapping(_) = &root.value else {
+    let tree::NodeValue::Mapping(_) = &root.value else {
         let problem = Problem::new(
             root.span,
             "this is not a document, expected a map of fields",
@@ -474,7 +479,7 @@ fn first_line(span: Span) -> Span {
 fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error> {
     let part = |name: &str| {
         root.get(name)
-            .map_or(serde_json::Value::Null, validate::to_json)
+            .map_or(serde_json::Value::Null, tree::to_json)
     };
     let metadata = serde_json::from_value(part("metadata"))?;
     let spec = part("spec");

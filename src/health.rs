@@ -17,7 +17,7 @@ pub use evaluate::{Key, advance, evaluate, reevaluate};
 pub use fit::fit;
 pub use gaps::{Gap, completeness_needed};
 pub use model::*;
-pub use notes::{contents, notes, tenants};
+pub use notes::{contents, hidden_clones, notes, tenants};
 pub use summary::{Worse, is_worse, summary};
 
 #[cfg(test)]

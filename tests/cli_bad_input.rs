@@ -181,44 +181,47 @@ fn what_cannot_be_planned() {
 fn sources_and_principals() {
     let play = play();
     let mine = document("Pool", "lab", "comment: try things here");
-    feed(
-        &play,
-        &["apply", "-f", "-", "--source", "directory:lab"],
-        &mine,
-    )
-    .ends(0);
+    let anna = |args: &[&str], text: &str| {
+        let all = [&["apply", "-f", "-", "--as", "person:anna"], args].concat();
+        feed(&play, &all, text)
+    };
+    anna(&["--source", "directory:lab"], &mine).ends(0);
     assert_snapshot!("document_of_another_source", wrong(&play, &mine));
     assert_snapshot!(
+        "document_of_another_source_for_a_person",
+        error(&play, 1, || anna(&[], &mine))
+    );
+    assert_snapshot!(
         "prune_not_allowed",
-        error(&play, 3, || feed(
-            &play,
-            &["apply", "-f", "-", "--prune", "--source", "directory:lab"],
+        error(&play, 3, || anna(
+            &["--prune", "--source", "directory:lab"],
             &document("Pool", "prod", "{}")
         ))
     );
     assert_snapshot!(
         "a_source_that_is_none",
-        error(&play, 1, || feed(
-            &play,
-            &["apply", "-f", "-", "--source", "lab"],
-            &mine
-        ))
+        error(&play, 1, || anna(&["--source", "lab"], &mine))
+    );
+    assert_snapshot!(
+        "a_source_with_control_characters",
+        error(&play, 1, || anna(&["--source", "git:a\u{1b}[31m"], &mine))
+    );
+    let apply = |args: &[&str]| feed(&play, &[&["apply", "-f", "-"], args].concat(), &mine);
+    assert_snapshot!(
+        "an_agent_speaks_for_itself",
+        error(&play, 3, || apply(&["--source", "directory:lab"]))
     );
     assert_snapshot!(
         "a_principal_that_is_none",
-        error(&play, 1, || feed(
-            &play,
-            &["apply", "-f", "-", "--as", "anna"],
-            &mine
-        ))
+        error(&play, 1, || apply(&["--as", "anna"]))
     );
     assert_snapshot!(
         "the_system_submits_nothing",
-        error(&play, 1, || feed(
-            &play,
-            &["apply", "-f", "-", "--as", "system:policy"],
-            &mine
-        ))
+        error(&play, 1, || apply(&["--as", "system:policy"]))
+    );
+    assert_snapshot!(
+        "a_cluster_that_is_not_there",
+        error(&play, 1, || apply(&["--cluster", "prod"]))
     );
 }
 
@@ -262,8 +265,13 @@ fn a_tripped_fuse() {
         error(&play, 3, || play.bailiwick(&["run", &hash]))
     );
     // What the fuse is for: an operator who means it says so.
-    play.json(&["apply", "-f", "docs", "--prune", "--allow-deletions", "2"])
-        .ends(2);
+    let allowed = ["apply", "-f", "docs", "--prune", "--allow-deletions", "2"];
+    assert_snapshot!(
+        "an_agent_cannot_pass_the_fuse",
+        error(&play, 3, || play.bailiwick(&allowed))
+    );
+    let person = ["--as", "person:anna", "--source", "agent:demo"];
+    play.json(&[&allowed[..], &person].concat()).ends(2);
     assert_eq!(play.writes().len(), 0);
 }
 
@@ -276,9 +284,10 @@ fn plans() {
         &machine("mail", "vmid: 102\nmemory: {size: 6Gi}"),
     );
     propose(&play, &[], &machine("wiki", "vmid: 116\ncpu: {cores: 4}"));
+    let shared = shared_beginning(&play);
     assert_snapshot!(
         "ambiguous_hash",
-        error(&play, 1, || play.bailiwick(&["run", "sha256:"]))
+        error(&play, 1, || play.bailiwick(&["run", &shared]))
     );
     assert_snapshot!(
         "unknown_hash",
@@ -336,7 +345,7 @@ fn plans() {
     );
     assert_snapshot!(
         "an_agent_cannot_reject",
-        error(&play, 1, || play
+        error(&play, 3, || play
             .bailiwick(&["reject", &first, "--reason", "no"]))
     );
     assert_snapshot!(
@@ -387,6 +396,23 @@ fn plans() {
         "a_misspelt_kind",
         error(&play, 1, || play.bailiwick(&["explain", "VirtualMachin"]))
     );
+}
+
+/// Proposes plans until two of them begin alike; their common beginning.
+fn shared_beginning(play: &Play) -> String {
+    let mut seen = std::collections::BTreeSet::new();
+    for cores in 1..=17 {
+        let hash = propose(
+            play,
+            &[],
+            &machine("gateway", &format!("vmid: 100\ncpu: {{limit: {cores}}}")),
+        );
+        let beginning = hash["sha256:".len()..][..1].to_owned();
+        if !seen.insert(beginning.clone()) {
+            return beginning;
+        }
+    }
+    unreachable!("seventeen hashes with sixteen beginnings")
 }
 
 /// A stranger's signature is refused, and the attempt is recorded.
@@ -640,6 +666,29 @@ async fn web_page() -> (String, String) {
         }
     });
     (format!("https://{address}"), fingerprint.join(":"))
+}
+
+#[test]
+fn the_simulator() {
+    let play = play();
+    let sim = |args: &[&str]| error(&play, 1, || play.bailiwick(&[&["sim"], args].concat()));
+    assert_snapshot!("no_world", sim(&["--world", "absent.yaml"]));
+    std::fs::write(play.path("docs/world.yaml"), "nodes: [\n").unwrap();
+    assert_snapshot!("an_unreadable_world", sim(&["--world", "docs/world.yaml"]));
+    std::fs::write(play.path("docs/world.yaml"), LAB).unwrap();
+    let taken = play.sim.url().trim_start_matches("https://").to_owned();
+    assert_snapshot!(
+        "an_address_in_use",
+        sim(&["--world", "docs/world.yaml", "--listen", &taken])
+    );
+    assert_snapshot!(
+        "a_fault_that_is_none",
+        sim(&["--world", "docs/world.yaml", "--fault", "explode=now"])
+    );
+    assert_snapshot!(
+        "a_time_scale_that_is_none",
+        sim(&["--world", "docs/world.yaml", "--time-scale", "0"])
+    );
 }
 
 /// Mistakes in the arguments are errors like all others: 2 means that a plan waits.

@@ -99,6 +99,10 @@ async fn disks_move_to_other_storages() {
     );
 
     let ct = "/nodes/pve1/lxc/301";
+    assert_eq!(
+        run(&sim, "POST", &format!("{ct}/status/start"), &[]).await,
+        "OK"
+    );
     let mount = [("volume", "mp1"), ("storage", "ceph-vm")];
     let running = sim.call("POST", &format!("{ct}/move_volume"), &mount).await;
     assert_eq!(
@@ -359,6 +363,8 @@ async fn destroying_takes_volumes_and_references_along() {
         assert_eq!(cluster.files.get("firewall/210.fw"), None);
         assert_eq!(cluster.guest(210), None);
     });
+    let start = "/nodes/pve1/lxc/301/status/start";
+    assert_eq!(run(&sim, "POST", start, &[]).await, "OK");
     let ct = sim.call("DELETE", "/nodes/pve1/lxc/301", &[]).await;
     assert_eq!(
         failed(&ct),

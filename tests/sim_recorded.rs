@@ -1,11 +1,11 @@
 //! The simulator against recordings of a real Proxmox VE, where a folder with them is at hand (`../shared`, or what
 //! `BAILIWICK_SHARED` names): status, reason, complaints and the shape of the data must be the same.
-#![allow(clippy::print_stderr, clippy::print_stdout)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     clippy::print_stdout,
     missing_docs
 )]

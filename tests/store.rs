@@ -1,10 +1,10 @@
 //! The behaviour of the store, as one suite over a backend: SQLite today, another database by implementing [`Backend`] for it.
-#![allow(clippy::print_stderr, clippy::print_stdout)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     clippy::print_stdout,
     async_fn_in_trait,
     missing_docs

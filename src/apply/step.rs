@@ -101,6 +101,9 @@ impl<L, J> Shared<L, J> {
     }
 }
 
+/// How the message of a step begins that was done, but left something else than was predicted.
+pub const NOT_AS_PREDICTED: &str = "not as predicted";
+
 /// Runs one step, or takes it up where an earlier process left it. Without `may_send` it is only found out what became of it.
 pub async fn run<L: Live, J: Journal>(
     shared: Arc<Shared<L, J>>,
@@ -400,7 +403,7 @@ async fn conclude<L: Live, J: Journal>(
             .insert(step.id, left.clone());
         return Ok(StepEnd::Ended(outcome, left));
     }
-    left.message = format!("not as predicted: {}", surprises.join("; "));
+    left.message = format!("{NOT_AS_PREDICTED}: {}", surprises.join("; "));
     shared.journal.ended(step, Outcome::Failed, &left).await?;
     Ok(StepEnd::Ended(Outcome::Failed, left))
 }
@@ -417,9 +420,12 @@ async fn read_back<L: Live, J: Journal>(
     };
     let until = Instant::now() + patience;
     loop {
-        let now = shared.live.refresh(shared.world(), touched.clone()).await?;
-        if effect::visible(&step.action, &now) || Instant::now() >= until {
-            return Ok(now);
+        let late = Instant::now() >= until;
+        match shared.live.refresh(shared.world(), touched.clone()).await {
+            Ok(now) if late || effect::visible(&step.action, &now) => return Ok(now),
+            // A guest on its way may be looked for where it no longer is.
+            Err(why) if late => return Err(why),
+            Ok(_) | Err(_) => {}
         }
         sleep(shared.limits.poll).await;
     }

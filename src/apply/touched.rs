@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{NodeName, StorageId, Vmid};
-use crate::world::{Action, World};
+use crate::world::{Action, Param, Params, Part, World, views};
 
 /// Parts of the world to read again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,13 +30,24 @@ impl Touched {
         let mut touched = Self::default();
         let node_of = |vmid: &Vmid| world.guests.get(vmid).map(|guest| guest.node.clone());
         match action {
-            Action::CreateGuest { vmid, pool, .. } => {
+            Action::CreateGuest {
+                vmid,
+                pool,
+                node,
+                params,
+                ..
+            } => {
                 touched.guests.insert(*vmid);
                 touched.pools = pool.is_some();
+                touched.allocated(params, node, world);
             }
-            Action::UpdateConfig { vmid, .. }
-            | Action::ResizeDisk { vmid, .. }
-            | Action::DetachDisk { vmid, .. } => {
+            Action::UpdateConfig { vmid, set, .. } => {
+                touched.guests.insert(*vmid);
+                if let Some(node) = node_of(vmid) {
+                    touched.allocated(set, &node, world);
+                }
+            }
+            Action::ResizeDisk { vmid, .. } | Action::DetachDisk { vmid, .. } => {
                 touched.guests.insert(*vmid);
             }
             Action::MoveDisk {
@@ -56,8 +67,33 @@ impl Touched {
                     touched.content.insert((node, volume.storage().clone()));
                 }
             }
-            Action::SetPower { vmid, .. } | Action::Migrate { vmid, .. } => {
+            Action::SetPower { vmid, .. } => {
                 touched.guests.insert(*vmid);
+            }
+            Action::Migrate {
+                vmid,
+                to,
+                target_storage: map,
+                ..
+            } => {
+                touched.guests.insert(*vmid);
+                // Where its local volumes come from and go to: a later step has to find them.
+                let local: BTreeSet<&StorageId> = world
+                    .guests
+                    .get(vmid)
+                    .into_iter()
+                    .flat_map(|guest| views::disks(guest.kind, &guest.config.current))
+                    .filter_map(|disk| Some(disk.source.volume()?.storage().clone()))
+                    .filter_map(|id| world.storages.get_key_value(&id))
+                    .filter(|(id, on)| !on.shared || map.contains_key(*id))
+                    .map(|(id, _)| id)
+                    .collect();
+                for id in local {
+                    if let Some(node) = node_of(vmid) {
+                        touched.listed(&node, id, world);
+                    }
+                    touched.listed(to, map.get(id).unwrap_or(id), world);
+                }
             }
             Action::SetHaState { vmid, .. } | Action::RemoveHaResource { vmid, .. } => {
                 touched.guests.insert(*vmid);
@@ -88,5 +124,69 @@ impl Touched {
             }
         }
         touched
+    }
+
+    /// The storages on which new values may make volumes, so that the steps after this one know of them.
+    fn allocated(&mut self, set: &Params, node: &NodeName, world: &World) {
+        for param in set.values() {
+            let Param::Plain(text) = param else { continue };
+            let storage = text
+                .split_once(':')
+                .and_then(|(storage, _)| StorageId::new(storage).ok());
+            if let Some(storage) = storage.filter(|id| world.storages.contains_key(id)) {
+                self.listed(node, &storage, world);
+            }
+        }
+    }
+
+    /// A storage's content at a node, if it could be read so far: what nobody may list is not asked for again.
+    fn listed(&mut self, node: &NodeName, storage: &StorageId, world: &World) {
+        let shared = world.storages.get(storage).filter(|on| on.shared);
+        let under = shared
+            .and_then(|on| on.volumes.keys().next())
+            .unwrap_or(node);
+        let part = Part::StorageContent(under.clone(), storage.clone());
+        if world.completeness.contains_key(&part) && world.unreadable(&part).is_none() {
+            self.content.insert((under.clone(), storage.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::GuestKind;
+    use crate::world::testing::{Builder, node, storage_id, vmid};
+
+    #[test]
+    fn what_a_new_guest_allocates_is_listed_again_so_that_its_start_can_be_predicted() {
+        let world = Builder::new(&["pve1", "pve2"])
+            .storage("ceph", "rbd")
+            .storage("local-zfs", "zfspool")
+            .build();
+        let params = [
+            ("scsi0", "local-zfs:8"),
+            ("scsi1", "ceph:4"),
+            ("description", "x:y"),
+        ];
+        let create = Action::CreateGuest {
+            kind: GuestKind::Qemu,
+            vmid: vmid(900),
+            node: node("pve2"),
+            pool: None,
+            params: params
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), Param::Plain((*v).to_owned())))
+                .collect(),
+        };
+        let read: BTreeSet<StorageId> = Touched::of(&create, &world)
+            .content
+            .into_iter()
+            .map(|(_, storage)| storage)
+            .collect();
+        assert_eq!(
+            read,
+            BTreeSet::from([storage_id("ceph"), storage_id("local-zfs")])
+        );
     }
 }

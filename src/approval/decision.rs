@@ -80,9 +80,7 @@ pub enum ApprovalError {
     #[error(transparent)]
     Signer(#[from] SignerError),
     /// Only people decide.
-    #[error(
-        "{principal} cannot decide over a plan: only people can; an agent may withdraw what it submitted"
-    )]
+    #[error("{principal} cannot decide over a plan: only people can, as `person:NAME`")]
     NotAPerson {
         /// Who tried.
         principal: Principal,

@@ -116,7 +116,7 @@ pub struct Submit {
     /// A file or folder of documents, `-` for standard input; may be given several times.
     #[arg(long = "file", short, value_name = "PATH")]
     pub files: Vec<PathBuf>,
-    /// The source that owns the documents, such as `operator:anna`, `agent:claude`, `directory:lab`. Default: the submitter.
+    /// The source that owns the documents, such as `operator:anna`, `agent:claude`, `directory:lab`. Default: the submitter's own.
     #[arg(long)]
     pub source: Option<String>,
     /// Documents of this source that are missing here count as removed: deleted if they said `deletion: delete`, else orphaned.
@@ -146,7 +146,7 @@ pub struct Get {
 /// `describe`.
 #[derive(Debug, Args)]
 pub struct Describe {
-    /// A plan's hash (or its beginning), a document (`VirtualMachine/web-7`), or a live object (`vm/104`, `storage/local`).
+    /// A plan's hash (or its beginning), a document (`VirtualMachine/web-7`), a run (`run/3`), or a live object (`vm/104`, `storage/local`).
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]

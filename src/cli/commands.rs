@@ -13,6 +13,7 @@ use super::{Ended, decide, environment, submit, watch};
 use crate::apply::RunEnd;
 use crate::apply::step::NotBegun;
 use crate::configuration::{Configuration, load_configuration};
+use crate::ledger::Tampering;
 use crate::plan::words::clean;
 use crate::service::ledger::make_keys;
 use crate::service::{Planned, RunReport, RunResult, Service, Tuning};
@@ -298,8 +299,14 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
                 }
                 Err(tampering) => {
                     output.value(&json!({ "ok": false, "seq": tampering.seq(), "kind": tampering.kind(), "message": tampering.to_string() }));
+                    let another = matches!(tampering, Tampering::WrongKey { needs: Some(_), .. });
+                    let advice = if another {
+                        "\nif the key was replaced, name the earlier ones in the configuration as `ledger.previousKeyFiles`"
+                    } else {
+                        ""
+                    };
                     Err(Failure::error(format!(
-                        "the ledger does not hold: {tampering}"
+                        "the ledger does not hold: {tampering}{advice}"
                     )))
                 }
             }
@@ -316,6 +323,7 @@ async fn ledger(config: &Path, command: &Ledger, output: &Output) -> Ended {
                         Failure::error(format!("cannot make {}: {error}", file.display()))
                     })?;
                     service.export_ledger(&mut made).await?;
+                    output.value(&json!({ "exported": file }));
                     output.line(format!("exported to {}", file.display()));
                 }
                 None => service.export_ledger(&mut std::io::stdout().lock()).await?,
@@ -350,9 +358,15 @@ async fn simulate(arguments: crate::sim::Arguments, output: &Output) -> Ended {
             world.display()
         ))
     })?;
-    let running = crate::sim::start(arguments.options(text))
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let running =
+        crate::sim::start(arguments.options(text))
+            .await
+            .map_err(|error| match error {
+                crate::sim::SimError::World(error) => {
+                    Failure::error(format!("{}: {error}", world.display()))
+                }
+                error => Failure::of(&error),
+            })?;
     let ready = json!({ "url": running.url(), "fingerprint": running.fingerprint(), "control": running.control() });
     output.raw(&format!("{ready}\n"));
     running.wait().await;

@@ -55,11 +55,15 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         let exit = match &error {
             ServiceError::Refused(_) => Exit::Refused,
+            ServiceError::Approval(crate::approval::ApprovalError::NotAPerson { .. }) => {
+                Exit::Refused
+            }
             ServiceError::Documents(_)
             | ServiceError::Plan(_)
             | ServiceError::Store(_)
             | ServiceError::Approval(_)
             | ServiceError::Cluster { .. }
+            | ServiceError::Observe(_)
             | ServiceError::Setup { .. }
             | ServiceError::Request(_)
             | ServiceError::Defect(_) => Exit::Error,

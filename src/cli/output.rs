@@ -20,12 +20,18 @@ pub struct Output {
     pub format: Format,
     /// With colour.
     pub color: bool,
+    /// Errors with colour: they go elsewhere.
+    pub color_errors: bool,
 }
 
 impl Output {
     /// An output.
-    pub fn new(format: Format, color: bool) -> Self {
-        Self { format, color }
+    pub fn new(format: Format, color: bool, color_errors: bool) -> Self {
+        Self {
+            format,
+            color,
+            color_errors,
+        }
     }
 
     /// Prints a line of text; nothing for programs.
@@ -59,7 +65,11 @@ impl Output {
         let text = match self.format {
             Format::Text => format!(
                 "{} {}\n",
-                self.paint("error:", AnsiColor::Red),
+                Self {
+                    color: self.color_errors,
+                    ..*self
+                }
+                .paint("error:", AnsiColor::Red),
                 failure.message
             ),
             Format::Json | Format::Yaml => format!(

@@ -8,9 +8,9 @@ use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
-use super::scalar::Mebibytes;
+use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, StorageSpec};
-use super::yaml::{Node, Span};
+use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
 use crate::ids::{Bytes, StorageId, VolumeId};
 

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use super::desired::{DesiredDisk, DesiredGuest, Media, Power, SecretRef, Value, Wish};
 use super::machine::disks::with_options;
 use super::options::{
-    ExtraConfig, Field, Group, List, MountPointSlots, NetSlots, Set, SlotMap, ToValue, Wishes,
-    collect, options, property_strings, words,
+    ExtraConfig, Field, Group, List, Set, ToValue, Wishes, collect, options, property_strings,
+    words,
 };
 use super::scalar::{
     Bare, BridgeName, Description, DeviceName, DnsName, IdMap, IpAddress, Ipv4Address, Ipv4Config,
-    Ipv6Address, Ipv6Config, MacAddress, Mebibytes, MountPath, Size, SshKey, Tag, TimeZone,
-    VlanRange,
+    Ipv6Address, Ipv6Config, MacAddress, MountPath, SshKey, Tag, TimeZone, VlanRange,
 };
 use super::shared::{PowerState, Startup, ssh_key_lines};
+use super::size::{Mebibytes, Size};
+use super::slots::{MountPointSlots, NetSlots, SlotMap};
 use crate::ids::{GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
 
 words! {

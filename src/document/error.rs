@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::yaml::Span;
+use super::tree::Span;
 
 /// Most errors that are kept; the rest is counted.
 const MOST_ERRORS: usize = 200;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::schema::{PROXMOX_KEY, schema};
-use super::validate::nearest_or_all;
+use super::similar::nearest_or_all;
 use super::{Kind, UnknownKind};
 
 /// A path that leads to no field.

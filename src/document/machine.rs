@@ -13,12 +13,13 @@ use self::hardware::{
     OsType, Pci, Rng, ScsiController, SerialPort, Smbios, Usb, Virtiofs, Watchdog,
 };
 use super::desired::{DesiredGuest, Power};
-use super::options::{
-    CdromSlots, DiskSlots, ExtraConfig, Field, Group, List, NetSlots, NumaSlots, PciSlots,
-    SerialSlots, Set, SlotMap, UsbSlots, VirtiofsSlots, collect, options,
-};
+use super::options::{ExtraConfig, Field, Group, List, Set, collect, options};
 use super::scalar::{Description, DnsName, StartDate, Tag};
 use super::shared::{PowerState, Startup};
+use super::slots::{
+    CdromSlots, DiskSlots, NetSlots, NumaSlots, PciSlots, SerialSlots, SlotMap, UsbSlots,
+    VirtiofsSlots,
+};
 use crate::ids::{GuestKind, NodeName, PoolId, Slot, StorageId, Vmid};
 
 /// What stays as it is in a percent-encoded value: RFC 3986's unreserved characters.

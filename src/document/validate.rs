@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::error::{Problem, is_deceptive};
-use super::yaml::{Entry, Node, NodeValue, Resolved, Span, resolve};
+use super::similar::{nearest, nearest_or_all};
+use super::tree::{Entry, Node, NodeValue, Resolved, Span, resolve};
 use super::{Kind, refused, scalar, schema};
 
 /// Validates a whole document. `false` if it has a value that was found wrong when the text was read, and is not reported again.
@@ -38,8 +39,6 @@ pub fn metadata(root: &Node, problems: &mut Vec<Problem>) {
 
 /// Problems after which nobody reads on, and looking for more only costs time.
 const MOST_PROBLEMS: usize = 1000;
-/// Longest name that could be a slip for a known one.
-const LONGEST_NAME: usize = 64;
 
 /// What to write instead of a secret.
 const REFERENCE: &str = "a document never carries a secret, only where it is found: `{fromFile: PATH}` or `{fromEnv: NAME}`";
@@ -537,58 +536,4 @@ fn is_key(field: &Value, key: &str) -> bool {
 /// Inside a reference to a secret no advice about options is due.
 fn is_secretive(path: &str) -> bool {
     path.ends_with("From")
-}
-
-/// The most similar name, if it is similar enough to be meant.
-pub fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
-    if name.len() > LONGEST_NAME {
-        return None;
-    }
-    let plain = refused::plain(name);
-    let most = (plain.chars().count() / 3).clamp(1, 3);
-    names
-        .iter()
-        .map(|known| {
-            let distance = strsim::damerau_levenshtein(&refused::plain(known), &plain);
-            (distance, *known)
-        })
-        .filter(|(distance, _)| *distance <= most)
-        .min()
-        .map(|(_, known)| known)
-}
-
-/// The most similar name, or all of them where they are few.
-pub fn nearest_or_all(name: &str, names: &[&str]) -> String {
-    let all = || {
-        let list: Vec<_> = names.iter().map(|known| format!("`{known}`")).collect();
-        list.join(", ")
-    };
-    match nearest(name, names) {
-        Some(near) if names.len() > 16 => format!("did you mean `{near}`?"),
-        Some(near) => format!("did you mean `{near}`? Known: {}", all()),
-        None if names.len() <= 40 => format!("known: {}", all()),
-        None => "`bailiwick explain` lists what there is".to_owned(),
-    }
-}
-
-/// The tree as JSON, for a tree that was found valid.
-pub fn to_json(node: &Node) -> Value {
-    match &node.value {
-        NodeValue::Mapping(entries) => Value::Object(
-            entries
-                .iter()
-                .map(|entry| (entry.key.clone(), to_json(&entry.value)))
-                .collect(),
-        ),
-        NodeValue::Sequence(items) => Value::Array(items.iter().map(to_json).collect()),
-        NodeValue::Scalar { text, plain } => match resolve(text, *plain) {
-            Resolved::Null => Value::Null,
-            Resolved::Bool(value) => Value::Bool(value),
-            Resolved::Integer(n) => Number::from_i128(n).map_or(Value::Null, Value::Number),
-            Resolved::Float(n) => Number::from_f64(n).map_or(Value::Null, Value::Number),
-            Resolved::TooLarge | Resolved::OddNumber | Resolved::OldBool(_) | Resolved::Text => {
-                Value::String(text.clone())
-            }
-        },
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, StorageId, Vmid};
+use crate::proxmox::property::is_true;
 use crate::world::views;
 use crate::world::{
     AclEntry, BackupJob, Guest, Node, Part, Pool, ReplicationJob, Status, Storage, StorageState,
@@ -101,10 +102,7 @@ pub(super) fn memory_given<'w>(guests: impl Iterator<Item = &'w Guest>) -> u64 {
     guests
         .filter(|g| {
             g.status == Status::Running
-                || g.config
-                    .current
-                    .get("onboot")
-                    .is_some_and(|v| views::is_true(v))
+                || g.config.current.get("onboot").is_some_and(|v| is_true(v))
         })
         .map(memory_of)
         .sum()
@@ -285,11 +283,8 @@ fn replication_trouble(world: &World, guest: &Guest, target: &NodeName) -> Optio
         .into_iter()
         .find_map(|disk| {
             let volume = disk.source.data()?;
-            let replicated = disk
-                .options
-                .get("replicate")
-                .is_none_or(|v| views::is_true(v))
-                && !disk.unused();
+            let replicated =
+                disk.options.get("replicate").is_none_or(|v| is_true(v)) && !disk.unused();
             if !replicated {
                 return None;
             }

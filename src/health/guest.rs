@@ -217,6 +217,18 @@ fn boots(
             None => State::GOOD,
         },
     };
+    if state.grade == Grade::Good
+        && let Some(none) = no_system(guest, &boot, boot_slot.as_ref(), next)
+    {
+        causes.extend(none.causes.iter().cloned());
+        state = none;
+    }
+    if state.grade < Grade::Lost
+        && let Some(many) = processors(world, guest, next)
+    {
+        causes.extend(many.causes.iter().cloned());
+        state = many;
+    }
     let outside = media
         .iter()
         .chain(nics)
@@ -254,6 +266,57 @@ fn boot_disk(boot: &Boot, disks: &[Disk]) -> Option<Slot> {
                 .any(|d| d.slot == **slot && views::is_system_candidate(d))
         })
         .cloned()
+}
+
+/// Whether a VM asks for more processors than its node has: Proxmox VE refuses the start.
+fn processors(world: &World, guest: &Guest, next: &Section) -> Option<State> {
+    if guest.kind == GuestKind::Lxc || guest.template {
+        return None;
+    }
+    let number = |key: &str| match next.get(key) {
+        Some(text) => text.trim().parse::<u32>().ok(),
+        None => Some(1),
+    };
+    let wanted = number("cores")?.checked_mul(number("sockets")?)?;
+    let there = world.nodes.get(&guest.node)?.cpus?;
+    (wanted > there).then(|| State {
+        grade: Grade::Lost,
+        category: Some(Category::WontBoot),
+        rule: "GU06",
+        causes: vec![format!(
+            "it asks for {wanted} processors, and node {} has {there}",
+            guest.node
+        )],
+    })
+}
+
+/// What a VM starts from when its boot order names no disk that it has.
+fn no_system(guest: &Guest, boot: &Boot, disk: Option<&Slot>, next: &Section) -> Option<State> {
+    let Boot::Order(order) = boot else {
+        return None;
+    };
+    if disk.is_some() || guest.kind == GuestKind::Lxc || guest.template {
+        return None;
+    }
+    let first = order.iter().find(|slot| next.contains_key(slot.as_str()));
+    let (grade, category, cause) = match first {
+        Some(other) => (
+            Grade::Impaired,
+            Category::MayNotBoot,
+            format!("it starts from {other}: its boot order names no disk"),
+        ),
+        None => (
+            Grade::Lost,
+            Category::WontBoot,
+            "nothing to start from: its boot order names no device that it has".to_owned(),
+        ),
+    };
+    Some(State {
+        grade,
+        category: Some(category),
+        rule: "GU04",
+        causes: vec![cause],
+    })
 }
 
 /// Whether trouble in this slot keeps the guest from starting into its system.

@@ -56,16 +56,19 @@ fn guest_notes(world: &World, guest: &Guest, category: Category) -> Vec<String> 
             "Proxmox VE does not start it while a volume it names is out of reach".to_owned(),
         );
     }
-    if guest.template && on_lvmthin(world, guest) {
-        notes.push(
-            "which linked clones depend on it is unknown: LVM-thin does not name a clone's parent"
-                .to_owned(),
-        );
-    }
+    notes.extend(hidden_clones(world, guest));
     if world.ha_resources.contains_key(&guest.vmid) {
         notes.push("HA restarts and moves it on its own".to_owned());
     }
     notes
+}
+
+/// What cannot be told of a template's linked clones, where its storage does not name them (rule ST07).
+pub fn hidden_clones(world: &World, guest: &Guest) -> Option<String> {
+    (guest.template && on_lvmthin(world, guest)).then(|| {
+        "which linked clones depend on it is unknown: LVM-thin does not name a clone's parent"
+            .to_owned()
+    })
 }
 
 /// Whether any disk of the guest lies on a storage that hides which clones depend on it.

@@ -129,6 +129,14 @@ pub(super) fn job_trouble(world: &World, job: &BackupJob) -> Option<String> {
     }
 }
 
+/// Why a job that works elsewhere cannot back up this guest: each guest is backed up by its own node.
+fn out_of_reach(world: &World, job: &BackupJob, guest: &Guest) -> Option<String> {
+    let target = StorageId::new(job.storage.as_deref()?).ok()?;
+    let storage = world.storages.get(&target)?;
+    (!storage.on_node(&guest.node))
+        .then(|| format!("node {} may not use its storage {target}", guest.node))
+}
+
 /// Whether a working, enabled backup job covers a guest.
 pub(super) fn covered(world: &World, guest: &Guest) -> State {
     if let Some(why) = world.unreadable(&Part::BackupJobs) {
@@ -144,7 +152,7 @@ pub(super) fn covered(world: &World, guest: &Guest) -> State {
         if !job.enabled || !selects(world, job, guest) {
             continue;
         }
-        match job_trouble(world, job) {
+        match job_trouble(world, job).or_else(|| out_of_reach(world, job, guest)) {
             None => return State::GOOD,
             Some(why) => causes.push(format!("backup job {id} cannot work: {why}")),
         }

@@ -7,6 +7,8 @@ mod create;
 mod disks;
 mod power;
 mod remove;
+mod reshape;
+mod volumes;
 
 use std::collections::BTreeSet;
 
@@ -251,19 +253,17 @@ impl Planner<'_, '_> {
             before = Some(self.drafts.push(draft));
         }
         if activates {
-            self.others_pending(guest, desired, &object);
+            let ours = desired.options.keys().cloned();
+            let slots = desired.disks.keys().map(ToString::to_string);
+            self.others_pending(guest, &ours.chain(slots).collect());
         }
     }
 
-    /// Pending changes that this document does not ask for and that a step of this plan puts in force.
-    fn others_pending(&mut self, guest: &Guest, desired: &DesiredGuest, object: &str) {
+    /// Pending changes that nobody asked for here (`ours` are the keys that were) and that a step of this plan puts in force.
+    pub(super) fn others_pending(&mut self, guest: &Guest, ours: &BTreeSet<String>) {
+        let object = &guest.entity();
         for pending in &guest.config.pending {
-            let ours = desired.options.contains_key(&pending.key)
-                || desired
-                    .disks
-                    .keys()
-                    .any(|slot| slot.as_str() == pending.key);
-            if ours {
+            if ours.contains(&pending.key) {
                 continue;
             }
             let before = guest.config.current.get(&pending.key).map(String::as_str);
@@ -289,7 +289,7 @@ impl Planner<'_, '_> {
 
 /// Whether a step puts everything in force that is pending (Proxmox VE: a write to a stopped VM applies all pending entries, as a
 /// start does; a write to a container applies only what it touches).
-fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -> bool {
+pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -> bool {
     use crate::ids::GuestKind;
     use crate::world::PowerAction;
     if guest.config.pending.is_empty() {

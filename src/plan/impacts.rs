@@ -2,13 +2,16 @@
 //! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
 
 mod actions;
+mod creation;
+mod losses;
+mod number;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Duration, Impact, StepId};
 use super::words::clean;
 use crate::health::{self, Category, Entity, Facet, Grade, Health, State, Worse};
-use crate::ids::GuestKind;
 use crate::world::{Action, Status, Unpredictable, World};
 
 /// An impact without an id.
@@ -75,14 +78,13 @@ impl<'a> Watch<'a> {
     pub(super) fn step(&mut self, id: StepId, action: &Action) -> Option<World> {
         for (entity, state) in health::fit(&self.world, action) {
             let duration = Duration::Permanent;
-            self.raw.push(of_state(
-                entity,
-                &State::GOOD,
-                &state,
-                "there is room",
-                duration,
-                id,
-            ));
+            let notes = state
+                .category
+                .map(|category| health::notes(&self.world, &entity, category))
+                .unwrap_or_default();
+            let mut raw = of_state(entity, &State::GOOD, &state, "there is room", duration, id);
+            raw.notes = notes;
+            self.raw.push(raw);
         }
         let after = match self.world.apply(action) {
             Ok(after) => after,
@@ -107,11 +109,11 @@ impl<'a> Watch<'a> {
     fn unpredicted(&mut self, id: StepId, action: &Action, error: &Unpredictable) {
         match error {
             Unpredictable::Refused(_) | Unpredictable::Missing(_) => {
-                let known = actions::will_fail(id, action, &self.world);
+                let known = refusals::will_fail(id, action, &self.world);
                 if known.is_empty() {
-                    let rule = actions::failure_rule(action);
+                    let rule = refusals::failure_rule(action);
                     self.raw
-                        .push(actions::failure(id, action, &error.to_string(), rule));
+                        .push(refusals::failure(id, action, &error.to_string(), rule));
                 }
                 self.raw.extend(known);
             }
@@ -134,7 +136,7 @@ impl<'a> Watch<'a> {
                 )
         });
         if !told {
-            self.raw.push(actions::cannot_go_back(id, action, why));
+            self.raw.push(refusals::cannot_go_back(id, action, why));
         }
     }
 
@@ -211,7 +213,7 @@ impl<'a> Watch<'a> {
             }
         }
         Seen {
-            impacts: number(raw, self.start, &self.world),
+            impacts: number::number(raw, self.start, &self.world),
             improvements,
             notes,
         }
@@ -464,84 +466,4 @@ fn of_state(
             after.rule.to_owned()
         },
     }
-}
-
-/// A guest's name, before or after.
-fn name(entity: &Entity, start: &World, end: &World) -> Option<String> {
-    match entity {
-        Entity::Guest(_, vmid) => start
-            .guests
-            .get(vmid)
-            .or_else(|| end.guests.get(vmid))
-            .and_then(|guest| guest.name.clone()),
-        Entity::Storage(_)
-        | Entity::Volume(_)
-        | Entity::Node(_)
-        | Entity::Pool(_)
-        | Entity::BackupJob(_)
-        | Entity::ReplicationJob(_)
-        | Entity::Acl(_)
-        | Entity::Controller => None,
-    }
-}
-
-/// Sorts impacts (permanent first, then by what they are) and numbers them.
-fn number(mut raw: Vec<Raw>, start: &World, end: &World) -> Vec<Impact> {
-    let kind = |entity: &Entity| match entity {
-        Entity::Guest(GuestKind::Qemu, _) => 0,
-        Entity::Guest(GuestKind::Lxc, _) => 1,
-        Entity::Storage(_)
-        | Entity::Volume(_)
-        | Entity::Node(_)
-        | Entity::Pool(_)
-        | Entity::BackupJob(_)
-        | Entity::ReplicationJob(_)
-        | Entity::Acl(_)
-        | Entity::Controller => 2,
-    };
-    raw.sort_by(|a, b| {
-        (
-            b.duration,
-            a.category,
-            kind(&a.entity),
-            &a.entity,
-            &a.causes,
-            &a.rule,
-        )
-            .cmp(&(
-                a.duration,
-                b.category,
-                kind(&b.entity),
-                &b.entity,
-                &b.causes,
-                &b.rule,
-            ))
-    });
-    raw.dedup_by(|a, b| {
-        let same = a.entity == b.entity
-            && a.category == b.category
-            && a.causes == b.causes
-            && a.duration == b.duration
-            && a.rule == b.rule;
-        if same {
-            b.steps.append(&mut a.steps);
-        }
-        same
-    });
-    raw.into_iter()
-        .zip(1u32..)
-        .map(|(raw, number)| Impact {
-            id: format!("I{number}"),
-            name: name(&raw.entity, start, end),
-            entity: raw.entity.to_string(),
-            category: raw.category,
-            before: raw.before,
-            after: raw.after,
-            causes: raw.causes,
-            notes: raw.notes,
-            duration: raw.duration,
-            steps: raw.steps.into_iter().filter(|step| step.0 > 0).collect(),
-            rule: raw.rule,
-        })
-        .collect()
 }

@@ -68,10 +68,18 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
                 .guests
                 .get(vmid)
                 .and_then(|guest| guest.config.next_start().get(slot.as_str()).cloned());
-            let set = value
+            let mut set: Params = value
                 .map(|value| (slot.to_string(), Param::Plain(value)))
                 .into_iter()
                 .collect();
+            // Proxmox VE took the slot out of the boot order, too.
+            let boot = |world: &World| {
+                let guest = world.guests.get(vmid)?;
+                guest.config.next_start().get("boot").cloned()
+            };
+            if let Some(order) = boot(before).filter(|order| boot(after).as_ref() != Some(order)) {
+                set.insert("boot".to_owned(), Param::Plain(order));
+            }
             back(vec![Action::UpdateConfig {
                 kind: *kind,
                 vmid: *vmid,

@@ -194,15 +194,16 @@ impl Planner<'_, '_> {
             None,
             "the definition is removed; what lies on the storage stays there and can no longer be reached",
         );
+        let mut notes =
+            vec!["only the definition is removed; the volumes stay where they are".to_owned()];
+        notes.extend(crate::health::contents(live));
         self.drafts.push(Draft {
             title: format!("delete {object}"),
             action: Action::DeleteStorage { id: id.clone() },
             node: None,
             phase: Phase::StorageLast,
             needs: BTreeSet::new(),
-            notes: vec![
-                "only the definition is removed; the volumes stay where they are".to_owned(),
-            ],
+            notes,
         });
     }
 

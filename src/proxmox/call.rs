@@ -202,7 +202,7 @@ pub enum ApiError {
         message: String,
     },
     /// No endpoint accepted a connection; nothing was sent.
-    #[error("{call}: no connection to {}: {why}; nothing was sent", endpoints.join(" or "))]
+    #[error("{call}: no connection to {}: {why}; nothing was sent. Check the address, the port (8006 by default) and that the node is up", endpoints.join(" or "))]
     Unreachable {
         /// The call, without parameters.
         call: String,

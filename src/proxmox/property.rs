@@ -10,7 +10,7 @@ use std::fmt;
 
 use crate::ids::GuestKind;
 
-pub use value::{boolean, normal_number, split_list};
+pub use value::{boolean, is_true, normal_number, split_list};
 
 /// Whose configuration a key belongs to: the same key may have another format elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

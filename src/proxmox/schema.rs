@@ -42,6 +42,10 @@ pub fn normal_plain(domain: Domain, key: &str, text: &str) -> String {
         },
         Some(ValueKind::Integer { .. } | ValueKind::Number { .. }) => normal_number(text),
         Some(ValueKind::List) => split_list(text).collect::<Vec<_>>().join(";"),
+        // Proxmox VE lower-cases tags when they are changed.
+        Some(ValueKind::Set) if key == "tags" => {
+            set(&mut split_list(text).map(str::to_ascii_lowercase))
+        }
         Some(ValueKind::Set) => set(&mut split_list(text).map(str::to_owned)),
         Some(ValueKind::Description) => text.trim_end().to_owned(),
         Some(ValueKind::Caseless) => text.to_ascii_lowercase(),

@@ -116,7 +116,7 @@ impl ApiToken {
             .take(4096)
             .read_to_string(&mut text)
             .map_err(unreadable)?;
-        Self::new(&text, &format!("in {}", path.display()))
+        Self::new(&text, &format!("in the file {}", path.display()))
     }
 
     /// The token's id, which is no secret: `user@realm!tokenid`.

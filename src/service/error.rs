@@ -21,6 +21,9 @@ pub enum ServiceError {
     #[error(transparent)]
     Approval(#[from] ApprovalError),
     /// The cluster could not be reached or read.
+    #[error(transparent)]
+    Observe(Box<crate::world::ObserveError>),
+    /// No connection to the cluster can be set up.
     #[error("cluster {cluster}: {source}")]
     Cluster {
         /// Which.
@@ -56,6 +59,12 @@ impl ServiceError {
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         let what = what.into();
         move |source| Self::Setup { what, source }
+    }
+}
+
+impl From<crate::world::ObserveError> for ServiceError {
+    fn from(error: crate::world::ObserveError) -> Self {
+        Self::Observe(Box::new(error))
     }
 }
 

@@ -94,7 +94,7 @@ impl Service {
         if lifted.is_empty() {
             tx.rollback().await?;
             return Err(ServiceError::Request(format!(
-                "no freeze of {scope} is in force"
+                "no freeze of {scope} is in force; `bailiwick get freezes` lists those that are"
             )));
         }
         let detail = serde_json::json!({ "scope": scope.to_string(), "lifted": lifted.len() });

@@ -11,12 +11,13 @@ use zeroize::Zeroizing;
 use super::error::ServiceError;
 use crate::apply::Limits;
 use crate::apply::journal::Clock;
-use crate::approval::{AllowedSigners, ApprovalPolicy, Principal};
+use crate::approval::{AllowedSigners, ApprovalPolicy, Principal, PrincipalKind};
 use crate::configuration::parts::{Tls, Token};
 use crate::configuration::{Cluster, Configuration};
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::ledger::{Action, Detail, Draft, Key, LedgerId, Record};
+use crate::plan::words::clean;
 use crate::proxmox::client::{Client, ClusterEndpoints};
 use crate::proxmox::token::ApiToken;
 use crate::proxmox::trust::Trust;
@@ -81,10 +82,12 @@ impl Service {
     ) -> Result<Self, ServiceError> {
         let file = &configuration.ledger.key_file;
         let key = Key::read(file).map_err(|error| ServiceError::Setup {
-            what: format!(
-                "the ledger's key {} (make it with `bailiwick ledger keygen`)",
-                file.display()
-            ),
+            what: if file.exists() {
+                "the ledger's key".to_owned()
+            } else {
+                "the ledger's key is not there (`bailiwick ledger keygen` makes a new ledger's)"
+                    .to_owned()
+            },
             source: Box::new(error),
         })?;
         let store = Store::open(&configuration.state).await?;
@@ -193,7 +196,16 @@ impl Service {
     /// The principal named, or the configured default.
     pub fn principal(&self, named: Option<&str>) -> Result<Principal, ServiceError> {
         match named {
-            Some(text) => text.parse().map_err(|error| ServiceError::Request(format!("--as: {error}"))),
+            Some(text) => match text.parse::<Principal>() {
+                Ok(principal) if principal.kind() != PrincipalKind::System => Ok(principal),
+                Ok(_) => Err(ServiceError::Request(format!(
+                    "--as: `{text}` is Bailiwick itself, which asks for nothing in others' stead: say person:NAME or agent:NAME"
+                ))),
+                Err(_) => Err(ServiceError::Request(format!(
+                    "--as: `{}` names nobody: say person:NAME or agent:NAME",
+                    clean(text)
+                ))),
+            },
             None => self.configuration.default_principal.clone().ok_or_else(|| {
                 ServiceError::Request(
                     "nobody is named: say who with --as person:NAME or --as agent:NAME, or set `defaultPrincipal` in the configuration"
@@ -250,11 +262,12 @@ impl Service {
             Token::Env(name) => {
                 let text = Zeroizing::new((self.environment.variable)(name).ok_or_else(|| {
                     ServiceError::Request(format!(
-                        "the environment variable {name} with the token of cluster {} is not set",
+                        "the environment variable {name} is not set: put the API token of cluster {} into it, as `user@realm!tokenid=secret`",
                         cluster.name
                     ))
                 })?);
-                ApiToken::new(&text, name).map_err(|error| failed(error.into()))?
+                ApiToken::new(&text, &format!("in the environment variable {name}"))
+                    .map_err(|error| failed(error.into()))?
             }
         };
         let trust = match &cluster.tls {

@@ -10,8 +10,9 @@ use crate::configuration::Cluster;
 use crate::document::Document;
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
+use crate::plan::words::clean;
 use crate::plan::{self, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
-use crate::store::{self, PlanState, RunState};
+use crate::store::{self, PlanState, RunState, StoreError};
 use crate::world::World;
 
 /// A recipe, read, with everything a plan needs but the world.
@@ -44,12 +45,7 @@ impl Service {
     pub async fn observe(&self, cluster: &Cluster) -> Result<World, ServiceError> {
         let client = self.client(&cluster.name)?;
         let settings = crate::world::ObserveSettings::all(cluster.name.clone());
-        crate::world::observe(&client, &settings)
-            .await
-            .map_err(|error| ServiceError::Cluster {
-                cluster: cluster.name.to_string(),
-                source: Box::new(error),
-            })
+        Ok(crate::world::observe(&client, &settings).await?)
     }
 
     pub(super) async fn ownership(&self, cluster: &ClusterName) -> Result<Ownership, ServiceError> {
@@ -174,12 +170,27 @@ impl Service {
 
     /// A stored plan, whole, by its hash or the beginning of it.
     pub async fn plan(&self, prefix: &str) -> Result<(store::Plan, Plan, Recipe), ServiceError> {
-        let prefix = if prefix.starts_with("sha256:") {
-            prefix.to_owned()
-        } else {
-            format!("sha256:{prefix}")
+        let digits = prefix.strip_prefix("sha256:").unwrap_or(prefix);
+        let unknown = || {
+            ServiceError::Request(format!(
+                "there is no plan `{}`; `bailiwick get plans` lists them by their hashes",
+                clean(prefix)
+            ))
         };
-        let stored = self.store.find_plan(&prefix).await?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(unknown());
+        }
+        // An empty or very short one (an unset variable in a script) would fit whatever plan happens to wait.
+        if digits.len() < 4 {
+            return Err(ServiceError::Request(format!(
+                "`{prefix}` is too little of a plan's hash: write at least its first four characters"
+            )));
+        }
+        let digits = digits.to_ascii_lowercase();
+        let stored = match self.store.find_plan(&format!("sha256:{digits}")).await {
+            Err(StoreError::NotFound { .. }) => return Err(unknown()),
+            found => found?,
+        };
         let plan: Plan = serde_json::from_str(&stored.json)?;
         let recipe: Recipe = serde_json::from_str(&stored.origin)?;
         let again = plan::hash::hash(&plan)?;

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use super::error::ServiceError;
 use super::open::Service;
-use crate::ids::GuestKind;
+use crate::ids::{ClusterName, GuestKind};
 use crate::plan::words::clean;
+use crate::store::RunId;
 use crate::world::{Guest, Status, World};
 
 /// A list: a row of headings, and a row of texts for each thing; with the same as JSON.
@@ -70,12 +71,16 @@ impl Service {
             other => {
                 let near = LISTS
                     .iter()
-                    .max_by(|a, b| strsim::jaro(a, other).total_cmp(&strsim::jaro(b, other)));
+                    .map(|near| (strsim::jaro(near, other), near))
+                    .filter(|(likeness, _)| *likeness > 0.8)
+                    .max_by(|a, b| a.0.total_cmp(&b.0))
+                    .map(|(_, near)| near);
                 let near = near
                     .map(|near| format!("; did you mean `{near}`?"))
                     .unwrap_or_default();
                 Err(ServiceError::Request(format!(
-                    "`{other}` cannot be listed; there are: {}{near}",
+                    "`{}` cannot be listed; there are: {}{near}",
+                    clean(other),
                     LISTS.join(", ")
                 )))
             }
@@ -159,13 +164,47 @@ impl Service {
         Ok(list)
     }
 
-    /// One thing whole: a document (`VirtualMachine/web-7`), or a live object (`vm/104`, `storage/local`). Plans are shown by
+    async fn describe_run(
+        &self,
+        number: &str,
+        cluster: &ClusterName,
+    ) -> Result<Value, ServiceError> {
+        let run = match number.parse() {
+            Ok(number) => self.store.run(RunId(number)).await?,
+            Err(_) => None,
+        };
+        let run = run.filter(|run| run.cluster == *cluster).ok_or_else(|| {
+            ServiceError::Request(format!(
+                "there is no run `{}` on cluster {cluster}; `bailiwick get runs` lists them",
+                clean(number)
+            ))
+        })?;
+        let steps: Vec<Value> = self
+            .store
+            .run_steps(run.id)
+            .await?
+            .into_iter()
+            .map(|step| {
+                json!({
+                    "step": step.at.step, "call": step.at.call, "state": step.state.name(), "attempts": step.attempts,
+                    "task": step.upid, "outcome": step.outcome.map(|outcome| outcome.name()),
+                    "intended": step.intended.to_string(), "done": step.done.map(|at| at.to_string()),
+                })
+            })
+            .collect();
+        Ok(json!({
+            "run": run.id.0, "plan": run.plan, "state": run.state.name(), "started": run.started.to_string(),
+            "ended": run.ended.map(|at| at.to_string()), "steps": steps,
+        }))
+    }
+
+    /// One thing whole: a document (`VirtualMachine/web-7`), a run (`run/3`), or a live object (`vm/104`, `storage/local`). Plans are shown by
     /// [`Service::plan`].
     pub async fn describe(&self, what: &str, cluster: Option<&str>) -> Result<Value, ServiceError> {
         let cluster = self.cluster(cluster)?;
         let Some((kind, name)) = what.split_once('/') else {
             return Err(ServiceError::Request(format!(
-                "`{what}` names nothing: say a plan's hash, KIND/NAME for a document, or vm/104, ct/301, storage/NAME, pool/NAME, node/NAME"
+                "`{what}` names nothing: say a plan's hash, KIND/NAME for a document, run/NUMBER, or vm/104, ct/301, storage/NAME, pool/NAME, node/NAME"
             )));
         };
         if let Some(stored) = self.store.document(&cluster.name, kind, name).await? {
@@ -174,6 +213,9 @@ impl Service {
                 "document": document, "source": stored.document.source, "hash": stored.document.hash,
                 "generation": stored.generation, "updated": stored.updated.to_string(),
             }));
+        }
+        if kind == "run" {
+            return self.describe_run(name, &cluster.name).await;
         }
         let world = self.observe(cluster).await?;
         live_object(kind, name, &world).ok_or_else(|| {

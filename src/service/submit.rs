@@ -6,11 +6,13 @@ use super::error::ServiceError;
 use super::open::Service;
 use super::planning::{Made, Standing};
 use super::recipe::{Recipe, Text, read};
+use crate::approval::policy::SOURCE_KINDS;
 use crate::approval::{Principal, Verdict};
 use crate::configuration::Cluster;
 use crate::document::{Deletion, Document, Drift};
 use crate::ids::ClusterName;
 use crate::ledger::Action;
+use crate::plan::words::clean;
 use crate::plan::{Origin, Plan, PlanHash};
 use crate::store::{NewPlan, PlanInserted, PlanState};
 
@@ -291,7 +293,12 @@ impl Service {
         } = submission;
         let wanted = read(&documents)?;
         let cluster = self.cluster_of(&wanted, cluster.as_deref())?;
-        let source = source.unwrap_or_else(|| submitter.to_string());
+        let source = source_of(source, &submitter)?;
+        if allow_deletions.is_some() && !submitter.is_person() {
+            return Err(ServiceError::Refused(format!(
+                "{submitter} cannot let deletions pass the fuse: only a person can, with --as person:NAME"
+            )));
+        }
         if wanted.is_empty() && !prune {
             return Err(ServiceError::Request(
                 "there are no documents in what was given".to_owned(),
@@ -414,7 +421,37 @@ impl Service {
         }
         Ok(Some(format!(
             "the fuse of source `{source}` tripped: {deletions} of its {owned} objects would be deleted at once. If that is meant, \
-             an operator submits it again with --allow-deletions {deletions}"
+             an operator submits it again with --as person:NAME --source {source} --allow-deletions {deletions}"
         )))
+    }
+}
+
+/// The source that a submission belongs to: the one named, or the submitter's own.
+fn source_of(named: Option<String>, submitter: &Principal) -> Result<String, ServiceError> {
+    let Some(named) = named else {
+        let kind = if submitter.is_person() {
+            "operator"
+        } else {
+            submitter.kind().word()
+        };
+        return Ok(format!("{kind}:{}", submitter.name()));
+    };
+    let name = SOURCE_KINDS
+        .iter()
+        .find_map(|kind| named.strip_prefix(kind));
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_graphic());
+    match name.filter(|name| !name.is_empty() && plain(name)) {
+        // Policies trust sources: an agent that could speak for another would choose the rule that judges it.
+        Some(_) if !submitter.is_person() && named != submitter.to_string() => {
+            Err(ServiceError::Refused(format!(
+                "{submitter} submits only to its own source `{submitter}`, not to `{named}`: a person can, with --as person:NAME"
+            )))
+        }
+        Some(_) => Ok(named),
+        None => Err(ServiceError::Request(format!(
+            "--source: `{}` is no source: expected {} and a name",
+            clean(&named),
+            SOURCE_KINDS.map(|kind| format!("`{kind}`")).join(", ")
+        ))),
     }
 }

@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long = "fault", value_name = "SPEC", value_parser = Fault::parse)]
     pub faults: Vec<Fault>,
     /// Simulated seconds in a real one.
-    #[arg(long, value_name = "N", default_value_t = Options::DEFAULT_SCALE)]
+    #[arg(long, value_name = "N", default_value_t = Options::DEFAULT_SCALE, value_parser = scale)]
     pub time_scale: f64,
     /// Write each request to this file as a line of JSON.
     #[arg(long, value_name = "FILE")]
@@ -52,6 +52,13 @@ impl Arguments {
             scale: time_scale,
             log,
         }
+    }
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(scale) if (0.001..=1e6).contains(&scale) => Ok(scale),
+        _ => Err("expected a number from 0.001 to 1000000".to_owned()),
     }
 }
 

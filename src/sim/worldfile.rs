@@ -167,8 +167,8 @@ pub fn parse_size(text: &str) -> Option<u64> {
 /// # Errors
 /// Where the text is wrong, and why.
 pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
-    let world: World =
-        serde_saphyr::from_str(text).map_err(|error| WorldError::Yaml(error.to_string()))?;
+    let world: World = serde_saphyr::from_str(text)
+        .map_err(|error| WorldError::Yaml(error.without_snippet().to_string()))?;
     let World {
         cluster,
         clock,

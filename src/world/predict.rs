@@ -5,6 +5,8 @@ mod cluster;
 mod config;
 mod demand;
 mod guests;
+mod migrate;
+mod power;
 mod surprises;
 mod volumes;
 
@@ -137,16 +139,16 @@ impl World {
                 kind: _,
                 vmid,
                 power,
-            } => guests::power(&mut world, *vmid, power)?,
+            } => power::power(&mut world, *vmid, power)?,
             Action::SetHaState {
                 kind: _,
                 vmid,
                 state,
                 before: _,
             } => {
-                guests::ha_state(&mut world, *vmid, state)?;
+                power::ha_state(&mut world, *vmid, state)?;
             }
-            Action::RemoveHaResource { kind: _, vmid } => guests::remove_ha(&mut world, *vmid)?,
+            Action::RemoveHaResource { kind: _, vmid } => power::remove_ha(&mut world, *vmid)?,
             Action::Migrate {
                 kind: _,
                 vmid,
@@ -156,7 +158,7 @@ impl World {
                 with_local_disks,
                 target_storage,
             } => {
-                guests::migrate(
+                migrate::migrate(
                     &mut world,
                     *vmid,
                     from,

@@ -1,12 +1,18 @@
 //! Typed views of one section of a guest's configuration: disks, NICs, boot order, references to files. They are computed from the
 //! raw text where they are needed and hold nothing back: what is not understood is simply not a disk. They decide nothing.
 
+mod names;
+
 use std::collections::BTreeMap;
 
-use crate::ids::{Bytes, GuestKind, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{Bytes, GuestKind, Slot, StorageId, VolumeId};
+use crate::proxmox::property::is_true;
+use crate::proxmox::property::tables::NIC_MODELS;
 use crate::proxmox::size;
 
 use super::model::Section;
+
+pub use names::{Parent, file_content, is_cloudinit, names_tell_parents, owner, parent};
 
 /// What stands in a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +204,7 @@ pub fn nic(key: &str, value: &str) -> Option<Nic> {
         options.insert("model".to_owned(), model.to_owned());
     }
     for (name, text) in rest {
-        if is_nic_model(name) {
+        if NIC_MODELS.contains(&name) {
             options.insert("model".to_owned(), name.to_owned());
             options.insert("macaddr".to_owned(), text.to_owned());
         } else {
@@ -222,34 +228,6 @@ pub fn nics(section: &Section) -> Vec<Nic> {
         .iter()
         .filter_map(|(key, value)| nic(key, value))
         .collect()
-}
-
-/// Proxmox VE's NIC models, which stand as key before the MAC address (`virtio=BC:24:11:…`).
-fn is_nic_model(name: &str) -> bool {
-    matches!(
-        name,
-        "virtio"
-            | "e1000"
-            | "e1000e"
-            | "e1000-82540em"
-            | "e1000-82544gc"
-            | "e1000-82545em"
-            | "rtl8139"
-            | "vmxnet3"
-            | "i82551"
-            | "i82557b"
-            | "i82559er"
-            | "ne2k_isa"
-            | "ne2k_pci"
-            | "pcnet"
-    )
-}
-
-/// A boolean as Proxmox VE accepts it inside property strings and configurations.
-pub fn is_true(text: &str) -> bool {
-    ["1", "on", "yes", "true"]
-        .iter()
-        .any(|t| text.eq_ignore_ascii_case(t))
 }
 
 /// From what a guest starts. A container starts from `rootfs`. For a VM: `boot: order=…`; else the old `bootdisk`; else, with only
@@ -344,77 +322,6 @@ pub fn references(section: &Section) -> Vec<Reference> {
     found
 }
 
-/// Whether a volume is a cloud-init drive, by its name.
-pub fn is_cloudinit(volume: &VolumeId) -> bool {
-    let file = volume.name().rsplit('/').next().unwrap_or_default();
-    file == "cloudinit"
-        || file.strip_prefix("vm-").is_some_and(|rest| {
-            rest.split_once('-').is_some_and(|(id, rest)| {
-                id.bytes().all(|b| b.is_ascii_digit())
-                    && (rest == "cloudinit" || rest.starts_with("cloudinit."))
-            })
-        })
-}
-
-/// The content type a volume counts as, by its place in the name of a file storage (`iso/…`, `vztmpl/…`, `backup/…`, `snippets/…`,
-/// `import/…`); `None` for a guest's volume.
-pub fn file_content(volume: &VolumeId) -> Option<&'static str> {
-    let (folder, _) = volume.name().split_once('/')?;
-    ["iso", "vztmpl", "backup", "snippets", "import"]
-        .into_iter()
-        .find(|content| *content == folder)
-}
-
-/// The guest a volume belongs to, by its name: `vm-104-disk-0`, `base-100-disk-0`, `subvol-301-disk-1`, `104/file.qcow2`,
-/// `base-100-disk-0/vm-101-disk-0` (101). `None` for files that are no guest's volume.
-pub fn owner(volume: &VolumeId) -> Option<Vmid> {
-    if file_content(volume).is_some() {
-        return None;
-    }
-    let name = volume.name();
-    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
-    owner_of_file(file).or_else(|| folder.rsplit('/').next().and_then(|f| f.parse().ok()))
-}
-
-fn owner_of_file(file: &str) -> Option<Vmid> {
-    let rest = ["vm-", "base-", "subvol-", "basevol-"]
-        .iter()
-        .find_map(|p| file.strip_prefix(p))?;
-    rest.split(['-', '.']).next()?.parse().ok()
-}
-
-/// What a volume's name says of a base volume it depends on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Parent {
-    /// It is no linked clone, as far as its name goes.
-    None,
-    /// It is a linked clone of this volume: dir `S:100/base-100-disk-0.qcow2/101/vm-101-disk-0.qcow2`, ZFS and RBD
-    /// `S:base-100-disk-0/vm-101-disk-0`.
-    Of(VolumeId),
-}
-
-/// The base volume a linked clone depends on, from its volume id. LVM-thin writes no parent into names: there [`Parent::None`]
-/// means nothing (see [`names_tell_parents`]).
-pub fn parent(volume: &VolumeId) -> Parent {
-    if file_content(volume).is_some() {
-        return Parent::None;
-    }
-    let parts: Vec<&str> = volume.name().split('/').collect();
-    let base = match parts.as_slice() {
-        [base_vmid, base, _, _] => format!("{base_vmid}/{base}"),
-        [base, _] if base.starts_with("base-") || base.starts_with("basevol-") => {
-            (*base).to_owned()
-        }
-        _ => return Parent::None,
-    };
-    Parent::Of(VolumeId::new(volume.storage().clone(), base))
-}
-
-/// Whether a storage of this type writes a linked clone's parent into the volume's name.
-pub fn names_tell_parents(storage_type: &str) -> bool {
-    storage_type != "lvmthin"
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -425,10 +332,6 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect()
-    }
-
-    fn volume(text: &str) -> VolumeId {
-        text.parse().unwrap()
     }
 
     #[test]
@@ -519,31 +422,6 @@ mod tests {
         );
         assert_eq!(of(&[("scsi0", "aa:x"), ("scsi1", "aa:y")]), Boot::Unclear);
         assert_eq!(boot(GuestKind::Lxc, &Section::new()), order(&["rootfs"]));
-    }
-
-    #[test]
-    fn names_tell_owners_and_parents() {
-        assert_eq!(owner(&volume("aa:vm-104-disk-0")).unwrap().get(), 104);
-        assert_eq!(owner(&volume("aa:subvol-301-disk-1")).unwrap().get(), 301);
-        assert_eq!(owner(&volume("aa:104/some.qcow2")).unwrap().get(), 104);
-        assert_eq!(
-            owner(&volume("aa:base-100-disk-0/vm-101-disk-0"))
-                .unwrap()
-                .get(),
-            101
-        );
-        assert_eq!(owner(&volume("aa:iso/vm-104-disk-0.iso")), None);
-        assert_eq!(
-            parent(&volume("aa:base-100-disk-0/vm-101-disk-0")),
-            Parent::Of(volume("aa:base-100-disk-0"))
-        );
-        assert_eq!(
-            parent(&volume(
-                "aa:100/base-100-disk-0.qcow2/101/vm-101-disk-0.qcow2"
-            )),
-            Parent::Of(volume("aa:100/base-100-disk-0.qcow2"))
-        );
-        assert_eq!(parent(&volume("aa:104/vm-104-disk-0.qcow2")), Parent::None);
     }
 
     #[test]

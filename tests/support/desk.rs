@@ -63,6 +63,10 @@ pub fn redacted(play: &Play, text: &str) -> String {
         (r"127\.0\.0\.1:[0-9]{2,5}", "127.0.0.1:PORT"),
         (r"([0-9A-F]{2}:){31}[0-9A-F]{2}", "FINGERPRINT"),
         (r"sha256:[0-9a-f]{64}", "sha256:HASH"),
+        (r"(sha256:HASH, )+sha256:HASH", "sha256:HASH, …"),
+        (r"`[0-9a-f]` fits", "`H` fits"),
+        (r"`sha256:[0-9a-f]` fits", "`sha256:H` fits"),
+        (r"\b[0-9a-f]{32}\b", "KEY"),
         (r"20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+Z", "TIME"),
     ] {
         let pattern = Regex::new(pattern).unwrap();

@@ -237,6 +237,7 @@ fn cluster_script(address: &str, secret: &str) -> String {
         "#!/bin/sh
 # Starts the simulated cluster of the demo again, and tells the configuration its new certificate's fingerprint.
 cd \"$(dirname \"$0\")\" || exit 1
+rm -f cluster.ready
 bailiwick sim --world lab.yaml --listen {address} --secret '{CONTROLLER}={secret}' > cluster.ready &
 pid=$!
 trap 'kill $pid' INT TERM

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::document::desired::{DesiredDisk, Media, SecretRef, Value, Wish};
 use crate::document::machine::disks::{DiskFormat, with_options};
-use crate::document::options::{
-    Field, IpConfigSlots, List, SlotMap, ToValue, options, property_strings, words,
-};
+use crate::document::options::{Field, List, ToValue, options, property_strings, words};
 use crate::document::scalar::{
     Bare, CloudIpv4, CloudIpv6, IpAddress, Ipv4Address, Ipv6Address, SshKey,
 };
 use crate::document::shared::ssh_key_lines;
+use crate::document::slots::{IpConfigSlots, SlotMap};
 use crate::ids::{Slot, StorageId, VolumeId};
 
 words! {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::document::desired::{DesiredDisk, Media, Value, Wish};
-use crate::document::options::{CdromSlots, DiskSlots};
-use crate::document::options::{
-    Field, Group, SlotMap, ToValue, Wishes, options, plain_properties, words,
-};
-use crate::document::scalar::{ScsiProduct, ScsiVendor, Size, Wwn};
+use crate::document::options::{Field, Group, ToValue, Wishes, options, plain_properties, words};
+use crate::document::scalar::{ScsiProduct, ScsiVendor, Wwn};
+use crate::document::size::Size;
+use crate::document::slots::SlotMap;
+use crate::document::slots::{CdromSlots, DiskSlots};
 use crate::ids::{Slot, StorageId, VolumeId};
 
 words! {

@@ -10,8 +10,9 @@ use crate::document::options::{
 };
 use crate::document::scalar::{
     Bare, BridgeName, CpuFlag, CpuRange, CpuType, HexId, MacAddress, MachineType, MappingId,
-    Mebibytes, PhysBits, VendorId, VlanRange,
+    PhysBits, VendorId, VlanRange,
 };
+use crate::document::size::Mebibytes;
 
 options! {
     /// The virtual processors.

@@ -428,3 +428,55 @@ fn ha_guests_lose_availability_with_their_shared_storage() {
         Status::Stopped
     );
 }
+
+#[test]
+fn gu04_a_vm_without_a_disk_in_its_boot_order_does_not_boot() {
+    let world = simple().running(104).build();
+    let detach = Action::DetachDisk {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        slot: crate::ids::Slot::new("scsi0").unwrap(),
+        volume: crate::world::testing::volume("ceph:vm-104-disk-0"),
+    };
+    let found = between(&world, &world.apply(&detach).unwrap());
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("vm/104 won't-boot (nothing to start from")),
+        "{found:?}"
+    );
+    let order = Action::UpdateConfig {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        set: params(&[("boot", "order=net0")]),
+        delete: std::collections::BTreeSet::new(),
+    };
+    let found = between(&world, &world.apply(&order).unwrap());
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("vm/104 may-not-boot (it starts from net0")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn gu06_more_processors_than_the_node_has_keep_a_vm_from_booting() {
+    let world = simple()
+        .running(104)
+        .edit(|w| {
+            std::sync::Arc::make_mut(w.nodes.get_mut(&node("pve1")).unwrap()).cpus = Some(32);
+        })
+        .build();
+    let with = |cores: &str| Action::UpdateConfig {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        set: params(&[("cores", cores), ("sockets", "2")]),
+        delete: std::collections::BTreeSet::new(),
+    };
+    assert!(between(&world, &world.apply(&with("16")).unwrap()).is_empty());
+    assert_eq!(
+        between(&world, &world.apply(&with("17")).unwrap()),
+        ["vm/104 won't-boot (it asks for 34 processors, and node pve1 has 32)"]
+    );
+}

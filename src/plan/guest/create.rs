@@ -8,7 +8,7 @@ use super::super::input::Item;
 use super::super::values::{Decision, Secrets, decide};
 use super::super::words;
 use crate::document::desired::{DesiredGuest, Power, Value, Wish};
-use crate::ids::{GuestKind, NodeName, Vmid};
+use crate::ids::{GuestKind, NodeName, Vmid, VolumeId};
 use crate::proxmox::property::{Domain, boolean};
 use crate::proxmox::schema::root_only;
 use crate::world::{Action, Param, Params, PowerAction};
@@ -27,6 +27,11 @@ impl Planner<'_, '_> {
         self.drafts
             .change(&object, "(object)", None, Some(&place), "the guest is made");
         let (mut params, later) = self.create_params(item, desired, &object);
+        if let Some(Param::Plain(template)) = params.get("ostemplate")
+            && let Ok(template) = template.parse::<VolumeId>()
+        {
+            self.template_there(&item.key, &template, &node);
+        }
         for (slot, wish) in &desired.disks {
             if let Wish::Set(disk) = wish
                 && let Some(value) =
@@ -48,7 +53,7 @@ impl Planner<'_, '_> {
             .filter_map(|(slot, wish)| match wish {
                 Wish::Set(disk) => {
                     let growth = self.import_growth(&item.key, slot, disk, &node)?;
-                    Some(super::disks::growth(
+                    Some(super::reshape::growth(
                         desired.kind,
                         vmid,
                         slot,

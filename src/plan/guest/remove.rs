@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::draft::{Draft, DraftId, Phase, Planner};
 use super::super::input::{Item, Owned};
+use super::super::words::clean;
 use crate::ids::Vmid;
 use crate::world::{Action, Guest, Part, PowerAction, Selection, Status};
 
@@ -63,12 +64,14 @@ impl Planner<'_, '_> {
                 },
             );
         }
-        let purge = self.named_by_jobs(guest.vmid);
-        let mut notes = Vec::new();
+        let named = self.named_by_jobs(guest.vmid);
+        let purge = !named.is_empty();
+        let mut notes = vec!["its firewall rules go with it".to_owned()];
         if purge {
-            notes.push(
-                "the backup and replication jobs and HA rules that name it no longer do; a backup job that named only it is removed".to_owned(),
-            );
+            notes.push(format!(
+                "what names it no longer does; a backup job that named only it is removed: {}",
+                named.join(", ")
+            ));
         }
         let name = name.map(|name| format!(" {name}")).unwrap_or_default();
         let destroy = Draft {
@@ -88,17 +91,31 @@ impl Planner<'_, '_> {
         self.drafts.push(destroy)
     }
 
-    /// Whether a job or HA rule names a guest, so that destroying it has to purge it there.
-    fn named_by_jobs(&self, vmid: Vmid) -> bool {
+    /// The jobs and HA rules that name a guest, so that destroying it has to purge it there.
+    fn named_by_jobs(&self, vmid: Vmid) -> Vec<String> {
         let world = self.input.world;
-        world.replication_jobs.values().any(|job| job.guest == vmid)
-            || world
-                .ha_rules
-                .values()
-                .any(|rule| rule.resources.contains(&vmid))
-            || world.backup_jobs.values().any(|job| match &job.selection {
+        let backups = world
+            .backup_jobs
+            .iter()
+            .filter(|(_, job)| match &job.selection {
                 Selection::AllBut(guests) | Selection::Guests(guests) => guests.contains(&vmid),
                 Selection::Pool(_) => false,
             })
+            .map(|(id, _)| format!("backup job {id}"));
+        let replications = world
+            .replication_jobs
+            .iter()
+            .filter(|(_, job)| job.guest == vmid)
+            .map(|(id, _)| format!("replication job {id}"));
+        let rules = world
+            .ha_rules
+            .iter()
+            .filter(|(_, rule)| rule.resources.contains(&vmid))
+            .map(|(id, _)| format!("HA rule {id}"));
+        backups
+            .chain(replications)
+            .chain(rules)
+            .map(|named| clean(&named))
+            .collect()
     }
 }

@@ -406,6 +406,22 @@ impl Lab {
         });
     }
 
+    pub fn backup_job(&mut self, id: &str, storage: &str, guests: &[u32]) {
+        self.world.backup_jobs.insert(
+            id.to_owned(),
+            Arc::new(crate::world::BackupJob {
+                enabled: true,
+                selection: crate::world::Selection::Guests(
+                    guests.iter().map(|number| vmid(*number)).collect(),
+                ),
+                node: None,
+                storage: Some(storage.to_owned()),
+                fleecing_storage: None,
+                options: Section::new(),
+            }),
+        );
+    }
+
     /// Makes the source own an object.
     pub fn own(&mut self, object: &str, document: &str) {
         let guest = object.split_once('/').and_then(|(kind, id)| {

@@ -820,6 +820,13 @@ fn gu08_fires_for_a_vmid_that_others_still_name() {
         Bytes(1 << 30),
         Some(9001),
     );
+    lab.volume(
+        "pve1",
+        "local:vztmpl/d.tar.zst",
+        "vztmpl",
+        Bytes(1 << 20),
+        None,
+    );
     let mut free = guest(GuestKind::Qemu, None, "auto");
     free.node = Some(node("pve1"));
     assert!(lab.plan(vec![doc(free)]).steps[0].title.contains("vm/9002"));
@@ -857,4 +864,159 @@ fn gu08_silent_for_a_fresh_vmid() {
     fresh.node = Some(node("pve1"));
     let plan = Lab::new().plan(vec![doc(fresh)]);
     assert!(of_rule(&plan, "GU08").is_empty(), "{:?}", facts(&plan));
+}
+
+#[test]
+fn st05_fires_with_what_a_deleted_storage_holds() {
+    let mut lab = Lab::new();
+    for (id, content) in [
+        ("local:vztmpl/debian.tar.zst", "vztmpl"),
+        ("local:iso/debian.iso", "iso"),
+    ] {
+        lab.volume("pve1", id, content, Bytes(1 << 30), None);
+    }
+    let plan = delete_storage(&mut lab, "local");
+    let page = text(&plan, &Style::default());
+    assert!(
+        page.contains("on local lie 1 ISO image, 1 container template"),
+        "{page}"
+    );
+}
+
+#[test]
+fn st05_silent_for_an_empty_storage() {
+    let mut lab = Lab::new();
+    lab.storage("bare", "dir", "iso", false, 100);
+    let page = text(&delete_storage(&mut lab, "bare"), &Style::default());
+    assert!(!page.contains("on bare lie"), "{page}");
+}
+
+#[test]
+fn st06_fires_for_guests_on_nodes_that_lose_their_backup_storage() {
+    let mut lab = Lab::new();
+    lab.backup_job("nightly", "nas", &[102, 104]);
+    lab.edit(104, |g| g.node = node("pve2"));
+    let plan = lab.plan(vec![storage_doc("nas", None, &[("nodes", "pve1")])]);
+    assert!(has(&plan, "vm/104 unprotected ST06"), "{:?}", facts(&plan));
+    assert!(!has(&plan, "vm/102 unprotected ST06"), "{:?}", facts(&plan));
+}
+
+#[test]
+fn st07_fires_with_what_lvmthin_hides() {
+    let mut lab = Lab::new();
+    lab.storage("thin", "lvmthin", "images", false, 900);
+    lab.guest(
+        GuestKind::Qemu,
+        900,
+        "tpl",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("template", "1"),
+            ("boot", "order=scsi0"),
+            ("scsi0", "thin:base-900-disk-0,size=8G"),
+        ],
+    );
+    for plan in [
+        delete_storage(&mut lab, "thin"),
+        delete_guest(&mut lab, 900),
+    ] {
+        let page = text(&plan, &Style::default());
+        assert!(
+            page.contains("which linked clones depend on it is unknown"),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn st07_silent_where_names_tell_the_parent() {
+    let mut lab = Lab::new();
+    lab.edit(105, |g| {
+        g.template = true;
+        g.config
+            .current
+            .insert("template".to_owned(), "1".to_owned());
+    });
+    let page = text(&delete_guest(&mut lab, 105), &Style::default());
+    assert!(!page.contains("LVM-thin"), "{page}");
+}
+
+#[test]
+fn st09_fires_with_everybody_who_shares_the_storage() {
+    let mut lab = Lab::new();
+    lab.storage("small", "zfspool", "images", false, 80);
+    lab.guest(
+        GuestKind::Qemu,
+        111,
+        "tenant",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("boot", "order=scsi0"),
+            ("scsi0", "small:vm-111-disk-0,size=8G"),
+        ],
+    );
+    for slot in ["scsi0", "scsi1"] {
+        let plan = lab.plan(vec![doc(with_disk(vm(104), slot, on("small")))]);
+        let impact = plan.impacts.iter().find(|i| i.rule == "ST09").unwrap();
+        assert_eq!(impact.notes, ["shared with vm/111"], "{impact:?}");
+    }
+}
+
+#[test]
+fn gu03_fires_with_the_name_of_everything_that_names_the_guest() {
+    let mut lab = Lab::new();
+    lab.backup_job("nightly", "nas", &[104, 105]);
+    lab.ha(104, "started");
+    lab.world.ha_rules.insert(
+        "keep-apart".to_owned(),
+        std::sync::Arc::new(crate::world::HaRule {
+            rule_type: "resource-affinity".to_owned(),
+            resources: [vmid(104), vmid(105)].into(),
+            nodes: Default::default(),
+            strict: false,
+            disabled: false,
+            options: Default::default(),
+        }),
+    );
+    lab.guest(
+        GuestKind::Qemu,
+        111,
+        "twin",
+        "pve1",
+        Status::Stopped,
+        &[("scsi1", "ceph-vm:vm-104-disk-1,size=100G")],
+    );
+    let plan = delete_guest(&mut lab, 104);
+    assert!(has(&plan, "vm/111 data-lost GU03"), "{:?}", facts(&plan));
+    let page = text(&plan, &Style::default());
+    for named in ["backup job nightly", "HA rule keep-apart", "firewall"] {
+        assert!(page.contains(named), "{named}: {page}");
+    }
+}
+
+#[test]
+fn gu08_fires_for_jobs_backups_and_names() {
+    let mut lab = Lab::new();
+    lab.backup_job("nightly", "nas", &[9000]);
+    lab.volume(
+        "pve1",
+        "nas:backup/vzdump-qemu-9000-a.vma.zst",
+        "backup",
+        Bytes(1 << 30),
+        Some(9000),
+    );
+    let mut named = guest(GuestKind::Qemu, Some(9000), "web-4");
+    named.node = Some(node("pve1"));
+    let plan = lab.plan(vec![doc(named)]);
+    let page = text(&plan, &Style::default());
+    for fact in [
+        "backup-job/nightly",
+        "it still names 9000",
+        "nas:backup/vzdump-qemu-9000-a.vma.zst",
+        "vm/104 is called web-4 too",
+    ] {
+        assert!(page.contains(fact), "{fact}: {page}");
+    }
 }

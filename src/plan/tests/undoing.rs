@@ -162,3 +162,27 @@ fn a_detached_disk_is_attached_again() {
     let end = lab.after(&back);
     assert!(end.guests[&vmid(104)].config.current.contains_key("scsi1"));
 }
+
+#[test]
+fn g7_fires_when_an_undo_takes_others_pending_changes_along() {
+    let mut lab = Lab::new();
+    let plan = ran(&mut lab, vec![doc(set(vm(105), "memory", "6144"))]);
+    lab.edit(105, |g| {
+        g.config.pending.push(crate::world::Pending {
+            key: "cores".to_owned(),
+            value: Some("8".to_owned()),
+            force: false,
+        });
+    });
+    let taken = back(&lab, &plan);
+    assert!(
+        taken
+            .notes
+            .iter()
+            .any(|n| n.contains("somebody's pending change") && n.contains("cores")),
+        "{:?}",
+        taken.notes
+    );
+    lab.edit(105, |g| g.config.pending.clear());
+    assert!(back(&lab, &plan).notes.is_empty());
+}

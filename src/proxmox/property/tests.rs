@@ -96,6 +96,7 @@ fn meaning_is_compared_not_text() {
     same("onboot", "yes", "1");
     other("onboot", "0", "1");
     same("tags", "b;a", "a, b a");
+    same("tags", "B;a;b", "a;b");
     same("boot", "order=scsi0;net0", "order=scsi0 net0");
     other("boot", "order=scsi0;net0", "order=net0;scsi0");
     same("description", "hello\n\n", "hello");

@@ -15,6 +15,11 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// Whether a text is a boolean that is on; anything that is no boolean is not.
+pub fn is_true(text: &str) -> bool {
+    boolean(text) == Some(true)
+}
+
 /// A decimal number without needless zeros (`0900` is `900`, `1.50` is `1.5`); anything else as it stands.
 pub fn normal_number(text: &str) -> String {
     let trimmed = text.trim();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ids::{Bytes, NodeName, PoolId, StorageId, Vmid};
+use crate::proxmox::property::is_true;
 use crate::world::Params;
 use crate::world::model::{Completeness, Part, Pool, Section, Storage, Volume, World};
 use crate::world::views::{self, Source};
@@ -67,9 +68,9 @@ fn retype(storage: &mut Storage) {
         .map(|text| list(text).filter_map(|n| n.parse().ok()).collect())
         .unwrap_or_default();
     storage.nodes = (!nodes.is_empty()).then_some(nodes);
-    storage.disabled = options.get("disable").is_some_and(|v| views::is_true(v));
-    storage.shared = shared_by_type(&storage.storage_type)
-        || options.get("shared").is_some_and(|v| views::is_true(v));
+    storage.disabled = options.get("disable").is_some_and(|v| is_true(v));
+    storage.shared =
+        shared_by_type(&storage.storage_type) || options.get("shared").is_some_and(|v| is_true(v));
 }
 
 /// Defines a storage. What lies on it is not known.

@@ -34,6 +34,7 @@ pub(super) fn update(
         return Err(refused(format!("{key} is set and deleted at once")));
     }
     for key in delete {
+        unboot(world, vmid, key)?;
         change(world, vmid, key, None, false)?;
     }
     for (key, param) in set {
@@ -43,7 +44,12 @@ pub(super) fn update(
             Param::Secret { .. } => "**********".to_owned(),
         };
         let text = allocate(world, vmid, key, text)?;
+        let medium = views::disk(was.kind, key, &text)
+            .is_some_and(|disk| matches!(disk.source, Source::Cdrom(_) | Source::Empty));
         change(world, vmid, key, Some(text), false)?;
+        if medium {
+            boot_too(world, vmid, key)?;
+        }
     }
     if was.status == Status::Stopped && was.kind == GuestKind::Qemu {
         apply_pending(world, vmid)?;
@@ -60,18 +66,77 @@ pub(super) fn detach(
 ) -> Result<(), Unpredictable> {
     let was = guest(world, vmid)?.clone();
     volumes::locked(&was)?;
-    holds(&was, slot, volume)?;
+    let waiting = !was.config.current.contains_key(slot.as_str())
+        && volume_of(was.kind, slot, was.config.next_start().get(slot.as_str())).as_ref()
+            == Some(volume);
+    if !waiting {
+        holds(&was, slot, volume)?;
+    }
     if volumes::is_protected(&was) {
         return Err(refused(format!("{} is protected", was.entity())));
+    }
+    if waiting {
+        // It was never plugged in: only what waits for the next start goes.
+        unboot(world, vmid, slot.as_str())?;
+        let guest = guest_mut(world, vmid)?;
+        guest.config.pending.retain(|p| p.key != slot.as_str());
+        if views::owner(volume) == Some(vmid) {
+            keep_unused(guest, volume);
+        }
+        return Ok(());
     }
     if slot.as_str() == "rootfs" {
         return Err(refused("a container's root file system cannot be detached"));
     }
+    unboot(world, vmid, slot.as_str())?;
     change(world, vmid, slot.as_str(), None, false)?;
     if was.status == Status::Stopped && was.kind == GuestKind::Qemu {
         apply_pending(world, vmid)?;
     }
     Ok(())
+}
+
+/// The devices of `boot: order=…` as they will be in force.
+fn boot_order(guest: &Guest) -> Vec<String> {
+    let next = guest.config.next_start();
+    let order = next.get("boot").and_then(|text| {
+        text.split(',')
+            .find_map(|part| part.trim().strip_prefix("order="))
+    });
+    order
+        .unwrap_or_default()
+        .split(';')
+        .filter(|device| !device.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Proxmox VE takes a device that is removed out of the boot order (of none left, one blank stays).
+fn unboot(world: &mut World, vmid: Vmid, key: &str) -> Result<(), Unpredictable> {
+    let was = guest(world, vmid)?;
+    let mut order = boot_order(was);
+    if was.kind == GuestKind::Lxc || !order.iter().any(|device| device == key) {
+        return Ok(());
+    }
+    order.retain(|device| device != key);
+    let text = if order.is_empty() {
+        " ".to_owned()
+    } else {
+        format!("order={}", order.join(";"))
+    };
+    change(world, vmid, "boot", Some(text), false)
+}
+
+/// Proxmox VE appends a CD drive to the boot order, if there is one.
+fn boot_too(world: &mut World, vmid: Vmid, key: &str) -> Result<(), Unpredictable> {
+    let was = guest(world, vmid)?;
+    let mut order = boot_order(was);
+    if was.kind == GuestKind::Lxc || order.is_empty() || order.iter().any(|d| d == key) {
+        return Ok(());
+    }
+    order.push(key.to_owned());
+    let text = format!("order={}", order.join(";"));
+    change(world, vmid, "boot", Some(text), false)
 }
 
 /// Frees an `unusedN` volume for good.
@@ -103,13 +168,16 @@ pub(super) fn free(
     Ok(())
 }
 
+fn volume_of(kind: GuestKind, slot: &Slot, value: Option<&String>) -> Option<VolumeId> {
+    views::disk(kind, slot.as_str(), value?)?
+        .source
+        .volume()
+        .cloned()
+}
+
 fn holds(guest: &Guest, slot: &Slot, volume: &VolumeId) -> Result<(), Unpredictable> {
-    let held = guest
-        .config
-        .current
-        .get(slot.as_str())
-        .and_then(|v| views::disk(guest.kind, slot.as_str(), v));
-    if held.and_then(|d| d.source.volume().cloned()).as_ref() == Some(volume) {
+    let held = volume_of(guest.kind, slot, guest.config.current.get(slot.as_str()));
+    if held.as_ref() == Some(volume) {
         Ok(())
     } else {
         Err(Unpredictable::Missing(format!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ids::{GuestKind, StorageId, VolumeId};
-use crate::proxmox::property::{Domain, equivalent};
+use crate::proxmox::property::{Domain, equivalent, is_true};
 use crate::world::model::{Guest, Pending, Storage, World};
 use crate::world::views::{self, Source};
 use crate::world::{Action, Section};
@@ -436,7 +436,7 @@ fn definition(
             (Some(a), Some(b)) => equivalent(Domain::Storage, key, a, b),
             (Some(only), None) | (None, Some(only)) => {
                 let off = matches!(key.as_str(), "disable" | "shared" | "krbd" | "mkdir")
-                    && !views::is_true(only);
+                    && !is_true(only);
                 off || (key == "shared" && expected.shared == seen.shared)
             }
             (None, None) => true,

@@ -757,3 +757,47 @@ fn surprises_of_storages_and_pools() {
         ["pool prod is not there"]
     );
 }
+
+#[test]
+fn a_disk_taken_out_leaves_the_boot_order_and_a_cd_drive_put_in_joins_it() {
+    let detach = Action::DetachDisk {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        slot: slot("scsi0"),
+        volume: volume("local-zfs:vm-104-disk-0"),
+    };
+    let stopped = web().build();
+    let end = stopped.apply(&detach).unwrap();
+    assert_eq!(value(&end, 104, "boot"), Some(" "));
+    let end = stopped
+        .apply(&update(104, &[("ide2", "none,media=cdrom")], &[]))
+        .unwrap();
+    assert_eq!(value(&end, 104, "boot"), Some("order=scsi0;ide2"));
+    let running = web().running(104).build();
+    let end = running.apply(&detach).unwrap();
+    assert_eq!(value(&end, 104, "boot"), Some("order=scsi0"));
+    assert_eq!(
+        guest(&end, 104).config.next_start().get("boot"),
+        Some(&" ".to_owned())
+    );
+}
+
+#[test]
+fn a_disk_that_waits_for_the_next_start_can_be_taken_out_again() {
+    let world = web().running(104).build();
+    let end = world
+        .apply(&update(104, &[("sata0", "ceph:1")], &[]))
+        .unwrap();
+    let waiting = guest(&end, 104).config.next_start()["sata0"].clone();
+    let made = waiting.split(',').next().unwrap().to_owned();
+    let end = end
+        .apply(&Action::DetachDisk {
+            kind: GuestKind::Qemu,
+            vmid: vmid(104),
+            slot: slot("sata0"),
+            volume: volume(&made),
+        })
+        .unwrap();
+    assert!(guest(&end, 104).config.pending.is_empty());
+    assert_eq!(value(&end, 104, "unused0"), Some(made.as_str()));
+}

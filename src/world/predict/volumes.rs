@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::ids::{Bytes, GuestKind, NodeName, Slot, StorageId, Vmid, VolumeId};
+use crate::proxmox::property::is_true;
 use crate::proxmox::size;
 use crate::world::model::{Guest, Part, Section, Status, Storage, Volume, World};
 use crate::world::views;
@@ -408,7 +409,7 @@ pub(super) fn is_protected(guest: &Guest) -> bool {
         .config
         .current
         .get("protection")
-        .is_some_and(|v| views::is_true(v))
+        .is_some_and(|v| is_true(v))
 }
 
 fn extension(volume: &VolumeId) -> Option<&str> {

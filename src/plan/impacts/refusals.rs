@@ -1,0 +1,236 @@
+//! Steps that Proxmox VE would refuse, as far as the world before them tells, and the rule each kind of failure belongs to. It
+//! predicts no result: what a step that succeeds does is said elsewhere.
+
+use super::super::finish::clone_of;
+use super::super::model::{Duration, StepId};
+use super::super::words::clean;
+use super::Raw;
+use super::actions::{entity_of, raw};
+use crate::health::Category;
+use crate::ids::{Bytes, GuestKind, NodeName, Vmid};
+use crate::proxmox::schema::effect::protects;
+use crate::proxmox::schema::split_index;
+use crate::world::views;
+use crate::world::{Action, Guest, Part, PowerAction, Status, World};
+
+/// The rule that speaks when a kind of step fails.
+pub(super) fn failure_rule(action: &Action) -> &'static str {
+    match action {
+        Action::DestroyGuest { .. } | Action::FreeDisk { .. } | Action::RemoveHaResource { .. } => {
+            "GU02"
+        }
+        Action::SetPower { .. } | Action::SetHaState { .. } => "GU06",
+        Action::Migrate { .. } => "GU07",
+        Action::CreateGuest { .. } => "GU08",
+        Action::UpdateConfig { .. } => "GU04",
+        Action::MoveDisk { .. } => "ST09",
+        Action::ResizeDisk { .. } => "ST10",
+        Action::DetachDisk { .. } => "ST13",
+        Action::CreateStorage { .. } | Action::UpdateStorage { .. } => "ST12",
+        Action::DeleteStorage { .. } => "ST06",
+        Action::DeleteVolume { .. } => "ST08",
+        Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => "GU03",
+    }
+}
+
+/// A step that will fail, with the reason.
+pub(super) fn failure(step: StepId, action: &Action, why: &str, rule: &str) -> Raw {
+    raw(
+        step,
+        entity_of(action),
+        Category::WillFail,
+        ("as it is", "the step fails"),
+        why.to_owned(),
+        Duration::Permanent,
+        rule,
+    )
+}
+
+/// A step that cannot be taken back, for which nothing worse was said.
+pub(super) fn cannot_go_back(step: StepId, action: &Action, why: &str) -> Raw {
+    raw(
+        step,
+        entity_of(action),
+        Category::Irreversible,
+        ("can be taken back", "cannot"),
+        why.to_owned(),
+        Duration::Permanent,
+        match action {
+            Action::RemoveHaResource { .. } => "GU03",
+            _ => failure_rule(action),
+        },
+    )
+}
+
+/// Reasons for which Proxmox VE refuses a step, as far as the world before it tells.
+pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw> {
+    let Some(guest) = action.guest().and_then(|(_, vmid)| world.guests.get(&vmid)) else {
+        return Vec::new();
+    };
+    let mut reasons: Vec<String> = Vec::new();
+    if let Some(lock) = &guest.lock {
+        reasons.push(format!(
+            "{} is locked ({}); wait until that ends",
+            guest.entity(),
+            clean(lock)
+        ));
+    }
+    let protected = protects(guest.config.current.get("protection").map(String::as_str));
+    match action {
+        Action::DestroyGuest { vmid, purge, .. } => {
+            if protected {
+                reasons.push(protection(guest));
+            }
+            reasons.extend(destroy_refused(guest, *vmid, *purge, world));
+        }
+        Action::DetachDisk { .. } | Action::FreeDisk { .. } if protected => {
+            reasons.push(protection(guest));
+        }
+        Action::Migrate { to, running, .. } => {
+            reasons.extend(migrate_refused(guest, to, *running, world));
+        }
+        Action::SetPower {
+            power: PowerAction::Start,
+            ..
+        } => reasons.extend(start_refused(guest, world)),
+        Action::DetachDisk { .. }
+        | Action::FreeDisk { .. }
+        | Action::CreateGuest { .. }
+        | Action::UpdateConfig { .. }
+        | Action::ResizeDisk { .. }
+        | Action::MoveDisk { .. }
+        | Action::SetPower { .. }
+        | Action::SetHaState { .. }
+        | Action::RemoveHaResource { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::DeleteVolume { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. } => {}
+    }
+    let rule = failure_rule(action);
+    reasons
+        .iter()
+        .map(|why| failure(step, action, why, rule))
+        .collect()
+}
+
+fn protection(guest: &Guest) -> String {
+    format!(
+        "{} is protected (`protection: 1`); take the protection off first",
+        guest.entity()
+    )
+}
+
+fn destroy_refused(guest: &Guest, vmid: Vmid, purge: bool, world: &World) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if guest.status == Status::Running {
+        reasons.push("it runs, and Proxmox VE destroys only stopped guests".to_owned());
+    }
+    if world.ha_resources.contains_key(&vmid) && !purge {
+        reasons.push("it is still under HA".to_owned());
+    }
+    if world.replication_jobs.values().any(|job| job.guest == vmid) && !purge {
+        reasons.push("it is still replicated".to_owned());
+    }
+    if guest.template {
+        let clones: Vec<String> = world
+            .guests
+            .values()
+            .filter(|other| other.vmid != vmid && clone_of(other) == Some(vmid))
+            .map(|other| other.entity())
+            .collect();
+        if !clones.is_empty() {
+            reasons.push(format!(
+                "it is a template with linked clones: {}",
+                clones.join(", ")
+            ));
+        }
+    }
+    reasons
+}
+
+fn start_refused(guest: &Guest, world: &World) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if guest.template {
+        reasons.push("a template does not start".to_owned());
+    }
+    let section = guest.config.next_start();
+    if let Some(node) = world.nodes.get(&guest.node)
+        && let Some(total) = node.memory_total
+        && let Some(memory) = section
+            .get("memory")
+            .and_then(|text| text.split(',').next())
+            .and_then(|text| text.trim_start_matches("current=").parse::<u64>().ok())
+        && guest.kind == GuestKind::Qemu
+    {
+        let wanted = Bytes(memory.saturating_mul(Bytes::MIB));
+        if wanted > total {
+            reasons.push(format!(
+                "it asks for {wanted} of memory, and {} has {total}",
+                guest.node
+            ));
+        }
+    }
+    reasons
+}
+
+fn migrate_refused(guest: &Guest, to: &NodeName, running: bool, world: &World) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let section = guest.config.next_start();
+    let live = running && guest.kind == GuestKind::Qemu;
+    for disk in views::disks(guest.kind, &section) {
+        let Some(volume) = disk.source.volume() else {
+            continue;
+        };
+        let Some(storage) = world.storages.get(volume.storage()) else {
+            reasons.push(format!("storage {} does not exist", volume.storage()));
+            continue;
+        };
+        if !storage.on_node(to) {
+            reasons.push(format!(
+                "{} lies on {}, which is not available on {to}",
+                disk.slot, storage.id
+            ));
+        } else if !storage.shared && matches!(disk.source, views::Source::Cdrom(_)) {
+            reasons.push(format!(
+                "{} holds {volume}, a local CD image; eject it first",
+                disk.slot
+            ));
+        } else if !storage.shared && live && !guest.config.snapshots.is_empty() {
+            reasons.push(format!(
+                "{} is local and the guest has snapshots, which a running guest cannot take along",
+                disk.slot
+            ));
+        }
+    }
+    for (key, value) in &section {
+        let (stem, index) = split_index(key);
+        let device = match stem {
+            "hostpci" => !value.contains("mapping="),
+            "usb" => !value.contains("mapping=") && !value.contains("spice"),
+            "serial" => value != "socket",
+            "parallel" | "virtiofs" => true,
+            _ => false,
+        };
+        if index.is_some() && device && guest.kind == GuestKind::Qemu {
+            reasons.push(format!("{key} is a device of {} itself", guest.node));
+        }
+    }
+    let bridges = world.nodes.get(to).map(|node| &node.bridges);
+    let known = world.unreadable(&Part::NodeNetwork(to.clone())).is_none();
+    for nic in views::nics(&section) {
+        if let (Some(bridge), Some(bridges)) = (&nic.bridge, bridges)
+            && known
+            && !bridges.contains(bridge)
+        {
+            reasons.push(format!(
+                "{} is on {bridge}, which {to} does not have",
+                nic.slot
+            ));
+        }
+    }
+    reasons
+}

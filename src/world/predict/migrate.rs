@@ -1,0 +1,150 @@
+//! Migration in prediction: the guest's node changes, and volumes that not every node sees are copied.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ids::{Bytes, GuestKind, NodeName, StorageId, Vmid, VolumeId};
+use crate::world::model::{Guest, Pending, Status, Volume, World};
+use crate::world::views::{self, Source};
+
+use super::config::apply_pending;
+use super::volumes::{self, Form, content_of, format_on};
+use super::{Unpredictable, guest, guest_mut, refused};
+
+/// Moves a guest to another node; local volumes go along.
+pub(super) fn migrate(
+    world: &mut World,
+    vmid: Vmid,
+    from: &NodeName,
+    to: &NodeName,
+    with_local_disks: bool,
+    map: &BTreeMap<StorageId, StorageId>,
+) -> Result<(), Unpredictable> {
+    let was = guest(world, vmid)?.clone();
+    volumes::locked(&was)?;
+    if was.node != *from {
+        return Err(refused(format!(
+            "{} is on node {}, not on {from}",
+            was.entity(),
+            was.node
+        )));
+    }
+    let target = world
+        .nodes
+        .get(to)
+        .ok_or_else(|| Unpredictable::Missing(format!("node {to}")))?;
+    if target.online == Some(false) || from == to {
+        return Err(refused(format!("node {to} is not a target")));
+    }
+    let running = was.status == Status::Running;
+    for disk in views::disks(was.kind, &was.config.current) {
+        let Some(volume) = disk.source.volume() else {
+            continue;
+        };
+        let on = super::storage(world, volume.storage())?.clone();
+        if let Source::Cdrom(_) = disk.source {
+            if !on.shared {
+                return Err(refused(format!(
+                    "{}: a local CD image cannot be migrated",
+                    disk.slot
+                )));
+            }
+            continue;
+        }
+        let target_id = map.get(&on.id).unwrap_or(&on.id);
+        if on.shared && *target_id == on.id {
+            super::usable(world, &on.id, to, content_of(was.kind))?;
+            continue;
+        }
+        let regenerated = matches!(disk.source, Source::CloudInit(_));
+        if running && was.kind == GuestKind::Qemu && !with_local_disks && !regenerated {
+            return Err(refused(format!(
+                "{} is local and stays behind without `with-local-disks`",
+                disk.slot
+            )));
+        }
+        copy(world, &was, &disk, volume, target_id, to)?;
+    }
+    {
+        let guest = guest_mut(world, vmid)?;
+        guest.node = to.clone();
+    }
+    // Replication turns round when the guest moves to its target.
+    for job in world
+        .replication_jobs
+        .values_mut()
+        .filter(|job| job.guest == vmid && job.target == *to)
+    {
+        Arc::make_mut(job).target = from.clone();
+    }
+    if running && was.kind == GuestKind::Lxc {
+        // A running container is stopped, moved and started.
+        apply_pending(world, vmid)?;
+    }
+    Ok(())
+}
+
+fn copy(
+    world: &mut World,
+    was: &Guest,
+    disk: &views::Disk,
+    volume: &VolumeId,
+    target: &StorageId,
+    to: &NodeName,
+) -> Result<(), Unpredictable> {
+    if volumes::in_snapshot(was, volume) && target != volume.storage() {
+        return Err(refused(format!(
+            "{} has snapshots and cannot change its storage",
+            disk.slot
+        )));
+    }
+    let on = super::usable(world, target, to, content_of(was.kind))?.clone();
+    let bytes = volumes::size_of(world, &was.node, volume, disk.size);
+    let entry = volumes::unlist(world, &was.node, volume);
+    let format = format_on(
+        &on.storage_type,
+        was.kind,
+        entry.as_ref().map(|v| v.format.as_str()),
+    );
+    let form = if views::is_cloudinit(volume) {
+        Form::CloudInit
+    } else {
+        Form::Disk
+    };
+    let new = if *target == *volume.storage() {
+        volume.clone()
+    } else {
+        let guest = guest(world, was.vmid)?.clone();
+        volumes::new_volume(world, &guest, &on, &format, form)
+    };
+    if let Some(bytes) = bytes {
+        volumes::spend(world, target, to, bytes);
+    }
+    let entry = entry.unwrap_or_else(|| Volume {
+        content: content_of(was.kind).to_owned(),
+        format,
+        size: bytes.unwrap_or(Bytes(0)),
+        vmid: Some(was.vmid),
+        parent: None,
+        created: None,
+        protected: false,
+    });
+    volumes::list(world, to, new.clone(), entry);
+    if new != *volume {
+        let guest = guest_mut(world, was.vmid)?;
+        if let Some(value) = guest.config.current.get_mut(disk.slot.as_str()) {
+            *value = volumes::rewrite(value, Some(&new), bytes);
+        }
+        for Pending { value, .. } in guest
+            .config
+            .pending
+            .iter_mut()
+            .filter(|p| p.key == disk.slot.as_str())
+        {
+            if let Some(text) = value {
+                *text = volumes::rewrite(text, Some(&new), bytes);
+            }
+        }
+    }
+    Ok(())
+}
