@@ -327,6 +327,7 @@ fn beginning(text: &str) -> Result<String, ServiceError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::beginning;
 
