@@ -181,7 +181,10 @@ pub fn approval_lines(planned: &Planned) -> Vec<String> {
         }
     };
     if planned.state.is_none() {
-        lines.push("only looked at: nothing was stored; `bailiwick apply` submits it".to_owned());
+        lines.push(
+            "only looked at: the plan was not stored; `bailiwick apply --file …` submits documents"
+                .to_owned(),
+        );
     }
     lines
 }

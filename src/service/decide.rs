@@ -138,6 +138,9 @@ impl Service {
     ) -> Result<Decided, ServiceError> {
         let (stored, plan, recipe) = self.plan(prefix).await?;
         self.decidable(&stored.head, "rejected")?;
+        if principal.is_person() {
+            self.known_person(&principal)?;
+        }
         let approval = Approval::rejection(&plan.hash, principal.clone(), reason, self.now())?;
         let mut tx = self.store.begin().await?;
         tx.add_approval(&stored_form(&approval)?).await?;

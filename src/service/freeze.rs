@@ -89,6 +89,7 @@ impl Service {
                 "{who} cannot lift a freeze: only a person can"
             )));
         }
+        self.known_person(who)?;
         let mut tx = self.store.begin().await?;
         let lifted = tx.thaw(scope, &who.to_string(), self.now()).await?;
         if lifted.is_empty() {

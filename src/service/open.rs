@@ -193,6 +193,18 @@ impl Service {
         })
     }
 
+    /// Refuses a person whom no allowed signer stands for. The name is still only claimed: a signature alone proves a person, and
+    /// only approvals carry one.
+    pub(super) fn known_person(&self, who: &Principal) -> Result<(), ServiceError> {
+        if self.signers()?.people().contains(who) {
+            return Ok(());
+        }
+        Err(ServiceError::Refused(format!(
+            "nobody called {who} is among the allowed signers in {}",
+            self.configuration.approval.allowed_signers.display()
+        )))
+    }
+
     /// The principal named, or the configured default.
     pub fn principal(&self, named: Option<&str>) -> Result<Principal, ServiceError> {
         match named {

@@ -164,7 +164,7 @@ impl Stage {
             output.failure(&failure);
         }
         output.line(format!(
-            "\nkept: {}\n  ./cluster starts the simulated cluster there again, as it was before the story; in another terminal:\n  \
+            "\nkept: {}\n  ./cluster starts the simulated cluster there again, as it was before the story (so what was applied shows as drift); in another terminal:\n  \
              cd {} && bailiwick get plans",
             folder.display(),
             folder.display()

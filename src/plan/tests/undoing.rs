@@ -186,3 +186,28 @@ fn g7_fires_when_an_undo_takes_others_pending_changes_along() {
     lab.edit(105, |g| g.config.pending.clear());
     assert!(back(&lab, &plan).notes.is_empty());
 }
+
+#[test]
+fn a_guest_that_was_moved_and_started_is_shut_down_and_moved_back_stopped() {
+    let mut lab = Lab::new();
+    lab.edit(105, |g| g.status = crate::world::Status::Stopped);
+    let mut moved = vm(105);
+    let from = lab.world.guests[&vmid(105)].node.clone();
+    moved.node = Some(node(if from.as_str() == "pve1" {
+        "pve2"
+    } else {
+        "pve1"
+    }));
+    moved.power = Some(Power::Running);
+    let plan = ran(&mut lab, vec![doc(moved)]);
+    let back = back(&lab, &plan);
+    let running: Vec<bool> = back
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            crate::world::Action::Migrate { running, .. } => Some(*running),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(running, [false], "{:?}", titles(&back));
+}

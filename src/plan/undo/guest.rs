@@ -174,6 +174,12 @@ impl Back<'_, '_, '_> {
             Some(home.as_str()),
             "moved back",
         );
+        // A start of the same run is taken back before: then it no longer runs.
+        let stops = |action: &Action| {
+            matches!(action, Action::SetPower { vmid: v, power: PowerAction::Shutdown { .. } | PowerAction::Stop, .. } if *v == vmid)
+                || matches!(action, Action::SetHaState { vmid: v, state, .. } if *v == vmid && state != "started")
+        };
+        let stopped = self.planner.drafts.steps.iter().any(|d| stops(&d.action));
         self.push(
             format!("migrate {object} back from {to} to {home}"),
             Action::Migrate {
@@ -181,7 +187,7 @@ impl Back<'_, '_, '_> {
                 vmid,
                 from: to.clone(),
                 to: home.clone(),
-                running: guest.status == Status::Running,
+                running: guest.status == Status::Running && !stopped,
                 with_local_disks: *with_local_disks,
                 target_storage: BTreeMap::new(),
             },
