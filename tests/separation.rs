@@ -47,7 +47,7 @@ fn agents_cannot_approve_reject_or_thaw() {
     let (play, plan) = waits();
     play.bailiwick(&["approve", &plan]).ends(1);
     play.bailiwick(&["reject", &plan, "--reason", "no", "--as", "agent:demo"])
-        .ends(1);
+        .ends(3);
     play.run(&plan).ends(3);
     play.bailiwick(&["reject", &plan, "--reason", "no", "--as", "person:anna"])
         .ends(0);
