@@ -3,7 +3,7 @@
 //!
 //! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`) and leave drafts of steps; `order` puts them in
 //! order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
-//! impacts (`impacts`). [`check`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
+//! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
 pub mod check;

@@ -1,5 +1,5 @@
 //! The world: everything observed of one cluster at one time, typed, with a completeness mark per part; what can be done to it
-//! ([`action`]); and what that makes of it ([`predict`]). Reading it is [`observe`]; the model itself knows neither.
+//! ([`action`]); and what that makes of it ([`predict`]). Reading it is [`observe()`]; the model itself knows neither.
 
 pub mod action;
 pub mod model;

@@ -31,7 +31,7 @@ pub struct StoreJournal {
     pub cluster: ClusterName,
     /// Who runs it.
     pub actor: String,
-    /// For tests of recovery: where the process ends itself (`sent:2`), see [`StoreJournal::here`].
+    /// For tests of recovery: where the process ends itself (`sent:2`), see `StoreJournal::here`.
     pub abort_at: Option<String>,
 }
 

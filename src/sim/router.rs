@@ -35,7 +35,7 @@ pub struct Route {
     /// The path below `/api2/json`, such as `/nodes/{node}/qemu/{vmid}/config`. Variables hold one segment;
     /// `{name*}` as the last holds the rest of the path.
     pub path: &'static str,
-    /// Tables of its parameters, path variables left out (they are checked by [`path_variable`]).
+    /// Tables of its parameters, path variables left out (they are checked by `path_variable`).
     pub params: &'static [&'static [Param]],
     /// Who may call it.
     pub access: Access,
