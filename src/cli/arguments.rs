@@ -102,7 +102,7 @@ pub enum Command {
 /// `demo`.
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Give the approvals without asking, with an operator's key made for the demo.
+    /// Give the approvals without asking, with an operator's key made for the demo. Also so without a terminal.
     #[arg(long)]
     pub yes: bool,
     /// Keep configuration, state and keys in this folder (made if it is not there) for playing on.
