@@ -4,6 +4,8 @@
 //! [`Configuration::parse`] is pure and checks everything at once; only [`load_configuration`] reads a file.
 
 pub mod parts;
+pub mod serving;
+pub mod serving_mistakes;
 pub mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,7 @@ use crate::approval::policy::{DEFAULT_EXPIRY, Groups, Rule, SOURCE_KINDS};
 use crate::approval::{AllowedSigners, ApprovalPolicy, Principal, PrincipalKind};
 use crate::ids::ClusterName;
 use parts::{Endpoint, Tls, TlsFields, Token, VmidRange};
+use serving::{Directory, Git, Notify, Reconcile, Serve};
 use yaml::{Place, Places};
 
 /// What stands in `apiVersion`.
@@ -50,6 +53,15 @@ pub struct Configuration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub default_principal: Option<Principal>,
+    /// How `bailiwick serve` listens.
+    #[serde(default)]
+    pub serve: Serve,
+    /// How often the loop looks, and what it does by itself.
+    #[serde(default)]
+    pub reconcile: Reconcile,
+    /// Whom to tell what happens.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// One Proxmox VE cluster (a single node is one too).
@@ -143,7 +155,7 @@ pub struct ApprovalSettings {
 }
 
 /// How far a source is trusted.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Source {
     /// A document that disappears from the source proposes the deletion of its object, where the document allowed that.
@@ -152,6 +164,12 @@ pub struct Source {
     /// When so much disappears at once that something else must be wrong.
     #[serde(default)]
     pub fuse: Fuse,
+    /// For a source `git:NAME` that the loop watches: the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
+    /// For a source `directory:NAME` that the loop watches: the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Directory>,
 }
 
 /// More deletions at once than this, by either measure, and nobody can approve the plan until an operator resets the fuse.
@@ -312,7 +330,7 @@ impl Configuration {
 
     /// How far a source is trusted: as configured, else by the defaults (no pruning).
     pub fn source(&self, name: &str) -> Source {
-        self.sources.get(name).copied().unwrap_or_default()
+        self.sources.get(name).cloned().unwrap_or_default()
     }
 
     /// The approval policy.
@@ -374,10 +392,14 @@ impl Configuration {
             state,
             ledger,
             approval,
-            sources: _,
+            sources,
             default_principal: _,
+            serve,
+            reconcile: _,
+            notify,
         } = self;
         let resolve = |path: &mut PathBuf| *path = folder.join(&path);
+        serving::paths(sources, serve, notify).for_each(resolve);
         resolve(state);
         resolve(&mut ledger.key_file);
         ledger.previous_key_files.iter_mut().for_each(resolve);
@@ -449,10 +471,11 @@ impl Configuration {
                 );
             }
         }
+        self.serving_mistakes(&clusters, &mut |path, message| found.push((path, message)));
         if let Some(principal) = &self.default_principal
             && principal.kind() == PrincipalKind::System
         {
-            add("defaultPrincipal".into(), "expected `person:NAME` or `agent:NAME`: the system submits nothing in others' stead".into());
+            found.push(("defaultPrincipal".into(), "expected `person:NAME` or `agent:NAME`: the system submits nothing in others' stead".into()));
         }
         found
     }

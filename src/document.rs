@@ -307,8 +307,8 @@ impl Document {
         self.metadata.annotations.deletion()
     }
 
-    /// What happens on drift.
-    pub fn drift(&self) -> Drift {
+    /// What happens on drift; `None` where the operator's configuration decides.
+    pub fn drift(&self) -> Option<Drift> {
         self.metadata.annotations.drift()
     }
 

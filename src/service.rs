@@ -3,7 +3,9 @@
 
 mod accept;
 pub mod decide;
+pub mod drift;
 pub mod error;
+mod events;
 pub mod freeze;
 pub mod ledger;
 pub mod open;

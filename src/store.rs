@@ -6,28 +6,36 @@
 //! identities and the ledger, reads no clock (the caller says what time it is) and decides nothing.
 
 mod approvals;
+mod conditions;
 mod documents;
 mod error;
+mod events;
 mod freezes;
+mod inbox;
 mod lock;
 mod open;
 mod ownership;
 mod plans;
 mod records;
 mod runs;
+mod sources;
 mod steps;
 mod transaction;
 mod words;
 
 pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
+pub use conditions::{Condition, ConditionStatus, ConditionType, NewCondition};
 pub use documents::{Document, DocumentVersion, NewDocument, Put};
 pub use error::{NotUsable, StoreError};
+pub use events::{Event, EventFilter, EventType, NewEvent};
 pub use freezes::{Freeze, FreezeId, FreezeScope, NewFreeze};
+pub use inbox::{NewSubmission, StoredSubmission, SubmissionState};
 pub use lock::RunLock;
 pub use open::Store;
 pub use ownership::Owned;
 pub use plans::{NewPlan, Parent, Plan, PlanHead, PlanInserted, PlanState};
 pub use records::{LedgerPages, RecordFilter};
 pub use runs::{Run, RunId, RunState};
+pub use sources::{SourceState, SuspendScope, Suspension};
 pub use steps::{RunStep, StepOutcome, StepRef, StepState};
 pub use transaction::Transaction;

@@ -196,6 +196,8 @@ pub struct PlanFacts {
     pub unknowns: BTreeSet<String>,
     /// Why nobody may approve it until an operator acts: a tripped fuse, for one. `None` for nearly every plan.
     pub blocked: Option<String>,
+    /// A person decides, whatever the policy would approve by itself.
+    pub by_person: bool,
 }
 
 impl PlanFacts {
@@ -264,6 +266,7 @@ impl PlanFacts {
                 .map(|unknown| unknown.id.clone())
                 .collect(),
             blocked: None,
+            by_person: false,
         }
     }
 }

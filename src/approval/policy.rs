@@ -321,7 +321,8 @@ impl Default for Require {
 impl PlanFacts {
     /// Whether any policy could let the plan pass without a person.
     fn may_auto_approve(&self) -> bool {
-        self.risk < Risk::High
+        !self.by_person
+            && self.risk < Risk::High
             && self.unknowns.is_empty()
             && !self.categories.contains(&Category::Unknown)
     }

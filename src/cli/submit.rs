@@ -66,9 +66,7 @@ pub async fn plan(service: &Service, submit: &Submit, output: &Output) -> Ended 
 async fn previewed(service: &Service, submit: &Submit) -> Result<Planned, Failure> {
     if submit.files.is_empty() && !submit.prune {
         let principal = service.principal(submit.principal.as_deref())?;
-        return Ok(service
-            .drift(submit.cluster.as_deref(), &principal, false)
-            .await?);
+        return Ok(service.drift(submit.cluster.as_deref(), &principal).await?);
     }
     Ok(service.preview(submission(service, submit)?).await?)
 }

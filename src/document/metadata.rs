@@ -56,10 +56,12 @@ pub enum Deletion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Drift {
     /// It is only reported.
-    Report,
-    /// A plan that brings it back is proposed.
+    Observe,
+    /// A plan that brings it back is proposed, and waits for a person.
     #[default]
     Propose,
+    /// The same, and what the policy approves by itself is run.
+    Enforce,
 }
 
 /// Whether a plan may restart the guest for a change that needs it.
@@ -97,11 +99,13 @@ impl Annotations {
         }
     }
 
-    /// `bailiwick.dev/drift`.
-    pub fn drift(&self) -> Drift {
+    /// `bailiwick.dev/drift`; `None` where the operator's configuration decides.
+    pub fn drift(&self) -> Option<Drift> {
         match self.word("drift") {
-            Some("report") => Drift::Report,
-            _ => Drift::Propose,
+            Some("observe" | "report") => Some(Drift::Observe),
+            Some("propose") => Some(Drift::Propose),
+            Some("enforce") => Some(Drift::Enforce),
+            _ => None,
         }
     }
 
@@ -135,8 +139,8 @@ impl JsonSchema for Annotations {
                     "description": "The cluster the object belongs to, where `metadata.cluster` cannot be written (Kubernetes)."},
                 "bailiwick.dev/deletion": {"type": "string", "enum": ["orphan", "delete"],
                     "description": "What happens when the document is removed from a source that prunes: `orphan` (default) leaves the object alone, `delete` proposes its deletion."},
-                "bailiwick.dev/drift": {"type": "string", "enum": ["report", "propose"],
-                    "description": "What happens when the live object no longer matches: `report` says so, `propose` (default) also makes a plan."},
+                "bailiwick.dev/drift": {"type": "string", "enum": ["observe", "propose", "enforce", "report"],
+                    "description": "What happens when the live object no longer matches: `observe` says so (`report` is the same), `propose` also makes a plan that waits for a person, `enforce` runs that plan where the operator's policy approves it by itself. Default: as the operator's configuration says, else `propose`."},
                 "bailiwick.dev/restart": {"type": "string", "enum": ["never", "ask", "window"],
                     "description": "Whether a plan may restart the guest for a change that needs it: `never`, `ask` (default) as a step of its own, `window` only in a maintenance window."},
                 "bailiwick.dev/suspend": {"type": "string", "enum": ["true", "false"],

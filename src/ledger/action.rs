@@ -60,6 +60,8 @@ actions! {
     Approved = "approved",
     /// A person rejected a plan, with a reason.
     Rejected = "rejected",
+    /// Whoever submitted a plan took it back.
+    PlanWithdrawn = "plan-withdrawn",
     /// An approved plan began to run.
     RunStarted = "run-started",
     /// An interrupted run was taken up again.
@@ -76,6 +78,14 @@ actions! {
     Thawed = "thawed",
     /// The undo of a run was proposed as a plan.
     UndoProposed = "undo-proposed",
+    /// The loop was told to leave something alone.
+    Suspended = "suspended",
+    /// The loop was told to go on with it.
+    Resumed = "resumed",
+    /// An agent was given a token.
+    AgentAdded = "agent-added",
+    /// An agent's token was taken away.
+    AgentRevoked = "agent-revoked",
     /// Somebody failed to prove who they are.
     LoginFailed = "login-failed",
     /// The operator's policy differs from the last one recorded.

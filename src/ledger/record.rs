@@ -330,6 +330,7 @@ pub fn append(head: &Head, key: &Key, draft: Draft) -> Result<(Record, Head), Ap
         | Action::PlanCreated
         | Action::PlanSuperseded
         | Action::PlanExpired
+        | Action::PlanWithdrawn
         | Action::Approved
         | Action::Rejected
         | Action::RunStarted
@@ -340,6 +341,10 @@ pub fn append(head: &Head, key: &Key, draft: Draft) -> Result<(Record, Head), Ap
         | Action::Frozen
         | Action::Thawed
         | Action::UndoProposed
+        | Action::Suspended
+        | Action::Resumed
+        | Action::AgentAdded
+        | Action::AgentRevoked
         | Action::LoginFailed
         | Action::PolicyChanged
         | Action::Checkpoint => chain(head, key, draft),

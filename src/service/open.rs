@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::ServiceError;
+use super::events::event_of;
 use crate::apply::Limits;
 use crate::apply::journal::Clock;
 use crate::approval::{AllowedSigners, ApprovalPolicy, Principal, PrincipalKind};
@@ -172,7 +173,16 @@ impl Service {
             plan: plan.map(str::to_owned),
             detail,
         };
-        Ok(tx.record(draft, &self.key).await?)
+        let record = tx.record(draft, &self.key).await?;
+        let cluster = match (record.subject.strip_prefix("cluster/"), plan) {
+            (Some(name), _) => ClusterName::new(name).ok(),
+            (None, Some(hash)) => tx.plan(hash).await?.map(|plan| plan.head.cluster),
+            (None, None) => None,
+        };
+        if let Some(event) = event_of(&record, cluster) {
+            tx.add_event(&event).await?;
+        }
+        Ok(record)
     }
 
     /// The policy in force.

@@ -223,6 +223,7 @@ impl Service {
             .collect();
         let mut facts = PlanFacts::of(plan, submitter, &labels);
         facts.blocked = recipe.blocked.clone();
+        facts.by_person = recipe.by_person;
         let now = self.now();
         let requirement = self.policy().requirement(&facts, now);
         let approvals = self.decisions(&plan.hash, true).await?;

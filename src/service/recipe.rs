@@ -35,6 +35,12 @@ pub struct Recipe {
     pub submitter: String,
     /// Why nobody may approve it, if so.
     pub blocked: Option<String>,
+    /// A person decides over the plan, whatever the policy would approve by itself.
+    #[serde(default)]
+    pub by_person: bool,
+    /// For documents from a source that has revisions: the one they were read at (a commit).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// For an undo: the run.
     pub run: Option<i64>,
 }

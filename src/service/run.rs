@@ -83,13 +83,14 @@ impl Service {
                 "the plan {} was rejected",
                 plan.hash
             ))),
-            state @ (PlanState::Superseded | PlanState::Applied | PlanState::Expired) => {
-                Err(ServiceError::Request(format!(
-                    "the plan {} is {} and cannot be run; submit again for a new one",
-                    plan.hash,
-                    state.name()
-                )))
-            }
+            state @ (PlanState::Superseded
+            | PlanState::Applied
+            | PlanState::Expired
+            | PlanState::Withdrawn) => Err(ServiceError::Request(format!(
+                "the plan {} is {} and cannot be run; submit again for a new one",
+                plan.hash,
+                state.name()
+            ))),
         }
     }
 

@@ -9,7 +9,7 @@ use super::recipe::{Recipe, Text, read};
 use crate::approval::policy::SOURCE_KINDS;
 use crate::approval::{Principal, Verdict};
 use crate::configuration::Cluster;
-use crate::document::{Deletion, Document, Drift};
+use crate::document::{Deletion, Document};
 use crate::ids::ClusterName;
 use crate::ledger::Action;
 use crate::plan::words::clean;
@@ -70,50 +70,6 @@ impl Service {
         self.propose(recipe, cluster).await
     }
 
-    /// Proposes a plan against drift: everything that no longer matches accepted documents nobody changed.
-    pub async fn drift(
-        &self,
-        cluster: Option<&str>,
-        submitter: &Principal,
-        store: bool,
-    ) -> Result<Planned, ServiceError> {
-        let cluster = self.cluster(cluster)?;
-        let mut documents = Vec::new();
-        for stored in self.store.documents(&cluster.name).await? {
-            let text = Text {
-                file: format!("{}/{}", stored.document.kind, stored.document.name),
-                text: stored.document.text,
-            };
-            if read(std::slice::from_ref(&text))?
-                .iter()
-                .all(|document| document.drift() == Drift::Propose)
-            {
-                documents.push(text);
-            }
-        }
-        let recipe = Recipe {
-            origin: Origin::Drift,
-            documents,
-            removed: Vec::new(),
-            source: "system:drift".to_owned(),
-            submitter: submitter.to_string(),
-            blocked: None,
-            run: None,
-        };
-        if store {
-            return self.propose(recipe, cluster).await;
-        }
-        let made = self.make(&recipe, cluster).await?;
-        let standing = self.standing(&made.plan, &recipe).await?;
-        Ok(Planned {
-            plan: made.plan,
-            state: None,
-            standing,
-            ledger: None,
-            accepted: Vec::new(),
-        })
-    }
-
     /// Proposes a plan that takes a run back.
     pub async fn undo(&self, prefix: &str, submitter: &Principal) -> Result<Planned, ServiceError> {
         let (stored, plan, original) = self.plan(prefix).await?;
@@ -139,6 +95,8 @@ impl Service {
             source: original.source,
             submitter: submitter.to_string(),
             blocked: None,
+            by_person: false,
+            revision: None,
             run: Some(run.id.0),
         };
         self.propose(recipe, cluster).await
@@ -339,6 +297,8 @@ impl Service {
             source,
             submitter: submitter.to_string(),
             blocked,
+            by_person: false,
+            revision: None,
             run: None,
         };
         Ok((recipe, cluster))

@@ -29,6 +29,8 @@ words! {
         Stopped = "stopped",
         /// It waited too long.
         Expired = "expired",
+        /// Whoever submitted it took it back.
+        Withdrawn = "withdrawn",
     }
 }
 
@@ -38,16 +40,27 @@ impl PlanState {
         match self {
             Self::Waiting => matches!(
                 next,
-                Self::Approved | Self::Rejected | Self::Superseded | Self::Expired
+                Self::Approved
+                    | Self::Rejected
+                    | Self::Superseded
+                    | Self::Expired
+                    | Self::Withdrawn
             ),
             Self::Approved => matches!(
                 next,
-                Self::Waiting | Self::Rejected | Self::Superseded | Self::Expired | Self::Running
+                Self::Waiting
+                    | Self::Rejected
+                    | Self::Superseded
+                    | Self::Expired
+                    | Self::Withdrawn
+                    | Self::Running
             ),
             Self::Running => matches!(next, Self::Applied | Self::Stopped),
             // A stopped run is taken up again, or the plan is overtaken.
             Self::Stopped => matches!(next, Self::Running | Self::Superseded),
-            Self::Rejected | Self::Superseded | Self::Expired => next == Self::Waiting,
+            Self::Rejected | Self::Superseded | Self::Expired | Self::Withdrawn => {
+                next == Self::Waiting
+            }
             Self::Applied => false,
         }
     }
@@ -141,7 +154,10 @@ impl Transaction {
             }
             let from = known.head.state;
             return match from {
-                PlanState::Rejected | PlanState::Superseded | PlanState::Expired => {
+                PlanState::Rejected
+                | PlanState::Superseded
+                | PlanState::Expired
+                | PlanState::Withdrawn => {
                     self.set_plan_state(&new.hash, from, PlanState::Waiting, new.created)
                         .await?;
                     Ok(PlanInserted::Reopened { from })

@@ -24,6 +24,7 @@ fn facts() -> PlanFacts {
         impacts: BTreeSet::new(),
         unknowns: BTreeSet::new(),
         blocked: None,
+        by_person: false,
     }
 }
 
