@@ -14,6 +14,7 @@ pub mod recipe;
 pub mod run;
 pub mod show;
 pub mod submit;
+pub mod worlds;
 
 pub use error::ServiceError;
 pub use open::{Environment, Service, Tuning};

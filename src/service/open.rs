@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::error::ServiceError;
 use super::events::event_of;
+use super::worlds::Worlds;
 use crate::apply::Limits;
 use crate::apply::journal::Clock;
 use crate::approval::{AllowedSigners, ApprovalPolicy, Principal, PrincipalKind};
@@ -71,6 +72,7 @@ pub struct Service {
     pub(super) key: Arc<Key>,
     pub(super) environment: Environment,
     pub(super) tuning: Tuning,
+    pub(super) worlds: Worlds,
 }
 
 impl Service {
@@ -98,6 +100,7 @@ impl Service {
             key: Arc::new(key),
             environment,
             tuning,
+            worlds: Worlds::default(),
         };
         service.begin_ledger().await?;
         Ok(service)

@@ -1,6 +1,7 @@
 //! Making plans: from a recipe and a fresh world, the same way when it is first asked for and right before it is run.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::error::ServiceError;
 use super::open::Service;
@@ -28,7 +29,7 @@ pub(super) struct Prepared {
 pub(super) struct Made {
     pub(super) plan: Plan,
     pub(super) from: Prepared,
-    pub(super) world: World,
+    pub(super) world: Arc<World>,
 }
 
 /// How a plan stands with the policy and the decisions over it.
@@ -68,13 +69,23 @@ impl Service {
             .map(|parent| PlanHash(parent.plan)))
     }
 
-    /// Makes a recipe's plan from the world as it is now.
+    /// Makes a recipe's plan to look at: from the world that a running loop keeps, else as it is now.
     pub(super) async fn make(
         &self,
         recipe: &Recipe,
         cluster: &Cluster,
     ) -> Result<Made, ServiceError> {
-        let world = self.observe(cluster).await?;
+        let world = self.look(cluster).await?;
+        self.make_from(recipe, cluster, world).await
+    }
+
+    /// Makes a recipe's plan to run it: from the world as it is now, read whole.
+    pub(super) async fn make_to_run(
+        &self,
+        recipe: &Recipe,
+        cluster: &Cluster,
+    ) -> Result<Made, ServiceError> {
+        let world = Arc::new(self.observe(cluster).await?);
         self.make_from(recipe, cluster, world).await
     }
 
@@ -120,7 +131,7 @@ impl Service {
         &self,
         recipe: &Recipe,
         cluster: &Cluster,
-        world: World,
+        world: Arc<World>,
     ) -> Result<Made, ServiceError> {
         let from = self.prepare(recipe, &cluster.name).await?;
         let settings = settings(cluster);

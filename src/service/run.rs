@@ -102,7 +102,7 @@ impl Service {
         tell: Tell<'_>,
     ) -> Result<RunReport, ServiceError> {
         self.refuse_when_frozen(cluster, &plan).await?;
-        let made = match self.make(&recipe, cluster).await {
+        let made = match self.make_to_run(&recipe, cluster).await {
             Ok(made) if made.plan.hash == plan.hash => made,
             Ok(made) => {
                 self.supersede(&plan.hash, "the world has changed").await?;
@@ -123,7 +123,14 @@ impl Service {
         };
         let run = self.start(cluster, &plan, &recipe).await?;
         self.execute(
-            cluster, &plan, &recipe, run, made.from, made.world, None, tell,
+            cluster,
+            &plan,
+            &recipe,
+            run,
+            made.from,
+            Arc::unwrap_or_clone(made.world),
+            None,
+            tell,
         )
         .await
     }

@@ -65,7 +65,7 @@ impl Service {
             "freeze" | "freezes" => self.list_freezes().await,
             "vm" | "vms" | "ct" | "cts" | "storage" | "storages" | "pool" | "pools" | "node"
             | "nodes" => {
-                let world = self.observe(self.cluster(cluster)?).await?;
+                let world = self.look(self.cluster(cluster)?).await?;
                 Ok(live(what.trim_end_matches('s'), &world))
             }
             other => {
@@ -217,7 +217,7 @@ impl Service {
         if kind == "run" {
             return self.describe_run(name, &cluster.name).await;
         }
-        let world = self.observe(cluster).await?;
+        let world = self.look(cluster).await?;
         live_object(kind, name, &world).ok_or_else(|| {
             ServiceError::Request(format!(
                 "there is no `{what}` on cluster {} and no such document",
