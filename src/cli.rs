@@ -5,8 +5,11 @@ pub mod arguments;
 pub mod commands;
 mod decide;
 pub mod demo;
+mod events;
 pub mod exit;
 pub mod output;
+mod serve;
+mod steer;
 mod submit;
 pub mod watch;
 

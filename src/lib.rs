@@ -13,6 +13,7 @@ pub mod ids;
 pub mod ledger;
 pub mod plan;
 pub mod proxmox;
+pub mod reconcile;
 pub mod service;
 pub mod sim;
 pub mod store;

@@ -21,6 +21,7 @@ mod runs;
 mod sources;
 mod steps;
 mod transaction;
+mod triggers;
 mod words;
 
 pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
@@ -33,9 +34,12 @@ pub use inbox::{NewSubmission, StoredSubmission, SubmissionState};
 pub use lock::RunLock;
 pub use open::Store;
 pub use ownership::Owned;
-pub use plans::{NewPlan, Parent, Plan, PlanHead, PlanInserted, PlanState};
+pub use plans::{
+    ActiveDocument, NewPlan, Parent, Plan, PlanDocument, PlanHead, PlanInserted, PlanState,
+};
 pub use records::{LedgerPages, RecordFilter};
 pub use runs::{Run, RunId, RunState};
 pub use sources::{SourceState, SuspendScope, Suspension};
 pub use steps::{RunStep, StepOutcome, StepRef, StepState};
 pub use transaction::Transaction;
+pub use triggers::Trigger;

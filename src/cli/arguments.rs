@@ -87,6 +87,19 @@ pub enum Command {
     Freeze(Freeze),
     /// Lift a freeze.
     Thaw(Thaw),
+    /// Serve: the loop that keeps documents true, MCP for agents, and metrics. Until interrupted.
+    Serve(Serve),
+    /// List what happened; with --watch also what happens.
+    Events(Events),
+    /// Let the loop leave a cluster, a source or a document alone.
+    Suspend(Suspend),
+    /// Let the loop go on with what is suspended.
+    Resume(Resume),
+    /// Let a running `serve` look now: at the clusters, the sources, and what was approved.
+    Reconcile(Reconcile),
+    /// Reset the fuse of a source.
+    #[command(subcommand)]
+    Source(Source),
     /// Verify, export or checkpoint the ledger, or make its keys.
     #[command(subcommand)]
     Ledger(Ledger),
@@ -136,11 +149,109 @@ pub struct Submit {
 /// `get`.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// What: `plans`, `documents`, `runs`, `freezes`, `vm`, `ct`, `storage`, `pool`, `node`.
+    /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
+    /// `pool`, `node`.
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]
     pub cluster: Option<String>,
+    /// Go on, and print every row that is new or has changed.
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Do not listen: only the loop.
+    #[arg(long)]
+    pub no_listen: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Go on, and print what happens.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Only of this cluster.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Only about this: `VirtualMachine/web-7`, `source/git:infra`, `cluster/lab`.
+    #[arg(long)]
+    pub object: Option<String>,
+    /// Only of this plan, by its hash or the beginning of it.
+    #[arg(long)]
+    pub plan: Option<String>,
+    /// Only those after the event with this number.
+    #[arg(long, value_name = "NUMBER")]
+    pub after: Option<u64>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub limit: u32,
+}
+
+/// `suspend`.
+#[derive(Debug, Args)]
+pub struct Suspend {
+    /// What: `cluster/lab`, `source/git:infra`, `VirtualMachine/web-7`.
+    pub what: String,
+    /// Why.
+    #[arg(long)]
+    pub reason: String,
+    /// The cluster of a document, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// What: `cluster/lab`, `source/git:infra`, `VirtualMachine/web-7`.
+    pub what: String,
+    /// The cluster of a document, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `reconcile`.
+#[derive(Debug, Args)]
+pub struct Reconcile {
+    /// Only this cluster.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Only this source of those that are read: `git:infra`.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// How many seconds to wait until it is taken.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub wait: u64,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `source`.
+#[derive(Debug, Subcommand)]
+pub enum Source {
+    /// Let pass what tripped the source's fuse (a rewritten history, an emptied tree, many deletions): this once, this revision.
+    /// What follows still needs its approval.
+    Reset {
+        /// The source: `git:infra`.
+        name: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Who asks: a person. Default: `defaultPrincipal` of the configuration.
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: Option<String>,
+    },
 }
 
 /// `describe`.

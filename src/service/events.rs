@@ -49,6 +49,11 @@ pub(super) fn event_of(record: &Record, cluster: Option<ClusterName>) -> Option<
             "PlanApproved",
             format!("{} by {}", plan(), record.actor),
         ),
+        Action::ApprovalExpired => (
+            EventType::Warning,
+            "ApprovalExpired",
+            format!("{} waits again: {}", plan(), detail("why")),
+        ),
         Action::Rejected => (
             EventType::Warning,
             "PlanRejected",
@@ -105,6 +110,11 @@ pub(super) fn event_of(record: &Record, cluster: Option<ClusterName>) -> Option<
             format!("by {}: {}", record.actor, detail("reason")),
         ),
         Action::Resumed => (EventType::Normal, "Resumed", format!("by {}", record.actor)),
+        Action::FuseReset => (
+            EventType::Warning,
+            "FuseReset",
+            format!("by {}: {}", record.actor, detail("reason")),
+        ),
         Action::AgentAdded => (
             EventType::Normal,
             "AgentAdded",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::error::ServiceError;
@@ -73,6 +74,7 @@ pub struct Service {
     pub(super) environment: Environment,
     pub(super) tuning: Tuning,
     pub(super) worlds: Worlds,
+    pub(super) stopping: CancellationToken,
 }
 
 impl Service {
@@ -101,6 +103,7 @@ impl Service {
             environment,
             tuning,
             worlds: Worlds::default(),
+            stopping: CancellationToken::new(),
         };
         service.begin_ledger().await?;
         Ok(service)
@@ -144,6 +147,43 @@ impl Service {
     /// The time.
     pub fn now(&self) -> Timestamp {
         (self.environment.clock)()
+    }
+
+    /// The same service with another configuration and a stop of its own, on the same store. State file and ledger key are those that
+    /// are open: a configuration that names others is refused.
+    pub async fn with_configuration(
+        &self,
+        configuration: Configuration,
+    ) -> Result<Self, ServiceError> {
+        let fixed = |what: &str| {
+            ServiceError::Request(format!(
+                "`{what}` cannot change while Bailiwick runs: start it anew"
+            ))
+        };
+        if configuration.state != self.configuration.state {
+            return Err(fixed("state"));
+        }
+        if configuration.ledger.key_file != self.configuration.ledger.key_file {
+            return Err(fixed("ledger.keyFile"));
+        }
+        let service = Self {
+            configuration: Arc::new(configuration),
+            worlds: Worlds::default(),
+            stopping: CancellationToken::new(),
+            ..self.clone()
+        };
+        service.begin_ledger().await?;
+        Ok(service)
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.environment.clock)
+    }
+
+    /// Cancelled when runs shall stop before their next step.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
     }
 
     /// The configuration.

@@ -264,6 +264,7 @@ impl Service {
             plan: plan.hash.0.clone(),
             cluster: plan.cluster.clone(),
             actor: "system:executor".to_owned(),
+            stopping: self.stopping.clone(),
             abort_at: (self.environment.variable)("BAILIWICK_TEST_ABORT_AT"),
         }
     }

@@ -5,3 +5,4 @@
 pub mod contract;
 pub mod desk;
 pub mod play;
+pub mod serving;
