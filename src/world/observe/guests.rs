@@ -132,7 +132,7 @@ pub(in crate::world) fn on_lost_node(node: &NodeName, why: &str) -> Why {
 pub(in crate::world) async fn digest(
     reads: Reads,
     place: Place,
-) -> (Vmid, Result<String, ApiError>) {
+) -> (Place, Result<String, ApiError>) {
     let list = reads.data(place.call(&["pending"])).await;
     let digest = list.map(|list| {
         json::items(&list)
@@ -140,7 +140,7 @@ pub(in crate::world) async fn digest(
             .and_then(|item| json::text(item, "value"))
             .unwrap_or_default()
     });
-    (place.vmid, digest)
+    (place, digest)
 }
 
 /// Reads a guest; once more from the start if it changed meanwhile.
