@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use super::cluster::{Asking, Worker};
@@ -14,6 +14,7 @@ use super::sources::Readers;
 use super::supervise::{Line, Telling};
 use crate::apply::RunEnd;
 use crate::apply::step::NotBegun;
+use crate::apply::touched::Touched;
 use crate::configuration::Cluster;
 use crate::ids::ClusterName;
 use crate::plan::words::clean;
@@ -29,6 +30,9 @@ use crate::world::{ObserveSettings, World};
 /// How many waiting plans are made again at once; the others follow a little later.
 const REFRESHED_AT_ONCE: usize = 25;
 
+/// How many runs may have ended between two looks for their effects to be read by themselves.
+const RUNS: u32 = 50;
+
 /// The worker of one cluster.
 pub(super) struct ClusterWorker {
     pub(super) service: Service,
@@ -37,9 +41,17 @@ pub(super) struct ClusterWorker {
     pub(super) readers: Arc<Readers>,
     pub(super) telling: Telling,
     /// The client and the world that is kept up to date; empty until the first look.
-    pub(super) watching: Mutex<Option<(Client, Watch)>>,
+    pub(super) watching: Mutex<Option<Watching>>,
     /// On which world each waiting plan was made last.
     pub(super) refreshed: Mutex<BTreeMap<String, Arc<World>>>,
+}
+
+/// A cluster that is kept in view.
+pub(super) struct Watching {
+    client: Client,
+    watch: Watch,
+    /// When the last run ended whose effects were read.
+    run_ended: Option<Timestamp>,
 }
 
 impl Worker for ClusterWorker {
@@ -109,6 +121,8 @@ impl ClusterWorker {
     async fn observe(&self) -> Result<Done, ServiceError> {
         let began = Instant::now();
         let mut watching = self.watching.lock().await;
+        let run_ended = self.service.store().last_run_ended(&self.cluster).await?;
+        self.hint(&mut watching, run_ended).await?;
         let looked = self.look(&mut watching).await;
         let (requests, changed) = match looked {
             Ok(looked) => looked,
@@ -119,16 +133,19 @@ impl ClusterWorker {
                 return Ok(Done::Failed);
             }
         };
-        let Some(world) = watching.as_ref().map(|(_, watch)| watch.world()) else {
+        let Some(seen) = watching.as_mut() else {
             return Err(ServiceError::Defect("a watch without a world".to_owned()));
         };
+        let changed = changed || seen.run_ended != run_ended;
+        seen.run_ended = run_ended;
+        let world = Arc::clone(seen.watch.world());
         drop(watching);
         let unreadable = world.unreadable_parts().count();
         let now = self.service.now();
         // Good for a while longer than a cycle: one that fails does not stop everybody from planning.
         let good = SignedDuration::try_from(self.interval() * 4).unwrap_or_default();
         let good_until = now.saturating_add(good).unwrap_or(now);
-        self.service.worlds().keep(world, good_until);
+        self.service.worlds().keep(world, good_until, run_ended);
         let metrics = self.service.metrics();
         metrics.cycle(self.cluster.as_str(), requests, began.elapsed());
         metrics.observed(self.cluster.as_str(), now, unreadable);
@@ -142,9 +159,9 @@ impl ClusterWorker {
     /// Looks once. Returns how many requests that took, and whether anything is another than before.
     async fn look(
         &self,
-        watching: &mut Option<(Client, Watch)>,
+        watching: &mut Option<Watching>,
     ) -> Result<(u32, bool), ServiceError> {
-        if let Some((client, watch)) = watching {
+        if let Some(Watching { client, watch, .. }) = watching {
             let cycle = watch.cycle(client).await?;
             return Ok((cycle.requests, !cycle.changed.is_empty()));
         }
@@ -170,8 +187,40 @@ impl ClusterWorker {
                     .unwrap_or(SignedDuration::MAX)
             ),
         );
-        *watching = Some((client, watch));
+        *watching = Some(Watching {
+            client,
+            watch,
+            run_ended: None,
+        });
         Ok((0, true))
+    }
+
+    /// What runs of our own changed is read again, wherever they ran: some of it shows in no list.
+    async fn hint(
+        &self,
+        watching: &mut Option<Watching>,
+        run_ended: Option<Timestamp>,
+    ) -> Result<(), ServiceError> {
+        let Some(seen) = watching.as_mut() else {
+            return Ok(());
+        };
+        if seen.run_ended == run_ended {
+            return Ok(());
+        }
+        let store = self.service.store();
+        let world = Arc::clone(seen.watch.world());
+        for run in store.runs(Some(&self.cluster), None, RUNS).await? {
+            if run.ended.is_none() || run.ended <= seen.run_ended {
+                continue;
+            }
+            let (_, plan, _) = self.service.plan(&run.plan).await?;
+            for step in &plan.steps {
+                let touched = Touched::of(&step.action, &world);
+                let storages = touched.content.into_iter().map(|(_, storage)| storage);
+                seen.watch.hint(touched.guests, storages);
+            }
+        }
+        Ok(())
     }
 
     /// Says of the cluster whether it can be observed.
@@ -282,11 +331,7 @@ impl ClusterWorker {
 
     /// Makes waiting plans again that were made on another world than the one known now. Returns how many are left to do.
     async fn refresh_plans(&self) -> Result<usize, ServiceError> {
-        let Some(world) = self
-            .service
-            .worlds()
-            .good(&self.cluster, self.service.now())
-        else {
+        let Some(world) = self.service.known_world(&self.cluster).await? else {
             return Ok(0);
         };
         let mut refreshed = self.refreshed.lock().await;
