@@ -11,7 +11,7 @@ use crate::ids::ClusterName;
 use crate::plan::words::clean;
 use crate::service::incoming::{Hashes, Incoming, Taken};
 use crate::service::sources::Remembered;
-use crate::service::{Service, ServiceError, Text};
+use crate::service::{ServiceError, Text};
 use crate::sources::{Before, ClusterStatus, Reading, Source, SourceError, Verified};
 use crate::store::{ConditionStatus, ConditionType, NewCondition, PlanState, SourceState};
 

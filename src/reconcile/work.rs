@@ -308,7 +308,7 @@ impl ClusterWorker {
             // Nothing is known of it now; the next good look asks again.
             return Ok(Done::Well);
         }
-        let settled = self.service.settle(cluster).await?;
+        let settled = self.service.settle_cluster(cluster).await?;
         let drifted: BTreeMap<String, u64> = settled
             .drifted
             .iter()
@@ -436,6 +436,10 @@ pub(super) fn reason(error: &ServiceError) -> &'static str {
         ServiceError::Setup { .. } => "Misconfigured",
         ServiceError::Refused(_) => "Refused",
         ServiceError::Request(_) => "NotPossible",
+        ServiceError::NotFound(_) => "NotFound",
+        ServiceError::Conflict(_) => "Conflict",
+        ServiceError::State(_) => "WrongState",
+        ServiceError::RateLimited { .. } => "RateLimited",
         ServiceError::Defect(_) => "Defect",
     }
 }

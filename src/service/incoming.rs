@@ -219,7 +219,7 @@ impl Service {
             )
             .await?;
         let refuse = |owner: &str, how: String| {
-            ServiceError::Request(format!(
+            ServiceError::Conflict(format!(
                 "{key} belongs to the source `{}`; `{source}` cannot submit it too ({how})",
                 clean(owner)
             ))

@@ -46,7 +46,7 @@ struct Look {
 impl Service {
     /// Looks for drift on a cluster, proposes plans against it where documents and configuration say so, and sets the conditions of
     /// every document.
-    pub async fn settle(&self, cluster: &Cluster) -> Result<Settled, ServiceError> {
+    pub async fn settle_cluster(&self, cluster: &Cluster) -> Result<Settled, ServiceError> {
         let documents = self.store.documents(&cluster.name).await?;
         let active = self.store.active_documents(&cluster.name, None).await?;
         let suspended: BTreeSet<String> = self

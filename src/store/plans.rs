@@ -314,8 +314,6 @@ reads! {
     fn parent(cluster: &ClusterName) -> Option<Parent>;
     /// The documents of a cluster's plans that are not done with (waiting, approved, running, stopped); of one document's key, or all.
     fn active_documents(cluster: &ClusterName, key: Option<&str>) -> Vec<ActiveDocument>;
-    /// How many plans there are of each cluster, state and risk.
-    fn plan_counts() -> Vec<(ClusterName, PlanState, String, u64)>;
 }
 
 async fn active_documents(
@@ -346,27 +344,6 @@ async fn active_documents(
                 object: get(row, "object")?,
             },
         })
-    })
-    .collect()
-}
-
-async fn plan_counts(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<(ClusterName, PlanState, String, u64)>, StoreError> {
-    sqlx::query(
-        "SELECT cluster, state, risk, count(*) AS n FROM plans GROUP BY cluster, state, risk",
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(db("count the plans"))?
-    .iter()
-    .map(|row| {
-        Ok((
-            parse(row, "cluster")?,
-            parse(row, "state")?,
-            get(row, "risk")?,
-            super::words::unsigned(row, "n")?,
-        ))
     })
     .collect()
 }
