@@ -15,5 +15,6 @@ pub mod plan;
 pub mod proxmox;
 pub mod service;
 pub mod sim;
+pub mod sources;
 pub mod store;
 pub mod world;
