@@ -16,5 +16,6 @@ pub mod proxmox;
 pub mod reconcile;
 pub mod service;
 pub mod sim;
+pub mod sources;
 pub mod store;
 pub mod world;

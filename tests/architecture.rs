@@ -26,6 +26,7 @@ const STOREYS: &[(&str, u32)] = &[
     ("approval", 7),
     ("configuration", 8),
     ("apply", 9),
+    ("sources", 9),
     ("service", 10),
     ("reconcile", 11),
     ("demo", 13),
