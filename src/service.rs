@@ -8,6 +8,7 @@ pub mod error;
 mod events;
 pub mod freeze;
 pub mod ledger;
+pub mod measure;
 pub mod open;
 pub mod planning;
 pub mod recipe;
