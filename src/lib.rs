@@ -11,6 +11,7 @@ pub mod document_files;
 pub mod health;
 pub mod ids;
 pub mod ledger;
+pub mod metrics;
 pub mod plan;
 pub mod proxmox;
 pub mod reconcile;

@@ -9,6 +9,7 @@ mod events;
 pub mod freeze;
 pub mod incoming;
 pub mod ledger;
+pub mod measure;
 pub mod open;
 pub mod planning;
 pub mod recipe;

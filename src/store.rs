@@ -7,6 +7,7 @@
 
 mod approvals;
 mod conditions;
+mod counts;
 mod documents;
 mod error;
 mod events;
@@ -26,6 +27,7 @@ mod words;
 
 pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
 pub use conditions::{Condition, ConditionStatus, ConditionType, NewCondition};
+pub use counts::{KindCount, PlanCount, RunCount};
 pub use documents::{Document, DocumentVersion, NewDocument, Put};
 pub use error::{NotUsable, StoreError};
 pub use events::{Event, EventFilter, EventType, NewEvent};

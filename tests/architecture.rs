@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 const STOREYS: &[(&str, u32)] = &[
     ("ids", 0),
     ("text", 0),
+    ("metrics", 1),
     ("proxmox", 1),
     ("document", 2),
     ("document_files", 3),

@@ -1,4 +1,4 @@
-//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`.
+//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/metrics.md`.
 //! `./task bless` (`BAILIWICK_BLESS=1`) writes them anew.
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +36,7 @@ fn generated() -> Vec<(String, String)> {
         pretty(&bailiwick::plan::render::schema()),
     ));
     files.push(("docs/cli.md".to_owned(), command_reference()));
+    files.push(("docs/metrics.md".to_owned(), metrics_reference()));
     files
 }
 
@@ -78,6 +79,18 @@ fn generated_folders_have_no_leftovers() {
             );
         }
     }
+}
+
+/// The metrics, as Markdown.
+fn metrics_reference() -> String {
+    format!(
+        "# Metrics\n\nMade from the program's own definitions; do not edit. `./task bless` writes it anew.\n\n\
+         `bailiwick serve` shows them at `/metrics` in Prometheus's text format. Labels are bounded: what is none of a label's words, or one\n\
+         name more than it tells apart, counts as `other`; guests, users, plans and paths are never labels. What is kept (plans, open runs,\n\
+         drift, submissions, freezes, the ledger's end) is counted from the state file, whichever process put it there; everything else\n\
+         is counted by the process that shows it, from its start.\n{}",
+        bailiwick::metrics::reference()
+    )
 }
 
 /// The commands with their options, as Markdown.

@@ -14,6 +14,8 @@
 mod state;
 #[path = "store_suite/suite.rs"]
 mod suite;
+#[path = "store_suite/told.rs"]
+mod told;
 
 use std::path::PathBuf;
 
@@ -80,6 +82,7 @@ suite! {
     suite::concurrent_writers_lose_nothing,
     suite::runs_are_locked_per_cluster,
     state::times_keep_their_nanoseconds,
+    told::what_is_kept_is_counted,
 }
 
 mod sqlite_only {
@@ -135,6 +138,33 @@ mod sqlite_only {
             .await
             .unwrap();
         assert_eq!(mode, "wal");
+    }
+
+    /// What is counted for each scrape is read from indexes, not from rows that hold whole plans.
+    #[tokio::test]
+    async fn counts_read_indexes() {
+        let backend = Sqlite::fresh().await;
+        backend.open().await.close().await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(backend.file());
+        let mut connection = sqlx::SqliteConnection::connect_with(&options)
+            .await
+            .unwrap();
+        let counts = include_str!("../src/store/counts.rs");
+        let query = regex::Regex::new(r#"(?s)"(SELECT .*?)""#).unwrap();
+        let mut seen = 0;
+        for found in query.captures_iter(counts) {
+            seen += 1;
+            let explain = format!("EXPLAIN QUERY PLAN {}", &found[1]);
+            let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(explain))
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+            for (.., step) in steps {
+                let table = step.starts_with("SCAN") || step.starts_with("SEARCH");
+                assert!(!table || step.contains("INDEX"), "{step}: {}", &found[1]);
+            }
+        }
+        assert_eq!(seen, 4);
     }
 
     #[tokio::test]

@@ -97,6 +97,7 @@ impl Service {
             )
             .await?;
         tx.commit().await?;
+        self.metrics.decided(plan.cluster.as_str(), "approved");
         let standing = self.standing(&plan, &recipe).await?;
         if matches!(standing.verdict, Verdict::Satisfied { .. })
             && stored.head.state == PlanState::Waiting
@@ -120,6 +121,7 @@ impl Service {
             )
             .await?;
             tx.commit().await?;
+            self.measure_wait(&stored.head);
         }
         Ok(Decided {
             plan: plan.hash,
@@ -164,6 +166,8 @@ impl Service {
             )
             .await?;
         tx.commit().await?;
+        self.metrics.decided(plan.cluster.as_str(), "rejected");
+        self.measure_wait(&stored.head);
         let standing = self.standing(&plan, &recipe).await?;
         Ok(Decided {
             plan: plan.hash,

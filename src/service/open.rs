@@ -20,8 +20,9 @@ use crate::configuration::{Cluster, Configuration};
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::ledger::{Action, Detail, Draft, Key, LedgerId, Record};
+use crate::metrics::Metrics;
 use crate::plan::words::clean;
-use crate::proxmox::client::{Client, ClusterEndpoints};
+use crate::proxmox::client::{Client, ClusterEndpoints, Recorder};
 use crate::proxmox::token::ApiToken;
 use crate::proxmox::trust::Trust;
 use crate::store::{RecordFilter, Store, Transaction};
@@ -75,6 +76,7 @@ pub struct Service {
     pub(super) tuning: Tuning,
     pub(super) worlds: Worlds,
     pub(super) stopping: CancellationToken,
+    pub(super) metrics: Metrics,
 }
 
 impl Service {
@@ -104,7 +106,9 @@ impl Service {
             tuning,
             worlds: Worlds::default(),
             stopping: CancellationToken::new(),
+            metrics: Metrics::new(),
         };
+        service.begin_metrics();
         service.begin_ledger().await?;
         Ok(service)
     }
@@ -351,7 +355,13 @@ impl Service {
             trust,
             token,
         };
-        Client::new(endpoints, crate::proxmox::client::Limits::default())
+        let (metrics, name) = (self.metrics.clone(), cluster.name.clone());
+        let recorder: Recorder = Arc::new(move |record| {
+            let method = record.call.method.as_str();
+            metrics.api(name.as_str(), method, record.elapsed, record.outcome);
+        });
+        let limits = crate::proxmox::client::Limits::default();
+        Client::with_recorder(endpoints, limits, Some(recorder))
             .map_err(|error| failed(error.into()))
     }
 

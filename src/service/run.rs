@@ -105,7 +105,7 @@ impl Service {
         let made = match self.make_to_run(&recipe, cluster).await {
             Ok(made) if made.plan.hash == plan.hash => made,
             Ok(made) => {
-                self.supersede(&plan.hash, "the world has changed").await?;
+                self.supersede(&plan, "the world has changed").await?;
                 let planned = self.store_made(&recipe, made).await?;
                 return Ok(RunReport {
                     plan: plan.hash,
@@ -115,8 +115,7 @@ impl Service {
                 });
             }
             Err(error @ ServiceError::Plan(_)) => {
-                self.supersede(&plan.hash, "it can no longer be planned")
-                    .await?;
+                self.supersede(&plan, "it can no longer be planned").await?;
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -348,7 +347,9 @@ impl Service {
             secrets: Arc::new(move |from, planned| service.planned_secret(from, planned)),
             poll: limits.poll,
         };
-        Ok(Executor::new(live, self.journal(plan, run), limits, world))
+        let journal = self.journal(plan, run);
+        let metrics = self.metrics.clone();
+        Ok(Executor::new(live, journal, limits, world, metrics))
     }
 
     /// Writes down how the run ended and what follows: documents and ownership, the plan's and the run's state, one record.
@@ -449,6 +450,7 @@ impl Service {
             .run_record(&mut tx, Action::RunFinished, plan, detail)
             .await?;
         tx.commit().await?;
+        self.metrics.ran(plan.cluster.as_str(), word);
         if let Err(error) = self.checkpoint_if_configured().await {
             notes.push(format!("no checkpoint was written: {error}"));
         }
@@ -485,27 +487,29 @@ impl Service {
             .seq)
     }
 
-    async fn supersede(&self, plan: &PlanHash, why: &str) -> Result<(), ServiceError> {
+    async fn supersede(&self, plan: &Plan, why: &str) -> Result<(), ServiceError> {
         let mut tx = self.store.begin().await?;
         tx.set_plan_state(
-            &plan.0,
+            &plan.hash.0,
             PlanState::Approved,
             PlanState::Superseded,
             self.now(),
         )
         .await?;
         let detail = serde_json::json!({ "why": why });
-        let subject = format!("plan/{plan}");
+        let subject = format!("plan/{}", plan.hash);
         self.record(
             &mut tx,
             "system:executor",
             Action::PlanSuperseded,
             &subject,
-            Some(&plan.0),
+            Some(&plan.hash.0),
             detail,
         )
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.metrics.decided(plan.cluster.as_str(), "superseded");
+        Ok(())
     }
 
     async fn refuse_when_frozen(&self, cluster: &Cluster, plan: &Plan) -> Result<(), ServiceError> {
