@@ -27,9 +27,11 @@ const STOREYS: &[(&str, u32)] = &[
     ("configuration", 8),
     ("apply", 9),
     ("service", 10),
-    ("demo", 11),
-    ("cli", 12),
-    ("main", 13),
+    ("mcp", 11),
+    ("serve", 12),
+    ("demo", 12),
+    ("cli", 13),
+    ("main", 14),
 ];
 
 /// Words that have no place in a pure room: I/O, runtime, network, clock, environment, chance.
