@@ -1,6 +1,7 @@
 //! The command line: reads arguments and environment, asks the service, prints. The only room that prints and reads the
 //! environment. Exit codes are a contract; see [`exit::Exit`].
 
+mod agent;
 pub mod arguments;
 pub mod commands;
 mod decide;

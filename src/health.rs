@@ -3,6 +3,7 @@
 
 mod cluster;
 mod evaluate;
+mod findings;
 mod fit;
 mod gaps;
 mod guest;
@@ -14,6 +15,7 @@ mod summary;
 mod touched;
 
 pub use evaluate::{Key, advance, evaluate, reevaluate};
+pub use findings::{Finding, Scope, Severity, Unseen, findings};
 pub use fit::fit;
 pub use gaps::{Gap, completeness_needed};
 pub use model::*;

@@ -2,17 +2,22 @@
 //! There is one gate: the only way to a mutation is [`Service::run`] of a plan whose approvals satisfy the policy now.
 
 mod accept;
+pub mod agents;
 pub mod decide;
+pub mod diagnose;
 pub mod drift;
 pub mod error;
 mod events;
 pub mod freeze;
 pub mod incoming;
+pub mod inbox;
 pub mod ledger;
 pub mod measure;
 pub mod open;
 pub mod planning;
+pub mod plans;
 pub mod recipe;
+pub mod resources;
 pub mod run;
 pub mod settle;
 pub mod show;
@@ -21,9 +26,11 @@ mod status;
 pub mod submit;
 pub mod suspend;
 pub mod upkeep;
+pub mod withdraw;
 pub mod worlds;
 
 pub use error::ServiceError;
+pub use inbox::{Outcome, Receipt};
 pub use open::{Environment, Service, Tuning};
 pub use planning::Standing;
 pub use recipe::{Recipe, Text};

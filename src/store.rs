@@ -5,6 +5,7 @@
 //! same file. Documents, plans and the rest are kept as JSON text whose meaning belongs to the rooms above: this room imports only
 //! identities and the ledger, reads no clock (the caller says what time it is) and decides nothing.
 
+mod agents;
 mod approvals;
 mod conditions;
 mod counts;
@@ -16,6 +17,7 @@ mod inbox;
 mod lock;
 mod open;
 mod ownership;
+mod plan_pages;
 mod plans;
 mod records;
 mod runs;
@@ -25,6 +27,7 @@ mod transaction;
 mod triggers;
 mod words;
 
+pub use agents::{NewToken, Token, TokenHash};
 pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
 pub use conditions::{Condition, ConditionStatus, ConditionType, NewCondition};
 pub use counts::{KindCount, PlanCount, RunCount};
@@ -36,6 +39,7 @@ pub use inbox::{NewSubmission, StoredSubmission, SubmissionState};
 pub use lock::RunLock;
 pub use open::Store;
 pub use ownership::Owned;
+pub use plan_pages::{PlanFilter, PlanPlace};
 pub use plans::{
     ActiveDocument, NewPlan, Parent, Plan, PlanDocument, PlanHead, PlanInserted, PlanState,
 };

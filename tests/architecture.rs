@@ -30,6 +30,8 @@ const STOREYS: &[(&str, u32)] = &[
     ("sources", 9),
     ("service", 10),
     ("reconcile", 11),
+    ("mcp", 11),
+    ("serve", 12),
     ("demo", 13),
     ("cli", 13),
     ("main", 14),

@@ -103,6 +103,11 @@ pub enum Command {
     /// Verify, export or checkpoint the ledger, or make its keys.
     #[command(subcommand)]
     Ledger(Ledger),
+    /// Give tokens to agents, list them, take them away.
+    #[command(subcommand)]
+    Agent(Agent),
+    /// Speak MCP over standard input and output, for an agent on this machine.
+    Mcp(Mcp),
     /// Serve a simulated Proxmox VE cluster over TLS.
     Sim(crate::sim::Arguments),
     /// Print completions for a shell.
@@ -360,6 +365,45 @@ pub struct Thaw {
     pub kind: Option<String>,
     /// Who thaws. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `agent`.
+#[derive(Debug, Subcommand)]
+pub enum Agent {
+    /// Give an agent a token, which is shown once. Only a person can.
+    Add {
+        /// The agent's name; it acts as `agent:NAME`.
+        name: String,
+        /// How long the token counts: `12h`, `30d`, `4w`, or `never`. Default: 90 days.
+        #[arg(
+            long,
+            value_name = "TIME",
+            default_value = "90d",
+            hide_default_value = true
+        )]
+        expires: crate::service::agents::Life,
+        /// Who gives it. Default: `defaultPrincipal` of the configuration.
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: Option<String>,
+    },
+    /// List every token there is or was; never the tokens themselves.
+    List,
+    /// Take every token of an agent away, at once. Only a person can.
+    Revoke {
+        /// The agent's name.
+        name: String,
+        /// Who takes it away. Default: `defaultPrincipal` of the configuration.
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: Option<String>,
+    },
+}
+
+/// `mcp`.
+#[derive(Debug, Args)]
+pub struct Mcp {
+    /// The agent that speaks, `agent:NAME`. Never a person. Default: `defaultPrincipal` of the configuration, if that is an agent.
+    #[arg(long = "as", value_name = "AGENT")]
     pub principal: Option<String>,
 }
 

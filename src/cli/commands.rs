@@ -9,7 +9,7 @@ use serde_json::json;
 use super::arguments::{Arguments, Command, Format, Ledger};
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use super::{Ended, decide, environment, events, serve, steer, submit, watch};
+use super::{Ended, agent, decide, environment, events, serve, steer, submit, watch};
 use crate::apply::RunEnd;
 use crate::apply::step::NotBegun;
 use crate::configuration::{Configuration, load_configuration};
@@ -113,6 +113,15 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
             Ok(Exit::Success)
         }
         Command::Ledger(command) => ledger(config, command, output).await,
+        Command::Agent(command) => agent::run(&open(config, output).await?, command, output).await,
+        Command::Mcp(mcp) => {
+            let service = open(config, output).await?;
+            let who = service.principal(mcp.principal.as_deref())?;
+            crate::mcp::stdio::serve(service, who)
+                .await
+                .map_err(|error| Failure::of(&error))?;
+            Ok(Exit::Success)
+        }
     }
 }
 

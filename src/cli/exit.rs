@@ -66,6 +66,10 @@ impl From<ServiceError> for Failure {
             | ServiceError::Observe(_)
             | ServiceError::Setup { .. }
             | ServiceError::Request(_)
+            | ServiceError::NotFound(_)
+            | ServiceError::Conflict(_)
+            | ServiceError::State(_)
+            | ServiceError::TooMany(_)
             | ServiceError::Defect(_) => Exit::Error,
         };
         Self {

@@ -26,7 +26,7 @@ pub enum TaskOutcome {
 
 impl TaskOutcome {
     /// What an exit status means.
-    fn of_exit(exit: &str) -> Self {
+    pub fn of_exit(exit: &str) -> Self {
         match exit.trim() {
             "OK" => Self::Ok,
             "" | "unexpected status" => {

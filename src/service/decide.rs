@@ -181,7 +181,7 @@ impl Service {
         if Self::open_for_decision(head.state) {
             return Ok(());
         }
-        Err(ServiceError::Request(format!(
+        Err(ServiceError::State(format!(
             "the plan {} is {} and cannot be {word} any more",
             head.hash,
             head.state.name()

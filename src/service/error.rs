@@ -47,6 +47,18 @@ pub enum ServiceError {
     /// The request does not fit what there is.
     #[error("{0}")]
     Request(String),
+    /// What the request is about is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Another source owns what the request is about.
+    #[error("{0}")]
+    Conflict(String),
+    /// The plan or submission is in a state in which this cannot be done any more.
+    #[error("{0}")]
+    State(String),
+    /// The asker has asked for too much at once.
+    #[error("{0}")]
+    TooMany(String),
     /// A defect of this program that was noticed in time; nothing was done.
     #[error("this is a defect of Bailiwick, and nothing was done: {0}")]
     Defect(String),

@@ -299,7 +299,7 @@ impl Service {
                 .iter()
                 .find(|cluster| cluster.name.as_str() == name)
                 .ok_or_else(|| {
-                    ServiceError::Request(format!(
+                    ServiceError::NotFound(format!(
                         "there is no cluster `{name}` in the configuration; there are: {}",
                         names()
                     ))

@@ -188,7 +188,7 @@ impl Service {
     pub async fn plan(&self, prefix: &str) -> Result<(store::Plan, Plan, Recipe), ServiceError> {
         let digits = prefix.strip_prefix("sha256:").unwrap_or(prefix);
         let unknown = || {
-            ServiceError::Request(format!(
+            ServiceError::NotFound(format!(
                 "there is no plan `{}`; `bailiwick get plans` lists them by their hashes",
                 clean(prefix)
             ))

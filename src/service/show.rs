@@ -21,7 +21,8 @@ pub struct List {
 }
 
 impl List {
-    fn new(headings: &[&'static str]) -> Self {
+    /// A list with headings and no rows.
+    pub fn new(headings: &[&'static str]) -> Self {
         Self {
             headings: headings.to_vec(),
             ..Self::default()
@@ -29,7 +30,7 @@ impl List {
     }
 
     /// Adds a row; its JSON has the headings as names.
-    fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         let cells = cells.map(|cell| clean(&cell));
         let object = self
             .headings
@@ -279,7 +280,7 @@ impl Service {
             Err(_) => None,
         };
         let run = run.filter(|run| run.cluster == *cluster).ok_or_else(|| {
-            ServiceError::Request(format!(
+            ServiceError::NotFound(format!(
                 "there is no run `{}` on cluster {cluster}; `bailiwick get runs` lists them",
                 clean(number)
             ))
@@ -337,7 +338,7 @@ impl Service {
         }
         let world = self.look(cluster).await?;
         live_object(kind, name, &world).ok_or_else(|| {
-            ServiceError::Request(format!(
+            ServiceError::NotFound(format!(
                 "there is no `{what}` on cluster {} and no such document",
                 cluster.name
             ))

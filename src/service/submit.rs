@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::ServiceError;
 use super::open::Service;
 use super::planning::{Made, Standing};
@@ -17,7 +19,8 @@ use crate::plan::{Origin, Plan, PlanHash};
 use crate::store::{NewPlan, PlanDocument, PlanInserted, PlanState};
 
 /// Documents that somebody submits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Submission {
     /// The files.
     pub documents: Vec<Text>,
@@ -81,7 +84,7 @@ impl Service {
             .into_iter()
             .next();
         let run = run.ok_or_else(|| {
-            ServiceError::Request(format!(
+            ServiceError::State(format!(
                 "the plan {} was never run, so there is nothing to undo",
                 plan.hash
             ))
@@ -273,7 +276,10 @@ impl Service {
             .map(|record| record.seq))
     }
 
-    async fn recipe(&self, submission: Submission) -> Result<(Recipe, &Cluster), ServiceError> {
+    pub(super) async fn recipe(
+        &self,
+        submission: Submission,
+    ) -> Result<(Recipe, &Cluster), ServiceError> {
         let Submission {
             documents,
             source,

@@ -76,6 +76,22 @@ impl Transaction {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Takes a settled submission in again under its id, with what is to be planned now. One that waits is left as it is; false then.
+    pub async fn reopen_submission(&mut self, new: &NewSubmission) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE submissions SET recipe = ?2, state = ?3, plan = NULL, message = '', at = ?4, changed = ?4
+             WHERE id = ?1 AND state <> ?3",
+        )
+        .bind(&new.id)
+        .bind(&new.recipe)
+        .bind(SubmissionState::Pending.name())
+        .bind(time(new.at))
+        .execute(self.connection())
+        .await
+        .map_err(db("keep a submission"))?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Writes down what became of a submission.
     pub async fn settle_submission(
         &mut self,
@@ -118,6 +134,8 @@ reads! {
     fn submission(id: &str) -> Option<StoredSubmission>;
     /// The submissions that wait to be planned, the oldest first, at most `limit`.
     fn pending_submissions(limit: u32) -> Vec<StoredSubmission>;
+    /// How many submissions of a principal wait to be planned.
+    fn count_pending(submitter: &str) -> u64;
 }
 
 async fn submission(
@@ -146,6 +164,20 @@ async fn pending_submissions(
         .iter()
         .map(from_row)
         .collect()
+}
+
+async fn count_pending(
+    connection: &mut SqliteConnection,
+    submitter: &str,
+) -> Result<u64, StoreError> {
+    let count: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM submissions WHERE state = ? AND submitter = ?")
+            .bind(SubmissionState::Pending.name())
+            .bind(submitter)
+            .fetch_one(connection)
+            .await
+            .map_err(db("count what waits in the inbox"))?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 fn from_row(row: &SqliteRow) -> Result<StoredSubmission, StoreError> {

@@ -441,7 +441,7 @@ fn not_found(hash: &str) -> StoreError {
     }
 }
 
-fn head_from_row(row: &SqliteRow) -> Result<PlanHead, StoreError> {
+pub(super) fn head_from_row(row: &SqliteRow) -> Result<PlanHead, StoreError> {
     Ok(PlanHead {
         hash: get(row, "hash")?,
         cluster: parse(row, "cluster")?,

@@ -1,0 +1,455 @@
+//! What there is, for whoever reads it page by page: live objects and documents in one list, and one of them whole with the document
+//! that manages it, its conditions and what happened to it lately.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::ServiceError;
+use super::open::Service;
+use crate::configuration::Cluster;
+use crate::ids::{ClusterName, GuestKind};
+use crate::plan::Ownership;
+use crate::plan::words::clean;
+use crate::store::{self, Condition, Event, EventFilter};
+use crate::world::{Guest, Node, Part, Pool, Status, Storage, StorageState, World};
+
+/// How many of the latest events are told with an object.
+const EVENTS: u32 = 20;
+
+/// What kind of thing a resource is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceKind {
+    /// A virtual machine.
+    Vm,
+    /// A container.
+    Ct,
+    /// A storage.
+    Storage,
+    /// A pool.
+    Pool,
+    /// A node.
+    Node,
+    /// A document that was accepted.
+    Document,
+}
+
+impl ResourceKind {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Vm => "vm",
+            Self::Ct => "ct",
+            Self::Storage => "storage",
+            Self::Pool => "pool",
+            Self::Node => "node",
+            Self::Document => "document",
+        }
+    }
+}
+
+/// Which resources to list.
+#[derive(Debug, Clone, Default)]
+pub struct ResourceFilter {
+    /// Only of this kind; else every live object.
+    pub kind: Option<ResourceKind>,
+    /// Only those whose id or name contains this, whatever the case.
+    pub text: Option<String>,
+    /// Only guests on this node.
+    pub node: Option<String>,
+    /// Only those in this state: `running`, `stopped`, `unknown`, `template`, `online`, `offline`, `enabled`, `disabled`.
+    pub status: Option<String>,
+    /// Only those that a document manages, or none does.
+    pub managed: Option<bool>,
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// What kind of thing.
+    pub kind: ResourceKind,
+    /// `vm/104`, `storage/local`, `VirtualMachine/web-7`.
+    pub id: String,
+    /// Its name as the cluster has it.
+    pub name: Option<String>,
+    /// Its state in a word.
+    pub status: String,
+    /// The node a guest is on.
+    pub node: Option<String>,
+    /// The pool a guest is in.
+    pub pool: Option<String>,
+    /// The lock a guest is under.
+    pub lock: Option<String>,
+    /// For a live object, the document that manages it and its source; for a document, its source.
+    pub managed: Option<Managed>,
+    /// For a document, the live object it manages.
+    pub object: Option<String>,
+}
+
+/// Who manages an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Managed {
+    /// The document: `VirtualMachine/web-7`.
+    pub document: String,
+    /// The source that owns it.
+    pub source: String,
+}
+
+/// Some resources of many.
+#[derive(Debug, Clone)]
+pub struct ResourcePage {
+    /// The resources, by kind and id.
+    pub resources: Vec<Resource>,
+    /// How many there are in all that fit the filter.
+    pub total: usize,
+    /// The place after which the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// A live object whole.
+#[derive(Debug, Clone)]
+pub enum Live {
+    /// A virtual machine or container, and why its configuration could not be read, if it could not.
+    Guest(Arc<Guest>, Option<String>),
+    /// A storage, with each node's view of it.
+    Storage(Arc<Storage>, Vec<(String, StorageState)>),
+    /// A pool.
+    Pool(String, Arc<Pool>),
+    /// A node, and how many guests are on it.
+    Node(String, Arc<Node>, usize),
+}
+
+/// A resource whole.
+#[derive(Debug, Clone)]
+pub struct ResourceView {
+    /// Its line of the list.
+    pub resource: Resource,
+    /// The live object, if there is one.
+    pub live: Option<Live>,
+    /// The document, or the one that manages it.
+    pub document: Option<store::Document>,
+    /// The conditions of that document.
+    pub conditions: Vec<Condition>,
+    /// What happened to it lately, the oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Worlds read for looking only, kept for moments, so that reading page by page does not read the cluster for each page. Plans are
+/// never made on them.
+#[derive(Debug, Clone)]
+pub struct Glances {
+    keep: Duration,
+    kept: Arc<Mutex<BTreeMap<ClusterName, (Arc<World>, Instant)>>>,
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Default for Glances {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(5))
+    }
+}
+
+impl Glances {
+    /// Glances that are good for so long.
+    pub fn new(keep: Duration) -> Self {
+        Self {
+            keep,
+            kept: Arc::default(),
+            reading: Arc::default(),
+        }
+    }
+
+    /// A cluster's world for looking: the one that a running loop keeps, one read some moments ago, or one read now.
+    pub async fn world(
+        &self,
+        service: &Service,
+        cluster: &Cluster,
+    ) -> Result<Arc<World>, ServiceError> {
+        if let Some(world) = service.worlds().good(&cluster.name, service.now()) {
+            return Ok(world);
+        }
+        // One reads, the others wait for what it read.
+        let _reading = self.reading.lock().await;
+        if let Some(world) = self.recent(&cluster.name) {
+            return Ok(world);
+        }
+        let world = service.look(cluster).await?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(cluster.name.clone(), (Arc::clone(&world), Instant::now()));
+        Ok(world)
+    }
+
+    fn recent(&self, cluster: &ClusterName) -> Option<Arc<World>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(cluster)
+            .filter(|(_, at)| at.elapsed() < self.keep)
+            .map(|(world, _)| Arc::clone(world))
+    }
+}
+
+impl Service {
+    /// A page of what there is, after the place where the page before ended.
+    pub async fn resources(
+        &self,
+        cluster: &Cluster,
+        world: &World,
+        filter: &ResourceFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ResourcePage, ServiceError> {
+        let ownership = self.ownership(&cluster.name).await?;
+        let mut all: Vec<(String, Resource)> = match filter.kind {
+            Some(ResourceKind::Document) => self
+                .store
+                .documents(&cluster.name)
+                .await?
+                .iter()
+                .map(|stored| document_line(stored, &ownership))
+                .collect(),
+            Some(_) | None => live_lines(world, &ownership),
+        };
+        all.retain(|(_, resource)| filter.fits(resource));
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        let total = all.len();
+        let mut rest = all
+            .into_iter()
+            .filter(|(place, _)| after.is_none_or(|after| place.as_str() > after));
+        let mut resources = Vec::new();
+        let mut last = None;
+        for (place, resource) in rest.by_ref().take(limit) {
+            last = Some(place);
+            resources.push(resource);
+        }
+        let next = last.filter(|_| rest.next().is_some());
+        Ok(ResourcePage {
+            resources,
+            total,
+            next,
+        })
+    }
+
+    /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `node/pve1`) or a document
+    /// (`VirtualMachine/web-7`).
+    pub async fn resource(
+        &self,
+        cluster: &Cluster,
+        world: &World,
+        id: &str,
+    ) -> Result<ResourceView, ServiceError> {
+        let unknown = || {
+            ServiceError::NotFound(format!(
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, node/NAME, or KIND/NAME for a document",
+                clean(id),
+                cluster.name
+            ))
+        };
+        let ownership = self.ownership(&cluster.name).await?;
+        let (kind, name) = id.split_once('/').ok_or_else(unknown)?;
+        let own = self.store.document(&cluster.name, kind, name).await?;
+        let (resource, live, document) = match own {
+            Some(stored) => {
+                let (_, line) = document_line(&stored, &ownership);
+                let live = line
+                    .object
+                    .as_deref()
+                    .and_then(|object| live(world, object));
+                (line, live, Some(stored))
+            }
+            None => {
+                let live = live(world, id).ok_or_else(unknown)?;
+                let line = live_lines(world, &ownership)
+                    .into_iter()
+                    .map(|(_, line)| line)
+                    .find(|line| line.id == id)
+                    .ok_or_else(unknown)?;
+                let document = match line
+                    .managed
+                    .as_ref()
+                    .and_then(|m| m.document.split_once('/'))
+                {
+                    Some((kind, name)) => self.store.document(&cluster.name, kind, name).await?,
+                    None => None,
+                };
+                (line, Some(live), document)
+            }
+        };
+        let key = document
+            .as_ref()
+            .map(|stored| format!("{}/{}", stored.document.kind, stored.document.name));
+        let (mut conditions, mut events) = (Vec::new(), Vec::new());
+        for object in key.iter().map(String::as_str).chain([id]) {
+            conditions.extend(self.store.conditions_of(&cluster.name, object).await?);
+            let filter = EventFilter {
+                cluster: Some(cluster.name.clone()),
+                object: Some(object.to_owned()),
+                ..EventFilter::default()
+            };
+            events.extend(self.store.latest_events(&filter, EVENTS).await?);
+            if key.as_deref() == Some(id) {
+                break;
+            }
+        }
+        Ok(ResourceView {
+            resource,
+            live,
+            document,
+            conditions,
+            events,
+        })
+    }
+}
+
+impl ResourceFilter {
+    fn fits(&self, resource: &Resource) -> bool {
+        let contains = |text: &str| {
+            let lower = text.to_lowercase();
+            let within = |field: &str| field.to_lowercase().contains(&lower);
+            within(&resource.id) || resource.name.as_deref().is_some_and(within)
+        };
+        self.kind.is_none_or(|kind| kind == resource.kind)
+            && self.text.as_deref().is_none_or(contains)
+            && (self.node.is_none() || self.node == resource.node)
+            && self
+                .status
+                .as_ref()
+                .is_none_or(|status| *status == resource.status)
+            && self
+                .managed
+                .is_none_or(|wanted| wanted == resource.managed.is_some())
+    }
+}
+
+fn document_line(stored: &store::Document, ownership: &Ownership) -> (String, Resource) {
+    let store::NewDocument {
+        kind, name, source, ..
+    } = &stored.document;
+    let id = format!("{kind}/{name}");
+    let object = ownership
+        .of_document(&id, source)
+        .map(|(object, _)| object.to_owned());
+    let resource = Resource {
+        kind: ResourceKind::Document,
+        id: id.clone(),
+        name: Some(name.clone()),
+        status: format!("generation {}", stored.generation),
+        node: None,
+        pool: None,
+        lock: None,
+        managed: Some(Managed {
+            document: id.clone(),
+            source: source.clone(),
+        }),
+        object,
+    };
+    (format!("5/{id}"), resource)
+}
+
+fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
+    let managed = |object: &str| {
+        ownership.objects.get(object).map(|owned| Managed {
+            document: owned.document.clone(),
+            source: owned.source.clone(),
+        })
+    };
+    let plain = |kind: ResourceKind, name: &str, status: &str| {
+        let id = format!("{}/{name}", kind.word());
+        Resource {
+            kind,
+            name: None,
+            status: status.to_owned(),
+            node: None,
+            pool: None,
+            lock: None,
+            managed: managed(&id),
+            object: None,
+            id,
+        }
+    };
+    let mut lines = Vec::new();
+    for guest in world.guests.values() {
+        let kind = match guest.kind {
+            GuestKind::Qemu => ResourceKind::Vm,
+            GuestKind::Lxc => ResourceKind::Ct,
+        };
+        let rank = if kind == ResourceKind::Vm { 0 } else { 1 };
+        let line = Resource {
+            name: guest.name.clone(),
+            node: Some(guest.node.to_string()),
+            pool: guest.pool.as_ref().map(ToString::to_string),
+            lock: guest.lock.clone(),
+            ..plain(kind, &guest.vmid.to_string(), guest_status(guest))
+        };
+        // The numbers in their order, not in that of their digits.
+        lines.push((format!("{rank}/{:010}", guest.vmid.get()), line));
+    }
+    for storage in world.storages.values() {
+        let status = if storage.disabled {
+            "disabled"
+        } else {
+            "enabled"
+        };
+        let line = plain(ResourceKind::Storage, storage.id.as_str(), status);
+        lines.push((format!("2/{}", storage.id), line));
+    }
+    for id in world.pools.keys() {
+        let line = plain(ResourceKind::Pool, id.as_str(), "enabled");
+        lines.push((format!("3/{id}"), line));
+    }
+    for (name, node) in &world.nodes {
+        let status = match node.online {
+            Some(true) => "online",
+            Some(false) => "offline",
+            None => "unknown",
+        };
+        lines.push((
+            format!("4/{name}"),
+            plain(ResourceKind::Node, name.as_str(), status),
+        ));
+    }
+    lines
+}
+
+/// A guest's state in a word.
+pub fn guest_status(guest: &Guest) -> &'static str {
+    match guest.status {
+        _ if guest.template => "template",
+        Status::Running => "running",
+        Status::Stopped => "stopped",
+        Status::Unknown => "unknown",
+    }
+}
+
+fn live(world: &World, id: &str) -> Option<Live> {
+    let (kind, name) = id.split_once('/')?;
+    match kind {
+        "vm" | "ct" => {
+            let vmid = name.parse().ok()?;
+            let guest = world.guests.get(&vmid).filter(|g| g.kind.word() == kind)?;
+            let unread = world
+                .unreadable(&Part::GuestConfig(vmid))
+                .map(str::to_owned);
+            Some(Live::Guest(Arc::clone(guest), unread))
+        }
+        "storage" => {
+            let storage = world.storages.values().find(|s| s.id.as_str() == name)?;
+            let seen = world
+                .nodes
+                .iter()
+                .filter_map(|(node, has)| {
+                    Some((node.to_string(), has.storages.get(&storage.id)?.clone()))
+                })
+                .collect();
+            Some(Live::Storage(Arc::clone(storage), seen))
+        }
+        "pool" => {
+            let (id, pool) = world.pools.iter().find(|(id, _)| id.as_str() == name)?;
+            Some(Live::Pool(id.to_string(), Arc::clone(pool)))
+        }
+        "node" => {
+            let (id, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;
+            let guests = world.guests.values().filter(|g| g.node == *id).count();
+            Some(Live::Node(id.to_string(), Arc::clone(node), guests))
+        }
+        _ => None,
+    }
+}
