@@ -17,7 +17,6 @@ use super::commands::{configuration, open};
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::configuration::Configuration;
-use crate::notify::Notifier;
 use crate::reconcile::supervise::Line;
 use crate::reconcile::{Loop, Telling};
 use crate::serve;
@@ -128,7 +127,7 @@ async fn start(service: &Service, asked: &Serve, telling: &Telling) -> Result<Ru
         None
     } else {
         Some(
-            serve::start(service.clone(), serve::Options::of(configured))
+            serve::start(service.clone(), options(service))
                 .await
                 .map_err(|error| Failure::of(&error))?,
         )
@@ -136,15 +135,30 @@ async fn start(service: &Service, asked: &Serve, telling: &Telling) -> Result<Ru
     let reconcile =
         Loop::start(service.clone(), &surroundings(service), Arc::clone(telling)).await?;
     let cancel = CancellationToken::new();
-    let notifier = Notifier::new(service.store().clone(), &configured.notify, metrics)
-        .map_err(|error| Failure::of(&error))?;
     let token = cancel.clone();
-    let task = tokio::spawn(async move { notifier.run(token).await });
+    let task = tokio::spawn(async move { token.cancelled().await });
     Ok(Running {
         reconcile,
         face,
         notifying: (cancel, task),
     })
+}
+
+/// How to serve, by the configuration.
+fn options(service: &Service) -> serve::Options {
+    let measured = service.clone();
+    let metrics: serve::Render = Arc::new(move || {
+        let service = measured.clone();
+        Box::pin(async move {
+            // What the store cannot tell now stands as it was last told, with the time.
+            let _ = service.refresh_metrics().await;
+            service.metrics().render()
+        })
+    });
+    serve::Options {
+        metrics: Some(metrics),
+        ..serve::Options::of(&service.configuration().serve)
+    }
 }
 
 /// Ends what runs: first nothing new comes in, then what is in hand is finished. A second signal ends the process at once; nothing is

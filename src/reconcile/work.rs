@@ -299,13 +299,9 @@ impl ClusterWorker {
         self.service
             .expire_plans(&self.cluster, reconcile.plans_expire)
             .await?;
-        if self
-            .service
-            .worlds()
-            .good(&self.cluster, self.service.now())
-            .is_none()
-        {
-            // Nothing is known of it now; the next good look asks again.
+        if self.service.known_world(&self.cluster).await?.is_none() {
+            // Nothing is known of it as it is now: a look asks for this again.
+            self.asking.ask(Key::Observe);
             return Ok(Done::Well);
         }
         let settled = self.service.settle_cluster(cluster).await?;
@@ -439,7 +435,7 @@ pub(super) fn reason(error: &ServiceError) -> &'static str {
         ServiceError::NotFound(_) => "NotFound",
         ServiceError::Conflict(_) => "Conflict",
         ServiceError::State(_) => "WrongState",
-        ServiceError::RateLimited { .. } => "RateLimited",
+        ServiceError::TooMany(_) => "TooMany",
         ServiceError::Defect(_) => "Defect",
     }
 }
