@@ -194,7 +194,7 @@ fn a_stop_finishes_the_step_in_hand_and_the_rest_goes_on_at_the_next_start() {
         document("Pool", "lab", "comment: try things here")
     );
     let hash = propose(&play, &[], &documents);
-    play.fault("match=PUT /nodes/*/qemu/*/config delay=2s");
+    play.fault("latency=1500;method=POST;count=*");
     play.approve(&hash).ends(0);
     let serving = Serving::start(&play);
     serving.until("a step was sent", || {
