@@ -169,6 +169,17 @@ impl Metrics {
         );
     }
 
+    /// The values that the last label has in the series whose first label is this.
+    fn last_labels(&self, definition: &Definition, first: &str) -> Vec<String> {
+        let state = self.state();
+        let series = state.series.get(definition.name).into_iter();
+        series
+            .flat_map(BTreeMap::keys)
+            .filter(|labels| labels.first().is_some_and(|label| label == first))
+            .filter_map(|labels| labels.last().cloned())
+            .collect()
+    }
+
     /// How many series there are.
     pub fn series(&self) -> usize {
         self.state().series.values().map(BTreeMap::len).sum()

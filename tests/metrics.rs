@@ -24,7 +24,7 @@ use bailiwick::configuration::load_configuration;
 use bailiwick::metrics;
 use bailiwick::plan::PlanHash;
 use bailiwick::service::decide::HandedIn;
-use bailiwick::service::{Environment, RunResult, Service, Tuning};
+use bailiwick::service::{Environment, RunResult, Service, Submission, Text, Tuning};
 use support::play::{Play, hash_of};
 
 const MAIL: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: mail}\nspec: {vmid: 102, memory: {size: 6Gi}}\n";
@@ -226,6 +226,38 @@ fn what_other_processes_left_is_counted_from_the_state_file() {
         1.0
     );
     assert_eq!(sums(&seen, "bailiwick_plans"), 1.0);
+}
+
+#[test]
+fn what_the_policy_decides_and_what_is_overtaken() {
+    let play = Play::with(support::play::Setup {
+        approval: "  policy:\n  - {name: small, match: {risk: [none, low, medium], kinds: {only: [VirtualMachine]}}, autoApprove: true}\n".to_owned(),
+        ..Default::default()
+    });
+    let service = service(&play, 0);
+    let submission = Submission {
+        documents: vec![Text {
+            file: "mail.yaml".to_owned(),
+            text: MAIL.to_owned(),
+        }],
+        source: None,
+        prune: false,
+        allow_deletions: None,
+        submitter: "agent:demo".parse().unwrap(),
+        cluster: None,
+    };
+    let planned = play.block_on(service.submit(submission)).unwrap();
+    play.edit(102, "cores: 4", "cores: 2");
+    play.block_on(service.run(&planned.plan.hash.0, &|_| {}))
+        .unwrap();
+    let seen = samples(&play, &service);
+    let decided = |decision: &str| {
+        seen[&format!("bailiwick_decisions_total{{cluster=\"lab\",decision=\"{decision}\"}}")]
+    };
+    // The plan made anew for the changed machine is approved by the policy too.
+    assert_eq!(decided("approved_by_policy"), 2.0);
+    assert_eq!(decided("superseded"), 1.0);
+    assert_eq!(decided("approved"), 0.0);
 }
 
 #[test]

@@ -95,11 +95,18 @@ impl Metrics {
         self.set(&d::DRIFTED, &[cluster, kind], count as f64);
     }
 
-    /// What has drifted on a cluster, by kind; the kinds that are not given are as they should be.
+    /// What has drifted on a cluster, by kind. A kind that is not given is as it should be: one that was counted before stands at 0.
     pub fn set_drifted(&self, cluster: &str, counts: &BTreeMap<String, u64>) {
+        let known = self.last_labels(&d::DRIFTED, cluster);
+        let known = known.iter().map(|kind| (vec![kind.as_str()], 0.0));
         let rows = counts.iter();
         let rows = rows.map(|(kind, count)| (vec![kind.as_str()], *count as f64));
-        self.set_whole(&d::DRIFTED, &[cluster], rows, std::ops::Add::add);
+        self.set_whole(
+            &d::DRIFTED,
+            &[cluster],
+            known.chain(rows),
+            std::ops::Add::add,
+        );
     }
 
     /// A source was read, or could not be.

@@ -152,6 +152,19 @@ fn gauges_set_whole_leave_nothing_of_before_and_nothing_of_others_alone() {
 }
 
 #[test]
+fn a_kind_that_no_longer_drifts_stands_at_zero() {
+    let metrics = Metrics::new();
+    metrics.set_drifted("lab", &[("Pool".to_owned(), 2)].into());
+    metrics.set_drifted("lab", &[("Storage".to_owned(), 1)].into());
+    let text = metrics.render();
+    assert!(
+        text.contains("{cluster=\"lab\",kind=\"Pool\"} 0\n"),
+        "{text}"
+    );
+    assert!(text.contains("{cluster=\"lab\",kind=\"Storage\"} 1\n"));
+}
+
+#[test]
 fn labels_that_run_together_are_two_series() {
     let metrics = Metrics::new();
     metrics.drifted("a", "bc", 1);

@@ -97,7 +97,6 @@ impl Service {
             )
             .await?;
         tx.commit().await?;
-        self.metrics.decided(plan.cluster.as_str(), "approved");
         let standing = self.standing(&plan, &recipe).await?;
         if matches!(standing.verdict, Verdict::Satisfied { .. })
             && stored.head.state == PlanState::Waiting
@@ -166,7 +165,6 @@ impl Service {
             )
             .await?;
         tx.commit().await?;
-        self.metrics.decided(plan.cluster.as_str(), "rejected");
         self.measure_wait(&stored.head);
         let standing = self.standing(&plan, &recipe).await?;
         Ok(Decided {

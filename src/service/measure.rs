@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use super::error::ServiceError;
 use super::open::Service;
+use crate::ids::ClusterName;
+use crate::ledger::{Action, Record};
 use crate::metrics::{Freezes, Metrics};
 use crate::store::{FreezeScope, PlanHead, PlanState};
+
+/// Who approves where the policy asks for nobody.
+const POLICY: &str = "system:policy";
 
 impl Service {
     /// The metrics of this process.
@@ -79,6 +84,25 @@ impl Service {
             counts.since = counts.since.min(since);
         }
         Ok(counted)
+    }
+
+    /// Counts what was decided over a plan, if that is what a record says. Before it is committed: were that to fail, it would be
+    /// counted although it did not happen, which a count can bear.
+    pub(super) fn measure_decision(&self, record: &Record, cluster: &ClusterName) {
+        let decision = match record.action {
+            Action::Approved if record.actor == POLICY => match record.detail.text("by") {
+                Some(_) => "approved_by_policy",
+                // That a plan now has the approvals it needs, which were counted one by one.
+                None => return,
+            },
+            Action::Approved => "approved",
+            Action::Rejected => "rejected",
+            Action::PlanSuperseded => "superseded",
+            Action::PlanExpired => "expired",
+            Action::PlanWithdrawn => "withdrawn",
+            _ => return,
+        };
+        self.metrics.decided(cluster.as_str(), decision);
     }
 
     /// A plan that stood so was decided over: measures how long it waited, if it did.

@@ -226,6 +226,9 @@ impl Service {
             (None, Some(hash)) => tx.plan(hash).await?.map(|plan| plan.head.cluster),
             (None, None) => None,
         };
+        if let Some(cluster) = &cluster {
+            self.measure_decision(&record, cluster);
+        }
         if let Some(event) = event_of(&record, cluster) {
             tx.add_event(&event).await?;
         }

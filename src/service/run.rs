@@ -105,7 +105,7 @@ impl Service {
         let made = match self.make_to_run(&recipe, cluster).await {
             Ok(made) if made.plan.hash == plan.hash => made,
             Ok(made) => {
-                self.supersede(&plan, "the world has changed").await?;
+                self.supersede(&plan.hash, "the world has changed").await?;
                 let planned = self.store_made(&recipe, made).await?;
                 return Ok(RunReport {
                     plan: plan.hash,
@@ -115,7 +115,8 @@ impl Service {
                 });
             }
             Err(error @ ServiceError::Plan(_)) => {
-                self.supersede(&plan, "it can no longer be planned").await?;
+                self.supersede(&plan.hash, "it can no longer be planned")
+                    .await?;
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -487,29 +488,27 @@ impl Service {
             .seq)
     }
 
-    async fn supersede(&self, plan: &Plan, why: &str) -> Result<(), ServiceError> {
+    async fn supersede(&self, plan: &PlanHash, why: &str) -> Result<(), ServiceError> {
         let mut tx = self.store.begin().await?;
         tx.set_plan_state(
-            &plan.hash.0,
+            &plan.0,
             PlanState::Approved,
             PlanState::Superseded,
             self.now(),
         )
         .await?;
         let detail = serde_json::json!({ "why": why });
-        let subject = format!("plan/{}", plan.hash);
+        let subject = format!("plan/{plan}");
         self.record(
             &mut tx,
             "system:executor",
             Action::PlanSuperseded,
             &subject,
-            Some(&plan.hash.0),
+            Some(&plan.0),
             detail,
         )
         .await?;
-        tx.commit().await?;
-        self.metrics.decided(plan.cluster.as_str(), "superseded");
-        Ok(())
+        Ok(tx.commit().await?)
     }
 
     async fn refuse_when_frozen(&self, cluster: &Cluster, plan: &Plan) -> Result<(), ServiceError> {

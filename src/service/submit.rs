@@ -233,10 +233,6 @@ impl Service {
                 }
                 tx.commit().await?;
                 let approved = matches!(standing.verdict, Verdict::Satisfied { .. });
-                if approved {
-                    let cluster = plan.cluster.as_str();
-                    self.metrics.decided(cluster, "approved_by_policy");
-                }
                 (
                     if approved {
                         PlanState::Approved
