@@ -6,6 +6,7 @@ pub mod commands;
 mod decide;
 pub mod demo;
 pub mod exit;
+mod import;
 pub mod output;
 mod submit;
 pub mod watch;

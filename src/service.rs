@@ -5,6 +5,7 @@ mod accept;
 pub mod decide;
 pub mod error;
 pub mod freeze;
+pub mod import;
 pub mod ledger;
 pub mod open;
 pub mod planning;
