@@ -8,6 +8,7 @@ mod decide;
 pub mod demo;
 mod events;
 pub mod exit;
+mod import;
 pub mod output;
 mod serve;
 mod steer;

@@ -11,6 +11,7 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod import;
 pub mod machine;
 pub mod metadata;
 pub mod options;

@@ -11,6 +11,7 @@ mod events;
 pub mod freeze;
 pub mod incoming;
 pub mod inbox;
+pub mod import;
 pub mod ledger;
 pub mod measure;
 pub mod open;

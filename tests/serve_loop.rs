@@ -355,3 +355,104 @@ fn a_folder_s_documents_are_planned_and_a_document_of_another_source_is_refused(
     assert!(play.config(102).is_some(), "the guest is still there");
     serving.stop();
 }
+
+/// Runs git in a folder, as nobody in particular.
+fn git(folder: &std::path::Path, args: &[&str]) -> String {
+    let ran = std::process::Command::new("git")
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .envs([
+            ("GIT_AUTHOR_NAME", "anna"),
+            ("GIT_AUTHOR_EMAIL", "anna@example.com"),
+            ("GIT_COMMITTER_NAME", "anna"),
+            ("GIT_COMMITTER_EMAIL", "anna@example.com"),
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "git {args:?}: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    let bare = folder.path().join("infra.git");
+    std::fs::create_dir_all(work.join("clusters/lab")).unwrap();
+    git(folder.path(), &["init", "-q", "--bare", "-b", "main", "infra.git"]);
+    git(&work, &["init", "-q", "-b", "main"]);
+    let remote = bare.display().to_string();
+    git(&work, &["remote", "add", "origin", &remote]);
+    let commit = |name: &str, text: Option<&str>, message: &str| {
+        let file = work.join("clusters/lab").join(name);
+        match text {
+            Some(text) => std::fs::write(file, text).unwrap(),
+            None => std::fs::remove_file(file).unwrap(),
+        }
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "--allow-empty", "-m", message]);
+        git(&work, &["push", "-q", "--force", "origin", "main"]);
+        git(&work, &["rev-parse", "HEAD"])
+    };
+    let first = commit("mail.yaml", Some(&machine("mail", MAIL)), "more memory");
+    let play = with(&format!(
+        "{{\"git:infra\": {{prune: true, git: {{url: \"{remote}\", paths: {{lab: clusters/lab}}, interval: 5s, status: note}}}}}}"
+    ));
+    let serving = Serving::start(&play);
+    let hash = serving.until("a plan waits", || play.plans_in("waiting").pop());
+    play.approve(&hash).ends(0);
+    let source = |wanted: &str| {
+        play.list("sources")
+            .into_iter()
+            .find(|source| source["state"] == wanted)
+    };
+    let applied = serving.until("the commit is applied", || source("applied"));
+    assert_eq!(applied["applied"], first.as_str());
+    serving.until("a note tells of it", || {
+        let bare = bare.as_path();
+        let notes = git(bare, &["for-each-ref", "refs/notes/bailiwick"]);
+        (!notes.is_empty()
+            && git(bare, &["notes", "--ref", "bailiwick", "show", &first]).contains("applied"))
+        .then_some(())
+    });
+    // Half a document changes nothing and says so.
+    commit("mail.yaml", Some("apiVersion: bailiwick.dev/v1alpha1\nkind: Virt"), "half");
+    serving.until("it is said to be broken", || {
+        (play.condition("source/git:infra", "Stalled").as_deref() == Some("True")).then_some(())
+    });
+    assert_eq!(play.plans_in("waiting"), Vec::<String>::new());
+    // Another history.
+    git(&work, &["commit", "-q", "--amend", "--allow-empty", "-m", "other"]);
+    git(&work, &["reset", "-q", "--hard", "HEAD~1"]);
+    git(&work, &["commit", "-q", "--amend", "--allow-empty", "-m", "rewritten"]);
+    let rewritten = commit("wiki.yaml", Some(&machine("wiki", "vmid: 116\ncpu: {cores: 4}")), "wiki");
+    let tripped = serving.until("the fuse trips", || {
+        play.list("sources")
+            .into_iter()
+            .find(|source| source["message"].as_str().unwrap().contains("history was rewritten"))
+    });
+    assert!(tripped["message"].as_str().unwrap().contains(&rewritten), "{tripped}");
+    let blocked = serving.until("the plan stands, and nobody can approve it", || {
+        play.plans_in("waiting").pop()
+    });
+    play.approve(&blocked).ends(3);
+    play.bailiwick(&["source", "reset", "git:infra", "--as", "person:anna"])
+        .ends(0);
+    serving.until("it can be approved now", || {
+        let shown = play.json(&["describe", &blocked]).json();
+        (shown["approval"]["state"] != "denied").then_some(())
+    });
+    play.approve_with(&blocked, "ben").ends(0);
+    serving.until("the commit is applied", || {
+        source("applied").filter(|source| source["applied"] == rewritten.as_str())
+    });
+    serving.stop();
+}

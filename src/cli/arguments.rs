@@ -73,6 +73,11 @@ pub enum Command {
     Get(Get),
     /// Show one plan, document, run or live object whole.
     Describe(Describe),
+    /// Write documents for what a cluster has, such that planning them changes nothing.
+    ///
+    /// Submitting them adopts the objects without writing to them. What no document can say is left out and so not managed; it
+    /// is listed at the top of each document. Guests name their pool. Where guests run is written unless high availability decides it.
+    Import(Import),
     /// Explain a kind or one of its fields: `explain VirtualMachine.disks`.
     Explain(Explain),
     /// Approve a plan with an SSH signature over its hash.
@@ -264,6 +269,26 @@ pub enum Source {
 pub struct Describe {
     /// A plan's hash (or its beginning), a document (`VirtualMachine/web-7`), a run (`run/3`), or a live object (`vm/104`, `storage/local`).
     pub what: String,
+    /// The cluster, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Write `DIR/KIND/NAME.yaml` instead of printing; the folder is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, or every `vm`, `ct`, `storage`, `pool`.
+    #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Also write whether guests run, so that Bailiwick starts and stops them.
+    #[arg(long)]
+    pub power: bool,
+    /// Write over files that say something else.
+    #[arg(long, requires = "to")]
+    pub force: bool,
     /// The cluster, where the configuration has several.
     #[arg(long)]
     pub cluster: Option<String>,

@@ -75,6 +75,9 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
             )
             .await
         }
+        Command::Import(given) => {
+            super::import::run(&open(config, output).await?, given, output).await
+        }
         Command::Approve(given) => {
             decide::approve(&open(config, output).await?, given, output).await
         }
