@@ -30,6 +30,10 @@ use crate::world::{ObserveSettings, World};
 /// How many waiting plans are made again at once; the others follow a little later.
 const REFRESHED_AT_ONCE: usize = 25;
 
+/// How often plans and conditions are looked at when nothing asks for it: time alone lets plans and approvals expire, and opens and
+/// closes the windows of the policy.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// How many runs may have ended between two looks for their effects to be read by themselves.
 const RUNS: u32 = 50;
 
@@ -299,6 +303,9 @@ impl ClusterWorker {
         self.service
             .expire_plans(&self.cluster, reconcile.plans_expire)
             .await?;
+        if !self.service.ripen_plans(&self.cluster).await?.is_empty() {
+            self.asking.ask(Key::Run);
+        }
         if self.service.known_world(&self.cluster).await?.is_none() {
             // Nothing is known of it as it is now: a look asks for this again.
             self.asking.ask(Key::Observe);
@@ -319,10 +326,11 @@ impl ClusterWorker {
             }
         }
         let left = self.refresh_plans().await?;
-        if left > 0 {
-            self.asking.ask_after(Key::Settle, Duration::from_secs(1));
-        }
-        Ok(Done::Well)
+        Ok(Done::Again(if left > 0 {
+            Duration::from_secs(1)
+        } else {
+            SETTLED
+        }))
     }
 
     /// Makes waiting plans again that were made on another world than the one known now. Returns how many are left to do.
