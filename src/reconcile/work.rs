@@ -25,7 +25,7 @@ use crate::store::{
     ConditionStatus, ConditionType, EventType, NewCondition, NewEvent, StoreError, SuspendScope,
 };
 use crate::world::watch::{Watch, WatchSettings};
-use crate::world::{ObserveSettings, World};
+use crate::world::{ObserveError, ObserveSettings, World};
 
 /// How many waiting plans are made again at once; the others follow a little later.
 const REFRESHED_AT_ONCE: usize = 25;
@@ -131,6 +131,11 @@ impl ClusterWorker {
         let (requests, changed) = match looked {
             Ok(looked) => looked,
             Err(error) => {
+                // Another token may lie in its file, another certificate be configured: begin anew.
+                if matches!(&error, ServiceError::Observe(why) if !matches!(**why, ObserveError::Api { .. }))
+                {
+                    *watching = None;
+                }
                 drop(watching);
                 self.observed(Err(&error)).await?;
                 self.tell(true, error.to_string());
@@ -373,7 +378,8 @@ impl ClusterWorker {
             return Ok(Done::Well);
         }
         let cluster = self.configured()?;
-        let mut done = Done::Well;
+        // A freeze may end by itself.
+        let mut done = Done::Again(SETTLED);
         for head in self.service.runnable(cluster).await? {
             if self.service.stopping().is_cancelled() {
                 return Ok(Done::Well);
