@@ -40,7 +40,8 @@ pub struct Text {
 pub struct Before {
     /// The revision last handed in.
     pub seen: Option<String>,
-    /// The revision last applied, or found to be so already. For Git, the commits after it must be signed, where that is asked for.
+    /// The revision last applied, or found to be so already. Where Git's commits must be signed, those after it must; after the one
+    /// seen, as long as none was applied; and the newest alone, when nothing is known.
     pub applied: Option<String>,
     /// How many documents the source owns. With any, a revision without documents is [`Reading::emptied`].
     pub owned: usize,

@@ -88,6 +88,9 @@ impl GitSource {
                 readings.insert(cluster.clone(), reading);
             }
         }
+        if readings.values().all(Result::is_ok) {
+            repository.used();
+        }
         Ok(readings)
     }
 
@@ -103,12 +106,10 @@ impl GitSource {
         let verified = match self.signers().await? {
             None => Verified::NotAsked,
             Some(signers) => {
-                let applied = before
-                    .applied
-                    .as_deref()
-                    .map(CommitId::stored)
-                    .transpose()?;
-                signed::verify(repository, signers, tip, applied.as_ref(), at).await?
+                // What was only seen was verified all the same.
+                let known = before.applied.as_deref().or(before.seen.as_deref());
+                let known = known.map(CommitId::stored).transpose()?;
+                signed::verify(repository, signers, tip, known.as_ref(), at).await?
             }
         };
         let rewritten = match before.seen.as_deref().map(CommitId::stored).transpose()? {

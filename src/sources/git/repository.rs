@@ -31,7 +31,7 @@ pub(super) struct Repository {
     folder: PathBuf,
     /// An empty home for git.
     home: PathBuf,
-    /// It has been looked at since the start, and nothing was left over from an interrupted call.
+    /// It is there, and the last use of it came to its end: nothing of an interrupted git is left in it.
     ready: bool,
 }
 
@@ -83,9 +83,10 @@ impl Repository {
         clean(&program::without_users(&self.git.url))
     }
 
-    /// Makes the copy if there is none, and clears away what an interrupted git left in it.
+    /// To be called before the copy is used, as [`Self::used`] after: makes the copy if there is none, and clears away what an
+    /// interrupted git left in it. A use that fails or is given up never calls `used`.
     pub(super) async fn prepare(&mut self) -> Result<(), SourceError> {
-        if self.ready {
+        if std::mem::take(&mut self.ready) {
             return Ok(());
         }
         self.blocking("make the folder for repositories", make_private)
@@ -100,8 +101,12 @@ impl Repository {
         } else {
             self.make().await?;
         }
-        self.ready = true;
         Ok(())
+    }
+
+    /// The use of the copy came to its end.
+    pub(super) fn used(&mut self) {
+        self.ready = true;
     }
 
     async fn blocking(
@@ -205,7 +210,7 @@ impl Repository {
     }
 
     /// Fetches one name of the remote repository, and what it stands for, under a name of ours.
-    pub(super) async fn fetch(&mut self, theirs: &str, ours: &str) -> Result<(), SourceError> {
+    pub(super) async fn fetch(&self, theirs: &str, ours: &str) -> Result<(), SourceError> {
         let what = theirs.strip_prefix("refs/heads/").map_or_else(
             || theirs.to_owned(),
             |branch| format!("the branch {branch}"),
@@ -224,29 +229,20 @@ impl Repository {
             self.git.url.clone().into(),
             format!("+{theirs}:{ours}").into(),
         ]);
-        let answer = self.outside(Some(&self.folder), arguments, &doing).await;
-        if answer.is_err() {
-            // It was stopped in the middle.
-            self.ready = false;
-        }
-        answer?.good(&doing)?;
-        Ok(())
+        let answer = self.outside(Some(&self.folder), arguments, &doing).await?;
+        answer.good(&doing).map(drop)
     }
 
     /// Pushes an object of ours to a name of the remote repository, if that goes on from what stands there.
-    pub(super) async fn push(&mut self, ours: &CommitId, theirs: &str) -> Result<(), SourceError> {
+    pub(super) async fn push(&self, ours: &CommitId, theirs: &str) -> Result<(), SourceError> {
         let doing = format!("write the status to {theirs} of {}", self.shown());
         let mut arguments = words(&["push", "--quiet", "--"]);
         arguments.extend([
             self.git.url.clone().into(),
             format!("{}:{theirs}", ours.as_str()).into(),
         ]);
-        let answer = self.outside(Some(&self.folder), arguments, &doing).await;
-        if answer.is_err() {
-            self.ready = false;
-        }
-        answer?.good(&doing)?;
-        Ok(())
+        let answer = self.outside(Some(&self.folder), arguments, &doing).await?;
+        answer.good(&doing).map(drop)
     }
 
     /// The commit that a name of ours stands for.

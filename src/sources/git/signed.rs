@@ -1,5 +1,5 @@
-//! Who signed the commits. Every commit that came since the last one applied must be signed, by SSH, with a key of the allowed
-//! signers; the newest in any case. One that is not refuses all.
+//! Who signed the commits. Every commit that came since the last one applied (or read, as long as none was applied) must be signed,
+//! by SSH, with a key of the allowed signers; the newest in any case. One that is not refuses all.
 //!
 //! Whether a key is valid is asked of the time at which the commits are read, not of the time that stands in a commit: that is
 //! whatever its author wrote there.
@@ -24,18 +24,18 @@ const MOST_COMMITS: usize = 10_000;
 /// Most bytes of all of them together.
 const MOST_BYTES: usize = 64 << 20;
 
-/// Verifies the tip, and all commits that it has and the last one applied has not. Without one applied before, the tip alone: by
+/// Verifies the tip, and all commits that it has and the last one known has not. Without one known from before, the tip alone: by
 /// signing it, its author vouches for what it goes back to.
 pub(super) async fn verify(
     repository: &Repository,
     signers: AllowedSigners,
     tip: &CommitId,
-    applied: Option<&CommitId>,
+    known: Option<&CommitId>,
     at: Timestamp,
 ) -> Result<Verified, SourceError> {
-    let commits = match applied {
+    let commits = match known {
         None => vec![tip.clone()],
-        Some(applied) => since(repository, tip, applied).await?,
+        Some(known) => since(repository, tip, known).await?,
     };
     let doing = "read the commits";
     let ids: String = commits
@@ -58,18 +58,18 @@ pub(super) async fn verify(
     })?
 }
 
-/// The commits of the tip that the last one applied has not, the oldest first, and the tip. If our copy does not have the last one
-/// applied, nobody can say which are new: all.
+/// The commits of the tip that the last one known has not, the oldest first, and the tip. If our copy does not have the last one
+/// known, nobody can say which are new: all.
 async fn since(
     repository: &Repository,
     tip: &CommitId,
-    applied: &CommitId,
+    known: &CommitId,
 ) -> Result<Vec<CommitId>, SourceError> {
-    let doing = "list the commits since the last one applied";
+    let doing = "list the new commits";
     let most = format!("--max-count={}", MOST_COMMITS + 1);
     let mut arguments = words(&["rev-list", "--reverse", "--topo-order", &most, tip.as_str()]);
-    if repository.has(applied).await? {
-        arguments.extend(words(&[&format!("^{}", applied.as_str())]));
+    if repository.has(known).await? {
+        arguments.extend(words(&[&format!("^{}", known.as_str())]));
     }
     let answer = repository
         .inside(arguments, Ask::short(doing))
@@ -84,9 +84,7 @@ async fn since(
     if commits.len() > MOST_COMMITS {
         return Err(SourceError::Unverified {
             commit: tip.as_str().to_owned(),
-            why: format!(
-                "more than {MOST_COMMITS} commits came since the last one applied, too many to verify"
-            ),
+            why: format!("more than {MOST_COMMITS} commits are new, too many to verify"),
             more: 0,
         });
     }

@@ -120,34 +120,42 @@ impl GitSource {
         };
         let mut repository = self.repository.lock().await;
         repository.prepare().await?;
-        let before = writing.bring(&mut repository, &theirs, ours).await?;
-        let Some(new) = writing.make(&repository, before.as_ref()).await? else {
-            return Ok(Written::Unchanged);
-        };
-        let Err(error) = repository.push(&new, &theirs).await else {
-            return Ok(Written::Pushed);
-        };
-        // Somebody else may have written in between: then once more, on what stands there now.
-        repository.prepare().await?;
-        let now = writing.bring(&mut repository, &theirs, ours).await?;
-        if now == before {
-            return Err(error);
-        }
-        match writing.make(&repository, now.as_ref()).await? {
-            None => Ok(Written::Unchanged),
-            Some(new) => repository
-                .push(&new, &theirs)
-                .await
-                .map(|()| Written::Pushed),
-        }
+        let written = writing.write(&repository, &theirs, ours).await?;
+        repository.used();
+        Ok(written)
     }
 }
 
 impl Writing<'_> {
+    async fn write(
+        &self,
+        repository: &Repository,
+        theirs: &str,
+        ours: &str,
+    ) -> Result<Written, SourceError> {
+        let before = self.bring(repository, theirs, ours).await?;
+        let Some(new) = self.make(repository, before.as_ref()).await? else {
+            return Ok(Written::Unchanged);
+        };
+        let Err(error) = repository.push(&new, theirs).await else {
+            return Ok(Written::Pushed);
+        };
+        // Somebody else may have written in between: then once more, on what stands there now.
+        let now = self.bring(repository, theirs, ours).await?;
+        if now == before {
+            return Err(error);
+        }
+        let Some(new) = self.make(repository, now.as_ref()).await? else {
+            return Ok(Written::Unchanged);
+        };
+        repository.push(&new, theirs).await?;
+        Ok(Written::Pushed)
+    }
+
     /// Brings what stands there into our copy; `None` when there is nothing.
     async fn bring(
         &self,
-        repository: &mut Repository,
+        repository: &Repository,
         theirs: &str,
         ours: &str,
     ) -> Result<Option<CommitId>, SourceError> {
