@@ -88,9 +88,47 @@ fn metrics_reference() -> String {
          `bailiwick serve` shows them at `/metrics` in Prometheus's text format. Labels are bounded: what is none of a label's words, or one\n\
          name more than it tells apart, counts as `other`; guests, users, plans and paths are never labels. What is kept (plans, open runs,\n\
          drift, submissions, freezes, the ledger's end) is counted from the state file, whichever process put it there; everything else\n\
-         is counted by the process that shows it, from its start.\n{}",
-        bailiwick::metrics::reference()
+         is counted by the process that shows it, from its start.\n\n\
+         `charts/grafana/bailiwick.json` is a dashboard of them, `charts/prometheus/alerts.yaml` are rules that raise the alerts below.\n{}{}",
+        bailiwick::metrics::reference(),
+        alerts()
     )
+}
+
+/// The alerts, with what to do about each.
+fn alerts() -> String {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/prometheus/alerts.yaml");
+    let file = std::fs::read_to_string(file).unwrap();
+    let file: serde_json::Value = serde_saphyr::from_str(&file).unwrap();
+    let mut out = "\n## Alerts\n".to_owned();
+    for group in file["groups"].as_array().unwrap() {
+        for rule in group["rules"].as_array().unwrap() {
+            let text = |of: &serde_json::Value| of.as_str().unwrap_or_default().trim().to_owned();
+            // Templates are written as what they stand for: `{{ $labels.cluster }}` as `CLUSTER`.
+            let template = regex::Regex::new(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}").unwrap();
+            let note = |name: &str| {
+                let note = text(&rule["annotations"][name]);
+                let plain = template.replace_all(&note, |found: &regex::Captures<'_>| {
+                    format!("`{}`", found[1].to_uppercase())
+                });
+                plain.into_owned()
+            };
+            let lasting = rule["for"].as_str();
+            let lasting =
+                lasting.map_or_else(String::new, |time| format!(", when it holds for {time}"));
+            let _ = write!(
+                out,
+                "\n### {}\n\n{}. {} ({}{lasting})\n\n```promql\n{}\n```\n\n{}\n",
+                text(&rule["alert"]),
+                note("summary"),
+                note("description"),
+                text(&rule["labels"]["severity"]),
+                text(&rule["expr"]),
+                note("runbook"),
+            );
+        }
+    }
+    out
 }
 
 /// The commands with their options, as Markdown.
