@@ -256,6 +256,7 @@ fn a_changed_configuration_is_taken_and_a_broken_one_is_not() {
             .contains("`soon` is not a length of time")
             .then_some(())
     });
+    std::fs::write(&file, &good).unwrap();
     applied(
         &play,
         &serving,

@@ -99,8 +99,12 @@ impl Feed {
                     continue;
                 }
                 let cluster = self.cluster_of(record).await?;
-                if keys.contains(&Key::Settle) && record.plan.is_some() {
-                    self.ask_sources(None);
+                if decides(record.action)
+                    && let Some(hash) = &record.plan
+                {
+                    // What became of a commit is written back, and remembered, by whoever reads its source.
+                    let (_, _, recipe) = self.service.plan(hash).await?;
+                    self.ask_sources(Some(&recipe.source));
                 }
                 for (name, queue) in &self.queues {
                     if cluster.as_ref().is_none_or(|cluster| cluster == name) {
@@ -162,6 +166,19 @@ impl Feed {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Whether a record says what became of a plan.
+fn decides(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Approved
+            | Action::ApprovalExpired
+            | Action::Rejected
+            | Action::PlanWithdrawn
+            | Action::PlanExpired
+            | Action::RunFinished
+    )
 }
 
 /// What a record asks for.

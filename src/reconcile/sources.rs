@@ -219,7 +219,37 @@ impl ClusterWorker {
             .await?;
         self.source_conditions(source, cluster, Some(reading), None)
             .await?;
+        self.documents_verified(cluster, reading, &remembered.hashes)
+            .await?;
         Ok(good)
+    }
+
+    /// Says of each document of a reading whether it comes from signed commits, where that is asked for.
+    async fn documents_verified(
+        &self,
+        cluster: &ClusterName,
+        reading: &Reading,
+        hashes: &Hashes,
+    ) -> Result<(), ServiceError> {
+        if reading.verified == Verified::NotAsked {
+            return Ok(());
+        }
+        let store = self.service.store();
+        for key in hashes.keys() {
+            let stored = match key.split_once('/') {
+                Some((kind, name)) => store.document(cluster, kind, name).await?,
+                None => None,
+            };
+            let condition = NewCondition {
+                kind: ConditionType::SourceVerified,
+                status: ConditionStatus::True,
+                reason: "Signed".to_owned(),
+                message: format!("as of {}", reading.revision),
+                observed_generation: stored.map_or(0, |stored| stored.generation),
+            };
+            self.conditions_of(cluster, key, &[condition]).await?;
+        }
+        Ok(())
     }
 
     async fn remember(

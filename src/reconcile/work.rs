@@ -25,10 +25,14 @@ use crate::store::{
     ConditionStatus, ConditionType, EventType, NewCondition, NewEvent, StoreError, SuspendScope,
 };
 use crate::world::watch::{Watch, WatchSettings};
-use crate::world::{ObserveSettings, World};
+use crate::world::{ObserveError, ObserveSettings, World};
 
 /// How many waiting plans are made again at once; the others follow a little later.
 const REFRESHED_AT_ONCE: usize = 25;
+
+/// How often plans and conditions are looked at when nothing asks for it: time alone lets plans and approvals expire, and opens and
+/// closes the windows of the policy.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How many runs may have ended between two looks for their effects to be read by themselves.
 const RUNS: u32 = 50;
@@ -127,6 +131,11 @@ impl ClusterWorker {
         let (requests, changed) = match looked {
             Ok(looked) => looked,
             Err(error) => {
+                // Another token may lie in its file, another certificate be configured: begin anew.
+                if matches!(&error, ServiceError::Observe(why) if !matches!(**why, ObserveError::Api { .. }))
+                {
+                    *watching = None;
+                }
                 drop(watching);
                 self.observed(Err(&error)).await?;
                 self.tell(true, error.to_string());
@@ -299,6 +308,9 @@ impl ClusterWorker {
         self.service
             .expire_plans(&self.cluster, reconcile.plans_expire)
             .await?;
+        if !self.service.ripen_plans(&self.cluster).await?.is_empty() {
+            self.asking.ask(Key::Run);
+        }
         if self.service.known_world(&self.cluster).await?.is_none() {
             // Nothing is known of it as it is now: a look asks for this again.
             self.asking.ask(Key::Observe);
@@ -319,10 +331,11 @@ impl ClusterWorker {
             }
         }
         let left = self.refresh_plans().await?;
-        if left > 0 {
-            self.asking.ask_after(Key::Settle, Duration::from_secs(1));
-        }
-        Ok(Done::Well)
+        Ok(Done::Again(if left > 0 {
+            Duration::from_secs(1)
+        } else {
+            SETTLED
+        }))
     }
 
     /// Makes waiting plans again that were made on another world than the one known now. Returns how many are left to do.
@@ -365,7 +378,8 @@ impl ClusterWorker {
             return Ok(Done::Well);
         }
         let cluster = self.configured()?;
-        let mut done = Done::Well;
+        // A freeze may end by itself.
+        let mut done = Done::Again(SETTLED);
         for head in self.service.runnable(cluster).await? {
             if self.service.stopping().is_cancelled() {
                 return Ok(Done::Well);

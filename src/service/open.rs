@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::ServiceError;
 use super::events::event_of;
+use super::settle::Looks;
 use super::worlds::Worlds;
 use crate::apply::Limits;
 use crate::apply::journal::Clock;
@@ -75,6 +76,7 @@ pub struct Service {
     pub(super) environment: Environment,
     pub(super) tuning: Tuning,
     pub(super) worlds: Worlds,
+    pub(super) looks: Looks,
     pub(super) stopping: CancellationToken,
     pub(super) metrics: Metrics,
 }
@@ -105,6 +107,7 @@ impl Service {
             environment,
             tuning,
             worlds: Worlds::default(),
+            looks: Looks::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
         };
@@ -173,6 +176,7 @@ impl Service {
         let service = Self {
             configuration: Arc::new(configuration),
             worlds: Worlds::default(),
+            looks: Looks::default(),
             stopping: CancellationToken::new(),
             ..self.clone()
         };

@@ -2,6 +2,7 @@
 //! now (its conditions).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::drift::{drift_recipe, mode, read_stored};
 use super::error::ServiceError;
@@ -12,12 +13,14 @@ use super::submit::Planned;
 use super::suspend::object_name;
 use crate::configuration::Cluster;
 use crate::configuration::serving::DriftMode;
+use crate::ids::ClusterName;
 use crate::ledger::Action;
 use crate::plan::{Origin, PlanHash};
 use crate::store::{
     ActiveDocument, ConditionStatus, ConditionType, Document, EventType, NewEvent, PlanState,
     SuspendScope,
 };
+use crate::world::World;
 
 /// The part of Bailiwick that plans against drift.
 const SETTLER: &str = "system:reconcile";
@@ -34,6 +37,48 @@ pub struct Settled {
     pub proposed: Vec<Planned>,
     /// How many documents there are.
     pub documents: usize,
+}
+
+/// How long a comparison is good while nothing that it was made from changes.
+const GOOD_FOR: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+/// A comparison of documents with a world.
+#[derive(Debug, Clone)]
+struct Looked {
+    world: Arc<World>,
+    hashes: Vec<(String, String)>,
+    at: jiff::Timestamp,
+    seen: BTreeMap<String, Seen>,
+}
+
+/// The last comparison of each cluster.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Looks {
+    kept: Arc<Mutex<BTreeMap<ClusterName, Looked>>>,
+}
+
+impl Looks {
+    fn known(
+        &self,
+        cluster: &ClusterName,
+        world: &Arc<World>,
+        hashes: &[(String, String)],
+        now: jiff::Timestamp,
+    ) -> Option<BTreeMap<String, Seen>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(cluster)
+            .filter(|looked| {
+                Arc::ptr_eq(&looked.world, world)
+                    && looked.hashes == hashes
+                    && now.duration_since(looked.at) < GOOD_FOR
+            })
+            .map(|looked| looked.seen.clone())
+    }
+
+    fn keep(&self, cluster: &ClusterName, looked: Looked) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(cluster.clone(), looked);
+    }
 }
 
 /// What a look for drift found.
@@ -74,7 +119,7 @@ impl Service {
             }
         }
         let stored: Vec<Document> = quiet.iter().map(|(stored, _)| stored.clone()).collect();
-        seen.extend(self.look_for_drift(cluster, stored).await?.seen);
+        seen.extend(self.drift_known(cluster, stored).await?);
         let mut settled = Settled {
             documents: documents.len(),
             ..Settled::default()
@@ -103,6 +148,35 @@ impl Service {
             )
             .await?;
         Ok(settled)
+    }
+
+    /// What was found when these documents were last compared with this very world, if that is not too long ago; else compares them
+    /// now. (A secret's file may have changed since: that shows in neither.)
+    async fn drift_known(
+        &self,
+        cluster: &Cluster,
+        documents: Vec<Document>,
+    ) -> Result<BTreeMap<String, Seen>, ServiceError> {
+        let world = self.look(cluster).await?;
+        let hashes: Vec<(String, String)> = documents
+            .iter()
+            .map(|stored| (key_of(stored), stored.document.hash.clone()))
+            .collect();
+        let now = self.now();
+        if let Some(seen) = self.looks.known(&cluster.name, &world, &hashes, now) {
+            return Ok(seen);
+        }
+        let seen = self.look_for_drift(cluster, documents).await?.seen;
+        self.looks.keep(
+            &cluster.name,
+            Looked {
+                world,
+                hashes,
+                at: now,
+                seen: seen.clone(),
+            },
+        );
+        Ok(seen)
     }
 
     /// Compares documents with the world as the loop knows it. A document that cannot be planned is left out and said so; the others

@@ -116,6 +116,43 @@ impl Service {
         Ok(expired)
     }
 
+    /// Approves waiting plans that the policy approves by itself now and did not before: a window opened. Returns their hashes.
+    pub async fn ripen_plans(&self, cluster: &ClusterName) -> Result<Vec<String>, ServiceError> {
+        // Without a rule of that kind there is nothing that time could approve.
+        let ripens = |rule: &crate::approval::policy::Rule| rule.auto_approve;
+        if !self.configuration.approval.policy.iter().any(ripens) {
+            return Ok(Vec::new());
+        }
+        let mut ripe = Vec::new();
+        for head in self.open_plans(cluster, PlanState::Waiting).await? {
+            let (_, plan, recipe) = self.plan(&head.hash).await?;
+            let standing = self.standing(&plan, &recipe).await?;
+            if !matches!(standing.verdict, Verdict::Satisfied { .. }) {
+                continue;
+            }
+            let mut tx = self.store.begin().await?;
+            tx.set_plan_state(
+                &head.hash,
+                PlanState::Waiting,
+                PlanState::Approved,
+                self.now(),
+            )
+            .await?;
+            self.record(
+                &mut tx,
+                "system:policy",
+                Action::Approved,
+                &format!("cluster/{cluster}"),
+                Some(&head.hash),
+                serde_json::json!({ "by": "policy" }),
+            )
+            .await?;
+            tx.commit().await?;
+            ripe.push(head.hash);
+        }
+        Ok(ripe)
+    }
+
     pub(super) async fn open_plans(
         &self,
         cluster: &ClusterName,

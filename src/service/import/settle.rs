@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Candidate, Live, NotImported};
 use crate::plan::{self, Origin, PlanInput, Settings};
 use crate::service::error::ServiceError;
-use crate::service::recipe::{Text, item, read};
+use crate::service::recipe::{Text, Wants, item, read};
 use crate::world::{Completeness, Part, World};
 
 /// Most rounds of planning before an import is given up. Each round takes fields out, and one is the rule.
@@ -101,7 +101,7 @@ fn objections(
     let items = documents
         .iter()
         .zip(candidates)
-        .map(|(document, candidate)| item(document, &candidate.source, false))
+        .map(|(document, candidate)| item(document, &candidate.source, Wants::Present))
         .collect::<Result<Vec<_>, _>>()?;
     let origin = Origin::Submission {
         source: "operator:import".to_owned(),
