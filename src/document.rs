@@ -16,6 +16,7 @@ pub mod machine;
 pub mod metadata;
 pub mod options;
 pub mod pool;
+pub mod reference;
 pub mod refused;
 pub mod scalar;
 pub mod schema;

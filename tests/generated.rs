@@ -1,4 +1,5 @@
-//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/metrics.md`.
+//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/metrics.md`,
+//! `docs/reference/`.
 //! `./task bless` (`BAILIWICK_BLESS=1`) writes them anew.
 #![allow(
     clippy::unwrap_used,
@@ -37,6 +38,28 @@ fn generated() -> Vec<(String, String)> {
     ));
     files.push(("docs/cli.md".to_owned(), command_reference()));
     files.push(("docs/metrics.md".to_owned(), metrics_reference()));
+    for kind in Kind::ALL {
+        let (name, example) = match kind {
+            Kind::VirtualMachine => (
+                "virtual-machine",
+                include_str!("../examples/documents/virtual-machine.yaml"),
+            ),
+            Kind::Container => (
+                "container",
+                include_str!("../examples/documents/container.yaml"),
+            ),
+            Kind::Storage => (
+                "storage",
+                include_str!("../examples/documents/storage.yaml"),
+            ),
+            Kind::Pool => ("pool", include_str!("../examples/documents/pool.yaml")),
+        };
+        let text = bailiwick::document::reference::reference(kind);
+        files.push((
+            format!("docs/reference/{name}.md"),
+            format!("{text}\n## An example\n\n`examples/documents/{name}.yaml`:\n\n```yaml\n{example}```\n"),
+        ));
+    }
     files
 }
 
@@ -69,7 +92,7 @@ fn generated_folders_have_no_leftovers() {
         .into_iter()
         .map(|(name, _)| root.join(name))
         .collect();
-    for folder in ["crds", "schemas"] {
+    for folder in ["crds", "schemas", "docs/reference"] {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             assert!(
