@@ -388,7 +388,10 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
     let work = folder.path().join("work");
     let bare = folder.path().join("infra.git");
     std::fs::create_dir_all(work.join("clusters/lab")).unwrap();
-    git(folder.path(), &["init", "-q", "--bare", "-b", "main", "infra.git"]);
+    git(
+        folder.path(),
+        &["init", "-q", "--bare", "-b", "main", "infra.git"],
+    );
     git(&work, &["init", "-q", "-b", "main"]);
     let remote = bare.display().to_string();
     git(&work, &["remote", "add", "origin", &remote]);
@@ -425,22 +428,49 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
         .then_some(())
     });
     // Half a document changes nothing and says so.
-    commit("mail.yaml", Some("apiVersion: bailiwick.dev/v1alpha1\nkind: Virt"), "half");
+    commit(
+        "mail.yaml",
+        Some("apiVersion: bailiwick.dev/v1alpha1\nkind: Virt"),
+        "half",
+    );
     serving.until("it is said to be broken", || {
         (play.condition("source/git:infra", "Stalled").as_deref() == Some("True")).then_some(())
     });
     assert_eq!(play.plans_in("waiting"), Vec::<String>::new());
     // Another history.
-    git(&work, &["commit", "-q", "--amend", "--allow-empty", "-m", "other"]);
+    git(
+        &work,
+        &["commit", "-q", "--amend", "--allow-empty", "-m", "other"],
+    );
     git(&work, &["reset", "-q", "--hard", "HEAD~1"]);
-    git(&work, &["commit", "-q", "--amend", "--allow-empty", "-m", "rewritten"]);
-    let rewritten = commit("wiki.yaml", Some(&machine("wiki", "vmid: 116\ncpu: {cores: 4}")), "wiki");
+    git(
+        &work,
+        &[
+            "commit",
+            "-q",
+            "--amend",
+            "--allow-empty",
+            "-m",
+            "rewritten",
+        ],
+    );
+    let rewritten = commit(
+        "wiki.yaml",
+        Some(&machine("wiki", "vmid: 116\ncpu: {cores: 4}")),
+        "wiki",
+    );
     let tripped = serving.until("the fuse trips", || {
-        play.list("sources")
-            .into_iter()
-            .find(|source| source["message"].as_str().unwrap().contains("history was rewritten"))
+        play.list("sources").into_iter().find(|source| {
+            source["message"]
+                .as_str()
+                .unwrap()
+                .contains("history was rewritten")
+        })
     });
-    assert!(tripped["message"].as_str().unwrap().contains(&rewritten), "{tripped}");
+    assert!(
+        tripped["message"].as_str().unwrap().contains(&rewritten),
+        "{tripped}"
+    );
     let blocked = serving.until("the plan stands, and nobody can approve it", || {
         play.plans_in("waiting").pop()
     });

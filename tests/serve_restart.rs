@@ -87,7 +87,11 @@ fn what_was_handed_in_before_a_kill_is_there_after_it() {
         more: QUICK.to_owned(),
         ..Setup::default()
     });
-    let hash = propose(&play, &[], &machine("mail", "vmid: 102\nmemory: {size: 6Gi}"));
+    let hash = propose(
+        &play,
+        &[],
+        &machine("mail", "vmid: 102\nmemory: {size: 6Gi}"),
+    );
     let serving = Serving::start(&play);
     serving.kill();
     assert_eq!(play.plans_in("waiting"), [hash.clone()]);

@@ -10,6 +10,8 @@
     missing_docs
 )]
 
+#[path = "store_suite/loop_state.rs"]
+mod loop_state;
 #[path = "store_suite/state.rs"]
 mod state;
 #[path = "store_suite/suite.rs"]
@@ -82,6 +84,12 @@ suite! {
     suite::concurrent_writers_lose_nothing,
     suite::runs_are_locked_per_cluster,
     state::times_keep_their_nanoseconds,
+    loop_state::conditions_keep_their_time_while_their_status_holds,
+    loop_state::events_are_numbered_filtered_and_bounded,
+    loop_state::a_submission_is_kept_once_and_its_fate_written_down,
+    loop_state::sources_and_suspensions_are_remembered,
+    loop_state::wishes_are_taken_once,
+    loop_state::the_documents_of_open_plans_are_known,
     told::what_is_kept_is_counted,
 }
 

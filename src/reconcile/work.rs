@@ -166,10 +166,7 @@ impl ClusterWorker {
     }
 
     /// Looks once. Returns how many requests that took, and whether anything is another than before.
-    async fn look(
-        &self,
-        watching: &mut Option<Watching>,
-    ) -> Result<(u32, bool), ServiceError> {
+    async fn look(&self, watching: &mut Option<Watching>) -> Result<(u32, bool), ServiceError> {
         if let Some(Watching { client, watch, .. }) = watching {
             let cycle = watch.cycle(client).await?;
             return Ok((cycle.requests, !cycle.changed.is_empty()));
