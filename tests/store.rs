@@ -114,6 +114,42 @@ mod sqlite_only {
         connection.close().await.unwrap();
     }
 
+    /// A state file of the first release: its tables, and a plan in them.
+    async fn first_release(backend: &Sqlite) {
+        static ALL: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+        let first = sqlx::migrate::Migrator {
+            migrations: ALL.iter().take(1).cloned().collect(),
+            ..sqlx::migrate::Migrator::DEFAULT
+        };
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(backend.file())
+            .create_if_missing(true);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        first.run(&pool).await.unwrap();
+        sqlx::query(
+            r#"INSERT INTO plans VALUES ('sha256:1', 'lab', 'waiting', 'low', '{}', 'agent:claude',
+               '2026-03-01T12:00:00.000000000Z', '2026-03-01T12:00:00.000000000Z',
+               '{"documents":[{"key":"VirtualMachine/web","source":"agent:claude","object":"vm/104"}]}', NULL)"#,
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_state_of_the_first_release_is_brought_up_to_date() {
+        let backend = Sqlite::fresh().await;
+        first_release(&backend).await;
+        let store = backend.open().await;
+        let open = store
+            .active_documents(&suite::lab(), Some("VirtualMachine/web"))
+            .await
+            .unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!(open[0].document.object, "vm/104");
+    }
+
     async fn verdict(backend: &Sqlite) -> Tampering {
         let keys = Keys::from(suite::key());
         match backend

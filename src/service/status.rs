@@ -197,3 +197,84 @@ fn named(fields: &[String]) -> String {
         more => format!("{} and {more} more", shown.join(", ")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ids::ClusterName;
+    use crate::store::NewDocument;
+
+    fn stored() -> Document {
+        Document {
+            document: NewDocument {
+                cluster: ClusterName::new("lab").unwrap(),
+                kind: "VirtualMachine".into(),
+                name: "web".into(),
+                source: "agent:claude".into(),
+                text: String::new(),
+                json: "{}".into(),
+                hash: "sha256:1".into(),
+            },
+            generation: 3,
+            updated: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// The conditions as `Type=Status(Reason)`.
+    fn told(stored: Option<&Document>, seen: Option<&Seen>, covered: Option<&Covered>) -> String {
+        let all = conditions(stored, seen, covered);
+        let generation = stored.map_or(0, |stored| stored.generation);
+        assert!(all.iter().all(|c| c.observed_generation == generation));
+        all.iter()
+            .map(|c| format!("{}={}({})", c.kind, c.status, c.reason))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn by(state: PlanState) -> Covered {
+        let mut covered = Covered::default();
+        covered.add(state, "sha256:2");
+        covered
+    }
+
+    #[test]
+    fn what_is_seen_and_planned_becomes_conditions() {
+        let document = stored();
+        let some = Some(&document);
+        assert_eq!(
+            told(some, Some(&Seen::Matches), None),
+            "Ready=True(Applied) Reconciling=False(Idle) AwaitingApproval=False(NoPlan) Stalled=False(Moving) Drifted=False(Matches)"
+        );
+        let drifted = Seen::Drifted(vec!["memory".into()]);
+        assert_eq!(
+            told(some, Some(&drifted), Some(&by(PlanState::Waiting))),
+            "Ready=False(Drifted) Reconciling=False(Idle) AwaitingApproval=True(PlanWaits) Stalled=False(Moving) Drifted=True(Differs)"
+        );
+        assert_eq!(
+            told(some, Some(&Seen::Busy), Some(&by(PlanState::Running))),
+            "Ready=False(Reconciling) Reconciling=True(PlanRunning) AwaitingApproval=False(NoPlan) Stalled=False(Moving)"
+        );
+        assert_eq!(
+            told(some, Some(&Seen::Busy), Some(&by(PlanState::Stopped))),
+            "Ready=False(RunStopped) Reconciling=False(Idle) AwaitingApproval=False(NoPlan) Stalled=True(RunStopped)"
+        );
+        assert_eq!(
+            told(some, Some(&Seen::Unclear("no storage".into())), None),
+            "Ready=Unknown(CannotPlan) Reconciling=False(Idle) AwaitingApproval=False(NoPlan) Stalled=True(CannotPlan) Drifted=Unknown(CannotPlan)"
+        );
+        // A document that is only proposed has nothing to drift from.
+        assert_eq!(
+            told(None, None, Some(&by(PlanState::Waiting))),
+            "Ready=False(NotApplied) Reconciling=False(Idle) AwaitingApproval=True(PlanWaits) Stalled=False(Moving)"
+        );
+    }
+
+    #[test]
+    fn only_a_run_makes_an_object_busy() {
+        assert!(!by(PlanState::Waiting).busy());
+        assert!(by(PlanState::Approved).busy());
+        assert!(by(PlanState::Stopped).busy());
+        assert!(!by(PlanState::Applied).busy());
+    }
+}
