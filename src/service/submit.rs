@@ -9,7 +9,7 @@ use super::open::Service;
 use super::planning::{Made, Standing};
 use super::recipe::{Recipe, Text, read};
 use crate::approval::policy::SOURCE_KINDS;
-use crate::approval::{Principal, Verdict};
+use crate::approval::{Principal, Verdict, evaluate};
 use crate::configuration::Cluster;
 use crate::document::{Deletion, Document};
 use crate::ids::ClusterName;
@@ -120,7 +120,7 @@ impl Service {
         recipe: &Recipe,
         made: Made,
     ) -> Result<Planned, ServiceError> {
-        let standing = self.standing(&made.plan, recipe).await?;
+        let mut standing = self.standing(&made.plan, recipe).await?;
         if made.plan.steps.is_empty() {
             let (accepted, ledger) = self.accept_without_run(recipe, &made).await?;
             return Ok(Planned {
@@ -146,6 +146,10 @@ impl Service {
                 rendered: None,
             })
             .await?;
+        if let PlanInserted::Reopened { .. } = inserted {
+            // Opening it again voided the decisions over it: none of those that were read above counts.
+            standing.verdict = evaluate(&standing.requirement, &[], self.now());
+        }
         let (state, ledger) = match inserted {
             PlanInserted::Known(state) => {
                 tx.rollback().await?;
