@@ -21,5 +21,6 @@ mod untrusted;
 mod wait;
 
 pub use code::{Code, Refusal};
+pub use limits::Budget;
 pub use server::{Mcp, Options};
 pub use tools::{reference, tools};

@@ -1,5 +1,5 @@
-//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/metrics.md`,
-//! `docs/reference/`.
+//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/mcp-tools.md`,
+//! `docs/metrics.md`, `docs/reference/`.
 //! `./task bless` (`BAILIWICK_BLESS=1`) writes them anew.
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +36,11 @@ fn generated() -> Vec<(String, String)> {
         "schemas/plan.schema.json".to_owned(),
         pretty(&bailiwick::plan::render::schema()),
     ));
+    files.push((
+        "schemas/mcp-tools.json".to_owned(),
+        pretty(&bailiwick::mcp::reference()),
+    ));
+    files.push(("docs/mcp-tools.md".to_owned(), tools_reference()));
     files.push(("docs/cli.md".to_owned(), command_reference()));
     files.push(("docs/metrics.md".to_owned(), metrics_reference()));
     for kind in Kind::ALL {
@@ -150,6 +155,57 @@ fn alerts() -> String {
                 note("runbook"),
             );
         }
+    }
+/// The tools of MCP, what they take and the errors they give, as Markdown.
+fn tools_reference() -> String {
+    let mut out = "# MCP tools\n\nMade from the program's own definitions; do not edit. `./task bless` writes it anew. The schemas, of what \
+                   tools take and of what they answer, are in `schemas/mcp-tools.json`.\n"
+        .to_owned();
+    for tool in bailiwick::mcp::tools() {
+        let annotations = tool.annotations.unwrap();
+        let does = match (annotations.read_only_hint, annotations.destructive_hint) {
+            (Some(true), _) => "reads only",
+            (_, Some(true)) => "takes something of your own back",
+            _ => "adds a plan that waits",
+        };
+        let description = tool.description.unwrap();
+        let _ = write!(out, "\n## `{}`\n\n{description} ({does})\n", tool.name);
+        let properties = tool.input_schema["properties"].as_object().unwrap();
+        if properties.is_empty() {
+            continue;
+        }
+        let required = tool.input_schema.get("required").and_then(|r| r.as_array());
+        out.push_str("\n| argument | type | meaning |\n|---|---|---|\n");
+        for (name, property) in properties {
+            let needed = required.is_some_and(|all| all.iter().any(|one| one == name));
+            let kind = match property.get("enum").and_then(|words| words.as_array()) {
+                Some(words) => {
+                    let words: Vec<_> = words
+                        .iter()
+                        .map(|w| format!("`{}`", w.as_str().unwrap()))
+                        .collect();
+                    words.join(", ")
+                }
+                None => property["type"].as_str().unwrap().to_owned(),
+            };
+            let bound = |key: &str| property.get(key).and_then(serde_json::Value::as_u64);
+            let bounds = match (bound("minimum"), bound("maximum"), bound("maxLength")) {
+                (Some(least), Some(most), _) => format!(", {least} to {most}"),
+                (_, _, Some(most)) => format!(", at most {most} characters"),
+                _ => String::new(),
+            };
+            let star = if needed { " (needed)" } else { "" };
+            let meaning = property["description"].as_str().unwrap();
+            let _ = writeln!(
+                out,
+                "| `{name}`{star} | {kind}{bounds} | {} |",
+                meaning.replace('|', "\\|")
+            );
+        }
+    }
+    out.push_str("\n## Errors\n\n| code | what is needed next |\n|---|---|\n");
+    for code in bailiwick::mcp::Code::ALL {
+        let _ = writeln!(out, "| `{}` | {} |", code.word(), code.next());
     }
     out
 }

@@ -12,6 +12,8 @@
 
 #[path = "store_suite/loop_state.rs"]
 mod loop_state;
+#[path = "store_suite/agents.rs"]
+mod agents;
 #[path = "store_suite/state.rs"]
 mod state;
 #[path = "store_suite/suite.rs"]
@@ -81,6 +83,9 @@ suite! {
     state::one_run_per_cluster,
     state::steps_are_written_ahead_and_never_twice,
     state::freezes_hold_until_lifted_or_over,
+    agents::tokens_are_kept_used_and_taken_away,
+    agents::pages_of_plans_follow_on_each_other,
+    agents::a_submission_waits_once_and_can_come_again,
     suite::concurrent_writers_lose_nothing,
     suite::runs_are_locked_per_cluster,
     state::times_keep_their_nanoseconds,

@@ -1,5 +1,6 @@
 //! Tests of health, rule by rule: each named after its rule, firing and silent; and the laws.
 
+mod findings;
 mod general;
 mod guests;
 mod laws;

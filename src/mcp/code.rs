@@ -65,8 +65,6 @@ codes! {
     SetupIncomplete = "setup_incomplete", "An operator must correct Bailiwick's set-up; the message says what.";
     /// Somebody else holds the state file for too long.
     Busy = "busy", "Try again in some seconds.";
-    /// The server is being stopped.
-    Stopping = "stopping", "Try again once the server is back; what was submitted is kept.";
     /// A defect of Bailiwick; nothing was done.
     Internal = "internal", "Report the message to an operator; nothing was done.";
 }

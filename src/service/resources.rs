@@ -139,9 +139,12 @@ pub struct ResourceView {
 #[derive(Debug, Clone)]
 pub struct Glances {
     keep: Duration,
-    kept: Arc<Mutex<BTreeMap<ClusterName, (Arc<World>, Instant)>>>,
+    kept: Arc<Mutex<Kept>>,
     reading: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// The worlds kept, with the time they were read.
+type Kept = BTreeMap<ClusterName, (Arc<World>, Instant)>;
 
 impl Default for Glances {
     fn default() -> Self {

@@ -9,7 +9,7 @@ use super::open::Service;
 use super::planning::{Made, Standing};
 use super::recipe::{Recipe, Text, read};
 use crate::approval::policy::SOURCE_KINDS;
-use crate::approval::{Principal, Verdict};
+use crate::approval::{Principal, Verdict, evaluate};
 use crate::configuration::Cluster;
 use crate::document::{Deletion, Document};
 use crate::ids::ClusterName;
@@ -121,7 +121,7 @@ impl Service {
         recipe: &Recipe,
         made: Made,
     ) -> Result<Planned, ServiceError> {
-        let standing = self.standing(&made.plan, recipe).await?;
+        let mut standing = self.standing(&made.plan, recipe).await?;
         if made.plan.steps.is_empty() {
             let (accepted, ledger) = self.accept_without_run(recipe, &made).await?;
             return Ok(Planned {
@@ -148,6 +148,10 @@ impl Service {
                 documents: plan.documents.iter().map(stored_document).collect(),
             })
             .await?;
+        if let PlanInserted::Reopened { .. } = inserted {
+            // Opening it again voided the decisions over it: none of those that were read above counts.
+            standing.verdict = evaluate(&standing.requirement, &[], self.now());
+        }
         let (state, ledger) = match inserted {
             PlanInserted::Known(PlanState::Waiting)
                 if recipe.blocked.is_none() && self.was_blocked(&hash).await? =>

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
+pub mod agents;
 pub mod contract;
 pub mod desk;
 pub mod play;

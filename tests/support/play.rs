@@ -258,6 +258,11 @@ impl Play {
         self.runtime.block_on(future)
     }
 
+    /// Has a future run beside the test on the play's runtime.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(future);
+    }
+
     /// The program with arguments, in the play's folder and with a clean environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
