@@ -156,6 +156,9 @@ fn alerts() -> String {
             );
         }
     }
+    out
+}
+
 /// The tools of MCP, what they take and the errors they give, as Markdown.
 fn tools_reference() -> String {
     let mut out = "# MCP tools\n\nMade from the program's own definitions; do not edit. `./task bless` writes it anew. The schemas, of what \

@@ -10,10 +10,10 @@
     missing_docs
 )]
 
-#[path = "store_suite/loop_state.rs"]
-mod loop_state;
 #[path = "store_suite/agents.rs"]
 mod agents;
+#[path = "store_suite/loop_state.rs"]
+mod loop_state;
 #[path = "store_suite/state.rs"]
 mod state;
 #[path = "store_suite/suite.rs"]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::explain::{below, bounds, fields, type_words};
 use super::schema::{PROXMOX_KEY, schema};
@@ -235,7 +235,12 @@ fn default(about: &str) -> (String, String) {
 /// Whether every field of a kind stands in a text, by its path; those that do not.
 #[cfg(test)]
 fn missing(kind: Kind, text: &str) -> Vec<String> {
-    fn walk(path: &str, listed: &Map<String, Value>, text: &str, out: &mut Vec<String>) {
+    fn walk(
+        path: &str,
+        listed: &serde_json::Map<String, Value>,
+        text: &str,
+        out: &mut Vec<String>,
+    ) {
         for (name, field) in listed {
             let path = format!("{path}.{name}");
             if !text.contains(&format!("| `{path}` |")) {
