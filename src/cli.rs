@@ -6,8 +6,12 @@ pub mod arguments;
 pub mod commands;
 mod decide;
 pub mod demo;
+mod events;
 pub mod exit;
+mod import;
 pub mod output;
+mod serve;
+mod steer;
 mod submit;
 pub mod watch;
 

@@ -78,7 +78,7 @@ pub struct Cluster {
     pub tls: Tls,
     /// Where its API token is to be found.
     pub token: Token,
-    /// The VMIDs that new guests get when their document names none. When not written, documents must name them.
+    /// The VMIDs that new guests get when their document names none; `9000-9999` when not written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vmid_range: Option<VmidRange>,
     /// How much may be done at the same time.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::document::yaml::MOST_BYTES;
 
 /// Most files of one directory tree.
-const MOST_FILES: usize = 10_000;
+pub const MOST_FILES: usize = 10_000;
 
 /// A file or directory that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +142,8 @@ fn directory(path: &Path, files: &mut Vec<PathBuf>, errors: &mut Vec<ReadError>)
     }
 }
 
-fn is_document(path: &Path) -> bool {
+/// Whether documents are expected in a file of this name: `*.yaml` or `*.yml`.
+pub fn is_document(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml")
 }

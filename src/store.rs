@@ -8,6 +8,7 @@
 mod agents;
 mod approvals;
 mod conditions;
+mod counts;
 mod documents;
 mod error;
 mod events;
@@ -23,11 +24,13 @@ mod runs;
 mod sources;
 mod steps;
 mod transaction;
+mod triggers;
 mod words;
 
 pub use agents::{NewToken, Token, TokenHash};
 pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
 pub use conditions::{Condition, ConditionStatus, ConditionType, NewCondition};
+pub use counts::{KindCount, PlanCount, RunCount};
 pub use documents::{Document, DocumentVersion, NewDocument, Put};
 pub use error::{NotUsable, StoreError};
 pub use events::{Event, EventFilter, EventType, NewEvent};
@@ -37,9 +40,12 @@ pub use lock::RunLock;
 pub use open::Store;
 pub use ownership::Owned;
 pub use plan_pages::{PlanFilter, PlanPlace};
-pub use plans::{NewPlan, Parent, Plan, PlanHead, PlanInserted, PlanState};
+pub use plans::{
+    ActiveDocument, NewPlan, Parent, Plan, PlanDocument, PlanHead, PlanInserted, PlanState,
+};
 pub use records::{LedgerPages, RecordFilter};
 pub use runs::{Run, RunId, RunState};
 pub use sources::{SourceState, SuspendScope, Suspension};
 pub use steps::{RunStep, StepOutcome, StepRef, StepState};
 pub use transaction::Transaction;
+pub use triggers::Trigger;

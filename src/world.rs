@@ -1,5 +1,6 @@
 //! The world: everything observed of one cluster at one time, typed, with a completeness mark per part; what can be done to it
-//! ([`action`]); and what that makes of it ([`predict`]). Reading it is [`observe()`]; the model itself knows neither.
+//! ([`action`]); and what that makes of it ([`predict`]). Reading it is [`observe()`], keeping it up to date [`watch`]; the model
+//! itself knows none of them.
 
 pub mod action;
 pub mod model;
@@ -8,8 +9,10 @@ pub mod predict;
 #[doc(hidden)]
 pub mod testing;
 pub mod views;
+pub mod watch;
 
 pub use action::{Action, Param, Params, PowerAction};
 pub use model::*;
 pub use observe::{ObserveError, ObserveSettings, observe};
 pub use predict::{Unpredictable, surprises};
+pub use watch::{Changed, Cycle, Watch, WatchSettings};

@@ -148,7 +148,7 @@ fn signatures_for_something_else_are_refused() {
     let of_git = ssh_keygen_sign(&key, "git", &[], &message);
     assert!(matches!(
         verify(&of_git, &hash(), Decision::Approve, None),
-        Err(SignatureError::Namespace { found }) if found == "git"
+        Err(SignatureError::Namespace { found, .. }) if found == "git"
     ));
     let good = ssh_keygen_sign(&key, "bailiwick", &[], &message);
     let other = PlanHash(format!("sha256:{}", "00".repeat(32)));

@@ -273,6 +273,9 @@ fn a_tripped_fuse() {
     let person = ["--as", "person:anna", "--source", "agent:demo"];
     play.json(&[&allowed[..], &person].concat()).ends(2);
     assert_eq!(play.writes().len(), 0);
+    // The plan is the same, and can be decided over now.
+    play.approve_with(&hash, "ben").ends(0);
+    play.run(&hash).ends(0);
 }
 
 #[test]

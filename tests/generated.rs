@@ -1,4 +1,5 @@
-//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/mcp-tools.md`.
+//! The committed files that are made from the code are what the code makes: `crds/`, `schemas/`, `docs/cli.md`, `docs/mcp-tools.md`,
+//! `docs/metrics.md`, `docs/reference/`.
 //! `./task bless` (`BAILIWICK_BLESS=1`) writes them anew.
 #![allow(
     clippy::unwrap_used,
@@ -41,6 +42,29 @@ fn generated() -> Vec<(String, String)> {
     ));
     files.push(("docs/mcp-tools.md".to_owned(), tools_reference()));
     files.push(("docs/cli.md".to_owned(), command_reference()));
+    files.push(("docs/metrics.md".to_owned(), metrics_reference()));
+    for kind in Kind::ALL {
+        let (name, example) = match kind {
+            Kind::VirtualMachine => (
+                "virtual-machine",
+                include_str!("../examples/documents/virtual-machine.yaml"),
+            ),
+            Kind::Container => (
+                "container",
+                include_str!("../examples/documents/container.yaml"),
+            ),
+            Kind::Storage => (
+                "storage",
+                include_str!("../examples/documents/storage.yaml"),
+            ),
+            Kind::Pool => ("pool", include_str!("../examples/documents/pool.yaml")),
+        };
+        let text = bailiwick::document::reference::reference(kind);
+        files.push((
+            format!("docs/reference/{name}.md"),
+            format!("{text}\n## An example\n\n`examples/documents/{name}.yaml`:\n\n```yaml\n{example}```\n"),
+        ));
+    }
     files
 }
 
@@ -73,7 +97,7 @@ fn generated_folders_have_no_leftovers() {
         .into_iter()
         .map(|(name, _)| root.join(name))
         .collect();
-    for folder in ["crds", "schemas"] {
+    for folder in ["crds", "schemas", "docs/reference"] {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             assert!(
@@ -83,6 +107,56 @@ fn generated_folders_have_no_leftovers() {
             );
         }
     }
+}
+
+/// The metrics, as Markdown.
+fn metrics_reference() -> String {
+    format!(
+        "# Metrics\n\nMade from the program's own definitions; do not edit. `./task bless` writes it anew.\n\n\
+         `bailiwick serve` shows them at `/metrics` in Prometheus's text format. Labels are bounded: what is none of a label's words, or one\n\
+         name more than it tells apart, counts as `other`; guests, users, plans and paths are never labels. What is kept (plans, open runs,\n\
+         drift, submissions, freezes, the ledger's end) is counted from the state file, whichever process put it there; everything else\n\
+         is counted by the process that shows it, from its start.\n\n\
+         `charts/grafana/bailiwick.json` is a dashboard of them, `charts/prometheus/alerts.yaml` are rules that raise the alerts below.\n{}{}",
+        bailiwick::metrics::reference(),
+        alerts()
+    )
+}
+
+/// The alerts, with what to do about each.
+fn alerts() -> String {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/prometheus/alerts.yaml");
+    let file = std::fs::read_to_string(file).unwrap();
+    let file: serde_json::Value = serde_saphyr::from_str(&file).unwrap();
+    let mut out = "\n## Alerts\n".to_owned();
+    for group in file["groups"].as_array().unwrap() {
+        for rule in group["rules"].as_array().unwrap() {
+            let text = |of: &serde_json::Value| of.as_str().unwrap_or_default().trim().to_owned();
+            // Templates are written as what they stand for: `{{ $labels.cluster }}` as `CLUSTER`.
+            let template = regex::Regex::new(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}").unwrap();
+            let note = |name: &str| {
+                let note = text(&rule["annotations"][name]);
+                let plain = template.replace_all(&note, |found: &regex::Captures<'_>| {
+                    format!("`{}`", found[1].to_uppercase())
+                });
+                plain.into_owned()
+            };
+            let lasting = rule["for"].as_str();
+            let lasting =
+                lasting.map_or_else(String::new, |time| format!(", when it holds for {time}"));
+            let _ = write!(
+                out,
+                "\n### {}\n\n{}. {} ({}{lasting})\n\n```promql\n{}\n```\n\n{}\n",
+                text(&rule["alert"]),
+                note("summary"),
+                note("description"),
+                text(&rule["labels"]["severity"]),
+                text(&rule["expr"]),
+                note("runbook"),
+            );
+        }
+    }
+    out
 }
 
 /// The tools of MCP, what they take and the errors they give, as Markdown.

@@ -12,10 +12,14 @@
 
 #[path = "store_suite/agents.rs"]
 mod agents;
+#[path = "store_suite/loop_state.rs"]
+mod loop_state;
 #[path = "store_suite/state.rs"]
 mod state;
 #[path = "store_suite/suite.rs"]
 mod suite;
+#[path = "store_suite/told.rs"]
+mod told;
 
 use std::path::PathBuf;
 
@@ -85,6 +89,13 @@ suite! {
     suite::concurrent_writers_lose_nothing,
     suite::runs_are_locked_per_cluster,
     state::times_keep_their_nanoseconds,
+    loop_state::conditions_keep_their_time_while_their_status_holds,
+    loop_state::events_are_numbered_filtered_and_bounded,
+    loop_state::a_submission_is_kept_once_and_its_fate_written_down,
+    loop_state::sources_and_suspensions_are_remembered,
+    loop_state::wishes_are_taken_once,
+    loop_state::the_documents_of_open_plans_are_known,
+    told::what_is_kept_is_counted,
 }
 
 mod sqlite_only {
@@ -106,6 +117,42 @@ mod sqlite_only {
                 .unwrap();
         }
         connection.close().await.unwrap();
+    }
+
+    /// A state file of the first release: its tables, and a plan in them.
+    async fn first_release(backend: &Sqlite) {
+        static ALL: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+        let first = sqlx::migrate::Migrator {
+            migrations: ALL.iter().take(1).cloned().collect(),
+            ..sqlx::migrate::Migrator::DEFAULT
+        };
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(backend.file())
+            .create_if_missing(true);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        first.run(&pool).await.unwrap();
+        sqlx::query(
+            r#"INSERT INTO plans VALUES ('sha256:1', 'lab', 'waiting', 'low', '{}', 'agent:claude',
+               '2026-03-01T12:00:00.000000000Z', '2026-03-01T12:00:00.000000000Z',
+               '{"documents":[{"key":"VirtualMachine/web","source":"agent:claude","object":"vm/104"}]}', NULL)"#,
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_state_of_the_first_release_is_brought_up_to_date() {
+        let backend = Sqlite::fresh().await;
+        first_release(&backend).await;
+        let store = backend.open().await;
+        let open = store
+            .active_documents(&suite::lab(), Some("VirtualMachine/web"))
+            .await
+            .unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!(open[0].document.object, "vm/104");
     }
 
     async fn verdict(backend: &Sqlite) -> Tampering {
@@ -140,6 +187,33 @@ mod sqlite_only {
             .await
             .unwrap();
         assert_eq!(mode, "wal");
+    }
+
+    /// What is counted for each scrape is read from indexes, not from rows that hold whole plans.
+    #[tokio::test]
+    async fn counts_read_indexes() {
+        let backend = Sqlite::fresh().await;
+        backend.open().await.close().await;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(backend.file());
+        let mut connection = sqlx::SqliteConnection::connect_with(&options)
+            .await
+            .unwrap();
+        let counts = include_str!("../src/store/counts.rs");
+        let query = regex::Regex::new(r#"(?s)"(SELECT .*?)""#).unwrap();
+        let mut seen = 0;
+        for found in query.captures_iter(counts) {
+            seen += 1;
+            let explain = format!("EXPLAIN QUERY PLAN {}", &found[1]);
+            let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(explain))
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+            for (.., step) in steps {
+                let table = step.starts_with("SCAN") || step.starts_with("SEARCH");
+                assert!(!table || step.contains("INDEX"), "{step}: {}", &found[1]);
+            }
+        }
+        assert_eq!(seen, 4);
     }
 
     #[tokio::test]

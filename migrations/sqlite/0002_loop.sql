@@ -75,3 +75,30 @@ CREATE TABLE suspensions (
     since  TEXT NOT NULL,
     PRIMARY KEY (scope, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Which documents a plan is about.
+CREATE TABLE plan_documents (
+    plan    TEXT NOT NULL REFERENCES plans (hash),
+    key     TEXT NOT NULL,
+    source  TEXT NOT NULL,
+    object  TEXT NOT NULL,
+    PRIMARY KEY (plan, key, source)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX plan_documents_by_key ON plan_documents (key);
+
+INSERT OR IGNORE INTO plan_documents (plan, key, source, object)
+SELECT plans.hash, json_extract(document.value, '$.key'), json_extract(document.value, '$.source'),
+       json_extract(document.value, '$.object')
+FROM plans, json_each(plans.json, '$.documents') AS document;
+
+-- Somebody wants the loop to look now; it says when it did.
+CREATE TABLE triggers (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster TEXT,
+    source  TEXT,
+    who     TEXT NOT NULL,
+    at      TEXT NOT NULL,
+    done    TEXT,
+    message TEXT
+) STRICT;
+CREATE INDEX triggers_open ON triggers (id) WHERE done IS NULL;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::port::{Journal, JournalError, Left, Live, Outcome, Remembered};
 use super::step::{self, NotBegun, Shared, StepEnd};
 use crate::ids::{NodeName, StorageId};
+use crate::metrics::Metrics;
 use crate::plan::{Plan, Step, StepId};
 use crate::world::{Action, World};
 
@@ -88,16 +89,18 @@ pub struct Executor<L, J> {
 }
 
 impl<L: Live, J: Journal> Executor<L, J> {
-    /// An executor for one run that begins in this world.
-    pub fn new(live: L, journal: J, limits: Limits, world: World) -> Self {
+    /// An executor for one run that begins in this world. It counts its steps, tasks and waits.
+    pub fn new(live: L, journal: J, limits: Limits, world: World, metrics: Metrics) -> Self {
         let left = Mutex::new(BTreeMap::new());
         Self {
             shared: Arc::new(Shared {
                 live,
                 journal,
                 limits,
+                cluster: world.cluster.clone(),
                 world: Mutex::new(world),
                 left,
+                metrics,
             }),
         }
     }
@@ -174,6 +177,7 @@ impl<L: Live, J: Journal> Executor<L, J> {
             match step_end {
                 StepEnd::Journal(error) => return Err(error),
                 StepEnd::Ended(outcome, left) => {
+                    self.shared.count(outcome.word());
                     progress(Progress::Ended(step.clone(), outcome, left.clone()));
                     match outcome {
                         Outcome::Ok | Outcome::Warnings => {
@@ -200,6 +204,7 @@ impl<L: Live, J: Journal> Executor<L, J> {
                     }
                 }
                 StepEnd::NotBegun(why) => {
+                    self.shared.count(why.word());
                     progress(Progress::NotBegun(step.clone(), why.clone()));
                     end = worse(end, RunEnd::Stopped { step: id, why });
                 }

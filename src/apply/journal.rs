@@ -31,6 +31,8 @@ pub struct StoreJournal {
     pub cluster: ClusterName,
     /// Who runs it.
     pub actor: String,
+    /// Cancelled when the run shall stop before its next step.
+    pub stopping: tokio_util::sync::CancellationToken,
     /// For tests of recovery: where the process ends itself (`sent:2`), see `StoreJournal::here`.
     pub abort_at: Option<String>,
 }
@@ -122,6 +124,10 @@ fn subject(step: &Step) -> String {
 
 impl Journal for StoreJournal {
     async fn frozen(&self, step: &Step) -> Result<Option<String>, JournalError> {
+        if self.stopping.is_cancelled() {
+            let why = "Bailiwick is being stopped; the run goes on when it is started again";
+            return Ok(Some(why.to_owned()));
+        }
         let freezes = self
             .store
             .active_freezes((self.clock)())

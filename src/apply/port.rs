@@ -83,6 +83,18 @@ pub enum Outcome {
     Undetermined,
 }
 
+impl Outcome {
+    /// The word for it, as it is counted.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warnings => "warnings",
+            Self::Failed => "failed",
+            Self::Undetermined => "undetermined",
+        }
+    }
+}
+
 /// What the journal knows of a step, stored with it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

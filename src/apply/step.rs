@@ -12,8 +12,10 @@ use super::port::{Intent, Journal, JournalError, Left, Live, Outcome, Remembered
 use super::preconditions;
 use super::requests::{Request, request_for};
 use super::touched::Touched;
-use crate::ids::NodeName;
+use crate::ids::{ClusterName, NodeName};
+use crate::metrics::Metrics;
 use crate::plan::{Step, StepId};
+use crate::proxmox::Upid;
 use crate::world::{Action, World, predict};
 
 /// How a step ended, for the scheduler.
@@ -38,6 +40,17 @@ pub enum NotBegun {
     Unreadable(String),
 }
 
+impl NotBegun {
+    /// The word for it, as it is counted.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Frozen(_) => "frozen",
+            Self::Stale(_) => "stale",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
 /// What all steps of one run share.
 pub struct Shared<L, J> {
     /// The live cluster.
@@ -50,9 +63,18 @@ pub struct Shared<L, J> {
     pub world: Mutex<World>,
     /// What ended steps left.
     pub left: Mutex<BTreeMap<StepId, Left>>,
+    /// The cluster, as it is counted under.
+    pub cluster: ClusterName,
+    /// Where steps, tasks and waits are counted.
+    pub metrics: Metrics,
 }
 
 impl<L, J> Shared<L, J> {
+    /// A step ended so, or was not begun for this.
+    pub(super) fn count(&self, word: &'static str) {
+        self.metrics.step(self.cluster.as_str(), word);
+    }
+
     fn world(&self) -> World {
         self.world
             .lock()
@@ -128,7 +150,7 @@ async fn attempt<L: Live, J: Journal>(
         Some(Remembered::Ended(outcome, left)) => Ok(StepEnd::Ended(outcome, left)),
         // A task that runs is not stopped by a freeze: it is only watched.
         Some(Remembered::Sent(_, upid)) => {
-            let end = shared.live.wait(&upid, shared.limits.task_deadline).await;
+            let end = wait(shared, &upid).await;
             conclude(shared, step, None, &touched, end).await
         }
         Some(Remembered::Intended(intent)) => {
@@ -267,7 +289,7 @@ async fn send<L: Live, J: Journal>(
         Sent::Taken(None) => TaskEnd::Ok,
         Sent::Taken(Some(upid)) => {
             shared.journal.sent(step.id, &upid).await?;
-            shared.live.wait(&upid, shared.limits.task_deadline).await
+            wait(shared, &upid).await
         }
         Sent::Refused { message, locked: _ } => return failed(shared, step, message).await,
         Sent::Undetermined(why) => {
@@ -280,19 +302,39 @@ async fn send<L: Live, J: Journal>(
     conclude(shared, step, Some(before), touched, end).await
 }
 
+/// Waits for a task's end.
+async fn wait<L: Live, J: Journal>(shared: &Shared<L, J>, upid: &str) -> TaskEnd {
+    let begun = Instant::now();
+    let end = shared.live.wait(upid, shared.limits.task_deadline).await;
+    let task_type = upid.parse::<Upid>().map(|upid| upid.task_type);
+    shared.metrics.task(
+        shared.cluster.as_str(),
+        task_type.as_deref().unwrap_or_default(),
+        begun.elapsed(),
+    );
+    end
+}
+
 async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Request) -> Sent {
     let until = Instant::now() + shared.limits.lock_patience;
     let mut pause = shared.limits.poll;
-    loop {
+    let mut met = None;
+    let sent = loop {
         let sent = shared.live.send(call).await;
         match &sent {
             Sent::Refused { locked: true, .. } if Instant::now() + pause < until => {
+                met.get_or_insert_with(Instant::now);
                 sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
-            Sent::Refused { .. } | Sent::Taken(_) | Sent::Undetermined(_) => return sent,
+            Sent::Refused { .. } | Sent::Taken(_) | Sent::Undetermined(_) => break sent,
         }
+    };
+    if let Some(met) = met {
+        let cluster = shared.cluster.as_str();
+        shared.metrics.lock_waited(cluster, met.elapsed());
     }
+    sent
 }
 
 enum Settled {
@@ -321,7 +363,7 @@ async fn settle<L: Live, J: Journal>(
                 Ok(tasks) => {
                     if let Some(upid) = tasks.difference(&intent.known_tasks).last() {
                         shared.journal.sent(step.id, upid).await?;
-                        let end = shared.live.wait(upid, shared.limits.task_deadline).await;
+                        let end = wait(shared, upid).await;
                         return conclude(shared, step, None, touched, end)
                             .await
                             .map(Settled::Done);

@@ -11,6 +11,9 @@ use crate::plan::PlanHash;
 /// The namespace of every signature Bailiwick accepts: one made for mail, files or Git commits is never an approval.
 pub const NAMESPACE: &str = "bailiwick";
 
+/// The namespace in which Git signs commits and tags (`git-config(1)`, `gpg.format=ssh`).
+pub const GIT_NAMESPACE: &str = "git";
+
 /// The least size of an RSA key that is accepted, in bits.
 pub const MINIMUM_RSA_BITS: usize = 2048;
 
@@ -44,11 +47,13 @@ pub enum SignatureError {
     },
     /// The signature was made for another purpose.
     #[error(
-        "the signature was made for namespace `{found}`, expected `bailiwick`: sign again with `-n bailiwick`"
+        "the signature was made for namespace `{found}`, expected `{expected}`: sign again with `-n {expected}`"
     )]
     Namespace {
         /// The namespace found.
         found: String,
+        /// The namespace it has to be made for.
+        expected: String,
     },
     /// The message was hashed with something but SHA-512 or SHA-256.
     #[error(
@@ -87,6 +92,14 @@ pub enum SignatureError {
         fingerprint: String,
         /// What should have been signed.
         message: String,
+    },
+    /// The signature is not over this text.
+    #[error(
+        "the signature is not one of {fingerprint} over this text: it was made over another, or one of them changed on the way"
+    )]
+    OtherText {
+        /// The key the signature names.
+        fingerprint: String,
     },
 }
 
@@ -153,8 +166,8 @@ pub fn verify(
     decision: Decision,
     signed_at: Option<Timestamp>,
 ) -> Result<VerifiedSignature, SignatureError> {
-    let signature = decode(armoured)?;
-    accept_form(&signature)?;
+    let signature = decode(armoured, NAMESPACE)?;
+    accept_form(&signature, NAMESPACE)?;
     let message = match signed_at {
         Some(at) => dated_message(plan_hash, decision, at),
         None => signed_message(plan_hash, decision),
@@ -178,7 +191,25 @@ pub fn verify(
     }
 }
 
-fn decode(armoured: &str) -> Result<SshSig, SignatureError> {
+/// The key that signed a text that is no decision, in another namespace than Bailiwick's own: Git's commits, in [`GIT_NAMESPACE`].
+/// An approval never comes of it; those only [`verify`] makes.
+pub fn verify_text(
+    armoured: &str,
+    namespace: &str,
+    text: &[u8],
+) -> Result<KeyData, SignatureError> {
+    let signature = decode(armoured, namespace)?;
+    accept_form(&signature, namespace)?;
+    let key = PublicKey::from(signature.public_key().clone());
+    match key.verify(namespace, text, &signature) {
+        Ok(()) => Ok(signature.public_key().clone()),
+        Err(_) => Err(SignatureError::OtherText {
+            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+        }),
+    }
+}
+
+fn decode(armoured: &str, namespace: &str) -> Result<SshSig, SignatureError> {
     let text = armoured.trim();
     if text.len() > MAXIMUM_LENGTH {
         return Err(SignatureError::TooLong { length: text.len() });
@@ -187,6 +218,7 @@ fn decode(armoured: &str) -> Result<SshSig, SignatureError> {
         ssh_key::Error::Version { number } => SignatureError::Version { version: number },
         ssh_key::Error::Namespace => SignatureError::Namespace {
             found: String::new(),
+            expected: namespace.to_owned(),
         },
         // Unknown key algorithms decode as such; the only label left that can be unknown is the hash algorithm's.
         ssh_key::Error::Encoding(ssh_encoding_error) if is_label(&ssh_encoding_error) => {
@@ -213,15 +245,16 @@ fn is_label(error: &impl std::fmt::Debug) -> bool {
 }
 
 /// What can be said about a signature before any message is looked at.
-fn accept_form(signature: &SshSig) -> Result<(), SignatureError> {
+fn accept_form(signature: &SshSig, namespace: &str) -> Result<(), SignatureError> {
     if signature.version() != SshSig::VERSION {
         return Err(SignatureError::Version {
             version: signature.version(),
         });
     }
-    if signature.namespace() != NAMESPACE {
+    if signature.namespace() != namespace {
         return Err(SignatureError::Namespace {
             found: signature.namespace().chars().take(64).collect(),
+            expected: namespace.to_owned(),
         });
     }
     let touched = || -> Result<(), SignatureError> {
@@ -387,7 +420,7 @@ mod tests {
         ));
         let of_git = armoured(&bytes_of(&signed("git")));
         assert!(
-            matches!(check(&of_git), Err(SignatureError::Namespace { found }) if found == "git")
+            matches!(check(&of_git), Err(SignatureError::Namespace { found, .. }) if found == "git")
         );
         let good = bytes_of(&signed(NAMESPACE));
         let mut newer = good.clone();
@@ -421,6 +454,27 @@ mod tests {
                 .to_string()
                 .contains("look at the plan again")
         );
+    }
+
+    #[test]
+    fn a_text_of_another_namespace_is_verified_in_that_namespace_only() {
+        let made = key()
+            .sign(GIT_NAMESPACE, HashAlg::Sha512, b"tree 1")
+            .unwrap();
+        let text = armoured(&bytes_of(&made));
+        let signer = verify_text(&text, GIT_NAMESPACE, b"tree 1").unwrap();
+        assert_eq!(&signer, key().public_key().key_data());
+        assert!(matches!(
+            verify_text(&text, GIT_NAMESPACE, b"tree 2"),
+            Err(SignatureError::OtherText { .. })
+        ));
+        assert!(matches!(
+            verify_text(&text, NAMESPACE, b"tree 1"),
+            Err(SignatureError::Namespace { .. })
+        ));
+        let of_plan = armoured(&bytes_of(&signed(NAMESPACE)));
+        let refused = verify_text(&of_plan, GIT_NAMESPACE, b"sha256:5a5a").unwrap_err();
+        assert!(refused.to_string().contains("expected `git`"), "{refused}");
     }
 
     /// What a security key makes, with the flags given.

@@ -170,10 +170,20 @@ impl AllowedSigners {
 
     /// The person a key stands for at a time, in Bailiwick's namespace.
     pub fn person_of(&self, key: &KeyData, at: Timestamp) -> Result<Principal, SignerError> {
+        self.person_in(NAMESPACE, key, at)
+    }
+
+    /// The person a key stands for at a time, in a namespace (`git` for commits).
+    pub fn person_in(
+        &self,
+        namespace: &str,
+        key: &KeyData,
+        at: Timestamp,
+    ) -> Result<Principal, SignerError> {
         let fingerprint = || key.fingerprint(HashAlg::Sha256).to_string();
         let mut refusal = None;
         for signer in self.signers.iter().filter(|signer| signer.key == *key) {
-            match (signer.refusal(at), &signer.person) {
+            match (signer.refusal(namespace, at), &signer.person) {
                 (None, Some(person)) => return Ok(person.clone()),
                 (None, None) => {
                     refusal = Some(SignerError::NamesNobody {
@@ -224,13 +234,13 @@ impl AllowedSigners {
 }
 
 impl Signer {
-    /// Why the line does not count at this time, if it does not.
-    fn refusal(&self, at: Timestamp) -> Option<String> {
+    /// Why the line does not count in this namespace at this time, if it does not.
+    fn refusal(&self, namespace: &str, at: Timestamp) -> Option<String> {
         if let Some(namespaces) = &self.namespaces
-            && !line::matches_list(namespaces, NAMESPACE)
+            && !line::matches_list(namespaces, namespace)
         {
             return Some(format!(
-                "its line allows namespaces=\"{namespaces}\", which does not contain `{NAMESPACE}`"
+                "its line allows namespaces=\"{namespaces}\", which does not contain `{namespace}`"
             ));
         }
         if let Some(after) = self.valid_after

@@ -73,6 +73,11 @@ pub enum Command {
     Get(Get),
     /// Show one plan, document, run or live object whole.
     Describe(Describe),
+    /// Write documents for what a cluster has, such that planning them changes nothing.
+    ///
+    /// Submitting them adopts the objects without writing to them. What no document can say is left out and so not managed; it
+    /// is listed at the top of each document. Guests name their pool. Where guests run is written unless high availability decides it.
+    Import(Import),
     /// Explain a kind or one of its fields: `explain VirtualMachine.disks`.
     Explain(Explain),
     /// Approve a plan with an SSH signature over its hash.
@@ -87,6 +92,19 @@ pub enum Command {
     Freeze(Freeze),
     /// Lift a freeze.
     Thaw(Thaw),
+    /// Serve: the loop that keeps documents true, MCP for agents, and metrics. Until interrupted.
+    Serve(Serve),
+    /// List what happened; with --watch also what happens.
+    Events(Events),
+    /// Let the loop leave a cluster, a source or a document alone.
+    Suspend(Suspend),
+    /// Let the loop go on with what is suspended.
+    Resume(Resume),
+    /// Let a running `serve` look now: at the clusters, the sources, and what was approved.
+    Reconcile(Reconcile),
+    /// Reset the fuse of a source.
+    #[command(subcommand)]
+    Source(Source),
     /// Verify, export or checkpoint the ledger, or make its keys.
     #[command(subcommand)]
     Ledger(Ledger),
@@ -141,11 +159,109 @@ pub struct Submit {
 /// `get`.
 #[derive(Debug, Args)]
 pub struct Get {
-    /// What: `plans`, `documents`, `runs`, `freezes`, `vm`, `ct`, `storage`, `pool`, `node`.
+    /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
+    /// `pool`, `node`.
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]
     pub cluster: Option<String>,
+    /// Go on, and print every row that is new or has changed.
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Do not listen: only the loop.
+    #[arg(long)]
+    pub no_listen: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Go on, and print what happens.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Only of this cluster.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Only about this: `VirtualMachine/web-7`, `source/git:infra`, `cluster/lab`.
+    #[arg(long)]
+    pub object: Option<String>,
+    /// Only of this plan, by its hash or the beginning of it.
+    #[arg(long)]
+    pub plan: Option<String>,
+    /// Only those after the event with this number.
+    #[arg(long, value_name = "NUMBER")]
+    pub after: Option<u64>,
+    /// At most so many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub limit: u32,
+}
+
+/// `suspend`.
+#[derive(Debug, Args)]
+pub struct Suspend {
+    /// What: `cluster/lab`, `source/git:infra`, `VirtualMachine/web-7`.
+    pub what: String,
+    /// Why.
+    #[arg(long)]
+    pub reason: String,
+    /// The cluster of a document, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// What: `cluster/lab`, `source/git:infra`, `VirtualMachine/web-7`.
+    pub what: String,
+    /// The cluster of a document, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `reconcile`.
+#[derive(Debug, Args)]
+pub struct Reconcile {
+    /// Only this cluster.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// Only this source of those that are read: `git:infra`.
+    #[arg(long)]
+    pub source: Option<String>,
+    /// How many seconds to wait until it is taken.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub wait: u64,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `source`.
+#[derive(Debug, Subcommand)]
+pub enum Source {
+    /// Let pass what tripped the source's fuse (a rewritten history, an emptied tree, many deletions): this once, this revision.
+    /// What follows still needs its approval.
+    Reset {
+        /// The source: `git:infra`.
+        name: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Who asks: a person. Default: `defaultPrincipal` of the configuration.
+        #[arg(long = "as", value_name = "PRINCIPAL")]
+        principal: Option<String>,
+    },
 }
 
 /// `describe`.
@@ -153,6 +269,26 @@ pub struct Get {
 pub struct Describe {
     /// A plan's hash (or its beginning), a document (`VirtualMachine/web-7`), a run (`run/3`), or a live object (`vm/104`, `storage/local`).
     pub what: String,
+    /// The cluster, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Write `DIR/KIND/NAME.yaml` instead of printing; the folder is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, or every `vm`, `ct`, `storage`, `pool`.
+    #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Also write whether guests run, so that Bailiwick starts and stops them.
+    #[arg(long)]
+    pub power: bool,
+    /// Write over files that say something else.
+    #[arg(long, requires = "to")]
+    pub force: bool,
     /// The cluster, where the configuration has several.
     #[arg(long)]
     pub cluster: Option<String>,

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::arguments::{Arguments, Command, Format, Ledger};
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use super::{Ended, agent, decide, environment, submit, watch};
+use super::{Ended, agent, decide, environment, events, serve, steer, submit, watch};
 use crate::apply::RunEnd;
 use crate::apply::step::NotBegun;
 use crate::configuration::{Configuration, load_configuration};
@@ -45,6 +45,19 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
         Command::Plan(given) => submit::plan(&open(config, output).await?, given, output).await,
         Command::Diff(given) => submit::diff(&open(config, output).await?, given, output).await,
         Command::Undo(given) => submit::undo(&open(config, output).await?, given, output).await,
+        Command::Get(get) if get.watch => {
+            events::watch(&open(config, output).await?, get, output).await
+        }
+        Command::Serve(serve) => serve::run(config, serve, output).await,
+        Command::Events(asked) => events::events(&open(config, output).await?, asked, output).await,
+        Command::Suspend(asked) => {
+            steer::suspend(&open(config, output).await?, asked, output).await
+        }
+        Command::Resume(asked) => steer::resume(&open(config, output).await?, asked, output).await,
+        Command::Reconcile(asked) => {
+            steer::reconcile(&open(config, output).await?, asked, output).await
+        }
+        Command::Source(asked) => steer::source(&open(config, output).await?, asked, output).await,
         Command::Get(get) => {
             let list = open(config, output)
                 .await?
@@ -61,6 +74,9 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
                 output,
             )
             .await
+        }
+        Command::Import(given) => {
+            super::import::run(&open(config, output).await?, given, output).await
         }
         Command::Approve(given) => {
             decide::approve(&open(config, output).await?, given, output).await
@@ -112,7 +128,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
     }
 }
 
-fn configuration(file: &Path) -> Result<Configuration, Failure> {
+pub(super) fn configuration(file: &Path) -> Result<Configuration, Failure> {
     load_configuration(file).map_err(|error| {
         let mut failure = Failure::of(&error);
         if !file.exists() {
@@ -124,7 +140,7 @@ fn configuration(file: &Path) -> Result<Configuration, Failure> {
     })
 }
 
-async fn open(file: &Path, output: &Output) -> Result<Service, Failure> {
+pub(super) async fn open(file: &Path, output: &Output) -> Result<Service, Failure> {
     let configuration = configuration(file)?;
     if output.format == Format::Text {
         for warning in configuration.warnings() {

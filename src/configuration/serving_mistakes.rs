@@ -223,7 +223,7 @@ pub fn transport(url: &str) -> Option<Transport> {
 }
 
 /// Whether git takes a name as a branch's; stricter than git where that costs nobody anything.
-fn is_branch(name: &str) -> bool {
+pub fn is_branch(name: &str) -> bool {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-/+#".contains(c);
     let part = |part: &str| {
         !part.is_empty()

@@ -61,12 +61,13 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         .map_or_else(|| word.parse(), Ok)
 }
 
-fn fields(node: &Value) -> Option<&Map<String, Value>> {
+/// The fields of a group.
+pub(super) fn fields(node: &Value) -> Option<&Map<String, Value>> {
     node.get("properties").and_then(Value::as_object)
 }
 
 /// The schema below what repeats: the items of a list, the values of a map.
-fn below(node: &Value) -> Option<&Value> {
+pub(super) fn below(node: &Value) -> Option<&Value> {
     let inner = |key: &str| node.get(key).filter(|inner| inner.is_object());
     inner("items").or_else(|| inner("additionalProperties"))
 }
@@ -104,8 +105,8 @@ fn step<'s>(node: &'s Value, word: &str, at: &str) -> Result<(&'s Value, String)
     })
 }
 
-/// `text`, `list of text`, `map of fields by slot`, with `or null`.
-fn type_words(node: &Value) -> String {
+/// `text`, `list of text`, `map of fields`, with `or null to remove it`.
+pub(super) fn type_words(node: &Value) -> String {
     let (name, nullable) = match node.get("type") {
         Some(Value::String(one)) => (one.as_str(), false),
         Some(Value::Array(several)) => {
@@ -148,7 +149,8 @@ fn plural(inner: &Value) -> String {
     words.to_owned()
 }
 
-fn bounds(node: &Value) -> Option<String> {
+/// The least and the greatest of a number.
+pub(super) fn bounds(node: &Value) -> Option<String> {
     let number = |key: &str| node.get(key).and_then(Value::as_f64);
     match (number("minimum"), number("maximum")) {
         (Some(least), Some(most)) => Some(format!("{least} to {most}")),

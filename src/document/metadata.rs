@@ -64,15 +64,15 @@ pub enum Drift {
     Enforce,
 }
 
-/// Whether a plan may restart the guest for a change that needs it.
+/// Whether a plan restarts a running guest for a change that takes effect only at its next stop and start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Restart {
-    /// Never: such a change stays pending.
+    /// It does not: the change waits until somebody restarts the guest.
     Never,
-    /// As a step of its own that the approver sees.
+    /// It does not either, and the plan says that somebody has to.
     #[default]
     Ask,
-    /// Only in a maintenance window.
+    /// It does, as a step of its own that the approver sees: approve and run it within a maintenance window.
     Window,
 }
 
@@ -142,7 +142,7 @@ impl JsonSchema for Annotations {
                 "bailiwick.dev/drift": {"type": "string", "enum": ["observe", "propose", "enforce", "report"],
                     "description": "What happens when the live object no longer matches: `observe` says so (`report` is the same), `propose` also makes a plan that waits for a person, `enforce` runs that plan where the operator's policy approves it by itself. Default: as the operator's configuration says, else `propose`."},
                 "bailiwick.dev/restart": {"type": "string", "enum": ["never", "ask", "window"],
-                    "description": "Whether a plan may restart the guest for a change that needs it: `never`, `ask` (default) as a step of its own, `window` only in a maintenance window."},
+                    "description": "Whether a plan restarts a running guest for a change that takes effect only at its next stop and start: `never` does not, so the change waits; `ask` (default) does not either, and the plan says that somebody has to; `window` does, as a step of its own that the approver sees."},
                 "bailiwick.dev/suspend": {"type": "string", "enum": ["true", "false"],
                     "description": "While `\"true\"`, nothing is planned for the object."},
             },

@@ -58,6 +58,8 @@ actions! {
     PlanExpired = "plan-expired",
     /// A person approved a plan.
     Approved = "approved",
+    /// The approvals of a plan no longer count: it waits again.
+    ApprovalExpired = "approval-expired",
     /// A person rejected a plan, with a reason.
     Rejected = "rejected",
     /// Whoever submitted a plan took it back.
@@ -82,6 +84,8 @@ actions! {
     Suspended = "suspended",
     /// The loop was told to go on with it.
     Resumed = "resumed",
+    /// A person let pass what a source's fuse held back.
+    FuseReset = "fuse-reset",
     /// An agent was given a token.
     AgentAdded = "agent-added",
     /// An agent's token was taken away.

@@ -332,6 +332,7 @@ pub fn append(head: &Head, key: &Key, draft: Draft) -> Result<(Record, Head), Ap
         | Action::PlanExpired
         | Action::PlanWithdrawn
         | Action::Approved
+        | Action::ApprovalExpired
         | Action::Rejected
         | Action::RunStarted
         | Action::RunResumed
@@ -343,6 +344,7 @@ pub fn append(head: &Head, key: &Key, draft: Draft) -> Result<(Record, Head), Ap
         | Action::UndoProposed
         | Action::Suspended
         | Action::Resumed
+        | Action::FuseReset
         | Action::AgentAdded
         | Action::AgentRevoked
         | Action::LoginFailed

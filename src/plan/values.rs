@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Reason;
 use crate::document::desired::{SecretRef, Value, Wish};
-use crate::proxmox::property::{Domain, PropertyMap, equivalent};
+use crate::proxmox::property::{Domain, PropertyMap, equivalent, merged};
 use crate::world::Param;
 
 /// What to do about one key.
@@ -124,30 +124,9 @@ pub(super) fn merge(
     set: &BTreeMap<String, String>,
     remove: &BTreeSet<String>,
 ) -> Result<Option<String>, Reason> {
-    let refuse = |error: &dyn std::fmt::Display| Reason::Refused {
+    merged(domain, key, live, set, remove).map_err(|error| Reason::Refused {
         why: error.to_string(),
-    };
-    let before = live
-        .map(|live| PropertyMap::parse(domain, key, live))
-        .transpose()
-        .map_err(|error| refuse(&error))?;
-    let mut map = match &before {
-        Some(map) => map.clone(),
-        None => PropertyMap::empty(domain, key).map_err(|error| refuse(&error))?,
-    };
-    for name in remove {
-        map.remove(name);
-    }
-    for (name, value) in set {
-        map.set(name, value).map_err(|error| refuse(&error))?;
-    }
-    if before.is_none() && map.is_empty() {
-        return Ok(None);
-    }
-    if before.is_some_and(|before| before.normal() == map.normal()) {
-        return Ok(None);
-    }
-    Ok(Some(map.to_string()))
+    })
 }
 
 /// A NIC that names no MAC keeps the one it has: Proxmox VE would make up a new one.

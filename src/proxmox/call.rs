@@ -187,7 +187,7 @@ pub struct CallRecord {
 }
 
 /// A call that did not succeed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
     /// Proxmox VE refused it, or failed.
     #[error("{call}: {message}")]

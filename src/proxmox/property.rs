@@ -5,7 +5,7 @@
 pub mod tables;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::ids::GuestKind;
@@ -389,6 +389,40 @@ impl fmt::Display for PropertyMap {
         }
         Ok(())
     }
+}
+
+/// The value of a key with options taken out and put in; `None` if that means the same as now, and the empty text if no option is
+/// left. `live` is the value that is there.
+///
+/// # Errors
+/// [`PropertyError`] if the key's value has no options, the live value cannot be read, or an option cannot be written.
+pub fn merged(
+    domain: Domain,
+    key: &str,
+    live: Option<&str>,
+    set: &BTreeMap<String, String>,
+    remove: &BTreeSet<String>,
+) -> Result<Option<String>, PropertyError> {
+    let before = live
+        .map(|live| PropertyMap::parse(domain, key, live))
+        .transpose()?;
+    let mut map = match &before {
+        Some(map) => map.clone(),
+        None => PropertyMap::empty(domain, key)?,
+    };
+    for name in remove {
+        map.remove(name);
+    }
+    for (name, value) in set {
+        map.set(name, value)?;
+    }
+    if before.is_none() && map.is_empty() {
+        return Ok(None);
+    }
+    if before.is_some_and(|before| before.normal() == map.normal()) {
+        return Ok(None);
+    }
+    Ok(Some(map.to_string()))
 }
 
 /// Whether two values of a key mean the same to Proxmox VE. Property strings are compared option by option, plain values by

@@ -49,6 +49,15 @@ pub fn normal_plain(domain: Domain, key: &str, text: &str) -> String {
         Some(ValueKind::Set) => set(&mut split_list(text).map(str::to_owned)),
         Some(ValueKind::Description) => text.trim_end().to_owned(),
         Some(ValueKind::Caseless) => text.to_ascii_lowercase(),
+        // Percent-encoded lines; the web interface ends the last one too.
+        Some(ValueKind::Text) if key == "sshkeys" => {
+            let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+            let lines = decoded.lines().map(str::trim);
+            lines
+                .filter(|line| !line.is_empty())
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
         Some(ValueKind::Enum(_) | ValueKind::Text | ValueKind::Properties) | None => {
             text.to_owned()
         }

@@ -120,6 +120,7 @@ impl Service {
             )
             .await?;
             tx.commit().await?;
+            self.measure_wait(&stored.head);
         }
         Ok(Decided {
             plan: plan.hash,
@@ -164,6 +165,7 @@ impl Service {
             )
             .await?;
         tx.commit().await?;
+        self.measure_wait(&stored.head);
         let standing = self.standing(&plan, &recipe).await?;
         Ok(Decided {
             plan: plan.hash,

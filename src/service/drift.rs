@@ -64,6 +64,7 @@ pub(super) fn drift_recipe(
         submitter: submitter.to_owned(),
         blocked: None,
         by_person,
+        orphan: false,
         revision: None,
         run: None,
     }

@@ -47,7 +47,16 @@ pub(super) fn event_of(record: &Record, cluster: Option<ClusterName>) -> Option<
         Action::Approved => (
             EventType::Normal,
             "PlanApproved",
-            format!("{} by {}", plan(), record.actor),
+            match (record.detail.text("by"), record.detail.text("state")) {
+                (Some("policy"), _) => format!("{}: the policy asks for nobody", plan()),
+                (_, Some("approved")) => format!("{} has the approvals it needs", plan()),
+                _ => format!("{} by {}", plan(), record.actor),
+            },
+        ),
+        Action::ApprovalExpired => (
+            EventType::Warning,
+            "ApprovalExpired",
+            format!("{} waits again: {}", plan(), detail("why")),
         ),
         Action::Rejected => (
             EventType::Warning,
@@ -105,6 +114,11 @@ pub(super) fn event_of(record: &Record, cluster: Option<ClusterName>) -> Option<
             format!("by {}: {}", record.actor, detail("reason")),
         ),
         Action::Resumed => (EventType::Normal, "Resumed", format!("by {}", record.actor)),
+        Action::FuseReset => (
+            EventType::Warning,
+            "FuseReset",
+            format!("by {}: {}", record.actor, detail("reason")),
+        ),
         Action::AgentAdded => (
             EventType::Normal,
             "AgentAdded",

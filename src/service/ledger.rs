@@ -69,6 +69,9 @@ impl Service {
                 verify_reader(std::io::BufReader::new(opened), &keys, &checkpoints)
             }
         };
+        if file.is_none() && !matches!(verified, Err(VerifyError::Read(_))) {
+            self.metrics.ledger_verified(self.now(), verified.is_ok());
+        }
         match verified {
             Ok(verified) => Ok(Ok(verified)),
             Err(VerifyError::Tampered(tampering)) => Ok(Err(tampering)),

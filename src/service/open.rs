@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::error::ServiceError;
 use super::events::event_of;
+use super::settle::Looks;
 use super::worlds::Worlds;
 use crate::apply::Limits;
 use crate::apply::journal::Clock;
@@ -19,8 +21,9 @@ use crate::configuration::{Cluster, Configuration};
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::ledger::{Action, Detail, Draft, Key, LedgerId, Record};
+use crate::metrics::Metrics;
 use crate::plan::words::clean;
-use crate::proxmox::client::{Client, ClusterEndpoints};
+use crate::proxmox::client::{Client, ClusterEndpoints, Recorder};
 use crate::proxmox::token::ApiToken;
 use crate::proxmox::trust::Trust;
 use crate::store::{RecordFilter, Store, Transaction};
@@ -73,6 +76,9 @@ pub struct Service {
     pub(super) environment: Environment,
     pub(super) tuning: Tuning,
     pub(super) worlds: Worlds,
+    pub(super) looks: Looks,
+    pub(super) stopping: CancellationToken,
+    pub(super) metrics: Metrics,
 }
 
 impl Service {
@@ -101,7 +107,11 @@ impl Service {
             environment,
             tuning,
             worlds: Worlds::default(),
+            looks: Looks::default(),
+            stopping: CancellationToken::new(),
+            metrics: Metrics::new(),
         };
+        service.begin_metrics();
         service.begin_ledger().await?;
         Ok(service)
     }
@@ -146,6 +156,44 @@ impl Service {
         (self.environment.clock)()
     }
 
+    /// The same service with another configuration and a stop of its own, on the same store. State file and ledger key are those that
+    /// are open: a configuration that names others is refused.
+    pub async fn with_configuration(
+        &self,
+        configuration: Configuration,
+    ) -> Result<Self, ServiceError> {
+        let fixed = |what: &str| {
+            ServiceError::Request(format!(
+                "`{what}` cannot change while Bailiwick runs: start it anew"
+            ))
+        };
+        if configuration.state != self.configuration.state {
+            return Err(fixed("state"));
+        }
+        if configuration.ledger.key_file != self.configuration.ledger.key_file {
+            return Err(fixed("ledger.keyFile"));
+        }
+        let service = Self {
+            configuration: Arc::new(configuration),
+            worlds: Worlds::default(),
+            looks: Looks::default(),
+            stopping: CancellationToken::new(),
+            ..self.clone()
+        };
+        service.begin_ledger().await?;
+        Ok(service)
+    }
+
+    /// Where the time comes from.
+    pub fn clock(&self) -> Clock {
+        Arc::clone(&self.environment.clock)
+    }
+
+    /// Cancelled when runs shall stop before their next step.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
     /// The configuration.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
@@ -182,6 +230,9 @@ impl Service {
             (None, Some(hash)) => tx.plan(hash).await?.map(|plan| plan.head.cluster),
             (None, None) => None,
         };
+        if let Some(cluster) = &cluster {
+            self.measure_decision(&record, cluster);
+        }
         if let Some(event) = event_of(&record, cluster) {
             tx.add_event(&event).await?;
         }
@@ -311,7 +362,13 @@ impl Service {
             trust,
             token,
         };
-        Client::new(endpoints, crate::proxmox::client::Limits::default())
+        let (metrics, name) = (self.metrics.clone(), cluster.name.clone());
+        let recorder: Recorder = Arc::new(move |record| {
+            let method = record.call.method.as_str();
+            metrics.api(name.as_str(), method, record.elapsed, record.outcome);
+        });
+        let limits = crate::proxmox::client::Limits::default();
+        Client::with_recorder(endpoints, limits, Some(recorder))
             .map_err(|error| failed(error.into()))
     }
 

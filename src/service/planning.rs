@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::ServiceError;
 use super::open::Service;
-use super::recipe::{Recipe, item, secrets};
+use super::recipe::{Recipe, Wants, item, secrets};
 use crate::approval::{Approval, PlanFacts, Principal, Requirement, Verdict, evaluate};
 use crate::configuration::Cluster;
 use crate::document::Document;
@@ -101,11 +101,16 @@ impl Service {
             items.push(item(
                 document,
                 &self.owner_of(document, cluster, &recipe.source).await?,
-                false,
+                Wants::Present,
             )?);
         }
         for document in read.removed.iter().filter(|document| !document.suspended()) {
-            items.push(item(document, &recipe.source, true)?);
+            let wants = if recipe.orphan {
+                Wants::Orphaned
+            } else {
+                Wants::Removed
+            };
+            items.push(item(document, &recipe.source, wants)?);
         }
         let mut fingerprints = BTreeMap::new();
         for from in secrets(&items) {

@@ -38,6 +38,9 @@ pub struct Recipe {
     /// A person decides over the plan, whatever the policy would approve by itself.
     #[serde(default)]
     pub by_person: bool,
+    /// The objects of removed documents are left alone, whatever the documents say: their source may not delete.
+    #[serde(default)]
+    pub orphan: bool,
     /// For documents from a source that has revisions: the one they were read at (a commit).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
@@ -76,15 +79,26 @@ pub(super) fn read(texts: &[Text]) -> Result<Vec<Document>, ServiceError> {
     load(&files).map_err(ServiceError::Documents)
 }
 
+/// What is wanted with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// That it be true.
+    Present,
+    /// It is gone from its source: what it said of its deletion counts.
+    Removed,
+    /// It is gone from its source, and its object is left alone.
+    Orphaned,
+}
+
 /// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several.
-pub(super) fn item(document: &Document, source: &str, removed: bool) -> Result<Item, ServiceError> {
-    let desired = document.desired();
+pub(super) fn item(document: &Document, source: &str, wants: Wants) -> Result<Item, ServiceError> {
+    let removed = wants != Wants::Present;
     let wanted = if removed {
         Wanted::Removed {
-            delete: document.deletion() == Deletion::Delete,
+            delete: wants == Wants::Removed && document.deletion() == Deletion::Delete,
         }
     } else {
-        Wanted::Present(desired)
+        Wanted::Present(document.desired())
     };
     Ok(Item {
         key: document.key().to_string(),

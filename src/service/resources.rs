@@ -168,7 +168,7 @@ impl Glances {
         service: &Service,
         cluster: &Cluster,
     ) -> Result<Arc<World>, ServiceError> {
-        if let Some(world) = service.worlds().good(&cluster.name, service.now()) {
+        if let Some(world) = service.known_world(&cluster.name).await? {
             return Ok(world);
         }
         // One reads, the others wait for what it read.

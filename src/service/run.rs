@@ -264,6 +264,7 @@ impl Service {
             plan: plan.hash.0.clone(),
             cluster: plan.cluster.clone(),
             actor: "system:executor".to_owned(),
+            stopping: self.stopping.clone(),
             abort_at: (self.environment.variable)("BAILIWICK_TEST_ABORT_AT"),
         }
     }
@@ -347,7 +348,9 @@ impl Service {
             secrets: Arc::new(move |from, planned| service.planned_secret(from, planned)),
             poll: limits.poll,
         };
-        Ok(Executor::new(live, self.journal(plan, run), limits, world))
+        let journal = self.journal(plan, run);
+        let metrics = self.metrics.clone();
+        Ok(Executor::new(live, journal, limits, world, metrics))
     }
 
     /// Writes down how the run ended and what follows: documents and ownership, the plan's and the run's state, one record.
@@ -448,6 +451,7 @@ impl Service {
             .run_record(&mut tx, Action::RunFinished, plan, detail)
             .await?;
         tx.commit().await?;
+        self.metrics.ran(plan.cluster.as_str(), word);
         if let Err(error) = self.checkpoint_if_configured().await {
             notes.push(format!("no checkpoint was written: {error}"));
         }

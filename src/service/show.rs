@@ -47,8 +47,12 @@ impl List {
 pub const LISTS: &[&str] = &[
     "plans",
     "documents",
+    "conditions",
     "runs",
     "freezes",
+    "sources",
+    "suspensions",
+    "submissions",
     "vm",
     "ct",
     "storage",
@@ -64,6 +68,10 @@ impl Service {
             "document" | "documents" => self.list_documents(cluster).await,
             "run" | "runs" => self.list_runs(cluster).await,
             "freeze" | "freezes" => self.list_freezes().await,
+            "condition" | "conditions" => self.list_conditions(cluster).await,
+            "source" | "sources" => self.list_sources().await,
+            "suspension" | "suspensions" => self.list_suspensions().await,
+            "submission" | "submissions" => self.list_submissions().await,
             "vm" | "vms" | "ct" | "cts" | "storage" | "storages" | "pool" | "pools" | "node"
             | "nodes" => {
                 let world = self.look(self.cluster(cluster)?).await?;
@@ -165,6 +173,103 @@ impl Service {
         Ok(list)
     }
 
+    async fn list_conditions(&self, cluster: Option<&str>) -> Result<List, ServiceError> {
+        let cluster = self.cluster(cluster)?;
+        let mut list = List::new(&["OBJECT", "TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]);
+        for found in self.store.conditions(&cluster.name).await? {
+            let condition = found.condition;
+            list.row([
+                found.object,
+                condition.kind.name().to_owned(),
+                condition.status.name().to_owned(),
+                condition.reason,
+                short(found.since),
+                condition.message,
+            ]);
+        }
+        Ok(list)
+    }
+
+    async fn list_sources(&self) -> Result<List, ServiceError> {
+        let mut list = List::new(&[
+            "SOURCE", "CLUSTER", "STATE", "SEEN", "APPLIED", "PLAN", "MESSAGE",
+        ]);
+        for state in self.store.source_states().await? {
+            let remembered = super::sources::Remembered::of(Some(&state));
+            let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            list.row([
+                state.source,
+                state.cluster.to_string(),
+                remembered.state,
+                or_dash(state.seen),
+                or_dash(state.applied),
+                or_dash(remembered.plan),
+                remembered.message,
+            ]);
+        }
+        Ok(list)
+    }
+
+    async fn list_suspensions(&self) -> Result<List, ServiceError> {
+        let mut list = List::new(&["SCOPE", "NAME", "WHO", "SINCE", "REASON"]);
+        for suspension in self.store.suspensions().await? {
+            list.row([
+                suspension.scope.name().to_owned(),
+                suspension.name,
+                suspension.who,
+                short(suspension.since),
+                suspension.reason,
+            ]);
+        }
+        Ok(list)
+    }
+
+    /// What waits in the inbox.
+    async fn list_submissions(&self) -> Result<List, ServiceError> {
+        let mut list = List::new(&[
+            "SUBMISSION",
+            "CLUSTER",
+            "SOURCE",
+            "SUBMITTER",
+            "AT",
+            "WAITS FOR",
+        ]);
+        for waiting in self.store.pending_submissions(1000).await? {
+            let submission = waiting.submission;
+            list.row([
+                submission.id,
+                submission.cluster.to_string(),
+                submission.source,
+                submission.submitter,
+                short(submission.at),
+                waiting.message,
+            ]);
+        }
+        Ok(list)
+    }
+
+    /// The conditions of an object, and how they came about, the newest first.
+    async fn conditions_json(
+        &self,
+        cluster: &ClusterName,
+        object: &str,
+    ) -> Result<(Vec<Value>, Vec<Value>), ServiceError> {
+        let shown = |found: crate::store::Condition| {
+            let condition = found.condition;
+            json!({
+                "type": condition.kind.name(), "status": condition.status.name(), "reason": condition.reason,
+                "message": condition.message, "observedGeneration": condition.observed_generation,
+                "lastTransitionTime": found.since.to_string(),
+            })
+        };
+        let now = self.store.conditions_of(cluster, object).await?;
+        let history = self.store.condition_history(cluster, object).await?;
+        Ok((
+            now.into_iter().map(shown).collect(),
+            history.into_iter().map(shown).collect(),
+        ))
+    }
+
     async fn describe_run(
         &self,
         number: &str,
@@ -210,10 +315,23 @@ impl Service {
         };
         if let Some(stored) = self.store.document(&cluster.name, kind, name).await? {
             let document: Value = serde_json::from_str(&stored.document.json)?;
+            let (conditions, history) = self.conditions_json(&cluster.name, what).await?;
             return Ok(json!({
                 "document": document, "source": stored.document.source, "hash": stored.document.hash,
                 "generation": stored.generation, "updated": stored.updated.to_string(),
+                "conditions": conditions, "history": history,
             }));
+        }
+        if matches!(kind, "source" | "cluster") {
+            let (conditions, history) = self.conditions_json(&cluster.name, what).await?;
+            if conditions.is_empty() {
+                return Err(ServiceError::Request(format!(
+                    "nothing is known of `{}` on cluster {}: has `bailiwick serve` run?",
+                    clean(what),
+                    cluster.name
+                )));
+            }
+            return Ok(json!({ "object": what, "conditions": conditions, "history": history }));
         }
         if kind == "run" {
             return self.describe_run(name, &cluster.name).await;

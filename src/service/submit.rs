@@ -16,7 +16,7 @@ use crate::ids::ClusterName;
 use crate::ledger::Action;
 use crate::plan::words::clean;
 use crate::plan::{Origin, Plan, PlanHash};
-use crate::store::{NewPlan, PlanInserted, PlanState};
+use crate::store::{NewPlan, PlanDocument, PlanInserted, PlanState};
 
 /// Documents that somebody submits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,7 @@ impl Service {
             submitter: submitter.to_string(),
             blocked: None,
             by_person: false,
+            orphan: false,
             revision: None,
             run: Some(run.id.0),
         };
@@ -144,6 +145,7 @@ impl Service {
                 created: self.now(),
                 json: serde_json::to_string(&plan)?,
                 rendered: None,
+                documents: plan.documents.iter().map(stored_document).collect(),
             })
             .await?;
         if let PlanInserted::Reopened { .. } = inserted {
@@ -151,6 +153,27 @@ impl Service {
             standing.verdict = evaluate(&standing.requirement, &[], self.now());
         }
         let (state, ledger) = match inserted {
+            PlanInserted::Known(PlanState::Waiting)
+                if recipe.blocked.is_none() && self.was_blocked(&hash).await? =>
+            {
+                let origin = serde_json::to_string(recipe)?;
+                tx.set_plan_origin(&hash, &origin, &recipe.submitter)
+                    .await?;
+                let detail = serde_json::json!({ "reason": "it was submitted again, past the fuse", "source": recipe.source });
+                let subject = format!("plan/{hash}");
+                let record = self
+                    .record(
+                        &mut tx,
+                        &recipe.submitter,
+                        Action::FuseReset,
+                        &subject,
+                        Some(&hash),
+                        detail,
+                    )
+                    .await?;
+                tx.commit().await?;
+                (PlanState::Waiting, Some(record.seq))
+            }
             PlanInserted::Known(state) => {
                 tx.rollback().await?;
                 (state, self.record_of(&plan.hash).await?)
@@ -233,6 +256,12 @@ impl Service {
         })
     }
 
+    /// Whether a stored plan is one that nobody may approve, since a fuse tripped.
+    async fn was_blocked(&self, hash: &str) -> Result<bool, ServiceError> {
+        let (_, _, recipe) = self.plan(hash).await?;
+        Ok(recipe.blocked.is_some())
+    }
+
     /// The record that tells of a plan's making.
     pub async fn record_of(&self, plan: &PlanHash) -> Result<Option<u64>, ServiceError> {
         let filter = crate::store::RecordFilter {
@@ -273,21 +302,8 @@ impl Service {
             ));
         }
         for document in &wanted {
-            let stored = self
-                .store
-                .document(
-                    &cluster.name,
-                    document.kind().as_str(),
-                    &document.metadata.name,
-                )
-                .await?;
-            if let Some(stored) = stored.filter(|stored| stored.document.source != source) {
-                return Err(ServiceError::Conflict(format!(
-                    "{} belongs to the source `{}`; `{source}` cannot submit it too (use --source, or take it out of the other source first)",
-                    document.key(),
-                    stored.document.source
-                )));
-            }
+            let key = document.key().to_string();
+            self.claimed(&key, document, &source, cluster).await?;
         }
         let removed = if prune {
             self.missing(&wanted, &source, &cluster.name).await?
@@ -308,6 +324,7 @@ impl Service {
             submitter: submitter.to_string(),
             blocked,
             by_person: false,
+            orphan: false,
             revision: None,
             run: None,
         };
@@ -367,7 +384,7 @@ impl Service {
     }
 
     /// Why the plan is blocked, if so many objects disappear at once that something else must be wrong.
-    async fn fuse(
+    pub(super) async fn fuse(
         &self,
         removed: &[Text],
         source: &str,
@@ -389,9 +406,17 @@ impl Service {
         if fuse.holds(deletions, owned) || allowed.is_some_and(|allowed| deletions <= allowed) {
             return Ok(None);
         }
+        let configured = self.configuration.source(source);
+        let how = if configured.git.is_some() || configured.directory.is_some() {
+            format!("an operator resets it: bailiwick source reset {source} --as person:NAME")
+        } else {
+            format!(
+                "an operator submits it again with --as person:NAME --source {source} --allow-deletions {deletions}"
+            )
+        };
         Ok(Some(format!(
             "the fuse of source `{source}` tripped: {deletions} of its {owned} objects would be deleted at once. If that is meant, \
-             an operator submits it again with --as person:NAME --source {source} --allow-deletions {deletions}"
+             {how}"
         )))
     }
 }
@@ -423,5 +448,13 @@ fn source_of(named: Option<String>, submitter: &Principal) -> Result<String, Ser
             clean(&named),
             SOURCE_KINDS.map(|kind| format!("`{kind}`")).join(", ")
         ))),
+    }
+}
+
+fn stored_document(document: &crate::plan::DocumentRef) -> PlanDocument {
+    PlanDocument {
+        key: document.key.clone(),
+        source: document.source.clone(),
+        object: document.object.clone(),
     }
 }

@@ -69,15 +69,15 @@ pub struct Condition {
 }
 
 impl Transaction {
-    /// Sets the conditions of an object; a type that is not given is left as it is. Returns those whose status, reason or message
-    /// changed. Its time moves only when its status does. Nothing is written where nothing changed.
+    /// Sets the conditions of an object; a type that is not given is left as it is. Returns those whose status or reason changed,
+    /// each with the status it had. Its time moves only when its status does. Nothing is written where nothing changed.
     pub async fn set_conditions(
         &mut self,
         cluster: &ClusterName,
         object: &str,
         new: &[NewCondition],
         now: Timestamp,
-    ) -> Result<Vec<NewCondition>, StoreError> {
+    ) -> Result<Vec<(Option<ConditionStatus>, NewCondition)>, StoreError> {
         let known = conditions_of(self.connection(), cluster, object).await?;
         let mut changed = Vec::new();
         for condition in new {
@@ -96,7 +96,8 @@ impl Transaction {
             });
             if told {
                 self.keep_change(cluster, object, condition, now).await?;
-                changed.push(condition.clone());
+                let status = before.map(|before| before.condition.status);
+                changed.push((status, condition.clone()));
             }
         }
         Ok(changed)

@@ -85,6 +85,32 @@ pub struct NewPlan {
     pub json: String,
     /// The plan as text for people, if it was rendered.
     pub rendered: Option<String>,
+    /// The documents it is about.
+    pub documents: Vec<PlanDocument>,
+}
+
+/// A document that a plan is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlanDocument {
+    /// `VirtualMachine/web-7`.
+    pub key: String,
+    /// The source that owns it.
+    pub source: String,
+    /// The live object: `vm/9000`.
+    pub object: String,
+}
+
+/// A document of a plan that is not done with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveDocument {
+    /// The plan's hash.
+    pub plan: String,
+    /// Where the plan stands: waiting, approved, running or stopped.
+    pub state: PlanState,
+    /// When that last changed.
+    pub changed: Timestamp,
+    /// The document.
+    pub document: PlanDocument,
 }
 
 /// A plan without its content: what a list shows.
@@ -160,6 +186,8 @@ impl Transaction {
                 | PlanState::Withdrawn => {
                     self.set_plan_state(&new.hash, from, PlanState::Waiting, new.created)
                         .await?;
+                    self.set_plan_origin(&new.hash, &new.origin, &new.submitter)
+                        .await?;
                     Ok(PlanInserted::Reopened { from })
                 }
                 PlanState::Waiting
@@ -186,7 +214,37 @@ impl Transaction {
         .execute(self.connection())
         .await
         .map_err(db("store a plan"))?;
+        for document in &new.documents {
+            sqlx::query(
+                "INSERT OR IGNORE INTO plan_documents (plan, key, source, object) VALUES (?, ?, ?, ?)",
+            )
+            .bind(&new.hash)
+            .bind(&document.key)
+            .bind(&document.source)
+            .bind(&document.object)
+            .execute(self.connection())
+            .await
+            .map_err(db("store a plan's documents"))?;
+        }
         Ok(PlanInserted::New)
+    }
+
+    /// What a plan came from now, and from whom: it was asked for again.
+    pub async fn set_plan_origin(
+        &mut self,
+        hash: &str,
+        origin: &str,
+        submitter: &str,
+    ) -> Result<(), StoreError> {
+        self.changed("what a plan came from was changed");
+        sqlx::query("UPDATE plans SET origin = ?, submitter = ? WHERE hash = ?")
+            .bind(origin)
+            .bind(submitter)
+            .bind(hash)
+            .execute(self.connection())
+            .await
+            .map_err(db("write down what a plan came from"))?;
+        Ok(())
     }
 
     /// Moves a plan from the state it is believed to be in to another. Refused when it is in another state, or may not go there.
@@ -254,6 +312,40 @@ reads! {
     fn plans(cluster: Option<&ClusterName>, state: Option<PlanState>, limit: u32) -> Vec<PlanHead>;
     /// The last plan applied to a cluster.
     fn parent(cluster: &ClusterName) -> Option<Parent>;
+    /// The documents of a cluster's plans that are not done with (waiting, approved, running, stopped); of one document's key, or all.
+    fn active_documents(cluster: &ClusterName, key: Option<&str>) -> Vec<ActiveDocument>;
+}
+
+async fn active_documents(
+    connection: &mut SqliteConnection,
+    cluster: &ClusterName,
+    key: Option<&str>,
+) -> Result<Vec<ActiveDocument>, StoreError> {
+    sqlx::query(
+        "SELECT plans.hash AS plan, plans.state AS state, plans.changed AS changed, key, source, object FROM plans
+         JOIN plan_documents ON plan_documents.plan = plans.hash
+         WHERE plans.state IN ('waiting', 'approved', 'running', 'stopped') AND plans.cluster = ?1
+           AND (?2 IS NULL OR key = ?2) ORDER BY plans.created, plans.hash, key",
+    )
+    .bind(cluster.as_str())
+    .bind(key)
+    .fetch_all(connection)
+    .await
+    .map_err(db("list the documents of open plans"))?
+    .iter()
+    .map(|row| {
+        Ok(ActiveDocument {
+            plan: get(row, "plan")?,
+            state: parse(row, "state")?,
+            changed: parse(row, "changed")?,
+            document: PlanDocument {
+                key: get(row, "key")?,
+                source: get(row, "source")?,
+                object: get(row, "object")?,
+            },
+        })
+    })
+    .collect()
 }
 
 async fn plan(connection: &mut SqliteConnection, hash: &str) -> Result<Option<Plan>, StoreError> {

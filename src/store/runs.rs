@@ -124,6 +124,8 @@ reads! {
     fn runs(cluster: Option<&ClusterName>, plan: Option<&str>, limit: u32) -> Vec<Run>;
     /// Runs that are under way or were interrupted, the oldest first.
     fn unfinished_runs() -> Vec<Run>;
+    /// When a run of a cluster last ended.
+    fn last_run_ended(cluster: &ClusterName) -> Option<Timestamp>;
 }
 
 async fn run(connection: &mut SqliteConnection, id: RunId) -> Result<Option<Run>, StoreError> {
@@ -154,6 +156,18 @@ async fn runs(
     .iter()
     .map(from_row)
     .collect()
+}
+
+async fn last_run_ended(
+    connection: &mut SqliteConnection,
+    cluster: &ClusterName,
+) -> Result<Option<Timestamp>, StoreError> {
+    sqlx::query("SELECT max(ended) AS ended FROM runs WHERE cluster = ?")
+        .bind(cluster.as_str())
+        .fetch_one(connection)
+        .await
+        .map_err(db("read when a run last ended"))
+        .and_then(|row| super::words::parse_optional(&row, "ended"))
 }
 
 async fn unfinished_runs(connection: &mut SqliteConnection) -> Result<Vec<Run>, StoreError> {

@@ -194,7 +194,7 @@ impl World {
 }
 
 /// A cluster node.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Node {
     /// Whether it is online; `None` if unknown.
     pub online: Option<bool>,
@@ -238,7 +238,7 @@ pub enum Status {
 }
 
 /// A virtual machine or container.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guest {
     /// Its VMID.
     pub vmid: Vmid,

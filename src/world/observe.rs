@@ -2,26 +2,29 @@
 //! reason; what the token may not see is marked too, since Proxmox VE shows an empty list where it hides (rule G2). This module
 //! reads and never writes, and judges nothing.
 
-mod cluster;
-mod guests;
-mod json;
-mod nodes;
+pub(super) mod cluster;
+pub(super) mod guests;
+pub(super) mod json;
+pub(super) mod nodes;
+pub(super) mod reads;
 mod refresh;
-mod sight;
-mod storages;
+pub(super) mod sight;
+pub(super) mod storages;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::model::{Completeness, Part, World};
 use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
+use reads::Reads;
 pub use refresh::{Refresh, refresh};
-use sight::Sight;
+use sight::{Permissions, Sight};
 
 /// What to read, and under which name.
 #[derive(Debug, Clone)]
@@ -84,59 +87,68 @@ pub enum ObserveError {
     },
 }
 
+impl ObserveError {
+    /// The error of an observation that an API error ends.
+    pub(super) fn of(source: ApiError, reads: &Reads, settings: &ObserveSettings) -> Self {
+        let cluster = settings.cluster.clone();
+        match source.class() {
+            ErrorClass::Unauthenticated => Self::Unauthenticated {
+                token: reads.token_id().to_owned(),
+                cluster,
+                source,
+            },
+            _ => Self::Api { cluster, source },
+        }
+    }
+}
+
 /// Why a part is unreadable, in words.
-type Why = String;
+pub(super) type Why = String;
 
 /// The parts read so far, into a world.
-struct Observation<'a> {
-    client: &'a Client,
-    settings: &'a ObserveSettings,
-    sight: Sight,
+pub(super) struct Observation<'a> {
+    pub(super) reads: Reads,
+    pub(super) settings: &'a ObserveSettings,
+    pub(super) sight: Sight,
     /// Nodes that are offline or do not answer, with the reason.
-    lost: BTreeMap<NodeName, Why>,
-    world: World,
+    pub(super) lost: BTreeMap<NodeName, Why>,
+    /// Parts that could not be read, with the reason; not those that were read but hide something from the token.
+    pub(super) failed: BTreeMap<Part, Why>,
+    pub(super) world: World,
 }
 
 /// Observes a cluster. Fails only when the token or the connection is no good, or the list of what there is cannot be read;
 /// everything else that fails is a part marked unreadable.
 pub async fn observe(client: &Client, settings: &ObserveSettings) -> Result<World, ObserveError> {
-    let fail = |source: ApiError| match source.class() {
-        ErrorClass::Unauthenticated => ObserveError::Unauthenticated {
-            token: client.token_id().to_owned(),
-            cluster: settings.cluster.clone(),
-            source,
-        },
-        _ => ObserveError::Api {
-            cluster: settings.cluster.clone(),
-            source,
-        },
-    };
-    let permissions = data(client, Call::get(["access", "permissions"]))
-        .await
-        .map_err(fail)?;
-    let permissions = sight::permissions(&permissions);
-    if permissions.values().all(BTreeMap::is_empty) {
-        return Err(ObserveError::NoPrivileges {
-            token: client.token_id().to_owned(),
-            cluster: settings.cluster.clone(),
-        });
-    }
+    let seen = everything(Reads::new(client), settings).await?;
+    Ok(seen.world)
+}
+
+/// Observes a cluster; gives what is known besides the world, too.
+pub(super) async fn everything(
+    reads: Reads,
+    settings: &ObserveSettings,
+) -> Result<Observation<'_>, ObserveError> {
+    let permissions = permissions(&reads, settings).await?;
+    let fail = |source| ObserveError::of(source, &reads, settings);
     let (version, resources, acl) = tokio::join!(
-        data(client, Call::get(["version"])),
-        data(client, Call::get(["cluster", "resources"])),
-        data(client, Call::get(["access", "acl"])),
+        reads.data(Call::get(["version"])),
+        reads.data(Call::get(["cluster", "resources"])),
+        reads.data(Call::get(["access", "acl"])),
     );
+    let version = json::text(&version.map_err(fail)?, "version").unwrap_or_default();
+    let resources = resources.map_err(fail)?;
     let mut seen = Observation {
-        client,
+        reads,
         settings,
-        sight: Sight::new(permissions),
+        sight: Sight::new(Arc::new(permissions)),
         lost: BTreeMap::new(),
+        failed: BTreeMap::new(),
         world: World::unread(settings.cluster.clone(), Timestamp::now()),
     };
-    seen.world.version = json::text(&version.map_err(fail)?, "version").unwrap_or_default();
+    seen.world.version = version;
     seen.mark(Part::Permissions, Ok(()));
     seen.acl(acl);
-    let resources = resources.map_err(fail)?;
     seen.cluster_wide().await;
     seen.resources(&resources);
     seen.nodes().await;
@@ -144,16 +156,39 @@ pub async fn observe(client: &Client, settings: &ObserveSettings) -> Result<Worl
     if settings.contents {
         seen.contents().await;
     }
-    let mut world = seen.world;
-    world.permissions = std::sync::Arc::new(seen.sight.into_permissions());
-    world.observed_at = Timestamp::now();
-    Ok(world)
+    seen.world.permissions = seen.sight.permissions();
+    seen.world.observed_at = Timestamp::now();
+    Ok(seen)
+}
+
+/// Reads the token's own privileges; one that has none is an error.
+pub(super) async fn permissions(
+    reads: &Reads,
+    settings: &ObserveSettings,
+) -> Result<Permissions, ObserveError> {
+    let permissions = reads
+        .data(Call::get(["access", "permissions"]))
+        .await
+        .map_err(|source| ObserveError::of(source, reads, settings))?;
+    let permissions = sight::permissions(&permissions);
+    if permissions.values().all(BTreeMap::is_empty) {
+        return Err(ObserveError::NoPrivileges {
+            token: reads.token_id().to_owned(),
+            cluster: settings.cluster.clone(),
+        });
+    }
+    Ok(permissions)
 }
 
 impl Observation<'_> {
-    /// Marks a part as read, or as unreadable with the reason.
-    fn mark(&mut self, part: Part, read: Result<(), Why>) {
-        let completeness = match read {
+    /// Marks a part as read, or as unreadable with the reason: because reading it failed, or because the token does not see all
+    /// of it.
+    pub(super) fn mark(&mut self, part: Part, read: Result<(), Why>) {
+        match &read {
+            Ok(()) => self.failed.remove(&part),
+            Err(why) => self.failed.insert(part.clone(), why.clone()),
+        };
+        let completeness = match read.and_then(|()| self.whole(&part)) {
             Ok(()) => Completeness::Complete {
                 at: Timestamp::now(),
             },
@@ -163,14 +198,9 @@ impl Observation<'_> {
     }
 }
 
-/// Reads a call's `data`.
-async fn data(client: &Client, call: Call) -> Result<Value, ApiError> {
-    client.get(call).await
-}
-
 /// Runs the same for each item at once (the client bounds how many calls are under way) and gives the results in the items'
 /// order.
-async fn each<T, R, F>(items: Vec<T>, work: impl Fn(T) -> F) -> Vec<R>
+pub(super) async fn each<T, R, F>(items: Vec<T>, work: impl Fn(T) -> F) -> Vec<R>
 where
     R: Send + 'static,
     F: Future<Output = R> + Send + 'static,

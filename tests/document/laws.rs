@@ -169,12 +169,12 @@ fn object(schema: &Value, rng: &mut TestRng, sparse: u32) -> Value {
     Value::Object(map)
 }
 
-fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
+pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
     value(schema::schema(kind), rng, sparse)
 }
 
 /// The document, if what its fields say together is no contradiction.
-fn read(text: &str) -> Option<Document> {
+pub fn read(text: &str) -> Option<Document> {
     match load(&[("a.yaml", text)]) {
         Ok(mut documents) => {
             assert_eq!(documents.len(), 1, "{text}");

@@ -9,5 +9,6 @@
 mod coverage;
 mod desired;
 mod errors;
+mod import;
 mod laws;
 mod schemas;

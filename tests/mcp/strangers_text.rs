@@ -139,7 +139,9 @@ fn a_thousand_guests_come_page_by_page_without_gap_or_double() {
     let desk = Desk::new();
     // As a loop would keep it; the cluster behind it is another, which is only asked for its tasks.
     let good_until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-    desk.service.worlds().keep(Arc::new(many(1000)), good_until);
+    desk.service
+        .worlds()
+        .keep(Arc::new(many(1000)), good_until, None);
     let agent = desk.agent("scout");
     let mut seen = Vec::new();
     let mut cursor = Value::Null;

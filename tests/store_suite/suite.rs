@@ -84,6 +84,7 @@ pub fn plan(hash: &str) -> NewPlan {
         created: at(1),
         json: json!({ "of": hash }).to_string(),
         rendered: None,
+        documents: Vec::new(),
     }
 }
 

@@ -90,7 +90,9 @@ impl Desk {
             let cluster = self.service.cluster(None).unwrap();
             let world = self.service.observe(cluster).await.unwrap();
             let good_until = self.service.now() + SignedDuration::from_hours(1000);
-            self.service.worlds().keep(Arc::new(world), good_until);
+            self.service
+                .worlds()
+                .keep(Arc::new(world), good_until, None);
         });
     }
 

@@ -6,3 +6,4 @@ pub mod agents;
 pub mod contract;
 pub mod desk;
 pub mod play;
+pub mod serving;

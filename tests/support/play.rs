@@ -37,6 +37,8 @@ pub struct Setup {
     pub limits: String,
     /// YAML for `sources:`, inline.
     pub sources: String,
+    /// YAML for the end of the configuration: `reconcile:`, `serve:`, `notify:`.
+    pub more: String,
     /// For how long the effect of a write with an unknown outcome is looked for, in milliseconds.
     pub settle: u64,
 }
@@ -49,6 +51,7 @@ impl Default for Setup {
             approval: String::new(),
             limits: "{}".to_owned(),
             sources: "{\"agent:demo\": {prune: true, fuse: {count: 100, share: 1.0}}}".to_owned(),
+            more: String::new(),
             settle: 400,
         }
     }
@@ -199,12 +202,13 @@ impl Play {
             "apiVersion: bailiwick.dev/v1alpha1\nkind: Configuration\nclusters:\n- name: lab\n  endpoints: [\"{}\"]\n  \
              tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}\n\
              state: state/bailiwick.db\nledger: {{keyFile: keys/ledger.key, checkpoint: {{file: checkpoints.jsonl, keyFile: keys/checkpoint.key}}}}\n\
-             approval:\n  allowedSigners: allowed\n{}\nsources: {}\ndefaultPrincipal: agent:demo\n",
+             approval:\n  allowedSigners: allowed\n{}\nsources: {}\ndefaultPrincipal: agent:demo\n{}",
             sim.url(),
             sim.fingerprint(),
             setup.limits,
             setup.approval,
             setup.sources,
+            setup.more,
         );
         std::fs::write(at.join("bailiwick.yaml"), configuration).unwrap();
         let play = Self {

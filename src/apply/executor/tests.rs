@@ -10,6 +10,7 @@ use crate::apply::requests::{Request, request_for};
 use crate::apply::touched::Touched;
 use crate::document::desired::SecretRef;
 use crate::ids::{GuestKind, Slot};
+use crate::metrics::Metrics;
 use crate::plan::{Inverse, PlanHash, Risk};
 use crate::world::Param;
 use crate::world::testing::{Builder, node, storage_id, vmid, volume};
@@ -220,7 +221,7 @@ fn run(plan: &Plan, setting: Setting) -> (RunEnd, Notes) {
         settle: Duration::from_millis(10),
         task_deadline: Duration::from_secs(5),
     };
-    let executor = Executor::new(fake.clone(), fake.clone(), limits, world());
+    let executor = Executor::new(fake.clone(), fake.clone(), limits, world(), Metrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

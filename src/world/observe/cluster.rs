@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Observation, Why, data, each, json};
+use super::reads::Reads;
+use super::{Observation, Why, each, json};
 use crate::ids::{GuestKind, NodeName, PoolId, StorageId, Vmid};
 use crate::proxmox::{ApiError, Call, ErrorClass};
 use crate::world::model::{
@@ -29,8 +30,8 @@ const SHARED_TYPES: &[&str] = &[
 ];
 
 impl Observation<'_> {
-    pub(super) fn acl(&mut self, read: Result<Value, ApiError>) {
-        let read = read.map_err(|error| error.to_string()).and_then(|data| {
+    pub(in crate::world) fn acl(&mut self, read: Result<Value, ApiError>) {
+        let read = read.map_err(|error| error.to_string()).map(|data| {
             let entries: Vec<AclEntry> = json::items(&data)
                 .filter_map(|item| {
                     Some(AclEntry {
@@ -42,30 +43,28 @@ impl Observation<'_> {
                     })
                 })
                 .collect();
-            let whole = self.sight.on("/access", &["Sys.Audit"]);
             self.sight
                 .note_acl_paths(entries.iter().map(|entry| entry.path.as_str()));
             self.world.acl = Arc::new(entries);
-            whole
         });
         self.mark(Part::Acl, read);
     }
 
     /// Everything that is one call, or nearly, for the whole cluster.
     pub(super) async fn cluster_wide(&mut self) {
-        let client = self.client;
-        let get = |path: [&'static str; 2]| data(client, Call::get(path));
+        let reads = self.reads.clone();
+        let get = |path: [&'static str; 2]| reads.data(Call::get(path));
         let (status, options, storages, pools, backup, replication) = tokio::join!(
             get(["cluster", "status"]),
             get(["cluster", "options"]),
-            data(client, Call::get(["storage"])),
-            data(client, Call::get(["pools"])),
+            reads.data(Call::get(["storage"])),
+            reads.data(Call::get(["pools"])),
             get(["cluster", "backup"]),
             get(["cluster", "replication"]),
         );
         let (resources, rules) = tokio::join!(
-            data(client, Call::get(["cluster", "ha", "resources"])),
-            data(client, Call::get(["cluster", "ha", "rules"])),
+            reads.data(Call::get(["cluster", "ha", "resources"])),
+            reads.data(Call::get(["cluster", "ha", "rules"])),
         );
         let part = self.status(status);
         self.mark(Part::ClusterStatus, part);
@@ -79,16 +78,11 @@ impl Observation<'_> {
         self.mark(Part::BackupJobs, part);
         let part = self.replication_jobs(replication);
         self.mark(Part::ReplicationJobs, part);
-        let groups = self.ha_resources(resources);
-        let part = match groups {
-            Ok(in_group) => {
-                self.mark(Part::HaResources, Ok(()));
-                self.ha_rules(rules, in_group).await
-            }
-            Err(why) => {
-                self.mark(Part::HaResources, Err(why));
-                self.ha_rules(rules, BTreeMap::new()).await
-            }
+        let part = self.ha_resources(resources);
+        self.mark(Part::HaResources, part);
+        let part = match rules {
+            Err(error) if error.class() == ErrorClass::NotImplemented => self.ha_groups().await,
+            rules => self.ha_rules(rules),
         };
         self.mark(Part::HaRules, part);
     }
@@ -97,31 +91,23 @@ impl Observation<'_> {
     pub(super) fn resources(&mut self, list: &Value) {
         let mut trouble = None;
         for item in json::items(list) {
-            let kind = match item.get("type").and_then(Value::as_str) {
-                Some("qemu") => GuestKind::Qemu,
-                Some("lxc") => GuestKind::Lxc,
-                Some("node") => {
-                    if let Some(name) = json::name::<NodeName>(item, "node") {
-                        self.node_of_list(name, item);
-                    }
-                    continue;
+            match listed(item) {
+                Listed::Node(Some(name)) => self.node_of_list(name, item),
+                Listed::Guest(kind) => {
+                    let Some(guest) = guest_of_list(kind, item) else {
+                        trouble = Some(nameless(item));
+                        continue;
+                    };
+                    self.world.nodes.entry(guest.node.clone()).or_default();
+                    self.world.guests.insert(guest.vmid, Arc::new(guest));
                 }
-                Some(_) | None => continue,
-            };
-            let Some(guest) = guest_of_list(kind, item) else {
-                trouble = Some(format!(
-                    "an entry of the list has no valid VMID or node: {item}"
-                ));
-                continue;
-            };
-            self.world.nodes.entry(guest.node.clone()).or_default();
-            self.world.guests.insert(guest.vmid, Arc::new(guest));
+                Listed::Node(None) | Listed::Storage | Listed::Other => {}
+            }
         }
-        let whole = self.sight.below("/vms", &["VM.Audit"]);
-        self.mark(Part::Resources, trouble.map_or(whole, Err));
+        self.mark(Part::Resources, trouble.map_or(Ok(()), Err));
     }
 
-    fn node_of_list(&mut self, name: NodeName, item: &Value) {
+    pub(in crate::world) fn node_of_list(&mut self, name: NodeName, item: &Value) {
         let node = Arc::make_mut(self.world.nodes.entry(name).or_default());
         // `/cluster/status` knows better who is online; where it could not be read, this is what is left.
         node.online = node.online.or(match json::text(item, "status").as_deref() {
@@ -134,7 +120,7 @@ impl Observation<'_> {
         node.memory_used = json::bytes(item, "mem");
     }
 
-    fn status(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(in crate::world) fn status(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         let mut quorate = None;
         let mut clustered = false;
@@ -168,13 +154,13 @@ impl Observation<'_> {
         Ok(())
     }
 
-    fn options(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(in crate::world) fn options(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         self.world.options = Arc::new(json::section(&data, &["digest"]));
-        self.sight.on("/", &["Sys.Audit"])
+        Ok(())
     }
 
-    pub(super) fn storages(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(in crate::world) fn storages(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let (Some(id), Some(storage_type)) = (
@@ -200,51 +186,29 @@ impl Observation<'_> {
             };
             self.world.storages.insert(id, Arc::new(storage));
         }
-        self.sight
-            .below("/storage", &["Datastore.Audit", "Datastore.AllocateSpace"])
+        Ok(())
     }
 
     pub(super) async fn pools(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
-        let data = read.map_err(|error| error.to_string())?;
-        let ids: Vec<PoolId> = json::items(&data)
-            .map(|item| {
-                json::name(item, "poolid").ok_or_else(|| format!("a pool has no valid id: {item}"))
-            })
-            .collect::<Result<_, _>>()?;
-        let client = self.client.clone();
-        let read = each(ids, |id| {
-            let client = client.clone();
-            async move {
-                let call = Call::get(["pools"]).param("poolid", id.as_str());
-                (id, super::data(&client, call).await)
-            }
-        })
-        .await;
-        for (id, data) in read {
-            let data = data.map_err(|error| error.to_string())?;
-            // A list with one entry; the older form gives the entry itself.
-            let item = data.get(0).unwrap_or(&data);
-            let mut pool = Pool {
-                comment: json::text(item, "comment").filter(|comment| !comment.is_empty()),
-                ..Pool::default()
-            };
-            for member in item.get("members").into_iter().flat_map(json::items) {
-                match member.get("type").and_then(Value::as_str) {
-                    Some("qemu" | "lxc" | "openvz") => {
-                        pool.guests.extend(json::name::<Vmid>(member, "vmid"))
-                    }
-                    Some("storage") => pool
-                        .storages
-                        .extend(json::name::<StorageId>(member, "storage")),
-                    Some(_) | None => {}
+        let ids = pool_ids(&read.map_err(|error| error.to_string())?)?;
+        let reads = self.reads.clone();
+        let read = each(ids, |id| pool(reads.clone(), id)).await;
+        let mut trouble = Ok(());
+        for (id, pool) in read {
+            match pool {
+                Ok(pool) => {
+                    self.world.pools.insert(id, Arc::new(pool));
                 }
+                Err(why) => trouble = trouble.and(Err(why)),
             }
-            self.world.pools.insert(id, Arc::new(pool));
         }
-        self.sight.below("/pool", &["Pool.Audit"])
+        trouble
     }
 
-    pub(super) fn backup_jobs(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(in crate::world) fn backup_jobs(
+        &mut self,
+        read: Result<Value, ApiError>,
+    ) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let id =
@@ -271,10 +235,13 @@ impl Observation<'_> {
             };
             self.world.backup_jobs.insert(id, Arc::new(job));
         }
-        self.sight.on("/", &["Sys.Audit"])
+        Ok(())
     }
 
-    pub(super) fn replication_jobs(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+    pub(in crate::world) fn replication_jobs(
+        &mut self,
+        read: Result<Value, ApiError>,
+    ) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let ids = json::name::<Vmid>(item, "guest").zip(json::name::<NodeName>(item, "target"));
@@ -291,23 +258,18 @@ impl Observation<'_> {
             };
             self.world.replication_jobs.insert(id, Arc::new(job));
         }
-        self.sight.below("/vms", &["VM.Audit"])
+        Ok(())
     }
 
-    /// The HA resources; gives which guests are in which group, for versions before 9.
-    pub(super) fn ha_resources(
+    pub(in crate::world) fn ha_resources(
         &mut self,
         read: Result<Value, ApiError>,
-    ) -> Result<BTreeMap<String, BTreeSet<Vmid>>, Why> {
+    ) -> Result<(), Why> {
         let data = read.map_err(|error| error.to_string())?;
-        let mut in_group: BTreeMap<String, BTreeSet<Vmid>> = BTreeMap::new();
         for item in json::items(&data) {
             let sid = json::text(item, "sid").unwrap_or_default();
             let (kind, vmid) =
                 ha_id(&sid).ok_or_else(|| format!("an HA resource has no valid id: `{sid}`"))?;
-            if let Some(group) = json::text(item, "group") {
-                in_group.entry(group).or_default().insert(vmid);
-            }
             let state = match json::text(item, "state").as_deref() {
                 None | Some("enabled") => "started".to_owned(),
                 Some(state) => state.to_owned(),
@@ -322,23 +284,22 @@ impl Observation<'_> {
                 }),
             );
         }
-        self.sight.on("/", &["Sys.Audit"])?;
-        Ok(in_group)
+        Ok(())
     }
 
-    pub(super) async fn ha_rules(
-        &mut self,
-        read: Result<Value, ApiError>,
-        in_group: BTreeMap<String, BTreeSet<Vmid>>,
-    ) -> Result<(), Why> {
-        let (data, field) = match read {
-            Ok(data) => (data, "rule"),
-            Err(error) if error.class() == ErrorClass::NotImplemented => {
-                let groups = super::data(self.client, Call::get(["cluster", "ha", "groups"])).await;
-                (groups.map_err(|error| error.to_string())?, "group")
-            }
-            Err(error) => return Err(error.to_string()),
-        };
+    pub(in crate::world) fn ha_rules(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {
+        self.rules_of(read, "rule")
+    }
+
+    /// The HA groups, which stand in for rules before Proxmox VE 9: there a resource names its group.
+    pub(in crate::world) async fn ha_groups(&mut self) -> Result<(), Why> {
+        let call = Call::get(["cluster", "ha", "groups"]);
+        let read = self.reads.data(call).await;
+        self.rules_of(read, "group")
+    }
+
+    fn rules_of(&mut self, read: Result<Value, ApiError>, field: &'static str) -> Result<(), Why> {
+        let data = read.map_err(|error| error.to_string())?;
         for item in json::items(&data) {
             let name =
                 json::text(item, field).ok_or_else(|| format!("an HA rule has no name: {item}"))?;
@@ -358,9 +319,7 @@ impl Observation<'_> {
                 } else {
                     json::text(item, "type").unwrap_or_default()
                 },
-                resources: resources
-                    .or_else(|| in_group.get(&name).cloned())
-                    .unwrap_or_default(),
+                resources: resources.unwrap_or_else(|| self.in_group(&name)),
                 nodes: nodes.unwrap_or_default(),
                 strict: json::flag(item, "strict")
                     .or_else(|| json::flag(item, "restricted"))
@@ -370,12 +329,97 @@ impl Observation<'_> {
             };
             self.world.ha_rules.insert(name, Arc::new(rule));
         }
-        self.sight.on("/", &["Sys.Audit"])
+        Ok(())
+    }
+
+    fn in_group(&self, group: &str) -> BTreeSet<Vmid> {
+        let named = |resource: &HaResource| {
+            resource
+                .options
+                .get("group")
+                .is_some_and(|name| name == group)
+        };
+        let members = self.world.ha_resources.iter();
+        members
+            .filter(|(_, resource)| named(resource))
+            .map(|(vmid, _)| *vmid)
+            .collect()
     }
 }
 
+/// What an entry of `/cluster/resources` is.
+pub(in crate::world) enum Listed {
+    /// A guest.
+    Guest(GuestKind),
+    /// A node, if its name is valid.
+    Node(Option<NodeName>),
+    /// A storage on a node.
+    Storage,
+    /// A pool, a network zone, or something newer.
+    Other,
+}
+
+/// What an entry of `/cluster/resources` is.
+pub(in crate::world) fn listed(item: &Value) -> Listed {
+    match item.get("type").and_then(Value::as_str) {
+        Some("qemu") => Listed::Guest(GuestKind::Qemu),
+        Some("lxc") => Listed::Guest(GuestKind::Lxc),
+        Some("node") => Listed::Node(json::name(item, "node")),
+        Some("storage") => Listed::Storage,
+        Some(_) | None => Listed::Other,
+    }
+}
+
+/// What to say of a guest in the list without a valid VMID or node; nothing that changes from one list to the next.
+pub(in crate::world) fn nameless(item: &Value) -> Why {
+    let field = |name| json::text(item, name).unwrap_or_default();
+    format!(
+        "an entry of the list has no valid VMID or node: id `{}`, vmid `{}`, node `{}`",
+        field("id"),
+        field("vmid"),
+        field("node")
+    )
+}
+
+/// The pools that there are.
+pub(in crate::world) fn pool_ids(list: &Value) -> Result<Vec<PoolId>, Why> {
+    json::items(list)
+        .map(|item| {
+            json::name(item, "poolid").ok_or_else(|| format!("a pool has no valid id: {item}"))
+        })
+        .collect()
+}
+
+/// Reads one pool.
+pub(in crate::world) async fn pool(reads: Reads, id: PoolId) -> (PoolId, Result<Pool, Why>) {
+    let call = Call::get(["pools"]).param("poolid", id.as_str());
+    let read = reads.data(call).await.map_err(|error| error.to_string());
+    (id, read.map(|data| pool_of(&data)))
+}
+
+fn pool_of(data: &Value) -> Pool {
+    // A list with one entry; the older form gives the entry itself.
+    let item = data.get(0).unwrap_or(data);
+    let mut pool = Pool {
+        comment: json::text(item, "comment").filter(|comment| !comment.is_empty()),
+        ..Pool::default()
+    };
+    for member in item.get("members").into_iter().flat_map(json::items) {
+        match member.get("type").and_then(Value::as_str) {
+            Some("qemu" | "lxc" | "openvz") => {
+                pool.guests.extend(json::name::<Vmid>(member, "vmid"))
+            }
+            Some("storage") => pool
+                .storages
+                .extend(json::name::<StorageId>(member, "storage")),
+            Some(_) | None => {}
+        }
+    }
+    pool
+}
+
 /// A guest as `/cluster/resources` shows it, without its configuration.
-pub(super) fn guest_of_list(kind: GuestKind, item: &Value) -> Option<Guest> {
+pub(in crate::world) fn guest_of_list(kind: GuestKind, item: &Value) -> Option<Guest> {
     Some(Guest {
         vmid: json::name::<Vmid>(item, "vmid")?,
         kind,
@@ -415,7 +459,7 @@ fn ha_id(sid: &str) -> Option<(GuestKind, Vmid)> {
 }
 
 /// Whether a guest runs, of Proxmox VE's words.
-pub(super) fn status_of(word: Option<&str>) -> Status {
+pub(in crate::world) fn status_of(word: Option<&str>) -> Status {
     match word {
         Some("running" | "paused" | "suspended" | "prelaunch") => Status::Running,
         Some("stopped") => Status::Stopped,

@@ -1,15 +1,17 @@
 //! The guests' configurations: what is in force, what is pending, and every snapshot (rule G6). Both sections come from one
 //! answer, `/pending`, so that they belong to one digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Observation, Why, data, each, json};
+use super::nodes::{name_of, template_of};
+use super::reads::Reads;
+use super::{Observation, Why, each, json};
 use crate::ids::{GuestKind, NodeName, Vmid};
-use crate::proxmox::{Call, Client};
-use crate::world::model::{GuestConfig, Part, Pending, Section, Snapshot};
+use crate::proxmox::{ApiError, Call};
+use crate::world::model::{Guest, GuestConfig, Part, Pending, Section, Snapshot};
 
 /// What the API adds to a configuration, or what stands in other fields of the model.
 const READ_ONLY: &[&str] = &[
@@ -27,13 +29,21 @@ const READ_ONLY: &[&str] = &[
 
 /// Where to find a guest.
 #[derive(Clone)]
-struct Place {
-    node: NodeName,
-    kind: GuestKind,
-    vmid: Vmid,
+pub(in crate::world) struct Place {
+    pub(in crate::world) node: NodeName,
+    pub(in crate::world) kind: GuestKind,
+    pub(in crate::world) vmid: Vmid,
 }
 
 impl Place {
+    pub(in crate::world) fn of(guest: &Guest) -> Self {
+        Self {
+            node: guest.node.clone(),
+            kind: guest.kind,
+            vmid: guest.vmid,
+        }
+    }
+
     fn call(&self, rest: &[&str]) -> Call {
         let vmid = self.vmid.to_string();
         let mut components = vec!["nodes", self.node.as_str(), self.kind.api(), vmid.as_str()];
@@ -56,40 +66,37 @@ impl Observation<'_> {
         let mut lost = Vec::new();
         for guest in self.world.guests.values() {
             match self.lost.get(&guest.node) {
-                Some(why) => lost.push((guest.vmid, format!("node {}: {why}", guest.node))),
-                None => places.push(Place {
-                    node: guest.node.clone(),
-                    kind: guest.kind,
-                    vmid: guest.vmid,
-                }),
+                Some(why) => lost.push((guest.vmid, on_lost_node(&guest.node, why))),
+                None => places.push(Place::of(guest)),
             }
         }
         for (vmid, why) in lost {
-            self.mark(Part::GuestConfig(vmid), Err(why.clone()));
-            self.mark(Part::GuestSnapshots(vmid), Err(why));
+            self.guest_unread(vmid, why);
         }
         self.read_guests(places).await;
     }
 
     /// Reads the configurations of these guests only.
-    pub(super) async fn some_guests(&mut self, vmids: &std::collections::BTreeSet<Vmid>) {
+    pub(in crate::world) async fn some_guests(&mut self, vmids: &BTreeSet<Vmid>) {
         let places = vmids
             .iter()
             .filter_map(|vmid| self.world.guests.get(vmid))
-            .map(|guest| Place {
-                node: guest.node.clone(),
-                kind: guest.kind,
-                vmid: guest.vmid,
-            });
+            .map(|guest| Place::of(guest));
         self.read_guests(places.collect()).await;
     }
 
     async fn read_guests(&mut self, places: Vec<Place>) {
-        let client = self.client.clone();
+        let reads = self.reads.clone();
         let with_snapshots = self.settings.snapshots;
-        for read in each(places, |place| read(client.clone(), place, with_snapshots)).await {
+        for read in each(places, |place| read(reads.clone(), place, with_snapshots)).await {
             self.guest_read(read);
         }
+    }
+
+    /// Marks a guest's configuration as unread.
+    pub(in crate::world) fn guest_unread(&mut self, vmid: Vmid, why: Why) {
+        self.mark(Part::GuestConfig(vmid), Err(why.clone()));
+        self.mark(Part::GuestSnapshots(vmid), Err(why));
     }
 
     fn guest_read(&mut self, read: GuestRead) {
@@ -107,30 +114,40 @@ impl Observation<'_> {
         }
         if let Some(guest) = self.world.guests.get_mut(&vmid) {
             let guest = Arc::make_mut(guest);
-            let template = whole
-                .current
-                .get("template")
-                .and_then(|text| crate::proxmox::property::boolean(text));
-            guest.template = template.unwrap_or(guest.template);
-            let key = match guest.kind {
-                GuestKind::Qemu => "name",
-                GuestKind::Lxc => "hostname",
-            };
-            guest.name = whole
-                .current
-                .get(key)
-                .cloned()
-                .or_else(|| guest.name.take());
+            guest.template = template_of(&whole).unwrap_or(guest.template);
+            if let Some(name) = name_of(guest.kind, &whole) {
+                guest.name = Some(name.to_owned());
+            }
             guest.config = whole;
         }
     }
 }
 
+/// Why nothing is known of a guest's configuration while its node is lost.
+pub(in crate::world) fn on_lost_node(node: &NodeName, why: &str) -> Why {
+    format!("node {node}: {why}")
+}
+
+/// The digest that a guest's configuration has now, from the cheapest answer that has one.
+pub(in crate::world) async fn digest(
+    reads: Reads,
+    place: Place,
+) -> (Place, Result<String, ApiError>) {
+    let list = reads.data(place.call(&["pending"])).await;
+    let digest = list.map(|list| {
+        json::items(&list)
+            .find(|item| item.get("key").and_then(Value::as_str) == Some("digest"))
+            .and_then(|item| json::text(item, "value"))
+            .unwrap_or_default()
+    });
+    (place, digest)
+}
+
 /// Reads a guest; once more from the start if it changed meanwhile.
-async fn read(client: Client, place: Place, with_snapshots: bool) -> GuestRead {
-    let mut last = read_once(&client, &place, with_snapshots).await;
+async fn read(reads: Reads, place: Place, with_snapshots: bool) -> GuestRead {
+    let mut last = read_once(&reads, &place, with_snapshots).await;
     if matches!(last, Err(Changed)) {
-        last = read_once(&client, &place, with_snapshots).await;
+        last = read_once(&reads, &place, with_snapshots).await;
     }
     last.unwrap_or_else(|Changed| {
         let why = "it kept changing while it was read".to_owned();
@@ -147,18 +164,18 @@ async fn read(client: Client, place: Place, with_snapshots: bool) -> GuestRead {
 struct Changed;
 
 async fn read_once(
-    client: &Client,
+    reads: &Reads,
     place: &Place,
     with_snapshots: bool,
 ) -> Result<GuestRead, Changed> {
-    let mut config = match data(client, place.call(&["pending"])).await {
+    let mut config = match reads.data(place.call(&["pending"])).await {
         Ok(list) => parse_pending(&list),
         Err(error) => Err(error.to_string()),
     };
     if place.kind == GuestKind::Lxc
         && let Ok(read) = &mut config
     {
-        match data(client, place.call(&["config"])).await {
+        match reads.data(place.call(&["config"])).await {
             Ok(answer)
                 if json::text(&answer, "digest").is_some_and(|digest| digest != read.digest) =>
             {
@@ -170,7 +187,7 @@ async fn read_once(
     }
     let snapshots = if with_snapshots {
         let digest = config.as_ref().ok().map(|config| config.digest.clone());
-        Some(snapshots(client, place, digest.as_deref()).await?)
+        Some(snapshots(reads, place, digest.as_deref()).await?)
     } else {
         None
     };
@@ -241,11 +258,11 @@ fn raw_lxc(answer: &Value, section: &mut Section) {
 }
 
 async fn snapshots(
-    client: &Client,
+    reads: &Reads,
     place: &Place,
     digest: Option<&str>,
 ) -> Result<Result<BTreeMap<String, Snapshot>, Why>, Changed> {
-    let list = match data(client, place.call(&["snapshot"])).await {
+    let list = match reads.data(place.call(&["snapshot"])).await {
         Ok(list) => list,
         Err(error) => return Ok(Err(error.to_string())),
     };
@@ -261,7 +278,7 @@ async fn snapshots(
             }
             continue;
         }
-        let section = match data(client, place.call(&["snapshot", &name, "config"])).await {
+        let section = match reads.data(place.call(&["snapshot", &name, "config"])).await {
             Ok(section) => json::section(&section, READ_ONLY),
             Err(error) => return Ok(Err(format!("snapshot {name}: {error}"))),
         };

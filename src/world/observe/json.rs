@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 use crate::world::model::Section;
 
 /// An item of a list as an object.
-pub(super) fn items(data: &Value) -> impl Iterator<Item = &Value> {
+pub(in crate::world) fn items(data: &Value) -> impl Iterator<Item = &Value> {
     data.as_array().into_iter().flatten()
 }
 
 /// A scalar as text; objects and lists flattened as Proxmox VE writes them in its files.
-pub(super) fn flat(value: &Value) -> Option<String> {
+pub(in crate::world) fn flat(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Bool(flag) => Some(if *flag { "1" } else { "0" }.to_owned()),
@@ -29,17 +29,17 @@ pub(super) fn flat(value: &Value) -> Option<String> {
 }
 
 /// A field as text.
-pub(super) fn text(object: &Value, field: &str) -> Option<String> {
+pub(in crate::world) fn text(object: &Value, field: &str) -> Option<String> {
     object.get(field).and_then(flat)
 }
 
 /// A field as a name that has to be valid.
-pub(super) fn name<T: std::str::FromStr>(object: &Value, field: &str) -> Option<T> {
+pub(in crate::world) fn name<T: std::str::FromStr>(object: &Value, field: &str) -> Option<T> {
     text(object, field).and_then(|text| text.parse().ok())
 }
 
 /// A field as a whole number.
-pub(super) fn integer(object: &Value, field: &str) -> Option<i64> {
+pub(in crate::world) fn integer(object: &Value, field: &str) -> Option<i64> {
     match object.get(field)? {
         Value::Number(number) => number.as_i64(),
         Value::String(text) => text.trim().parse().ok(),
@@ -48,19 +48,19 @@ pub(super) fn integer(object: &Value, field: &str) -> Option<i64> {
 }
 
 /// A field as a number of bytes.
-pub(super) fn bytes(object: &Value, field: &str) -> Option<crate::ids::Bytes> {
+pub(in crate::world) fn bytes(object: &Value, field: &str) -> Option<crate::ids::Bytes> {
     integer(object, field)
         .and_then(|number| u64::try_from(number).ok())
         .map(crate::ids::Bytes)
 }
 
 /// A field as a boolean; `None` if it is not there.
-pub(super) fn flag(object: &Value, field: &str) -> Option<bool> {
+pub(in crate::world) fn flag(object: &Value, field: &str) -> Option<bool> {
     text(object, field).and_then(|text| crate::proxmox::property::boolean(&text))
 }
 
 /// All fields of an object as text, without some.
-pub(super) fn section(object: &Value, without: &[&str]) -> Section {
+pub(in crate::world) fn section(object: &Value, without: &[&str]) -> Section {
     let empty = Map::new();
     object
         .as_object()
@@ -72,7 +72,9 @@ pub(super) fn section(object: &Value, without: &[&str]) -> Section {
 }
 
 /// The members of a list in text that can be read as a type.
-pub(super) fn set<T: std::str::FromStr + Ord>(text: &str) -> std::collections::BTreeSet<T> {
+pub(in crate::world) fn set<T: std::str::FromStr + Ord>(
+    text: &str,
+) -> std::collections::BTreeSet<T> {
     crate::proxmox::property::split_list(text)
         .filter_map(|member| member.parse().ok())
         .collect()

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use super::cluster::guest_of_list;
+use super::cluster::{Listed, guest_of_list, listed};
+use super::nodes::guests;
+use super::reads::Reads;
 use super::sight::Sight;
 use super::storages::{Wanted, ask};
-use super::{Observation, ObserveSettings, data, each, json};
+use super::{Observation, ObserveSettings, each, json};
 use crate::ids::{GuestKind, NodeName, StorageId, Vmid};
-use crate::proxmox::{Call, Client};
+use crate::proxmox::{Call, Client, ErrorClass};
 use crate::world::model::{Part, World};
 
 /// Parts of a world to read again.
@@ -37,10 +37,11 @@ pub struct Refresh {
 pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<World, String> {
     let settings = ObserveSettings::all(world.cluster.clone());
     let mut seen = Observation {
-        client,
+        reads: Reads::new(client),
         settings: &settings,
-        sight: Sight::new((*world.permissions).clone()),
+        sight: Sight::new(Arc::clone(&world.permissions)),
         lost: std::collections::BTreeMap::new(),
+        failed: std::collections::BTreeMap::new(),
         world,
     };
     let Refresh {
@@ -61,8 +62,9 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
     seen.content_again(content).await?;
     if *pools {
         seen.world.pools.clear();
-        let read = data(client, Call::get(["pools"])).await;
+        let read = seen.reads.data(Call::get(["pools"])).await;
         seen.pools(read).await?;
+        seen.whole(&Part::Pools)?;
     }
     if *ha {
         seen.ha_again().await?;
@@ -70,13 +72,15 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
     if *jobs {
         seen.world.backup_jobs.clear();
         seen.world.replication_jobs.clear();
-        let read = data(client, Call::get(["cluster", "backup"])).await;
+        let read = seen.reads.data(Call::get(["cluster", "backup"])).await;
         seen.backup_jobs(read)?;
-        let read = data(client, Call::get(["cluster", "replication"])).await;
+        seen.whole(&Part::BackupJobs)?;
+        let read = seen.reads.data(Call::get(["cluster", "replication"])).await;
         seen.replication_jobs(read)?;
+        seen.whole(&Part::ReplicationJobs)?;
     }
     if *acl {
-        let read = data(client, Call::get(["access", "acl"])).await;
+        let read = seen.reads.data(Call::get(["access", "acl"])).await;
         seen.acl(read);
     }
     Ok(seen.world)
@@ -85,16 +89,16 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
 impl Observation<'_> {
     async fn guests_again(&mut self, vmids: &BTreeSet<Vmid>) -> Result<(), String> {
         let call = Call::get(["cluster", "resources"]).param("type", "vm");
-        let list = data(self.client, call)
+        let list = self
+            .reads
+            .data(call)
             .await
             .map_err(|error| error.to_string())?;
         let mut nodes: BTreeSet<NodeName> = BTreeSet::new();
         let mut there = BTreeSet::new();
         for item in json::items(&list) {
-            let kind = match item.get("type").and_then(Value::as_str) {
-                Some("qemu") => GuestKind::Qemu,
-                Some("lxc") => GuestKind::Lxc,
-                Some(_) | None => continue,
+            let Listed::Guest(kind) = listed(item) else {
+                continue;
             };
             let Some(guest) = guest_of_list(kind, item).filter(|guest| vmids.contains(&guest.vmid))
             else {
@@ -107,15 +111,15 @@ impl Observation<'_> {
         self.world
             .guests
             .retain(|vmid, _| !vmids.contains(vmid) || there.contains(vmid));
-        let client = self.client.clone();
+        let reads = self.reads.clone();
         let lists: Vec<(NodeName, GuestKind)> = nodes
             .into_iter()
             .flat_map(|node| [(node.clone(), GuestKind::Qemu), (node, GuestKind::Lxc)])
             .collect();
         let lists = each(lists, |(node, kind)| {
-            let client = client.clone();
+            let reads = reads.clone();
             async move {
-                let read = data(&client, Call::get(["nodes", node.as_str(), kind.api()])).await;
+                let read = guests(&reads, &node, kind).await;
                 (node, kind, read)
             }
         });
@@ -135,8 +139,9 @@ impl Observation<'_> {
 
     async fn storages_again(&mut self) -> Result<(), String> {
         let before = std::mem::take(&mut self.world.storages);
-        let read = data(self.client, Call::get(["storage"])).await;
+        let read = self.reads.data(Call::get(["storage"])).await;
         self.storages(read)?;
+        self.whole(&Part::Storages)?;
         for (id, storage) in &mut self.world.storages {
             if let Some(known) = before.get(id) {
                 Arc::make_mut(storage).volumes = known.volumes.clone();
@@ -154,7 +159,7 @@ impl Observation<'_> {
                 storage: storage.clone(),
                 nodes: vec![node.clone()],
             };
-            let (wanted, answer) = ask(self.client.clone(), wanted).await;
+            let (wanted, answer) = ask(self.reads.clone(), wanted).await;
             if let Err(why) = &answer {
                 return Err(format!(
                     "the content of storage {storage} on node {node}: {why}"
@@ -168,9 +173,16 @@ impl Observation<'_> {
     async fn ha_again(&mut self) -> Result<(), String> {
         self.world.ha_resources.clear();
         self.world.ha_rules.clear();
-        let resources = data(self.client, Call::get(["cluster", "ha", "resources"])).await;
-        let rules = data(self.client, Call::get(["cluster", "ha", "rules"])).await;
-        let in_group = self.ha_resources(resources)?;
-        self.ha_rules(rules, in_group).await
+        let (resources, rules) = tokio::join!(
+            self.reads.data(Call::get(["cluster", "ha", "resources"])),
+            self.reads.data(Call::get(["cluster", "ha", "rules"])),
+        );
+        self.ha_resources(resources)?;
+        self.whole(&Part::HaResources)?;
+        match rules {
+            Err(error) if error.class() == ErrorClass::NotImplemented => self.ha_groups().await?,
+            rules => self.ha_rules(rules)?,
+        }
+        self.whole(&Part::HaRules)
     }
 }

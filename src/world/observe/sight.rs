@@ -2,16 +2,17 @@
 //! privilege on the whole subtree it is filtered by.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::Why;
 
 /// Path → privilege → whether it holds below the path too.
-pub(super) type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
+pub(in crate::world) type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
 
 /// Reads `GET /access/permissions`.
-pub(super) fn permissions(data: &Value) -> Permissions {
+pub(in crate::world) fn permissions(data: &Value) -> Permissions {
     data.as_object()
         .into_iter()
         .flatten()
@@ -31,29 +32,32 @@ pub(super) fn permissions(data: &Value) -> Permissions {
 }
 
 /// The token's privileges, with the paths on which it is known to have none.
-pub(super) struct Sight {
-    permissions: Permissions,
+#[derive(Clone)]
+pub(in crate::world) struct Sight {
+    permissions: Arc<Permissions>,
 }
 
 impl Sight {
-    pub(super) fn new(permissions: Permissions) -> Self {
+    pub(in crate::world) fn new(permissions: Arc<Permissions>) -> Self {
         Self { permissions }
     }
 
-    pub(super) fn into_permissions(self) -> Permissions {
-        self.permissions
+    pub(in crate::world) fn permissions(&self) -> Arc<Permissions> {
+        Arc::clone(&self.permissions)
     }
 
     /// Notes the paths of the access control list. Proxmox VE works the privileges out for each of them and leaves out those
     /// where there are none; so a path of the list that is not among them is one where the token may do nothing.
-    pub(super) fn note_acl_paths<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
+    pub(in crate::world) fn note_acl_paths<'a>(&mut self, paths: impl Iterator<Item = &'a str>) {
         for path in paths {
-            self.permissions.entry(path.to_owned()).or_default();
+            if !self.permissions.contains_key(path) {
+                Arc::make_mut(&mut self.permissions).insert(path.to_owned(), BTreeMap::new());
+            }
         }
     }
 
     /// Whether the token has any of these privileges on exactly this path; an error says which it lacks.
-    pub(super) fn on(&self, path: &str, any: &[&str]) -> Result<(), Why> {
+    pub(in crate::world) fn on(&self, path: &str, any: &[&str]) -> Result<(), Why> {
         let mut at = path;
         loop {
             if let Some(privileges) = self.permissions.get(at) {
@@ -77,22 +81,19 @@ impl Sight {
     }
 
     /// Whether the token has any of these privileges on everything below a path, so that a list filtered by them is whole.
-    pub(super) fn below(&self, path: &str, any: &[&str]) -> Result<(), Why> {
+    pub(in crate::world) fn below(&self, path: &str, any: &[&str]) -> Result<(), Why> {
         // Some path that nobody names, so that what is found for it holds by inheritance.
         self.on(&format!("{path}/\u{0}"), any)
             .map_err(|_| lacking(path, any))?;
         let prefix = format!("{}/", path.trim_end_matches('/'));
-        for (listed, privileges) in &self.permissions {
-            let below = listed.starts_with(&prefix);
-            if below
-                && !any
-                    .iter()
+        self.permissions
+            .range(prefix.clone()..)
+            .take_while(|(listed, _)| listed.starts_with(&prefix))
+            .find(|(_, privileges)| {
+                !any.iter()
                     .any(|privilege| privileges.contains_key(*privilege))
-            {
-                return Err(lacking(listed, any));
-            }
-        }
-        Ok(())
+            })
+            .map_or(Ok(()), |(listed, _)| Err(lacking(listed, any)))
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
     use serde_json::json;
 
     fn sight(value: Value) -> Sight {
-        Sight::new(permissions(&value))
+        Sight::new(Arc::new(permissions(&value)))
     }
 
     #[test]

@@ -1,54 +1,72 @@
-//! What lies on the storages. Proxmox VE hides disks from a token without VM.Config.Disk on their guest, and backups from one
-//! without VM.Backup, unless it has Datastore.Allocate on the storage: without these the list is not whole.
+//! What lies on the storages. Whether what Proxmox VE shows of it is all of it, [`super::whole`] says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Observation, Why, data, each, json};
+use super::reads::Reads;
+use super::{Observation, Why, each, json};
 use crate::ids::{Bytes, NodeName, StorageId, VolumeId};
-use crate::proxmox::{Call, Client};
+use crate::proxmox::Call;
 use crate::world::model::{Part, Storage, Volume};
 
-/// Asks a list of nodes for a storage's content until one answers.
-pub(super) struct Wanted {
-    pub(super) storage: StorageId,
+/// A storage's content, to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::world) struct Wanted {
+    pub(in crate::world) storage: StorageId,
     /// The nodes to ask, in order; the parts of all of them are answered by the first answer if the storage is shared.
-    pub(super) nodes: Vec<NodeName>,
+    pub(in crate::world) nodes: Vec<NodeName>,
+}
+
+/// Which contents can be asked for, and which cannot, with the reason.
+#[derive(Debug, Default)]
+pub(in crate::world) struct Contents {
+    pub(in crate::world) wanted: Vec<Wanted>,
+    pub(in crate::world) unusable: BTreeMap<Part, Why>,
 }
 
 impl Observation<'_> {
     pub(super) async fn contents(&mut self) {
-        let mut wanted = Vec::new();
-        let storages: Vec<Arc<Storage>> = self.world.storages.values().cloned().collect();
-        for storage in storages {
-            let nodes = self.usable_on(&storage);
-            if storage.shared {
-                if !nodes.is_empty() {
-                    wanted.push(Wanted {
-                        storage: storage.id.clone(),
-                        nodes,
-                    });
-                }
-            } else {
-                wanted.extend(nodes.into_iter().map(|node| Wanted {
-                    storage: storage.id.clone(),
-                    nodes: vec![node],
-                }));
-            }
+        let Contents { wanted, unusable } = self.which_contents();
+        for (part, why) in unusable {
+            self.mark(part, Err(why));
         }
-        let client = self.client.clone();
-        for (wanted, answer) in each(wanted, |wanted| ask(client.clone(), wanted)).await {
+        self.read_contents(wanted).await;
+    }
+
+    pub(in crate::world) async fn read_contents(&mut self, wanted: Vec<Wanted>) {
+        let reads = self.reads.clone();
+        for (wanted, answer) in each(wanted, |wanted| ask(reads.clone(), wanted)).await {
             self.content_read(wanted, answer);
         }
     }
 
-    /// The nodes that can list a storage's content now; for the others of its nodes the part is marked unreadable.
-    fn usable_on(&mut self, storage: &Storage) -> Vec<NodeName> {
-        let nodes: BTreeSet<NodeName> = match &storage.nodes {
-            Some(nodes) => nodes.clone(),
-            None => self.world.nodes.keys().cloned().collect(),
+    /// What can be asked for, by the storages' definitions and their state on the nodes.
+    pub(in crate::world) fn which_contents(&self) -> Contents {
+        let mut contents = Contents::default();
+        for storage in self.world.storages.values() {
+            let nodes = self.usable_on(storage, &mut contents.unusable);
+            let wanted = |nodes| Wanted {
+                storage: storage.id.clone(),
+                nodes,
+            };
+            if !storage.shared {
+                contents
+                    .wanted
+                    .extend(nodes.into_iter().map(|node| wanted(vec![node])));
+            } else if !nodes.is_empty() {
+                contents.wanted.push(wanted(nodes));
+            }
+        }
+        contents
+    }
+
+    /// The nodes that can list a storage's content now; for the others of its nodes the part is unusable.
+    fn usable_on(&self, storage: &Storage, unusable: &mut BTreeMap<Part, Why>) -> Vec<NodeName> {
+        let nodes: BTreeSet<&NodeName> = match &storage.nodes {
+            Some(nodes) => nodes.iter().collect(),
+            None => self.world.nodes.keys().collect(),
         };
         let mut usable = Vec::new();
         let mut not = Vec::new();
@@ -56,18 +74,19 @@ impl Observation<'_> {
             let why = if storage.disabled {
                 Some("the storage is disabled".to_owned())
             } else {
-                self.not_usable(&node, &storage.id)
+                self.not_usable(node, &storage.id)
             };
             match why {
-                None => usable.push(node),
-                Some(why) => not.push((node, why)),
+                None => usable.push(node.clone()),
+                Some(why) => not.push((node.clone(), why)),
             }
         }
         // A shared storage is read where it can be; that another node cannot reach it hides nothing of its content.
         if !storage.shared || usable.is_empty() {
-            for (node, why) in not {
-                self.mark(Part::StorageContent(node, storage.id.clone()), Err(why));
-            }
+            unusable.extend(
+                not.into_iter()
+                    .map(|(node, why)| (Part::StorageContent(node, storage.id.clone()), why)),
+            );
             return usable;
         }
         usable.extend(not.into_iter().map(|(node, _)| node));
@@ -98,21 +117,21 @@ impl Observation<'_> {
     }
 
     pub(super) fn content_read(&mut self, wanted: Wanted, answer: Result<(NodeName, Value), Why>) {
-        let part = match answer {
-            Ok((node, data)) => {
-                let read = volumes(&data);
-                let trouble = read.as_ref().err().cloned();
-                if let (Ok(volumes), Some(storage)) =
-                    (read, self.world.storages.get_mut(&wanted.storage))
-                {
-                    Arc::make_mut(storage)
-                        .volumes
-                        .insert(node, Arc::new(volumes));
-                }
-                trouble.map_or_else(|| self.sees_all_of(&wanted.storage), Err)
+        let read = answer.and_then(|(node, data)| Ok((node, volumes(&data)?)));
+        let part = read.as_ref().map(|_| ()).map_err(Why::clone);
+        if let Some(storage) = self.world.storages.get_mut(&wanted.storage) {
+            let before = |node: &NodeName| storage.volumes.get(node).cloned();
+            // What is the same as before stays the same in memory.
+            let read = read.map(|(node, volumes)| match before(&node) {
+                Some(known) if *known == volumes => (node, known),
+                Some(_) | None => (node, Arc::new(volumes)),
+            });
+            let storage = Arc::make_mut(storage);
+            for node in &wanted.nodes {
+                storage.volumes.remove(node);
             }
-            Err(why) => Err(why),
-        };
+            storage.volumes.extend(read);
+        }
         for node in wanted.nodes {
             self.mark(
                 Part::StorageContent(node, wanted.storage.clone()),
@@ -120,52 +139,9 @@ impl Observation<'_> {
             );
         }
     }
-
-    /// Whether nothing of a storage's content is hidden from the token.
-    fn sees_all_of(&self, storage: &StorageId) -> Result<(), Why> {
-        let path = format!("/storage/{storage}");
-        if self.sight.on(&path, &["Datastore.Allocate"]).is_ok() {
-            return Ok(());
-        }
-        let may_hold = self
-            .world
-            .storages
-            .get(storage)
-            .map(|storage| &storage.content);
-        let holds = |kinds: &[&str]| {
-            may_hold.is_none_or(|content| kinds.iter().any(|kind| content.contains(*kind)))
-        };
-        let advice =
-            |why: Why| format!("{why} (Datastore.Allocate on {path} would show everything on it)");
-        self.sight
-            .on(&path, &["Datastore.Audit", "Datastore.AllocateSpace"])
-            .map_err(advice)?;
-        // Volumes of a type that the storage no longer may hold can still lie there, but Proxmox VE does not list them at all.
-        if holds(&["images", "rootdir"]) {
-            self.sight.on(&path, &["Datastore.Audit"]).map_err(advice)?;
-            self.sight
-                .below("/vms", &["VM.Config.Disk"])
-                .map_err(advice)?;
-        }
-        if holds(&["backup"]) {
-            self.sight
-                .on(&path, &["Datastore.AllocateSpace"])
-                .map_err(advice)?;
-            self.sight.below("/vms", &["VM.Backup"]).map_err(advice)?;
-        }
-        if holds(&["snippets"]) {
-            return Err(advice(format!(
-                "without Datastore.Allocate on {path} the snippets on it are hidden"
-            )));
-        }
-        Ok(())
-    }
 }
 
-pub(super) async fn ask(
-    client: Client,
-    wanted: Wanted,
-) -> (Wanted, Result<(NodeName, Value), Why>) {
+pub(super) async fn ask(reads: Reads, wanted: Wanted) -> (Wanted, Result<(NodeName, Value), Why>) {
     let mut why = "no node can list it".to_owned();
     for node in &wanted.nodes {
         let call = Call::get([
@@ -175,7 +151,7 @@ pub(super) async fn ask(
             wanted.storage.as_str(),
             "content",
         ]);
-        match data(&client, call).await {
+        match reads.data(call).await {
             Ok(data) => {
                 let node = node.clone();
                 return (wanted, Ok((node, data)));

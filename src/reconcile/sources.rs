@@ -1,0 +1,531 @@
+//! Reading sources: what each gives is handed to the service, and where each stands is remembered, so that a restart reads on where
+//! it was.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::queue::Done;
+use super::work::{ClusterWorker, length, reason};
+use crate::ids::ClusterName;
+use crate::plan::words::clean;
+use crate::service::incoming::{Hashes, Incoming, Taken};
+use crate::service::sources::Remembered;
+use crate::service::{ServiceError, Text};
+use crate::sources::{Before, ClusterStatus, Reading, Source, SourceError, Verified};
+use crate::store::{ConditionStatus, ConditionType, NewCondition, PlanState, SourceState};
+
+/// The sources of a configuration, opened.
+pub(super) struct Readers {
+    sources: BTreeMap<String, Source>,
+    /// Sources that are to be read even if their revision was seen: after a start, and when somebody wishes.
+    reread: Mutex<BTreeMap<String, bool>>,
+}
+
+impl Readers {
+    pub(super) fn new(sources: Vec<Source>) -> Self {
+        let names = sources
+            .iter()
+            .map(|source| (source.name().to_owned(), true));
+        Self {
+            reread: Mutex::new(names.collect()),
+            sources: sources
+                .into_iter()
+                .map(|source| (source.name().to_owned(), source))
+                .collect(),
+        }
+    }
+
+    /// The sources whose work this cluster's queue does: those whose first cluster it is.
+    pub(super) fn at_home<'a>(
+        &'a self,
+        cluster: &'a ClusterName,
+    ) -> impl Iterator<Item = &'a str> + 'a {
+        self.sources
+            .values()
+            .filter(move |source| source.clusters().first() == Some(cluster))
+            .map(Source::name)
+    }
+
+    fn take_reread(&self, name: &str) -> bool {
+        let mut reread = self.reread.lock().unwrap_or_else(PoisonError::into_inner);
+        reread.insert(name.to_owned(), false).unwrap_or(true)
+    }
+
+    /// A source, or all, is to be read even if its revision was seen.
+    pub(super) fn ask_reread(&self, only: Option<&str>) {
+        let mut reread = self.reread.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, wanted) in reread.iter_mut() {
+            *wanted |= only.is_none_or(|only| only == name);
+        }
+    }
+}
+
+impl ClusterWorker {
+    /// Reads a source, for all of its clusters.
+    pub(super) async fn source(&self, name: &str) -> Result<Done, ServiceError> {
+        let Some(source) = self.readers.sources.get(name) else {
+            return Ok(Done::Well);
+        };
+        let interval = length(source.interval());
+        let reread = self.readers.take_reread(name);
+        let before = self.before(source, reread).await?;
+        let now = self.service.now();
+        let polled = match source.poll(&before, now).await {
+            Ok(polled) => polled,
+            Err(error) => {
+                for cluster in source.clusters() {
+                    self.failed_source(source, &cluster, &error).await?;
+                }
+                return self.after_source(source, false, reread, interval);
+            }
+        };
+        let mut good = true;
+        for cluster in source.clusters() {
+            good &= match polled.get(&cluster) {
+                None => self.same_revision(source, &cluster).await?,
+                Some(Err(error)) => {
+                    self.failed_source(source, &cluster, error).await?;
+                    false
+                }
+                Some(Ok(reading)) => self.take_in(source, &cluster, reading).await?,
+            };
+        }
+        self.write_back(source).await?;
+        self.after_source(source, good, reread, interval)
+    }
+
+    fn after_source(
+        &self,
+        source: &Source,
+        good: bool,
+        reread: bool,
+        interval: Duration,
+    ) -> Result<Done, ServiceError> {
+        let now = self.service.now();
+        self.service.metrics().source(source.name(), good, now);
+        if !good && reread {
+            self.readers.ask_reread(Some(source.name()));
+        }
+        Ok(Done::Again(interval))
+    }
+
+    async fn before(
+        &self,
+        source: &Source,
+        reread: bool,
+    ) -> Result<BTreeMap<ClusterName, Before>, ServiceError> {
+        let store = self.service.store();
+        let mut before = BTreeMap::new();
+        for cluster in source.clusters() {
+            let state = store.source_state(source.name(), &cluster).await?;
+            let owned = store
+                .documents(&cluster)
+                .await?
+                .iter()
+                .filter(|stored| stored.document.source == source.name())
+                .count();
+            let remembered = Remembered::of(state.as_ref());
+            before.insert(
+                cluster,
+                Before {
+                    seen: state.as_ref().and_then(|state| state.seen.clone()),
+                    applied: state.as_ref().and_then(|state| state.applied.clone()),
+                    owned,
+                    // What was refused is tried again: what stood in its way may be gone.
+                    reread: reread
+                        || remembered.state == REFUSED
+                        || remembered.reset.is_some() && remembered.tripped.is_some(),
+                },
+            );
+        }
+        Ok(before)
+    }
+
+    /// Hands a reading to the service. Returns whether it could be used.
+    async fn take_in(
+        &self,
+        source: &Source,
+        cluster: &ClusterName,
+        reading: &Reading,
+    ) -> Result<bool, ServiceError> {
+        let state = self
+            .service
+            .store()
+            .source_state(source.name(), cluster)
+            .await?;
+        let mut remembered = Remembered::of(state.as_ref());
+        let reset = remembered.reset.as_deref() == Some(reading.revision.as_str());
+        let blocked = why_blocked(source.name(), reading).filter(|_| !reset);
+        let incoming = Incoming {
+            source: source.name().to_owned(),
+            revision: reading.revision.clone(),
+            texts: reading
+                .texts
+                .iter()
+                .map(|text| Text {
+                    file: text.file.clone(),
+                    text: text.text.clone(),
+                })
+                .collect(),
+            blocked: blocked.clone(),
+            allow_deletions: reset.then_some(usize::MAX),
+        };
+        let configured = self.service.cluster(Some(cluster.as_str()))?;
+        let taken = self.service.take_in(&incoming, configured).await;
+        let applied = state.as_ref().and_then(|state| state.applied.clone());
+        let (applied, good) = match taken {
+            Ok((taken, hashes)) => {
+                remembered.hashes = hashes;
+                let done = note(&mut remembered, &taken, &reading.revision);
+                (
+                    if done {
+                        Some(reading.revision.clone())
+                    } else {
+                        applied
+                    },
+                    true,
+                )
+            }
+            Err(error @ (ServiceError::Store(_) | ServiceError::Defect(_))) => return Err(error),
+            Err(error) => {
+                remembered.state = REFUSED.to_owned();
+                remembered.plan = None;
+                remembered.message = clean(&error.to_string());
+                if matches!(error, ServiceError::Refused(_)) && blocked.is_some() {
+                    remembered.tripped = Some(reading.revision.clone());
+                }
+                self.source_conditions(
+                    source,
+                    cluster,
+                    Some(reading),
+                    Some((reason(&error), &error.to_string())),
+                )
+                .await?;
+                // A revision that was refused is not seen: the next one is judged against the one before it.
+                let seen = state.as_ref().and_then(|state| state.seen.clone());
+                self.remember(source, cluster, seen, applied, &remembered)
+                    .await?;
+                return Ok(false);
+            }
+        };
+        // A rewritten or emptied revision that waits behind its fuse is not seen either, so that it stays noticed.
+        let seen = if remembered.tripped.is_some() {
+            state.as_ref().and_then(|state| state.seen.clone())
+        } else {
+            Some(reading.revision.clone())
+        };
+        self.remember(source, cluster, seen, applied, &remembered)
+            .await?;
+        self.source_conditions(source, cluster, Some(reading), None)
+            .await?;
+        self.documents_verified(cluster, reading, &remembered.hashes)
+            .await?;
+        Ok(good)
+    }
+
+    /// Says of each document of a reading whether it comes from signed commits, where that is asked for.
+    async fn documents_verified(
+        &self,
+        cluster: &ClusterName,
+        reading: &Reading,
+        hashes: &Hashes,
+    ) -> Result<(), ServiceError> {
+        if reading.verified == Verified::NotAsked {
+            return Ok(());
+        }
+        let store = self.service.store();
+        for key in hashes.keys() {
+            let stored = match key.split_once('/') {
+                Some((kind, name)) => store.document(cluster, kind, name).await?,
+                None => None,
+            };
+            let condition = NewCondition {
+                kind: ConditionType::SourceVerified,
+                status: ConditionStatus::True,
+                reason: "Signed".to_owned(),
+                message: format!("as of {}", reading.revision),
+                observed_generation: stored.map_or(0, |stored| stored.generation),
+            };
+            self.conditions_of(cluster, key, &[condition]).await?;
+        }
+        Ok(())
+    }
+
+    async fn remember(
+        &self,
+        source: &Source,
+        cluster: &ClusterName,
+        seen: Option<String>,
+        applied: Option<String>,
+        remembered: &Remembered,
+    ) -> Result<(), ServiceError> {
+        let mut tx = self.service.store().begin().await?;
+        tx.put_source_state(&SourceState {
+            source: source.name().to_owned(),
+            cluster: cluster.clone(),
+            seen,
+            applied,
+            detail: serde_json::to_string(remembered)?,
+            updated: self.service.now(),
+        })
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Nothing new: but what was seen may have been applied since, or decided over.
+    async fn same_revision(
+        &self,
+        source: &Source,
+        cluster: &ClusterName,
+    ) -> Result<bool, ServiceError> {
+        let store = self.service.store();
+        let Some(state) = store.source_state(source.name(), cluster).await? else {
+            return Ok(true);
+        };
+        let mut remembered = Remembered::of(Some(&state));
+        let before = remembered.clone();
+        let mut applied = state.applied.clone();
+        let accepted: Hashes = store
+            .documents(cluster)
+            .await?
+            .into_iter()
+            .filter(|stored| stored.document.source == source.name())
+            .map(|stored| {
+                let document = stored.document;
+                (
+                    format!("{}/{}", document.kind, document.name),
+                    document.hash,
+                )
+            })
+            .collect();
+        if accepted == remembered.hashes && state.seen.is_some() {
+            applied = state.seen.clone();
+            remembered.state = APPLIED.to_owned();
+            remembered.message = String::new();
+        } else if let Some(word) = self.stands(source.name(), cluster, &mut remembered).await? {
+            remembered.state = word.to_owned();
+        }
+        if remembered != before || applied != state.applied {
+            self.remember(source, cluster, state.seen.clone(), applied, &remembered)
+                .await?;
+        }
+        // An error of an earlier look is over, unless it is about the revision itself.
+        if remembered.state != REFUSED {
+            self.source_conditions(source, cluster, None, None).await?;
+        }
+        Ok(remembered.state != REFUSED)
+    }
+
+    /// How the plan of what was seen stands: the one that took its place counts, if one did.
+    async fn stands(
+        &self,
+        source: &str,
+        cluster: &ClusterName,
+        remembered: &mut Remembered,
+    ) -> Result<Option<&'static str>, ServiceError> {
+        let store = self.service.store();
+        let open = store.active_documents(cluster, None).await?;
+        if let Some(active) = open
+            .iter()
+            .rev()
+            .find(|active| active.document.source == source)
+        {
+            remembered.plan = Some(active.plan.clone());
+            return Ok(Some(active.state.name()));
+        }
+        let Some(hash) = &remembered.plan else {
+            return Ok(None);
+        };
+        Ok(store.plan(hash).await?.map(|plan| plan.head.state.name()))
+    }
+
+    async fn failed_source(
+        &self,
+        source: &Source,
+        cluster: &ClusterName,
+        error: &SourceError,
+    ) -> Result<(), ServiceError> {
+        let word = match error {
+            SourceError::Unverified { .. } => "Unverified",
+            _ => "CannotRead",
+        };
+        self.source_conditions(source, cluster, None, Some((word, &error.to_string())))
+            .await
+    }
+
+    /// Says of a source how it is with it.
+    async fn source_conditions(
+        &self,
+        source: &Source,
+        cluster: &ClusterName,
+        reading: Option<&Reading>,
+        failed: Option<(&str, &str)>,
+    ) -> Result<(), ServiceError> {
+        let condition = |kind, status, reason: &str, message: &str| NewCondition {
+            kind,
+            status,
+            reason: reason.to_owned(),
+            message: clean(message),
+            observed_generation: 0,
+        };
+        let mut new = Vec::new();
+        match failed {
+            None => {
+                new.push(condition(
+                    ConditionType::Ready,
+                    ConditionStatus::True,
+                    "SourceRead",
+                    "",
+                ));
+                new.push(condition(
+                    ConditionType::Stalled,
+                    ConditionStatus::False,
+                    "Moving",
+                    "",
+                ));
+            }
+            Some((reason, why)) => {
+                new.push(condition(
+                    ConditionType::Ready,
+                    ConditionStatus::False,
+                    reason,
+                    why,
+                ));
+                new.push(condition(
+                    ConditionType::Stalled,
+                    ConditionStatus::True,
+                    reason,
+                    why,
+                ));
+                if reason == "Unverified" {
+                    let kind = ConditionType::SourceVerified;
+                    new.push(condition(kind, ConditionStatus::False, reason, why));
+                }
+            }
+        }
+        if let Some(Reading {
+            verified: Verified::All { commits, keys, .. },
+            revision,
+            ..
+        }) = reading
+        {
+            let message = format!(
+                "{commits} commits up to {revision} are signed, with {}",
+                keys.iter().cloned().collect::<Vec<_>>().join(", ")
+            );
+            let kind = ConditionType::SourceVerified;
+            new.push(condition(kind, ConditionStatus::True, "Signed", &message));
+        }
+        let object = format!("source/{}", source.name());
+        let told = self.conditions_of(cluster, &object, &new).await?;
+        if let (true, Some((_, why))) = (told, failed) {
+            self.tell(true, format!("source {}: {why}", source.name()));
+        }
+        Ok(())
+    }
+
+    /// Writes back what became of each cluster's revision, where that changed.
+    async fn write_back(&self, source: &Source) -> Result<(), ServiceError> {
+        let store = self.service.store();
+        let mut revisions: BTreeMap<String, Vec<ClusterStatus>> = BTreeMap::new();
+        let mut fresh = Vec::new();
+        for cluster in source.clusters() {
+            let Some(state) = store.source_state(source.name(), &cluster).await? else {
+                continue;
+            };
+            let (Some(seen), remembered) = (state.seen.clone(), Remembered::of(Some(&state)))
+            else {
+                continue;
+            };
+            let line = format!("{seen} {} {:?}", remembered.state, remembered.plan);
+            if line != remembered.written {
+                fresh.push((cluster.clone(), line));
+            }
+            revisions.entry(seen).or_default().push(ClusterStatus {
+                cluster,
+                state: remembered.state,
+                plan: remembered.plan,
+                message: remembered.message,
+            });
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for (revision, statuses) in &revisions {
+            let written = source
+                .write_status(revision, statuses, self.service.now())
+                .await;
+            if let Err(error) = written {
+                // Tried again at the next look; what is read does not depend on it.
+                self.tell(true, format!("source {}: {error}", source.name()));
+                return Ok(());
+            }
+        }
+        for (cluster, line) in fresh {
+            let state = store.source_state(source.name(), &cluster).await?;
+            let mut remembered = Remembered::of(state.as_ref());
+            remembered.written = line;
+            if let Some(state) = state {
+                self.remember(source, &cluster, state.seen, state.applied, &remembered)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+const APPLIED: &str = "applied";
+const REFUSED: &str = "refused";
+
+/// Notes what came of a revision; true if nothing is left to do for it.
+fn note(remembered: &mut Remembered, taken: &Taken, revision: &str) -> bool {
+    match taken {
+        Taken::Nothing => {
+            remembered.plan = None;
+            remembered.state = APPLIED.to_owned();
+        }
+        Taken::Planned { planned, .. } if planned.plan.steps.is_empty() => {
+            remembered.plan = None;
+            remembered.state = APPLIED.to_owned();
+        }
+        Taken::Planned { planned, .. } => {
+            remembered.plan = Some(planned.plan.hash.0.clone());
+            remembered.state = planned
+                .state
+                .unwrap_or(PlanState::Waiting)
+                .name()
+                .to_owned();
+        }
+        Taken::Decided(state, hash) => {
+            remembered.plan = Some(hash.0.clone());
+            remembered.state = state.name().to_owned();
+        }
+    }
+    remembered.message = String::new();
+    let blocked = match taken {
+        Taken::Planned { blocked, .. } => blocked.as_ref(),
+        Taken::Nothing | Taken::Decided(..) => None,
+    };
+    remembered.tripped = blocked.map(|_| revision.to_owned());
+    if let Some(why) = blocked {
+        remembered.message = clean(why);
+    }
+    remembered.state == APPLIED
+}
+
+/// Why nobody may approve what follows from a reading, if so.
+fn why_blocked(source: &str, reading: &Reading) -> Option<String> {
+    let advice = format!(
+        "if that is meant, an operator resets the fuse: bailiwick source reset {source} --as person:NAME"
+    );
+    if let Some(rewritten) = &reading.rewritten {
+        return Some(format!(
+            "the fuse of source `{source}` tripped: its history was rewritten, {} is no longer part of {}; {advice}",
+            rewritten.from, rewritten.to
+        ));
+    }
+    reading.emptied.then(|| {
+        format!("the fuse of source `{source}` tripped: it has no documents any more; {advice}")
+    })
+}

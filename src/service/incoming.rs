@@ -1,0 +1,250 @@
+//! Documents that the loop reads from a source (a branch, a folder): what changed in them is planned, and the plan waits. What did
+//! not change is left to drift.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::ServiceError;
+use super::open::Service;
+use super::recipe::{Recipe, Text, read};
+use super::submit::Planned;
+use crate::configuration::Cluster;
+use crate::document::Document;
+use crate::ledger::Action;
+use crate::plan::words::clean;
+use crate::plan::{Origin, PlanHash};
+use crate::store::PlanState;
+
+/// What was read from a source for one cluster.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The source: `git:infra`.
+    pub source: String,
+    /// The revision: a commit, or the hash of a folder.
+    pub revision: String,
+    /// Every document file of the cluster.
+    pub texts: Vec<Text>,
+    /// Why nobody may approve what follows, if so: the history was rewritten, or everything is gone.
+    pub blocked: Option<String>,
+    /// How many deletions an operator let pass for this revision.
+    pub allow_deletions: Option<usize>,
+}
+
+/// What a source's documents came to.
+#[derive(Debug)]
+pub enum Taken {
+    /// They are all as they were.
+    Nothing,
+    /// What changed was planned; without steps it was taken over at once.
+    Planned {
+        /// The plan.
+        planned: Box<Planned>,
+        /// Why nobody may approve it, if so.
+        blocked: Option<String>,
+    },
+    /// The same plan was decided against, and nothing changed since.
+    Decided(PlanState, PlanHash),
+}
+
+/// The hash of each document, by key.
+pub type Hashes = BTreeMap<String, String>;
+
+impl Service {
+    /// Plans what changed in a source's documents. Returns what came of it, and each document's hash.
+    pub async fn take_in(
+        &self,
+        incoming: &Incoming,
+        cluster: &Cluster,
+    ) -> Result<(Taken, Hashes), ServiceError> {
+        let documents = read(&incoming.texts)?;
+        let hashes: Hashes = documents
+            .iter()
+            .map(|document| (document.key().to_string(), document.hash.to_string()))
+            .collect();
+        for document in &documents {
+            self.is_ours(document, incoming, cluster).await?;
+        }
+        let configured = self.configuration.source(&incoming.source);
+        let stored = self.store.documents(&cluster.name).await?;
+        let ours: Vec<_> = stored
+            .into_iter()
+            .map(|stored| stored.document)
+            .filter(|document| document.source == incoming.source)
+            .collect();
+        let accepted: BTreeMap<String, &str> = ours
+            .iter()
+            .map(|document| {
+                let key = format!("{}/{}", document.kind, document.name);
+                (key, document.hash.as_str())
+            })
+            .collect();
+        let changed: Vec<Text> = documents
+            .iter()
+            .filter(|document| {
+                accepted.get(&document.key().to_string()).copied() != Some(document.hash.as_str())
+            })
+            .map(|document| Text {
+                file: document.key().to_string(),
+                text: document.text.clone(),
+            })
+            .collect();
+        let removed: Vec<Text> = ours
+            .iter()
+            .map(|document| Text {
+                file: format!("{}/{}", document.kind, document.name),
+                text: document.text.clone(),
+            })
+            .filter(|text| !hashes.contains_key(&text.file))
+            .collect();
+        if changed.is_empty() && removed.is_empty() {
+            return Ok((Taken::Nothing, hashes));
+        }
+        let fuse = if configured.prune {
+            self.fuse(
+                &removed,
+                &incoming.source,
+                &cluster.name,
+                incoming.allow_deletions,
+            )
+            .await?
+        } else {
+            None
+        };
+        let recipe = Recipe {
+            origin: Origin::Submission {
+                source: incoming.source.clone(),
+                prune: configured.prune,
+            },
+            documents: changed,
+            removed,
+            source: incoming.source.clone(),
+            submitter: "system:reconcile".to_owned(),
+            blocked: incoming.blocked.clone().or(fuse),
+            by_person: false,
+            orphan: !configured.prune,
+            revision: Some(incoming.revision.clone()),
+            run: None,
+        };
+        Ok((self.plan_incoming(recipe, cluster).await?, hashes))
+    }
+
+    async fn plan_incoming(
+        &self,
+        recipe: Recipe,
+        cluster: &Cluster,
+    ) -> Result<Taken, ServiceError> {
+        let made = self.make(&recipe, cluster).await?;
+        if made.plan.steps.is_empty()
+            && let Some(why) = &recipe.blocked
+        {
+            return Err(ServiceError::Refused(why.clone()));
+        }
+        let known = self.store.plan(&made.plan.hash.0).await?;
+        if let Some(state @ (PlanState::Rejected | PlanState::Withdrawn)) =
+            known.map(|known| known.head.state)
+        {
+            return Ok(Taken::Decided(state, made.plan.hash));
+        }
+        for head in self.open_of_source(&recipe.source, cluster).await? {
+            if head.0 != made.plan.hash {
+                let why = format!("the source {} has moved on", recipe.source);
+                self.overtake(&head.0, head.1, Action::PlanSuperseded, &why)
+                    .await?;
+            }
+        }
+        let planned = Box::new(self.store_made(&recipe, made).await?);
+        Ok(Taken::Planned {
+            planned,
+            blocked: recipe.blocked,
+        })
+    }
+
+    /// A source's own plans that wait or are approved.
+    async fn open_of_source(
+        &self,
+        source: &str,
+        cluster: &Cluster,
+    ) -> Result<Vec<(PlanHash, PlanState)>, ServiceError> {
+        let mut found = BTreeSet::new();
+        for active in self.store.active_documents(&cluster.name, None).await? {
+            if active.document.source == source
+                && matches!(active.state, PlanState::Waiting | PlanState::Approved)
+            {
+                found.insert((PlanHash(active.plan), active.state));
+            }
+        }
+        let mut open = Vec::new();
+        for (hash, state) in found {
+            let (_, _, recipe) = self.plan(&hash.0).await?;
+            if matches!(recipe.origin, Origin::Submission { .. }) {
+                open.push((hash, state));
+            }
+        }
+        Ok(open)
+    }
+
+    /// Refuses a document of another cluster, or one that another source has.
+    async fn is_ours(
+        &self,
+        document: &Document,
+        incoming: &Incoming,
+        cluster: &Cluster,
+    ) -> Result<(), ServiceError> {
+        let key = document.key().to_string();
+        if let Some(named) = document.cluster()
+            && named != cluster.name
+        {
+            return Err(ServiceError::Request(format!(
+                "{key} says cluster {named}, and its folder is that of cluster {}",
+                cluster.name
+            )));
+        }
+        self.claimed(&key, document, &incoming.source, cluster)
+            .await
+    }
+
+    /// Refuses a document that another source has: accepted, or in a plan that is not done with.
+    pub(super) async fn claimed(
+        &self,
+        key: &str,
+        document: &Document,
+        source: &str,
+        cluster: &Cluster,
+    ) -> Result<(), ServiceError> {
+        let stored = self
+            .store
+            .document(
+                &cluster.name,
+                document.kind().as_str(),
+                &document.metadata.name,
+            )
+            .await?;
+        let refuse = |owner: &str, how: String| {
+            ServiceError::Conflict(format!(
+                "{key} belongs to the source `{}`; `{source}` cannot submit it too ({how})",
+                clean(owner)
+            ))
+        };
+        if let Some(stored) = stored.filter(|stored| stored.document.source != source) {
+            let how = "use --source, or take it out of the other source first".to_owned();
+            return Err(refuse(&stored.document.source, how));
+        }
+        let active = self
+            .store
+            .active_documents(&cluster.name, Some(key))
+            .await?;
+        match active
+            .iter()
+            .find(|active| active.document.source != source && active.state != PlanState::Stopped)
+        {
+            None => Ok(()),
+            Some(other) => Err(refuse(
+                &other.document.source,
+                format!(
+                    "its plan {} is {}: it must be decided, or withdrawn, first",
+                    other.plan,
+                    other.state.name()
+                ),
+            )),
+        }
+    }
+}
