@@ -109,7 +109,11 @@ pub fn templates() -> ListResourceTemplatesResult {
 /// What stands under an address.
 pub async fn read(service: &Service, uri: &str) -> Result<ReadResourceResponse, ErrorData> {
     let unknown = || {
-        ErrorData::resource_not_found(format!("there is nothing at `{}`", bounded(uri, 200)), None)
+        let shown = bounded(uri, 200);
+        ErrorData::resource_not_found(
+            format!("there is nothing at `{shown}`"),
+            Some(serde_json::json!({ "uri": shown })),
+        )
     };
     let address = uri.strip_prefix(SCHEME).ok_or_else(unknown)?;
     let (what, rest) = address.split_once('/').ok_or_else(unknown)?;

@@ -280,7 +280,7 @@ fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
         "object" => value.is_object(),
         other => panic!("{at}: type {other}"),
     };
-    if !types.is_empty() && !types.iter().any(|name| is(name)) {
+    if !types.is_empty() && !types.iter().any(is) {
         found.push(format!("{at}: {value} is none of {types:?}"));
         return;
     }
