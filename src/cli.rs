@@ -5,6 +5,7 @@ pub mod arguments;
 pub mod commands;
 mod decide;
 pub mod demo;
+mod doctor;
 pub mod exit;
 mod import;
 pub mod output;

@@ -3,6 +3,7 @@
 
 mod accept;
 pub mod decide;
+pub mod doctor;
 pub mod error;
 pub mod freeze;
 pub mod import;

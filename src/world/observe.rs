@@ -22,6 +22,7 @@ use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 pub use refresh::{Refresh, refresh};
 use sight::Sight;
+pub use sight::{READING, permissions, shown_by};
 
 /// What to read, and under which name.
 #[derive(Debug, Clone)]
