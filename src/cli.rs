@@ -7,6 +7,7 @@ pub mod commands;
 mod decide;
 pub mod demo;
 mod events;
+mod doctor;
 pub mod exit;
 mod import;
 pub mod output;

@@ -17,6 +17,7 @@ mod impacts;
 pub mod input;
 mod invert;
 pub mod model;
+pub mod needs;
 mod order;
 mod pool;
 mod privileges;

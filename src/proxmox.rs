@@ -5,6 +5,7 @@
 //! Nothing here knows documents, plans or approvals.
 
 pub mod call;
+pub mod certificate;
 pub mod client;
 pub mod errors;
 pub mod property;

@@ -6,6 +6,7 @@ pub mod agents;
 pub mod decide;
 pub mod diagnose;
 pub mod drift;
+pub mod doctor;
 pub mod error;
 mod events;
 pub mod freeze;

@@ -223,3 +223,15 @@ fn the_privileges_suffice() {
         "something was forbidden"
     );
 }
+
+/// The README's list of privileges is the one the code asks for: `init` and `doctor` tell the same.
+#[test]
+fn the_privileges_are_those_of_the_code() {
+    let told = Regex::new("-privs \"([^\"]+)\"")
+        .unwrap()
+        .captures(README)
+        .unwrap()[1]
+        .to_owned();
+    let needed: Vec<String> = bailiwick::plan::needs::role().into_iter().collect();
+    assert_eq!(told, needed.join(","), "write this list into the README");
+}

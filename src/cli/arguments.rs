@@ -113,6 +113,8 @@ pub enum Command {
     Agent(Agent),
     /// Speak MCP over standard input and output, for an agent on this machine.
     Mcp(Mcp),
+    /// Look at everything an installation needs, and say what to do where it is not well. Changes nothing.
+    Doctor(Doctor),
     /// Serve a simulated Proxmox VE cluster over TLS.
     Sim(crate::sim::Arguments),
     /// Print completions for a shell.
@@ -290,6 +292,18 @@ pub struct Import {
     #[arg(long, requires = "to")]
     pub force: bool,
     /// The cluster, where the configuration has several.
+    #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// A file or folder of documents whose privileges are looked at, `-` for standard input; may be given several times. Default: the
+    /// stored documents.
+    #[arg(long = "file", short, value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// Only this cluster.
     #[arg(long)]
     pub cluster: Option<String>,
 }

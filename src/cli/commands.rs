@@ -78,6 +78,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
         Command::Import(given) => {
             super::import::run(&open(config, output).await?, given, output).await
         }
+        Command::Doctor(given) => super::doctor::run(config, given, output).await,
         Command::Approve(given) => {
             decide::approve(&open(config, output).await?, given, output).await
         }

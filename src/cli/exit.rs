@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::service::ServiceError;
+use crate::service::error::with_causes;
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,19 +78,4 @@ impl From<ServiceError> for Failure {
             message: with_causes(&error),
         }
     }
-}
-
-/// An error's text, and below it the causes that it does not say already.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.contains(&text) {
-            message.push_str("\n  because: ");
-            message.push_str(&text);
-        }
-        cause = error.source();
-    }
-    message
 }

@@ -1,7 +1,7 @@
 //! `apply`, `plan`, `diff`, `undo`: everything that ends in a plan.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -13,9 +13,10 @@ use crate::document_files;
 use crate::plan::words::clean;
 use crate::service::{Planned, Service, Submission, Text};
 
-fn texts(submit: &Submit) -> Result<Vec<Text>, Failure> {
+/// The texts of files and folders of documents; `-` is standard input.
+pub fn texts(files: &[PathBuf]) -> Result<Vec<Text>, Failure> {
     let mut texts = Vec::new();
-    for path in &submit.files {
+    for path in files {
         if path == Path::new("-") {
             let mut text = String::new();
             // One more than is taken: what is too long is refused when it is read, never cut.
@@ -38,7 +39,7 @@ fn texts(submit: &Submit) -> Result<Vec<Text>, Failure> {
 
 fn submission(service: &Service, submit: &Submit) -> Result<Submission, Failure> {
     Ok(Submission {
-        documents: texts(submit)?,
+        documents: texts(&submit.files)?,
         source: submit.source.clone(),
         prune: submit.prune,
         allow_deletions: submit.allow_deletions,

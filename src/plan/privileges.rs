@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::model::Privilege;
 use crate::ids::{GuestKind, StorageId, Vmid};
-use crate::proxmox::property::Domain;
+use crate::proxmox::property::{Domain, PropertyMap};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
 use crate::world::views;
 use crate::world::{Action, Param, Params, World};
@@ -233,6 +233,7 @@ fn for_values(kind: GuestKind, params: &Params, world: &World) -> Vec<Choice> {
                 one(path, "Datastore.Audit"),
             ]);
         }
+        all.extend(mapping(kind, key, value));
         if let Some(nic) = views::nic(key, value)
             && let Some(bridge) = &nic.bridge
         {
@@ -240,6 +241,20 @@ fn for_values(kind: GuestKind, params: &Params, world: &World) -> Vec<Choice> {
         }
     }
     all
+}
+
+/// The use of a cluster-wide mapping of a device or directory, if the value names one.
+fn mapping(kind: GuestKind, key: &str, value: &str) -> Option<Choice> {
+    let (stem, _) = crate::proxmox::schema::split_index(key);
+    let (of, option) = match (kind, stem) {
+        (GuestKind::Qemu, "usb") => ("usb", "mapping"),
+        (GuestKind::Qemu, "hostpci") => ("pci", "mapping"),
+        (GuestKind::Qemu, "virtiofs") => ("dir", "dirid"),
+        (GuestKind::Qemu | GuestKind::Lxc, _) => return None,
+    };
+    let map = PropertyMap::parse(Domain::from(kind), key, value).ok()?;
+    let path = format!("/mapping/{of}/{}", map.get(option)?);
+    Some(vec![one(path, "Mapping.Use")])
 }
 
 /// The use of a bridge, or of a vnet of any zone; a tag may have a path of its own.

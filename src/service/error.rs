@@ -94,3 +94,18 @@ impl From<crate::apply::port::JournalError> for ServiceError {
         }
     }
 }
+
+/// An error's text, and below it the causes that it does not say already.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str("\n  because: ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
+}

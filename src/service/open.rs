@@ -324,52 +324,12 @@ impl Service {
     /// A client for a cluster. Nothing is sent yet.
     pub fn client(&self, cluster: &ClusterName) -> Result<Client, ServiceError> {
         let cluster = self.cluster(Some(cluster.as_str()))?;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Cluster {
-            cluster: cluster.name.to_string(),
-            source,
-        };
-        let urls = cluster
-            .endpoints
-            .iter()
-            .map(|endpoint| url::Url::parse(&endpoint.to_string()))
-            .collect::<Result<Vec<_>, _>>();
-        let token = match &cluster.token {
-            Token::File(path) => ApiToken::from_file(path).map_err(|error| failed(error.into()))?,
-            Token::Env(name) => {
-                let text = Zeroizing::new((self.environment.variable)(name).ok_or_else(|| {
-                    ServiceError::Request(format!(
-                        "the environment variable {name} is not set: put the API token of cluster {} into it, as `user@realm!tokenid=secret`",
-                        cluster.name
-                    ))
-                })?);
-                ApiToken::new(&text, &format!("in the environment variable {name}"))
-                    .map_err(|error| failed(error.into()))?
-            }
-        };
-        let trust = match &cluster.tls {
-            Tls::Fingerprint(print) => Trust::Fingerprints(
-                [print
-                    .to_string()
-                    .parse()
-                    .map_err(|_| ServiceError::Defect("a fingerprint that is none".to_owned()))?]
-                .into(),
-            ),
-            Tls::CaFile(path) => Trust::CaFile(path.clone()),
-            Tls::SystemRoots => Trust::SystemRoots,
-        };
-        let endpoints = ClusterEndpoints {
-            urls: urls.map_err(|error| failed(error.into()))?,
-            trust,
-            token,
-        };
         let (metrics, name) = (self.metrics.clone(), cluster.name.clone());
         let recorder: Recorder = Arc::new(move |record| {
             let method = record.call.method.as_str();
             metrics.api(name.as_str(), method, record.elapsed, record.outcome);
         });
-        let limits = crate::proxmox::client::Limits::default();
-        Client::with_recorder(endpoints, limits, Some(recorder))
-            .map_err(|error| failed(error.into()))
+        client_of(cluster, &self.environment, Some(recorder))
     }
 
     /// The limits of a run on a cluster.
@@ -386,12 +346,7 @@ impl Service {
 
     /// The value of a secret.
     pub fn secret(&self, from: &SecretRef) -> Result<Zeroizing<String>, String> {
-        match from {
-            SecretRef::FromFile(path) => read_secret(Path::new(path)),
-            SecretRef::FromEnv(name) => (self.environment.variable)(name)
-                .map(Zeroizing::new)
-                .ok_or_else(|| "it is not set".to_owned()),
-        }
+        secret_of(from, &self.environment)
     }
 
     /// The value of a secret, if it still has this fingerprint.
@@ -415,6 +370,82 @@ impl Service {
     pub(super) fn fingerprint(&self, from: &SecretRef) -> Result<String, String> {
         let value = self.secret(from)?;
         Ok(self.key.fingerprint(&Sha256::digest(value.as_bytes())))
+    }
+}
+
+/// A client for a cluster. Nothing is sent yet.
+pub(super) fn client_of(
+    cluster: &Cluster,
+    environment: &Environment,
+    recorder: Option<Recorder>,
+) -> Result<Client, ServiceError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Cluster {
+        cluster: cluster.name.to_string(),
+        source,
+    };
+    let urls = cluster
+        .endpoints
+        .iter()
+        .map(|endpoint| url::Url::parse(&endpoint.to_string()))
+        .collect::<Result<Vec<_>, _>>();
+    let endpoints = ClusterEndpoints {
+        urls: urls.map_err(|error| failed(error.into()))?,
+        trust: trust_of(&cluster.tls)?,
+        token: token_of(cluster, environment)?,
+    };
+    let limits = crate::proxmox::client::Limits::default();
+    Client::with_recorder(endpoints, limits, recorder).map_err(|error| failed(error.into()))
+}
+
+/// The API token of a cluster.
+pub(super) fn token_of(
+    cluster: &Cluster,
+    environment: &Environment,
+) -> Result<ApiToken, ServiceError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ServiceError::Cluster {
+        cluster: cluster.name.to_string(),
+        source,
+    };
+    match &cluster.token {
+        Token::File(path) => ApiToken::from_file(path).map_err(|error| failed(error.into())),
+        Token::Env(name) => {
+            let text = Zeroizing::new((environment.variable)(name).ok_or_else(|| {
+                ServiceError::Request(format!(
+                    "the environment variable {name} is not set: put the API token of cluster {} into it, as `user@realm!tokenid=secret`",
+                    cluster.name
+                ))
+            })?);
+            ApiToken::new(&text, &format!("in the environment variable {name}"))
+                .map_err(|error| failed(error.into()))
+        }
+    }
+}
+
+/// Whom to believe.
+fn trust_of(tls: &Tls) -> Result<Trust, ServiceError> {
+    Ok(match tls {
+        Tls::Fingerprint(print) => Trust::Fingerprints(
+            [print
+                .to_string()
+                .parse()
+                .map_err(|_| ServiceError::Defect("a fingerprint that is none".to_owned()))?]
+            .into(),
+        ),
+        Tls::CaFile(path) => Trust::CaFile(path.clone()),
+        Tls::SystemRoots => Trust::SystemRoots,
+    })
+}
+
+/// The value of a secret.
+pub(super) fn secret_of(
+    from: &SecretRef,
+    environment: &Environment,
+) -> Result<Zeroizing<String>, String> {
+    match from {
+        SecretRef::FromFile(path) => read_secret(Path::new(path)),
+        SecretRef::FromEnv(name) => (environment.variable)(name)
+            .map(Zeroizing::new)
+            .ok_or_else(|| "it is not set".to_owned()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::plan::words::clean;
 use crate::plan::{self, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
-use crate::store::{self, PlanState, RunState, StoreError};
+use crate::store::{self, PlanState, RunState, Store, StoreError};
 use crate::world::World;
 
 /// A recipe, read, with everything a plan needs but the world.
@@ -50,12 +50,7 @@ impl Service {
     }
 
     pub(super) async fn ownership(&self, cluster: &ClusterName) -> Result<Ownership, ServiceError> {
-        let rows = self.store.owned(cluster).await?;
-        let objects = rows
-            .into_iter()
-            .map(|row| Ok((row.object, serde_json::from_str::<Owned>(&row.identity)?)))
-            .collect::<Result<BTreeMap<_, _>, serde_json::Error>>()?;
-        Ok(Ownership { objects })
+        ownership_of(&self.store, cluster).await
     }
 
     pub(super) async fn parent(
@@ -327,6 +322,19 @@ impl Service {
     }
 }
 
+/// Who owns what of a cluster.
+pub(super) async fn ownership_of(
+    store: &Store,
+    cluster: &ClusterName,
+) -> Result<Ownership, ServiceError> {
+    let rows = store.owned(cluster).await?;
+    let objects = rows
+        .into_iter()
+        .map(|row| Ok((row.object, serde_json::from_str::<Owned>(&row.identity)?)))
+        .collect::<Result<BTreeMap<_, _>, serde_json::Error>>()?;
+    Ok(Ownership { objects })
+}
+
 pub(super) fn secret_name(from: &SecretRef) -> String {
     match from {
         SecretRef::FromFile(path) => format!("in the file {path}"),
@@ -334,7 +342,8 @@ pub(super) fn secret_name(from: &SecretRef) -> String {
     }
 }
 
-fn settings(cluster: &Cluster) -> Settings {
+/// The operator's settings for plans of a cluster.
+pub(super) fn settings(cluster: &Cluster) -> Settings {
     let mut settings = Settings::default();
     if let Some(range) = &cluster.vmid_range {
         settings.vmid_range = (range.first.get(), range.last.get());

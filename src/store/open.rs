@@ -101,6 +101,65 @@ impl Store {
         })
     }
 
+    /// Opens a state file that is there to read it, and changes nothing: its tables are not brought up to date, and every change
+    /// through this handle fails.
+    pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        // Without a log beside it nobody has the file open; then it can be read without making one.
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        let alone = std::fs::metadata(&log).map_or(true, |log| log.len() == 0);
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY)
+            .read_only(true)
+            .immutable(alone);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|source| StoreError::Open {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            path: Arc::new(path.to_owned()),
+            writer: readers.clone(),
+            readers,
+        })
+    }
+
+    /// What SQLite finds wrong with the file, a line each; nothing when it is whole.
+    pub async fn faults(&self) -> Result<Vec<String>, StoreError> {
+        let lines: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(db("check the state file"))?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// How the file's tables stand to this version's: how many changes are not made yet, and the first that this version does not know.
+    pub async fn age(&self) -> Result<(usize, Option<i64>), StoreError> {
+        let made: Vec<i64> = sqlx::query_scalar(
+            "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version",
+        )
+        .fetch_all(&self.readers)
+        .await
+        .map_err(db("read the state file's version"))?;
+        let known = || {
+            MIGRATIONS
+                .iter()
+                .filter(|change| !change.migration_type.is_down_migration())
+        };
+        let missing = known()
+            .filter(|change| !made.contains(&change.version))
+            .count();
+        let newer = made
+            .into_iter()
+            .find(|version| known().all(|change| change.version != *version));
+        Ok((missing, newer))
+    }
+
     /// The state file.
     pub fn path(&self) -> &Path {
         &self.path

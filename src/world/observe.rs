@@ -24,6 +24,7 @@ use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 use reads::Reads;
 pub use refresh::{Refresh, refresh};
+pub use sight::{READING, permissions, shown_by};
 use sight::{Permissions, Sight};
 
 /// What to read, and under which name.

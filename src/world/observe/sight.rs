@@ -7,12 +7,46 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Why;
+use crate::world::model::Part;
 
 /// Path → privilege → whether it holds below the path too.
-pub(in crate::world) type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
+pub type Permissions = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// What reading a cluster whole takes: each privilege with the path it is needed on.
+pub const READING: &[(&str, &str)] = &[
+    ("/", "Sys.Audit"),
+    ("/vms", "VM.Audit"),
+    ("/storage", "Datastore.Audit"),
+    // Proxmox VE shows everything that lies on a storage only to who may change its definition.
+    ("/storage", "Datastore.Allocate"),
+    ("/pool", "Pool.Audit"),
+    ("/sdn/zones", "SDN.Audit"),
+];
+
+/// The privilege that shows a part of the world, with the path it is needed on; `None` for what everybody sees.
+pub fn shown_by(part: &Part) -> Option<(String, &'static str)> {
+    Some(match part {
+        Part::Permissions => return None,
+        Part::Resources | Part::ReplicationJobs => ("/vms".to_owned(), "VM.Audit"),
+        Part::ClusterStatus
+        | Part::Options
+        | Part::BackupJobs
+        | Part::HaResources
+        | Part::HaRules => ("/".to_owned(), "Sys.Audit"),
+        Part::Acl => ("/access".to_owned(), "Sys.Audit"),
+        Part::Storages | Part::NodeStorage(_) => ("/storage".to_owned(), "Datastore.Audit"),
+        Part::NodeStatus(node) => (format!("/nodes/{node}"), "Sys.Audit"),
+        Part::NodeNetwork(_) => ("/sdn/zones".to_owned(), "SDN.Audit"),
+        Part::StorageContent(_, storage) => (format!("/storage/{storage}"), "Datastore.Allocate"),
+        Part::GuestConfig(vmid) | Part::GuestSnapshots(vmid) => {
+            (format!("/vms/{vmid}"), "VM.Audit")
+        }
+        Part::Pools => ("/pool".to_owned(), "Pool.Audit"),
+    })
+}
 
 /// Reads `GET /access/permissions`.
-pub(in crate::world) fn permissions(data: &Value) -> Permissions {
+pub fn permissions(data: &Value) -> Permissions {
     data.as_object()
         .into_iter()
         .flatten()

@@ -1,0 +1,297 @@
+//! Which privileges documents take: for a plan, for keeping an object as its document says, and for a role that can do all of it.
+//! The tables are those the planner itself refuses by ([`super::privileges`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{Plan, Privilege};
+use super::privileges::privileges;
+use crate::document::desired::{Desired, DesiredDisk, DesiredGuest, Media, Value, Wish};
+use crate::document::{Kind, schema};
+use crate::ids::{
+    Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+};
+use crate::proxmox::schema::{KeyPrivilege, privilege};
+use crate::world::observe::READING;
+use crate::world::{Action, Guest, Param, Params, PowerAction, World, views};
+
+/// The privileges a plan's steps take: those the token has where there is a choice, the usual ones where it lacks them all.
+pub fn of_plan(plan: &Plan, world: &World) -> BTreeSet<Privilege> {
+    plan.steps
+        .iter()
+        .flat_map(|step| privileges(&step.action, world))
+        .collect()
+}
+
+/// The privileges that bringing an object back to what its document says can take, whatever of it drifts. `guest` is the guest the
+/// document is about; of an object that is not there yet nothing is said, since a plan makes it. `deletes`: the document asks for its
+/// object's deletion when it is removed.
+pub fn of_document(
+    desired: &Desired,
+    guest: Option<&Guest>,
+    deletes: bool,
+    world: &World,
+) -> BTreeSet<Privilege> {
+    let mut actions = Vec::new();
+    match desired {
+        Desired::Guest(desired) => {
+            if let Some(guest) = guest {
+                guest_actions(desired, guest, deletes, world, &mut actions);
+            }
+        }
+        Desired::Storage(storage) if world.storages.contains_key(&storage.id) => {
+            actions.push(Action::UpdateStorage {
+                id: storage.id.clone(),
+                set: Params::new(),
+                delete: BTreeSet::new(),
+            });
+        }
+        Desired::Pool(pool) if world.pools.contains_key(&pool.id) => {
+            actions.push(Action::UpdatePool {
+                id: pool.id.clone(),
+                comment: None,
+                guests_add: BTreeSet::new(),
+                guests_remove: BTreeSet::new(),
+                storages_add: BTreeSet::new(),
+                storages_remove: BTreeSet::new(),
+            });
+        }
+        Desired::Storage(_) | Desired::Pool(_) => {}
+    }
+    actions
+        .iter()
+        .flat_map(|action| privileges(action, world))
+        .collect()
+}
+
+fn guest_actions(
+    desired: &DesiredGuest,
+    guest: &Guest,
+    deletes: bool,
+    world: &World,
+    actions: &mut Vec<Action>,
+) {
+    let (kind, vmid) = (guest.kind, guest.vmid);
+    let mut set = Params::new();
+    let mut delete = BTreeSet::new();
+    for (key, wish) in &desired.options {
+        match wish {
+            Wish::Remove => {
+                delete.insert(key.clone());
+            }
+            Wish::Set(value) => {
+                set.insert(key.clone(), Param::Plain(plain(value)));
+            }
+        }
+    }
+    for (slot, wish) in &desired.disks {
+        match wish {
+            Wish::Remove => {
+                delete.insert(slot.to_string());
+            }
+            Wish::Set(disk) => {
+                let live = guest.config.current.get(slot.as_str());
+                let value = live.cloned().or_else(|| new_value(disk));
+                set.insert(slot.to_string(), Param::Plain(value.unwrap_or_default()));
+                if disk.size.is_some() {
+                    actions.push(Action::ResizeDisk {
+                        kind,
+                        vmid,
+                        slot: slot.clone(),
+                        from: Bytes(0),
+                        to: Bytes(0),
+                    });
+                }
+                actions.extend(a_move(kind, vmid, slot, disk, live));
+            }
+        }
+    }
+    if !set.is_empty() || !delete.is_empty() {
+        actions.push(Action::UpdateConfig {
+            kind,
+            vmid,
+            set,
+            delete,
+        });
+    }
+    if desired.power.is_some() {
+        actions.push(match world.ha_resources.get(&vmid) {
+            None => Action::SetPower {
+                kind,
+                vmid,
+                power: PowerAction::Start,
+            },
+            Some(resource) => Action::SetHaState {
+                kind,
+                vmid,
+                state: "started".to_owned(),
+                before: resource.state.clone(),
+            },
+        });
+    }
+    if let Some(node) = desired.node.as_ref().filter(|_| world.nodes.len() > 1) {
+        actions.push(Action::Migrate {
+            kind,
+            vmid,
+            from: guest.node.clone(),
+            to: node.clone(),
+            running: false,
+            with_local_disks: false,
+            target_storage: BTreeMap::new(),
+        });
+    }
+    if deletes {
+        actions.push(Action::DestroyGuest {
+            kind,
+            vmid,
+            purge: false,
+        });
+    }
+}
+
+/// A value as text, enough to see what it names.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Plain(text) => text.clone(),
+        Value::Properties { set, .. } => {
+            let pairs: Vec<String> = set.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            pairs.join(",")
+        }
+        Value::Secret(_) => String::new(),
+    }
+}
+
+/// What fills a slot that is empty.
+fn new_value(disk: &DesiredDisk) -> Option<String> {
+    let volume = disk.volume.as_ref().map(ToString::to_string);
+    let new = disk.storage.as_ref().map(|storage| format!("{storage}:1"));
+    let media = match disk.media {
+        Media::Disk => "",
+        Media::Cdrom | Media::CloudInit => ",media=cdrom",
+    };
+    volume.or(new).map(|first| format!("{first}{media}"))
+}
+
+/// The move a disk needs that lies elsewhere.
+fn a_move(
+    kind: GuestKind,
+    vmid: Vmid,
+    slot: &Slot,
+    disk: &DesiredDisk,
+    live: Option<&String>,
+) -> Option<Action> {
+    let to = disk.storage.clone()?;
+    let held = views::disk(kind, slot.as_str(), live?)?;
+    let volume = held.source.data()?.clone();
+    (*volume.storage() != to).then(|| Action::MoveDisk {
+        kind,
+        vmid,
+        slot: slot.clone(),
+        volume,
+        to,
+        format: None,
+    })
+}
+
+/// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
+/// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
+/// need: `Sys.Modify` (the start order of a VM) and `Sys.Console` (guests under high availability).
+pub fn role() -> BTreeSet<String> {
+    const APART: [&str; 2] = ["Sys.Modify", "Sys.Console"];
+    let mut role: BTreeSet<String> = READING
+        .iter()
+        .map(|(_, privilege)| (*privilege).to_owned())
+        .collect();
+    for (kind, of) in [
+        (GuestKind::Qemu, Kind::VirtualMachine),
+        (GuestKind::Lxc, Kind::Container),
+    ] {
+        for key in schema::typed_keys(of).keys() {
+            let any: Vec<&str> = match privilege(kind, &key.replace("[n]", "0")) {
+                KeyPrivilege::AnyOf(any) => any.to_vec(),
+                KeyPrivilege::AllOf(all) => all.iter().map(|(_, privilege)| *privilege).collect(),
+                KeyPrivilege::RootOnly(_) => Vec::new(),
+            };
+            role.extend(any.into_iter().map(str::to_owned));
+        }
+    }
+    // Of actions on a world of which nothing is known, the usual privilege of every choice is named.
+    if let (Ok(name), Some(samples)) = (ClusterName::new("any"), samples()) {
+        let nowhere = World::unread(name, jiff::Timestamp::UNIX_EPOCH);
+        let privileges = samples
+            .iter()
+            .flat_map(|action| privileges(action, &nowhere));
+        role.extend(privileges.map(|privilege| privilege.privilege));
+    }
+    role.retain(|privilege| !APART.contains(&privilege.as_str()));
+    role
+}
+
+/// An action of each kind. What is asked of values (a storage's space, a bridge, a mapping) is asked of those of `CreateGuest`.
+fn samples() -> Option<Vec<Action>> {
+    let vmid = Vmid::new(Vmid::MIN).ok()?;
+    let node = NodeName::new("any").ok()?;
+    let storage = StorageId::new("any").ok()?;
+    let pool = PoolId::new("any").ok()?;
+    let params = [
+        ("scsi0", "any:1"),
+        ("net0", "virtio,bridge=vmbr0"),
+        ("usb0", "mapping=any"),
+        ("hostpci0", "mapping=any"),
+        ("virtiofs0", "any"),
+    ];
+    let kind = GuestKind::Qemu;
+    let to = storage.clone();
+    Some(vec![
+        Action::CreateGuest {
+            kind,
+            vmid,
+            node: node.clone(),
+            pool: None,
+            params: params
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), Param::Plain((*value).to_owned())))
+                .collect(),
+        },
+        Action::MoveDisk {
+            kind,
+            vmid,
+            slot: Slot::new("scsi0").ok()?,
+            volume: VolumeId::new(storage.clone(), "any"),
+            to,
+            format: None,
+        },
+        Action::SetPower {
+            kind,
+            vmid,
+            power: PowerAction::Start,
+        },
+        Action::Migrate {
+            kind,
+            vmid,
+            from: node.clone(),
+            to: node,
+            running: false,
+            with_local_disks: false,
+            target_storage: BTreeMap::new(),
+        },
+        Action::DestroyGuest {
+            kind,
+            vmid,
+            purge: false,
+        },
+        Action::CreateStorage {
+            id: storage.clone(),
+            storage_type: "dir".to_owned(),
+            params: Params::new(),
+        },
+        Action::UpdatePool {
+            id: pool.clone(),
+            comment: None,
+            guests_add: BTreeSet::from([vmid]),
+            guests_remove: BTreeSet::new(),
+            storages_add: BTreeSet::from([storage]),
+            storages_remove: BTreeSet::new(),
+        },
+        Action::DeletePool { id: pool },
+    ])
+}
