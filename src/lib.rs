@@ -13,6 +13,7 @@ pub mod ids;
 pub mod ledger;
 pub mod mcp;
 pub mod metrics;
+pub mod notify;
 pub mod plan;
 pub mod proxmox;
 pub mod reconcile;

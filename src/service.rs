@@ -15,6 +15,7 @@ pub mod inbox;
 pub mod incoming;
 pub mod ledger;
 pub mod measure;
+mod notify;
 pub mod open;
 pub mod planning;
 pub mod plans;

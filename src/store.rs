@@ -25,6 +25,7 @@ mod sources;
 mod steps;
 mod transaction;
 mod triggers;
+mod webhooks;
 mod words;
 
 pub use agents::{NewToken, Token, TokenHash};
@@ -49,3 +50,4 @@ pub use sources::{SourceState, SuspendScope, Suspension};
 pub use steps::{RunStep, StepOutcome, StepRef, StepState};
 pub use transaction::Transaction;
 pub use triggers::Trigger;
+pub use webhooks::WebhookState;

@@ -28,6 +28,7 @@ const STOREYS: &[(&str, u32)] = &[
     ("configuration", 8),
     ("apply", 9),
     ("sources", 9),
+    ("notify", 9),
     ("service", 10),
     ("reconcile", 11),
     ("mcp", 11),

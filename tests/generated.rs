@@ -41,6 +41,10 @@ fn generated() -> Vec<(String, String)> {
         pretty(&bailiwick::mcp::reference()),
     ));
     files.push(("docs/mcp-tools.md".to_owned(), tools_reference()));
+    files.push((
+        "schemas/notification.schema.json".to_owned(),
+        pretty(&bailiwick::notify::message::schema()),
+    ));
     files.push(("docs/cli.md".to_owned(), command_reference()));
     files.push(("docs/metrics.md".to_owned(), metrics_reference()));
     for kind in Kind::ALL {
@@ -128,12 +132,12 @@ fn alerts() -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/prometheus/alerts.yaml");
     let file = std::fs::read_to_string(file).unwrap();
     let file: serde_json::Value = serde_saphyr::from_str(&file).unwrap();
+    // Templates are written as what they stand for: `{{ $labels.cluster }}` as `CLUSTER`.
+    let template = regex::Regex::new(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}").unwrap();
     let mut out = "\n## Alerts\n".to_owned();
     for group in file["groups"].as_array().unwrap() {
         for rule in group["rules"].as_array().unwrap() {
             let text = |of: &serde_json::Value| of.as_str().unwrap_or_default().trim().to_owned();
-            // Templates are written as what they stand for: `{{ $labels.cluster }}` as `CLUSTER`.
-            let template = regex::Regex::new(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}").unwrap();
             let note = |name: &str| {
                 let note = text(&rule["annotations"][name]);
                 let plain = template.replace_all(&note, |found: &regex::Captures<'_>| {

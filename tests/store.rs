@@ -96,6 +96,7 @@ suite! {
     loop_state::wishes_are_taken_once,
     loop_state::the_documents_of_open_plans_are_known,
     told::what_is_kept_is_counted,
+    told::a_webhook_begins_at_the_newest_event,
 }
 
 mod sqlite_only {

@@ -135,8 +135,8 @@ async fn start(service: &Service, asked: &Serve, telling: &Telling) -> Result<Ru
     let reconcile =
         Loop::start(service.clone(), &surroundings(service), Arc::clone(telling)).await?;
     let cancel = CancellationToken::new();
-    let token = cancel.clone();
-    let task = tokio::spawn(async move { token.cancelled().await });
+    let (notifier, token) = (service.notifier(), cancel.clone());
+    let task = tokio::spawn(async move { notifier.run(token).await });
     Ok(Running {
         reconcile,
         face,
