@@ -24,8 +24,8 @@ use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 use reads::Reads;
 pub use refresh::{Refresh, refresh};
-pub use sight::{READING, permissions, shown_by};
 use sight::{Permissions, Sight};
+pub use sight::{READING, permissions as permissions_of, shown_by};
 
 /// What to read, and under which name.
 #[derive(Debug, Clone)]

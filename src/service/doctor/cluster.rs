@@ -19,7 +19,7 @@ use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 use crate::service::error::with_causes;
 use crate::service::open::{client_of, token_of};
 use crate::service::planning::settings;
-use crate::service::recipe::item;
+use crate::service::recipe::{Wants, item};
 use crate::world::observe::shown_by;
 use crate::world::{Completeness, Guest, ObserveSettings, Part, World, observe};
 
@@ -506,7 +506,7 @@ fn plan_of(
     let items = documents
         .iter()
         .filter(|(document, _)| !document.suspended())
-        .map(|(document, source)| item(document, source, false).map_err(|error| error.to_string()))
+        .map(|(document, source)| item(document, source, Wants::Present).map_err(|error| error.to_string()))
         .collect::<Result<Vec<_>, _>>()?;
     // What a secret is plays no part in what it takes to send it.
     let secrets = crate::service::recipe::secrets(&items)

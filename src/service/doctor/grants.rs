@@ -44,7 +44,7 @@ impl Grants {
         Self {
             separated,
             held: world.permissions.as_ref().clone(),
-            held_by_user: of_user.as_ref().map(crate::world::observe::permissions),
+            held_by_user: of_user.as_ref().map(crate::world::observe::permissions_of),
             token,
             lacking,
         }

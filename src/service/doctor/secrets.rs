@@ -6,7 +6,7 @@ use super::{Diagnosis, Ward};
 use crate::document::desired::SecretRef;
 use crate::service::open::secret_of;
 use crate::service::planning::secret_name;
-use crate::service::recipe::{item, secrets};
+use crate::service::recipe::{Wants, item, secrets};
 
 /// Looks at every secret that the documents name.
 pub(super) async fn check(ward: &Ward<'_>, found: &mut Diagnosis) {
@@ -17,7 +17,7 @@ pub(super) async fn check(ward: &Ward<'_>, found: &mut Diagnosis) {
             Ok(documents) => {
                 let items = documents
                     .iter()
-                    .filter_map(|(document, source)| item(document, source, false).ok());
+                    .filter_map(|(document, source)| item(document, source, Wants::Present).ok());
                 named.extend(secrets(&items.collect::<Vec<_>>()));
             }
             Err(why) => {
