@@ -35,7 +35,7 @@ enum Woken {
 }
 
 /// What runs under one configuration.
-struct Running {
+pub(super) struct Running {
     reconcile: Loop,
     face: Option<serve::Running>,
     notifying: (CancellationToken, tokio::task::JoinHandle<()>),
@@ -113,7 +113,12 @@ pub async fn run(config: &Path, asked: &Serve, output: &Output) -> Ended {
     Ok(Exit::Success)
 }
 
-async fn start(service: &Service, asked: &Serve, telling: &Telling) -> Result<Running, Failure> {
+/// Starts everything that runs under the service's configuration.
+pub(super) async fn start(
+    service: &Service,
+    asked: &Serve,
+    telling: &Telling,
+) -> Result<Running, Failure> {
     let metrics = service.metrics().clone();
     let configured = service.configuration();
     metrics.started(env!("CARGO_PKG_VERSION"), service.now());
@@ -164,12 +169,25 @@ fn options(service: &Service) -> serve::Options {
 /// Ends what runs: first nothing new comes in, then what is in hand is finished. A second signal ends the process at once; nothing is
 /// lost by that either, since what is sent is written down before.
 async fn stop(running: Running, signals: &mut Signals) {
-    let Running {
-        reconcile,
-        face,
-        notifying: (cancel, task),
-    } = running;
-    let ending = async {
+    tokio::select! {
+        () = running.end() => {}
+        () = signals.again() => {}
+    }
+}
+
+impl Running {
+    /// Where it listens, if it does.
+    pub(super) fn url(&self) -> Option<String> {
+        self.face.as_ref().map(serve::Running::url)
+    }
+
+    /// First nothing new comes in, then what is in hand is finished.
+    pub(super) async fn end(self) {
+        let Self {
+            reconcile,
+            face,
+            notifying: (cancel, task),
+        } = self;
         if let Some(face) = face {
             face.stop().await;
         }
@@ -177,10 +195,6 @@ async fn stop(running: Running, signals: &mut Signals) {
         cancel.cancel();
         // It ends by being cancelled, or has ended already.
         let _ = task.await;
-    };
-    tokio::select! {
-        () = ending => {}
-        () = signals.again() => {}
     }
 }
 
@@ -205,7 +219,7 @@ async fn fresh(service: &Service, config: &Path) -> Result<Option<Service>, Fail
 }
 
 fn ready(output: &Output, running: &Running) {
-    let address = running.face.as_ref().map(|face| face.url().to_owned());
+    let address = running.url();
     if output.format != Format::Text {
         output.raw(&format!("{}\n", json!({ "ready": true, "url": address })));
     }

@@ -1,48 +1,50 @@
-//! The story, step by step. Each step says what happens, shows it, and checks that it came out so.
+//! The story. Each step says what happens, shows it, and checks that it came out so. What is told stands in the chapters
+//! ([`submitted`](super::submitted), [`by_hand`](super::by_hand), [`commit`](super::commit), [`proof`](super::proof)); here is what
+//! they share.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anstyle::AnsiColor;
+use serde_json::{Value, json};
 
+use super::agent::{number, word};
 use super::stage::{AGENT, OPERATOR, Stage};
 use crate::approval::key::load_signing_key;
 use crate::approval::signature::dated_message;
 use crate::approval::{Decision, Verdict};
 use crate::cli::Ended;
-use crate::cli::commands::show_run;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::watch;
-use crate::plan::{Duration, PlanHash, Risk};
-use crate::proxmox::call::Call;
+use crate::ledger::Action;
 use crate::service::decide::HandedIn;
-use crate::service::{Planned, RunResult, Submission, Text};
+use crate::service::plans::PlanView;
+use crate::service::{Planned, ServiceError};
+use crate::store::{PlanState, RecordFilter, StoreError};
 
-const WEB: &str = include_str!("../../../examples/demo/web-7.yaml");
-const MAIL: &str = include_str!("../../../examples/demo/mail.yaml");
-const STORAGE: &str = include_str!("../../../examples/demo/local-zfs.yaml");
-const MOVED: &str = include_str!("../../../examples/demo/moved-away.yaml");
-const WIKI: &str = include_str!("../../../examples/demo/wiki.yaml");
-
-/// What the deletion of the storage must say, to the letter.
-const RADIUS: [&str; 3] = [
-    "vm/104  won't-boot  (boot disk scsi0 on local-zfs)",
-    "vm/210  won't-boot  (only copy: scsi0 on local-zfs)",
-    "ct/301  degraded  (data volume mp1 on local-zfs)",
-];
+/// How often is looked for what is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+/// After how long it is said what is waited for.
+const SAY: Duration = Duration::from_millis(800);
+/// After how long something is not as told. Long, since machines may be busy.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The story, being told.
 pub struct Story<'a> {
-    stage: &'a Stage,
+    pub(super) stage: &'a Stage,
     yes: bool,
-    output: &'a Output,
+    pub(super) output: &'a Output,
+    /// How many runs the loop has made.
+    pub(super) runs: Cell<u32>,
 }
 
 /// A person said no, or something is not as told.
-enum Broken {
+pub enum Broken {
+    /// A person said no.
     Declined,
+    /// Something is not as told, or did not work.
     Failed(Failure),
 }
 
@@ -52,15 +54,23 @@ impl From<Failure> for Broken {
     }
 }
 
-impl From<crate::service::ServiceError> for Broken {
-    fn from(error: crate::service::ServiceError) -> Self {
+impl From<ServiceError> for Broken {
+    fn from(error: ServiceError) -> Self {
         Self::Failed(error.into())
     }
 }
 
-type Told<T = ()> = Result<T, Broken>;
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        ServiceError::from(error).into()
+    }
+}
 
-fn check(holds: bool, what: &str) -> Told {
+/// How a part of the story ends.
+pub type Told<T = ()> = Result<T, Broken>;
+
+/// Holds the story to what it tells.
+pub fn check(holds: bool, what: &str) -> Told {
     if holds {
         Ok(())
     } else {
@@ -68,17 +78,18 @@ fn check(holds: bool, what: &str) -> Told {
     }
 }
 
-fn text(file: &str, text: &str) -> Text {
-    Text {
-        file: file.to_owned(),
-        text: text.to_owned(),
-    }
-}
+/// What a person has put under a plan, to be handed in.
+pub struct Signed(HandedIn);
 
 impl<'a> Story<'a> {
     /// A story on a stage.
     pub fn new(stage: &'a Stage, yes: bool, output: &'a Output) -> Self {
-        Self { stage, yes, output }
+        Self {
+            stage,
+            yes,
+            output,
+            runs: Cell::new(0),
+        }
     }
 
     /// Tells it.
@@ -87,7 +98,9 @@ impl<'a> Story<'a> {
             self.output.line("(There is no terminal to ask on: the demo gives the approvals itself, as with --yes.)");
             self.yes = true;
         }
-        match self.chapters().await {
+        let told = self.chapters().await;
+        self.loop_says();
+        match told {
             Ok(()) => {
                 self.output.line(
                     self.output
@@ -105,338 +118,324 @@ impl<'a> Story<'a> {
     }
 
     async fn chapters(&self) -> Told {
-        self.output.line(format!(
-            "A simulated Proxmox VE cluster serves at {} (3 nodes, 41 guests, 6 storages).\nBailiwick speaks to it over TLS with a \
-             scoped token. An AI agent ({AGENT}) submits; a person ({OPERATOR}) approves.",
-            self.stage.url
-        ));
+        self.introduction().await?;
         let first = self.new_machine_and_memory().await?;
         self.storage_deleted().await?;
         self.storage_emptied_first().await?;
-        self.changed_by_hand().await?;
+        self.changed_while_it_waited().await?;
+        self.drift().await?;
+        self.commit().await?;
         self.undo(&first).await?;
-        self.ledger().await
+        self.ledger().await?;
+        self.metrics().await
     }
 
-    fn title(&self, letter: char, text: &str) {
+    async fn introduction(&self) -> Told {
+        let Stage { url, served, .. } = self.stage;
+        self.output.line(format!(
+            "A simulated Proxmox VE cluster serves at {url} (3 nodes, 41 guests, 6 storages).\n\
+             Bailiwick's loop runs on it, over TLS with a scoped token; MCP and metrics are at {served}.\n\
+             An AI agent ({AGENT}) submits over MCP; a person ({OPERATOR}) approves; the loop runs what was approved."
+        ));
+        let tools = self.stage.agent.tools().await?;
+        self.output.line(format!(
+            "  {AGENT} connects with its token to {} and is shown {} tools: {}",
+            self.stage.agent.server(),
+            tools.len(),
+            tools.join(", ")
+        ));
+        let acts = |tool: &String| ["approve", "reject", "run", "apply"].contains(&tool.as_str());
+        check(
+            tools.iter().any(|tool| tool == "submit") && !tools.iter().any(acts),
+            "the agent can submit, and has no tool to approve or to run anything",
+        )?;
+        self.in_view().await
+    }
+
+    /// The heading of a chapter.
+    pub(super) fn title(&self, letter: char, text: &str) {
         self.output.line(
             self.output
                 .paint(&format!("\n━━ ({letter}) {text}"), AnsiColor::Cyan),
         );
     }
 
-    async fn submit(&self, documents: Vec<Text>, prune: bool) -> Told<Planned> {
-        let submission = Submission {
-            documents,
-            source: None,
-            prune,
-            allow_deletions: None,
-            submitter: self.stage.service.principal(Some(AGENT))?,
-            cluster: None,
-        };
-        let planned = self.stage.service.submit(submission).await?;
-        self.show(&planned);
-        Ok(planned)
+    /// Tells what the loop said meanwhile.
+    pub(super) fn loop_says(&self) {
+        for line in self.stage.loop_said() {
+            let warning = if line.warning { "warning: " } else { "" };
+            self.output
+                .line(format!("  the loop  {warning}{}", shortened(&line.text)));
+        }
     }
 
-    fn show(&self, planned: &Planned) {
+    /// Waits until something is so, and says what for when that takes long.
+    pub(super) async fn until<T>(
+        &self,
+        what: &str,
+        mut look: impl AsyncFnMut() -> Told<Option<T>>,
+    ) -> Told<T> {
+        let began = Instant::now();
+        let mut said = 0;
+        loop {
+            let found = look().await?;
+            self.loop_says();
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            check(
+                began.elapsed() < PATIENCE,
+                &format!("it waited in vain: {what}"),
+            )?;
+            // At once, and then every ten seconds.
+            if began.elapsed() > SAY + said * Duration::from_secs(10) {
+                said += 1;
+                self.output.line(format!("  … {what}"));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the loop has the cluster in view, as it is after everything that ran.
+    pub(super) async fn in_view(&self) -> Told {
+        let cluster = &self.stage.service.cluster(None)?.name;
+        self.until("the loop reads the cluster", async || {
+            let world = self.stage.service.known_world(cluster).await?;
+            Ok(world.map(|_| ()))
+        })
+        .await
+    }
+
+    /// The agent hands documents in. Returns what it was answered.
+    pub(super) async fn submit(&self, documents: &[&str], prune: bool) -> Told<Value> {
+        self.in_view().await?;
+        let asked = json!({ "documents": documents.join("---\n"), "prune": prune });
+        let answer = self.stage.agent.call("submit", asked).await?;
+        let pruning = if prune { ", the rest is to go" } else { "" };
+        self.answered(
+            &format!("submit ({} documents{pruning})", documents.len()),
+            &answer,
+        );
+        Ok(answer)
+    }
+
+    /// Tells what the agent was answered.
+    pub(super) fn answered(&self, call: &str, answer: &Value) {
+        let count = |what: &str| number(answer, &format!("/plan/{what}/total")).unwrap_or(0);
+        self.output.line(format!(
+            "  {AGENT} calls {call}\n    is answered: {}; plan {}, risk {}, {} steps, {} impacts\n    {}",
+            word(answer, "/outcome"),
+            shortened(word(answer, "/plan/plan")),
+            word(answer, "/plan/risk"),
+            count("steps"),
+            count("impacts"),
+            shortened(word(answer, "/next"))
+        ));
+    }
+
+    /// A plan as it stands, as the person reads it.
+    pub(super) async fn plan(&self, hash: &str) -> Told<Planned> {
+        let PlanView {
+            head,
+            plan,
+            standing,
+            ledger,
+            ..
+        } = self.stage.service.view_plan(hash).await?;
+        let planned = Planned {
+            plan,
+            state: Some(head.state),
+            standing,
+            ledger,
+            accepted: Vec::new(),
+        };
         self.output.line("");
         self.output.raw(
             &self
                 .output
-                .plan_text(planned)
+                .plan_text(&planned)
                 .lines()
                 .map(|line| format!("  {line}\n"))
                 .collect::<String>(),
         );
+        Ok(planned)
     }
 
     /// Asks on a terminal; with `--yes` answers itself.
-    fn asks(&self, question: &str) -> bool {
+    async fn asks(&self, question: &str) -> bool {
         let mut out = std::io::stdout().lock();
         let _ = write!(out, "\n? {question} [y/N] ").and_then(|()| out.flush());
         if self.yes {
             let _ = writeln!(out, "y (--yes)");
             return true;
         }
-        let mut answer = String::new();
-        let read = std::io::stdin().lock().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+        drop(out);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // A thread of its own: one of the runtime's would hold up the end of an interrupted demo until somebody presses Enter.
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            let read = std::io::stdin().lock().read_line(&mut answer);
+            // Nobody listens any more when the demo was interrupted.
+            let _ = tell.send(read.is_ok().then_some(answer));
+        });
+        let answer = told.await.ok().flatten().unwrap_or_default();
+        matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
     }
 
-    /// Approves by a signature of the operator's key over the plan's hash.
-    async fn approve(&self, planned: &Planned) -> Told {
-        let hash = &planned.plan.hash;
-        if !self.asks(&format!(
+    /// The person reads a plan and signs its hash with the operator's key.
+    pub(super) async fn sign(&self, planned: &Planned) -> Told<Signed> {
+        let plan = &planned.plan;
+        let hash = &plan.hash;
+        let question = format!(
             "Approve {} as {OPERATOR}, risk {}?",
-            short(hash),
-            planned.plan.risk
-        )) {
+            shortened(&hash.0),
+            plan.risk
+        );
+        if !self.asks(&question).await {
             return Err(Broken::Declined);
         }
-        let key =
-            load_signing_key(&self.stage.key(), || None).map_err(|error| Failure::of(&error))?;
+        let key = load_signing_key(&self.stage.file("keys/operator"), || None)
+            .map_err(|error| Failure::of(&error))?;
         let at = jiff::Timestamp::from_second(self.stage.service.now().as_second())
             .map_err(|error| Failure::of(&error))?;
         let armoured = key
             .sign(&dated_message(hash, Decision::Approve, at))
             .map_err(|error| Failure::of(&error))?;
-        let given = HandedIn {
+        Ok(Signed(HandedIn {
             armoured,
             signed_at: Some(at),
             reason: "the demo's operator has read the plan".to_owned(),
-            impacts: planned
-                .plan
-                .impacts
-                .iter()
-                .map(|impact| impact.id.clone())
-                .collect(),
+            impacts: plan.impacts.iter().map(|one| one.id.clone()).collect(),
             unknowns: BTreeSet::new(),
             expected: Some(OPERATOR.to_owned()),
+        }))
+    }
+
+    /// Hands a signature in, over this plan. Says how that was refused, if it was.
+    pub(super) async fn hand_in(&self, hash: &str, signed: &Signed) -> Told<Result<(), String>> {
+        let decided = match self.stage.service.approve(hash, signed.0.clone()).await {
+            Ok(decided) => decided,
+            Err(error @ (ServiceError::State(_) | ServiceError::Approval(_))) => {
+                return Ok(Err(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
         };
-        let decided = self.stage.service.approve(&hash.0, given).await?;
         self.output.line(format!(
             "  approved by {}: a signature over {}, ledger #{}",
             decided.by,
-            short(hash),
+            shortened(hash),
             decided.ledger
         ));
         check(
             matches!(decided.standing.verdict, Verdict::Satisfied { .. }),
             "one approval was enough",
+        )?;
+        Ok(Ok(()))
+    }
+
+    /// The person approves, and the loop runs it; the agent waits for that meanwhile.
+    pub(super) async fn approve_and_run(&self, planned: &Planned) -> Told {
+        let signed = self.sign(planned).await?;
+        let hash = &planned.plan.hash.0;
+        if let Err(why) = self.hand_in(hash, &signed).await? {
+            return check(false, &format!("the approval was taken, not: {why}"));
+        }
+        let agent = async { Ok(self.stage.agent.wait(hash).await?) };
+        let (waited, ()) = tokio::try_join!(agent, self.follow(planned))?;
+        self.output.line(format!(
+            "  {AGENT} waited with wait_for_plan and is answered: {}, run {}, {} of {} steps done",
+            word(&waited, "/state"),
+            word(&waited, "/run/state"),
+            number(&waited, "/run/stepsDone").unwrap_or(0),
+            planned.plan.steps.len()
+        ));
+        check(
+            word(&waited, "/state") == "applied",
+            "the agent is told that the plan was applied",
         )
     }
 
-    async fn apply(&self, planned: &Planned) -> Told {
-        let tell = watch::tell(*self.output);
-        let report = self.stage.service.run(&planned.plan.hash.0, &tell).await?;
-        let exit = show_run(&report, self.output);
-        check(exit == Exit::Success, "the run ended well")
-    }
-
-    async fn new_machine_and_memory(&self) -> Told<PlanHash> {
-        self.title('a', "The agent wants a new VM and more memory for another");
-        let documents = || {
-            vec![
-                text("web-7.yaml", WEB),
-                text("mail.yaml", MAIL),
-                text("local-zfs.yaml", STORAGE),
-            ]
-        };
-        let planned = self.submit(documents(), false).await?;
-        check(planned.plan.risk == Risk::Low, "the risk is low")?;
-        self.approve(&planned).await?;
-        self.apply(&planned).await?;
-        let again = self.submit(documents(), false).await?;
-        check(again.plan.steps.is_empty(), "the second plan is empty")?;
-        Ok(planned.plan.hash)
-    }
-
-    async fn storage_deleted(&self) -> Told {
-        self.title(
-            'b',
-            "The agent takes the document of storage local-zfs away",
-        );
-        let planned = self
-            .submit(vec![text("web-7.yaml", WEB), text("mail.yaml", MAIL)], true)
-            .await?;
-        let shown: Vec<String> = self
-            .output
-            .plan_text(&planned)
-            .lines()
-            .map(|line| squeeze(&plain(line)))
-            .collect();
-        for line in RADIUS {
-            check(
-                shown.contains(&squeeze(line)),
-                &format!("the plan says: {line}"),
-            )?;
-        }
-        let recorded = planned
-            .ledger
-            .map(|record| format!("recorded in the ledger: #{record}"));
-        check(
-            recorded.is_some_and(|recorded| shown.contains(&recorded)),
-            "the plan is recorded",
-        )?;
-        check(planned.plan.risk == Risk::High, "the risk is high")?;
-        let refused = self.stage.service.run(&planned.plan.hash.0, &|_| ()).await;
-        check(
-            matches!(refused, Err(crate::service::ServiceError::Refused(_))),
-            "without an approval it cannot be run",
-        )?;
-        let reason = "three guests would lose disks; move them away first";
-        let operator = self
-            .stage
-            .service
-            .principal(Some(&format!("person:{OPERATOR}")))?;
-        let decided = self
-            .stage
-            .service
-            .reject(&planned.plan.hash.0, operator, reason)
-            .await?;
-        self.output.line(format!(
-            "\n  rejected by {}: {reason}; ledger #{}",
-            decided.by, decided.ledger
-        ));
-        Ok(())
-    }
-
-    async fn storage_emptied_first(&self) -> Told {
-        self.title(
-            'c',
-            "The agent tries again: the disks move away first, as one plan",
-        );
-        let documents = vec![
-            text("web-7.yaml", WEB),
-            text("mail.yaml", MAIL),
-            text("moved-away.yaml", MOVED),
-        ];
-        let planned = self.submit(documents, true).await?;
-        let permanent = planned
-            .plan
-            .impacts
-            .iter()
-            .filter(|impact| impact.duration == Duration::Permanent)
-            .count();
-        check(permanent == 0, "no permanent impact is left")?;
-        check(
-            planned.plan.steps.len() >= 4,
-            "disks are moved and the storage is deleted in one plan",
-        )?;
-        self.approve(&planned).await?;
-        self.apply(&planned).await
-    }
-
-    async fn changed_by_hand(&self) -> Told {
-        self.title('d', "While a plan waits, somebody changes the VM by hand");
-        let planned = self.submit(vec![text("wiki.yaml", WIKI)], false).await?;
-        self.approve(&planned).await?;
-        self.output.line(
-            "\n  … meanwhile, somebody gives vm/116 three cores in Proxmox VE's own web page …",
-        );
-        let call = Call::put(["nodes", "pve3", "qemu", "116", "config"]).param("cores", "3");
-        self.stage
-            .by_hand
-            .write(call)
-            .await
-            .map_err(|error| Failure::error(format!("the change by hand: {}", error.cause())))?;
-        let report = self
-            .stage
-            .service
-            .run(&planned.plan.hash.0, &|_| ())
-            .await?;
-        show_run(&report, self.output);
-        let RunResult::Superseded(new) = report.result else {
-            return check(false, "the plan was superseded");
-        };
-        check(
-            new.plan.hash != planned.plan.hash,
-            "the new plan has a hash of its own",
-        )?;
-        self.output
-            .line("  An approval holds for exactly one plan: the old one is worth nothing here.");
-        self.approve(&new).await?;
-        self.apply(&new).await
-    }
-
-    async fn undo(&self, of: &PlanHash) -> Told {
-        self.title(
-            'e',
-            "Undo of (a): a plan like any other, through the same gate",
-        );
-        let operator = self.stage.service.principal(Some(AGENT))?;
-        let planned = self.stage.service.undo(&of.0, &operator).await?;
-        self.show(&planned);
-        check(!planned.plan.steps.is_empty(), "there is something to undo")?;
-        self.approve(&planned).await?;
-        self.apply(&planned).await
-    }
-
-    async fn ledger(&self) -> Told {
-        self.title('f', "The ledger: sound, then tampered with");
-        let service = &self.stage.service;
-        let verified = service.verify_ledger(None, None).await?;
-        let verified = verified.map_err(|tampering| {
-            Failure::error(format!("the ledger does not hold: {tampering}"))
-        })?;
-        self.output.line(format!(
-            "  verify: ok, {} records, head #{}",
-            verified.records, verified.head.seq
-        ));
-        let mut export = Vec::new();
-        service.export_ledger(&mut export).await?;
-        let lines: Vec<&[u8]> = export.split_inclusive(|byte| *byte == b'\n').collect();
-        let middle = lines.len() / 2;
-
-        let mut changed: Vec<u8> = export.clone();
-        let at: usize = lines
-            .iter()
-            .take(middle)
-            .map(|line| line.len())
-            .sum::<usize>()
-            + 40;
-        if let Some(byte) = changed.get_mut(at) {
-            *byte ^= 1;
-        }
-        let found = self.verify_copy("changed.jsonl", &changed).await?;
-        self.output.line(format!(
-            "  one byte of a copy changed, in record #{}:\n    {found}",
-            middle + 1
-        ));
-        check(
-            found.contains(&(middle + 1).to_string()),
-            "verify names the changed record",
-        )?;
-
-        let cut: Vec<u8> = lines
-            .iter()
-            .take(lines.len() - 3)
-            .flat_map(|line| line.iter().copied())
-            .collect();
-        let found = self.verify_copy("cut.jsonl", &cut).await?;
-        self.output.line(format!(
-            "  the last three records of another copy cut off:\n    {found}"
-        ));
-        Ok(())
-    }
-
-    /// Verifies a copy against the checkpoints, and gives what was found.
-    async fn verify_copy(&self, name: &str, bytes: &[u8]) -> Told<String> {
-        let file = self.stage.folder.join(name);
-        let checkpoints = self.stage.folder.join("checkpoints.jsonl");
-        std::fs::write(&file, bytes)
-            .map_err(|error| Failure::error(format!("cannot write {}: {error}", file.display())))?;
-        match self
-            .stage
-            .service
-            .verify_ledger(Some(Path::new(&file)), Some(&checkpoints))
-            .await?
-        {
-            Ok(_) => {
-                check(false, "the copy does not hold")?;
-                Ok(String::new())
+    /// Follows a run of the loop's to its end, which must be a good one.
+    async fn follow(&self, planned: &Planned) -> Told {
+        let plan = &planned.plan;
+        let mut begun = BTreeSet::new();
+        let mut ended = BTreeSet::new();
+        let end = self.until("the loop is at it", async || {
+            let view = self.stage.service.view_plan(&plan.hash.0).await?;
+            self.loop_says();
+            let calls = view.runs.first().map_or(&[][..], |run| &run.steps);
+            for step in &plan.steps {
+                let of_step = || calls.iter().filter(|call| call.at.step == step.id.0);
+                if of_step().next().is_some() && begun.insert(step.id) {
+                    self.output
+                        .line(format!("  step {:>2}  {} …", step.id.0, step.title));
+                }
+                let outcome = of_step().last().and_then(|call| call.outcome);
+                if let Some(outcome) = outcome
+                    && of_step().all(|call| call.outcome.is_some())
+                    && ended.insert(step.id)
+                {
+                    let word = self.output.paint(outcome.name(), AnsiColor::Green);
+                    self.output.line(format!("  step {:>2}  {word}", step.id.0));
+                }
             }
-            Err(tampering) => Ok(tampering.to_string()),
+            Ok((!is_open(view.head.state)).then_some(view.head.state))
+        });
+        let state = end.await?;
+        self.output.line(state.name());
+        check(state == PlanState::Applied, "the run ended well")?;
+        self.runs.set(self.runs.get() + 1);
+        if let Some(record) = self.record(&plan.hash.0, Action::RunFinished).await? {
+            self.output
+                .line(format!("  recorded in the ledger: #{record}"));
         }
+        Ok(())
+    }
+
+    /// The number of the last record of this kind about a plan.
+    async fn record(&self, plan: &str, action: Action) -> Told<Option<u64>> {
+        let filter = RecordFilter {
+            plan: Some(plan.to_owned()),
+            ..RecordFilter::default()
+        };
+        let records = self.stage.service.store().ledger_records(&filter, u32::MAX);
+        Ok(records
+            .await?
+            .into_iter()
+            .rev()
+            .find(|record| record.action == action)
+            .map(|record| record.seq))
     }
 }
 
-fn short(hash: &PlanHash) -> String {
-    let end = hash
-        .0
-        .char_indices()
-        .nth(19)
-        .map_or(hash.0.len(), |(at, _)| at);
-    format!("{}…", hash.0.get(..end).unwrap_or(&hash.0))
+/// Whether a plan in this state waits for something or runs.
+fn is_open(state: PlanState) -> bool {
+    matches!(
+        state,
+        PlanState::Waiting | PlanState::Approved | PlanState::Running
+    )
 }
 
-/// A line with single blanks, to compare what is aligned for people.
-fn squeeze(line: &str) -> String {
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A line without colour.
-fn plain(line: &str) -> String {
-    anstream::adapter::strip_str(line).to_string()
+/// A text in which hashes are cut, for people who compare beginnings.
+pub fn shortened(text: &str) -> String {
+    const PREFIX: &str = "sha256:";
+    const SHOWN: usize = 12;
+    let mut parts = text.split(PREFIX);
+    let mut short = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(part.len());
+        let (digits, rest) = part.split_at(end);
+        short.push_str(PREFIX);
+        match digits.get(..SHOWN) {
+            Some(head) if digits.len() > SHOWN => {
+                short.push_str(head);
+                short.push('…');
+            }
+            _ => short.push_str(digits),
+        }
+        short.push_str(rest);
+    }
+    short
 }
