@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::explain::{below, bounds, fields, type_words};
 use super::schema::{PROXMOX_KEY, schema};
@@ -187,7 +187,11 @@ fn names(field: &Value) -> Option<&str> {
     field
         .pointer("/propertyNames/format")
         .and_then(Value::as_str)
-        .filter(|_| field.get("additionalProperties").is_some_and(Value::is_object))
+        .filter(|_| {
+            field
+                .get("additionalProperties")
+                .is_some_and(Value::is_object)
+        })
 }
 
 fn description(node: &Value) -> String {
@@ -210,10 +214,12 @@ fn lengths(node: &Value) -> Option<String> {
 /// A description without the sentence that tells the default, and that sentence.
 fn default(about: &str) -> (String, String) {
     const WORD: &str = "Default";
-    let begins = about
-        .match_indices(WORD)
-        .map(|(at, _)| at)
-        .find(|at| *at == 0 || about.get(..*at).is_some_and(|before| before.ends_with(". ")));
+    let begins = about.match_indices(WORD).map(|(at, _)| at).find(|at| {
+        *at == 0
+            || about
+                .get(..*at)
+                .is_some_and(|before| before.ends_with(". "))
+    });
     let Some((before, rest)) = begins.and_then(|at| about.split_at_checked(at)) else {
         return (String::new(), about.to_owned());
     };
@@ -229,7 +235,12 @@ fn default(about: &str) -> (String, String) {
 /// Whether every field of a kind stands in a text, by its path; those that do not.
 #[cfg(test)]
 fn missing(kind: Kind, text: &str) -> Vec<String> {
-    fn walk(path: &str, listed: &Map<String, Value>, text: &str, out: &mut Vec<String>) {
+    fn walk(
+        path: &str,
+        listed: &serde_json::Map<String, Value>,
+        text: &str,
+        out: &mut Vec<String>,
+    ) {
         for (name, field) in listed {
             let path = format!("{path}.{name}");
             if !text.contains(&format!("| `{path}` |")) {
@@ -284,7 +295,11 @@ mod tests {
     #[test]
     fn the_default_is_taken_out_of_the_description() {
         for (about, told, meaning) in [
-            ("The firmware. Default `seabios`.", "`seabios`", "The firmware."),
+            (
+                "The firmware. Default `seabios`.",
+                "`seabios`",
+                "The firmware.",
+            ),
             ("Default 0.", "0", ""),
             (
                 "What. Default `[a]`; an empty list turns it off. More.",
@@ -294,7 +309,11 @@ mod tests {
             ("The Default gateway.", "", "The Default gateway."),
         ] {
             let found = default(about);
-            assert_eq!((found.0.as_str(), found.1.as_str()), (told, meaning), "{about}");
+            assert_eq!(
+                (found.0.as_str(), found.1.as_str()),
+                (told, meaning),
+                "{about}"
+            );
         }
     }
 

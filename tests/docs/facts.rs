@@ -64,7 +64,10 @@ fn fields_of_the_configuration() {
         }
     }
     let mut fields = BTreeSet::new();
-    names(&serde_json::to_value(schemars::schema_for!(Configuration)).unwrap(), &mut fields);
+    names(
+        &serde_json::to_value(schemars::schema_for!(Configuration)).unwrap(),
+        &mut fields,
+    );
     assert!(fields.len() > 60, "only {} fields found", fields.len());
     let page = page("configuration.md");
     let told: BTreeSet<String> = page
@@ -72,10 +75,17 @@ fn fields_of_the_configuration() {
         .lines()
         .filter(|line| line.starts_with('|'))
         .flat_map(|line| spans(line))
-        .flat_map(|span| span.split(['.', '[', ']']).map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|span| {
+            span.split(['.', '[', ']'])
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .collect();
     let missing: Vec<&String> = fields.difference(&told).collect();
-    assert!(missing.is_empty(), "not in the tables of docs/configuration.md: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "not in the tables of docs/configuration.md: {missing:?}"
+    );
 }
 
 #[test]
@@ -100,7 +110,10 @@ fn events() {
     let source = std::fs::read_to_string(root().join("src/service/events.rs")).unwrap();
     let source = source.split("#[cfg(test)]").next().unwrap();
     let literal = Regex::new("\"([A-Z][A-Za-z]+)\"").unwrap();
-    let mut there: BTreeSet<String> = literal.captures_iter(source).map(|found| found[1].to_owned()).collect();
+    let mut there: BTreeSet<String> = literal
+        .captures_iter(source)
+        .map(|found| found[1].to_owned())
+        .collect();
     assert!(there.len() > 10);
     there.extend(["DriftFound", "DriftGone", "Stalled", "LedgerFailure"].map(str::to_owned));
     assert_eq!(told, there);

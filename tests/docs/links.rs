@@ -16,7 +16,9 @@ fn links(page: &Page) -> Vec<String> {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
     let prose = page.prose();
     let found = link.captures_iter(&prose).map(|found| found[1].to_owned());
-    found.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
+    found
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+        .collect()
 }
 
 /// A path without `.` and `..`.
@@ -62,8 +64,15 @@ fn every_link_leads_somewhere() {
             } else {
                 let from = Path::new("docs").join(&page.name);
                 let path = plain(&from.parent().unwrap().join(file));
-                if !root().join(&path).exists() && !COMING.iter().any(|page| path == Path::new("docs").join(page)) {
-                    wrong.push(format!("docs/{} links to {link}, which is not there", page.name));
+                if !root().join(&path).exists()
+                    && !COMING
+                        .iter()
+                        .any(|page| path == Path::new("docs").join(page))
+                {
+                    wrong.push(format!(
+                        "docs/{} links to {link}, which is not there",
+                        page.name
+                    ));
                     continue;
                 }
                 match path.strip_prefix("docs") {
@@ -75,10 +84,15 @@ fn every_link_leads_somewhere() {
                     }
                 }
             };
-            if let (Some(target), false) = (pages.iter().find(|page| page.name == target), anchor.is_empty())
-                && !anchors(target).contains(anchor)
+            if let (Some(target), false) = (
+                pages.iter().find(|page| page.name == target),
+                anchor.is_empty(),
+            ) && !anchors(target).contains(anchor)
             {
-                wrong.push(format!("docs/{} links to {link}, which has no such heading", page.name));
+                wrong.push(format!(
+                    "docs/{} links to {link}, which has no such heading",
+                    page.name
+                ));
             }
             checked += 1;
         }
@@ -97,13 +111,19 @@ fn the_summary_lists_every_page_once() {
         .map(|page| page.name)
         .filter(|name| name != "SUMMARY.md")
         .collect();
-    let missing: Vec<&String> = there.iter().filter(|name| !unique.contains(name.as_str())).collect();
+    let missing: Vec<&String> = there
+        .iter()
+        .filter(|name| !unique.contains(name.as_str()))
+        .collect();
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
     let extra: Vec<&&str> = unique
         .iter()
         .filter(|name| !there.contains(**name) && !COMING.contains(*name))
         .collect();
-    assert!(extra.is_empty(), "in docs/SUMMARY.md and not there: {extra:?}");
+    assert!(
+        extra.is_empty(),
+        "in docs/SUMMARY.md and not there: {extra:?}"
+    );
 }
 
 #[test]

@@ -48,7 +48,10 @@ pub fn all() -> Vec<Page> {
 }
 
 fn read(folder: &Path, prefix: &str, pages: &mut Vec<Page>) {
-    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
@@ -74,7 +77,11 @@ impl Page {
         let mut open: Option<(usize, String)> = None;
         for (index, line) in self.text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
-            let fence: String = line.trim_start().chars().take_while(|c| *c == '`').collect();
+            let fence: String = line
+                .trim_start()
+                .chars()
+                .take_while(|c| *c == '`')
+                .collect();
             match &open {
                 None if fence.len() >= 3 => {
                     let info = line.trim().trim_start_matches('`');
@@ -91,12 +98,16 @@ impl Page {
                 Some((indent, _)) => {
                     let inner = line.get(*indent..).unwrap_or(line.trim_start());
                     let block = blocks.last_mut().unwrap();
-                    match inner.strip_prefix("{{#include ").and_then(|rest| rest.strip_suffix("}}")) {
+                    match inner
+                        .strip_prefix("{{#include ")
+                        .and_then(|rest| rest.strip_suffix("}}"))
+                    {
                         Some(file) => {
                             let at = root().join("docs").join(&self.name);
                             let file = at.parent().unwrap().join(file);
-                            let text = std::fs::read_to_string(&file)
-                                .unwrap_or_else(|error| panic!("{}: {}: {error}", block.place, file.display()));
+                            let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
+                                panic!("{}: {}: {error}", block.place, file.display())
+                            });
                             block.text.push_str(&text);
                         }
                         None => {
@@ -117,7 +128,11 @@ impl Page {
         let mut out = String::new();
         let mut fence: Option<String> = None;
         for line in self.text.lines() {
-            let ticks: String = line.trim_start().chars().take_while(|c| *c == '`').collect();
+            let ticks: String = line
+                .trim_start()
+                .chars()
+                .take_while(|c| *c == '`')
+                .collect();
             match &fence {
                 None if ticks.len() >= 3 => fence = Some(ticks),
                 Some(opened) if line.trim() == *opened => fence = None,
@@ -144,7 +159,9 @@ impl Page {
         let begin = format!("| {heading} |");
         let cells = |line: &str| -> Vec<String> {
             let line = line.trim().trim_matches('|').replace("\\|", "\u{1}");
-            line.split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
+            line.split('|')
+                .map(|cell| cell.trim().replace('\u{1}', "|"))
+                .collect()
         };
         let rows: Vec<Vec<String>> = self
             .text
@@ -154,12 +171,20 @@ impl Page {
             .take_while(|line| line.starts_with('|'))
             .map(cells)
             .collect();
-        assert!(!rows.is_empty(), "docs/{} has no table `{heading}`", self.name);
+        assert!(
+            !rows.is_empty(),
+            "docs/{} has no table `{heading}`",
+            self.name
+        );
         rows
     }
 }
 
 /// The code spans of a cell.
 pub fn spans(cell: &str) -> Vec<String> {
-    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }

@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 fn script(blocks: &[Block]) -> String {
     let mut script = "set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
-    for block in blocks.iter().filter(|block| block.language == "sh" && !block.says("not-run")) {
+    for block in blocks
+        .iter()
+        .filter(|block| block.language == "sh" && !block.says("not-run"))
+    {
         script.push_str(&format!("echo '### {}'\n", block.place));
         match block.value("exit") {
             None => script.push_str(&block.text),
@@ -49,7 +52,9 @@ fn was_said(block: &Block, said: &str) {
 #[test]
 fn the_quickstart_on_the_simulator_runs() {
     let missing = TOOLS.iter().find(|tool| {
-        let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output();
+        let found = Command::new("sh")
+            .args(["-c", &format!("command -v {tool}")])
+            .output();
         !found.is_ok_and(|found| found.status.success())
     });
     if let Some(tool) = missing {
@@ -66,7 +71,10 @@ fn the_quickstart_on_the_simulator_runs() {
     let mut shell = Command::new("bash")
         .args(["-c", &script(&blocks)])
         .current_dir(folder.path())
-        .env("PATH", format!("{}:{path}", program.parent().unwrap().display()))
+        .env(
+            "PATH",
+            format!("{}:{path}", program.parent().unwrap().display()),
+        )
         .env("HOME", folder.path())
         .env("BAILIWICK_POLL_MS", "50")
         .env_remove("BAILIWICK_CONFIG")

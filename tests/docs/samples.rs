@@ -34,9 +34,7 @@ const PARTS: &[&str] = &[
 
 /// A configuration that has whatever a part of one needs around it.
 fn whole(part: Map<String, Value>) -> Value {
-    let cluster = |name: &str| {
-        json!({"name": name, "endpoints": [format!("https://{name}.example.com")], "tls": {"systemRoots": true}, "token": {"env": "TOKEN"}})
-    };
+    let cluster = |name: &str| json!({"name": name, "endpoints": [format!("https://{name}.example.com")], "tls": {"systemRoots": true}, "token": {"env": "TOKEN"}});
     let mut whole = json!({
         "apiVersion": "bailiwick.dev/v1alpha1", "kind": "Configuration",
         "clusters": [cluster("lab"), cluster("home")],
@@ -64,11 +62,17 @@ fn load(text: &str) -> Result<Vec<document::Document>, document::DocumentErrors>
 /// What a block of YAML is taken for, once it was taken.
 fn yaml(block: &Block) -> Result<&'static str, String> {
     if let Some(kind) = block.value("spec") {
-        let spec: String = block.text.lines().map(|line| format!("  {line}\n")).collect();
+        let spec: String = block
+            .text
+            .lines()
+            .map(|line| format!("  {line}\n"))
+            .collect();
         let text = format!(
             "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: example}}\nspec:\n{spec}"
         );
-        return load(&text).map(|_| "spec").map_err(|errors| errors.to_string());
+        return load(&text)
+            .map(|_| "spec")
+            .map_err(|errors| errors.to_string());
     }
     if block.says("refused") {
         return match load(&block.text) {
@@ -76,15 +80,25 @@ fn yaml(block: &Block) -> Result<&'static str, String> {
             Err(_) => Ok("refused"),
         };
     }
-    let parsed: Vec<Value> = serde_saphyr::from_multiple(&block.text).map_err(|error| error.to_string())?;
+    let parsed: Vec<Value> =
+        serde_saphyr::from_multiple(&block.text).map_err(|error| error.to_string())?;
     let fields: Vec<&Map<String, Value>> = parsed.iter().filter_map(Value::as_object).collect();
-    if fields.iter().any(|fields| fields.get("kind") == Some(&json!("Configuration"))) {
+    if fields
+        .iter()
+        .any(|fields| fields.get("kind") == Some(&json!("Configuration")))
+    {
         return Configuration::parse(&block.text, Path::new("bailiwick.yaml"))
             .map(|_| "configuration")
             .map_err(|error| error.to_string());
     }
-    if fields.iter().any(|fields| ["kind", "spec", "metadata"].iter().any(|name| fields.contains_key(*name))) {
-        return load(&block.text).map(|_| "document").map_err(|errors| errors.to_string());
+    if fields.iter().any(|fields| {
+        ["kind", "spec", "metadata"]
+            .iter()
+            .any(|name| fields.contains_key(*name))
+    }) {
+        return load(&block.text)
+            .map(|_| "document")
+            .map_err(|errors| errors.to_string());
     }
     if let [part] = fields.as_slice()
         && part.keys().all(|name| PARTS.contains(&name.as_str()))
@@ -102,7 +116,11 @@ fn yaml_is_what_it_is_shown_for() {
     let mut wrong = Vec::new();
     let mut counts = std::collections::BTreeMap::new();
     for page in all() {
-        for block in page.blocks().iter().filter(|block| block.language == "yaml") {
+        for block in page
+            .blocks()
+            .iter()
+            .filter(|block| block.language == "yaml")
+        {
             match yaml(block) {
                 Ok(what) => *counts.entry(what).or_insert(0) += 1,
                 Err(why) => wrong.push(format!("docs/{}: {why}", block.place)),
@@ -111,7 +129,10 @@ fn yaml_is_what_it_is_shown_for() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     for what in ["document", "configuration", "part", "spec", "refused"] {
-        assert!(counts.get(what).copied().unwrap_or(0) > 0, "no {what} was found: {counts:?}");
+        assert!(
+            counts.get(what).copied().unwrap_or(0) > 0,
+            "no {what} was found: {counts:?}"
+        );
     }
 }
 
@@ -134,7 +155,11 @@ fn messages_of_refused_documents_are_the_program_s() {
 #[test]
 fn json_is_json() {
     for page in all() {
-        for block in page.blocks().iter().filter(|block| block.language == "json") {
+        for block in page
+            .blocks()
+            .iter()
+            .filter(|block| block.language == "json")
+        {
             serde_json::from_str::<Value>(&block.text)
                 .unwrap_or_else(|error| panic!("docs/{}: {error}", block.place));
         }

@@ -4,7 +4,9 @@
 pub type Call = Vec<String>;
 
 /// Words after which a command follows.
-const BEFORE: &[&str] = &["!", "if", "then", "else", "elif", "while", "until", "do", "exec", "time", "nohup", "{"];
+const BEFORE: &[&str] = &[
+    "!", "if", "then", "else", "elif", "while", "until", "do", "exec", "time", "nohup", "{",
+];
 
 /// Every simple command of a script, without redirections and bodies of here-documents.
 pub fn calls(script: &str) -> Vec<Call> {
@@ -137,8 +139,14 @@ impl Reader {
     fn skip_bodies(&mut self) {
         for delimiter in std::mem::take(&mut self.bodies) {
             loop {
-                let line: String = self.chars[self.at..].iter().take_while(|c| **c != '\n').collect();
-                assert!(self.at < self.chars.len(), "the here-document `{delimiter}` has no end");
+                let line: String = self.chars[self.at..]
+                    .iter()
+                    .take_while(|c| **c != '\n')
+                    .collect();
+                assert!(
+                    self.at < self.chars.len(),
+                    "the here-document `{delimiter}` has no end"
+                );
                 self.at = (self.at + line.chars().count() + 1).min(self.chars.len());
                 if line.trim() == delimiter {
                     break;
@@ -223,7 +231,10 @@ END
 until bailiwick get documents | grep -q "it's (there)"; do sleep 1; done
 sudo -u bailiwick /usr/local/bin/bailiwick run "$plan"
 "#;
-    let found: Vec<String> = of_bailiwick(script).iter().map(|call| call.join("+")).collect();
+    let found: Vec<String> = of_bailiwick(script)
+        .iter()
+        .map(|call| call.join("+"))
+        .collect();
     assert_eq!(
         found,
         [
