@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use schemars::JsonSchema;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -310,16 +311,19 @@ impl From<VmidRange> for String {
     }
 }
 
-/// A length of time such as `30m` or `1h 30m`.
+/// A length of time such as `30m`, `1h 30m` or `7d`; a day is 24 hours, a week seven days.
 pub(super) fn length_of_time<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<jiff::SignedDuration, D::Error> {
+) -> Result<SignedDuration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| {
-        D::Error::custom(format!(
-            "`{text}` is not a length of time, expected such as `30m`, `90s` or `2h`"
-        ))
-    })
+    let parsed = text.parse::<Span>();
+    parsed
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
+        .map_err(|_| {
+            D::Error::custom(format!(
+                "`{text}` is not a length of time, expected such as `30m`, `90s`, `2h` or `7d`"
+            ))
+        })
 }
 
 #[cfg(test)]
@@ -378,6 +382,18 @@ mod tests {
         );
         for bad in ["AB:CD", "", &["ABC"; 32].join(":"), &["AB"; 20].join(":")] {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_have_days() {
+        let read = |text: &str| length_of_time(serde_json::Value::from(text)).ok();
+        for (text, hours) in [("30m", 0.5), ("1h 30m", 1.5), ("7d", 168.0), ("2w", 336.0)] {
+            let wanted = SignedDuration::from_secs_f64(hours * 3600.0);
+            assert_eq!(read(text), Some(wanted), "{text}");
+        }
+        for bad in ["", "30", "soon", "1 month", "7 dogs"] {
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 

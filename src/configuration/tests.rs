@@ -47,6 +47,10 @@ fn the_example_is_good() {
     assert_eq!(configuration.source("git:infra").fuse.count, 5);
     assert!(!configuration.source("git:other").prune);
     assert_eq!(configuration.warnings(), Vec::<String>::new());
+    // What the example says of the loop and of who listens are the defaults, but for the names and secrets.
+    assert_eq!(configuration.reconcile, serving::Reconcile::default());
+    assert_eq!(configuration.serve.listen, Serve::default().listen);
+    assert_eq!(configuration.serve.body_limit, Serve::default().body_limit);
     let again = serde_json::to_string(&configuration).unwrap();
     assert_eq!(
         serde_json::from_str::<Configuration>(&again).unwrap(),
