@@ -12,6 +12,7 @@ pub mod health;
 pub mod ids;
 pub mod ledger;
 pub mod metrics;
+pub mod notify;
 pub mod plan;
 pub mod proxmox;
 pub mod service;

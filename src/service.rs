@@ -9,6 +9,7 @@ mod events;
 pub mod freeze;
 pub mod ledger;
 pub mod measure;
+mod notify;
 pub mod open;
 pub mod planning;
 pub mod recipe;

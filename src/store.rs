@@ -22,6 +22,7 @@ mod runs;
 mod sources;
 mod steps;
 mod transaction;
+mod webhooks;
 mod words;
 
 pub use approvals::{Approval, ApprovalId, Decision, NewApproval};
@@ -41,3 +42,4 @@ pub use runs::{Run, RunId, RunState};
 pub use sources::{SourceState, SuspendScope, Suspension};
 pub use steps::{RunStep, StepOutcome, StepRef, StepState};
 pub use transaction::Transaction;
+pub use webhooks::WebhookState;

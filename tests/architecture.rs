@@ -27,6 +27,7 @@ const STOREYS: &[(&str, u32)] = &[
     ("approval", 7),
     ("configuration", 8),
     ("apply", 9),
+    ("notify", 9),
     ("service", 10),
     ("demo", 11),
     ("cli", 12),

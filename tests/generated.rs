@@ -35,6 +35,10 @@ fn generated() -> Vec<(String, String)> {
         "schemas/plan.schema.json".to_owned(),
         pretty(&bailiwick::plan::render::schema()),
     ));
+    files.push((
+        "schemas/notification.schema.json".to_owned(),
+        pretty(&bailiwick::notify::message::schema()),
+    ));
     files.push(("docs/cli.md".to_owned(), command_reference()));
     files.push(("docs/metrics.md".to_owned(), metrics_reference()));
     files
@@ -100,12 +104,12 @@ fn alerts() -> String {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/prometheus/alerts.yaml");
     let file = std::fs::read_to_string(file).unwrap();
     let file: serde_json::Value = serde_saphyr::from_str(&file).unwrap();
+    // Templates are written as what they stand for: `{{ $labels.cluster }}` as `CLUSTER`.
+    let template = regex::Regex::new(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}").unwrap();
     let mut out = "\n## Alerts\n".to_owned();
     for group in file["groups"].as_array().unwrap() {
         for rule in group["rules"].as_array().unwrap() {
             let text = |of: &serde_json::Value| of.as_str().unwrap_or_default().trim().to_owned();
-            // Templates are written as what they stand for: `{{ $labels.cluster }}` as `CLUSTER`.
-            let template = regex::Regex::new(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}").unwrap();
             let note = |name: &str| {
                 let note = text(&rule["annotations"][name]);
                 let plain = template.replace_all(&note, |found: &regex::Captures<'_>| {

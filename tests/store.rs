@@ -83,6 +83,7 @@ suite! {
     suite::runs_are_locked_per_cluster,
     state::times_keep_their_nanoseconds,
     told::what_is_kept_is_counted,
+    told::a_webhook_begins_at_the_newest_event,
 }
 
 mod sqlite_only {

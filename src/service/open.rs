@@ -375,7 +375,7 @@ impl Service {
 }
 
 /// The content of a secret's file, without the newline at its end. Refused when others can read it.
-fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if metadata.permissions().mode() & 0o077 != 0 {

@@ -105,6 +105,10 @@ reads! {
     fn latest_events(filter: &EventFilter, limit: u32) -> Vec<Event>;
     /// The number of the newest event; 0 when there is none.
     fn last_event() -> u64;
+    /// The number of the oldest event that was not let go; 0 when there is none.
+    fn first_event() -> u64;
+    /// How many events there are after this one, for one of these reasons.
+    fn count_events(after: u64, reasons: &[&str]) -> u64;
 }
 
 async fn events(
@@ -149,12 +153,37 @@ async fn latest_events(
     rows.iter().rev().map(from_row).collect()
 }
 
-async fn last_event(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+pub(super) async fn last_event(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
     let last: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM events")
         .fetch_one(connection)
         .await
         .map_err(db("read the newest event"))?;
     Ok(last.and_then(|id| u64::try_from(id).ok()).unwrap_or(0))
+}
+
+async fn first_event(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let first: Option<i64> = sqlx::query_scalar("SELECT min(id) FROM events")
+        .fetch_one(connection)
+        .await
+        .map_err(db("read the oldest event"))?;
+    Ok(first.and_then(|id| u64::try_from(id).ok()).unwrap_or(0))
+}
+
+async fn count_events(
+    connection: &mut SqliteConnection,
+    after: u64,
+    reasons: &[&str],
+) -> Result<u64, StoreError> {
+    let reasons = serde_json::Value::from(reasons.to_vec()).to_string();
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM events WHERE id > ? AND reason IN (SELECT value FROM json_each(?))",
+    )
+    .bind(signed(after))
+    .bind(reasons)
+    .fetch_one(connection)
+    .await
+    .map_err(db("count the events"))?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 fn from_row(row: &SqliteRow) -> Result<Event, StoreError> {

@@ -2,8 +2,8 @@
 
 use bailiwick::ids::ClusterName;
 use bailiwick::store::{
-    ConditionStatus, ConditionType, KindCount, NewCondition, NewPlan, NewSubmission, PlanCount,
-    PlanState, RunCount, RunState, SubmissionState,
+    ConditionStatus, ConditionType, EventType, KindCount, NewCondition, NewEvent, NewPlan,
+    NewSubmission, PlanCount, PlanState, RunCount, RunState, SubmissionState, WebhookState,
 };
 
 use crate::Backend;
@@ -123,4 +123,56 @@ pub async fn what_is_kept_is_counted<B: Backend>() {
         .unwrap();
     commit(tx).await;
     assert_eq!(store.open_run_counts().await.unwrap(), []);
+}
+
+pub async fn a_webhook_begins_at_the_newest_event<B: Backend>() {
+    let (_backend, store) = ready::<B>().await;
+    let event = |reason: &str| NewEvent {
+        at: at(1),
+        cluster: Some(lab()),
+        object: "VirtualMachine/web".into(),
+        kind: EventType::Normal,
+        reason: reason.into(),
+        message: "it drifted".into(),
+        actor: "system:reconcile".into(),
+        plan: None,
+        ledger: None,
+    };
+    assert_eq!(store.webhook("chat").await.unwrap(), None);
+    assert_eq!(store.first_event().await.unwrap(), 0);
+    let mut tx = store.begin().await.unwrap();
+    for reason in ["DriftFound", "DriftFound", "DriftGone"] {
+        tx.add_event(&event(reason)).await.unwrap();
+    }
+    let begun = tx.begin_webhook("chat", at(2)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!((begun.position, begun.attempts, begun.missed), (3, 0, 0));
+    assert_eq!(store.first_event().await.unwrap(), 1);
+    assert_eq!(store.count_events(0, &["DriftFound"]).await.unwrap(), 2);
+    assert_eq!(
+        store
+            .count_events(1, &["DriftFound", "DriftGone"])
+            .await
+            .unwrap(),
+        2
+    );
+    assert_eq!(store.count_events(0, &[]).await.unwrap(), 0);
+
+    // Known, it is where it was, whatever happened since.
+    let state = WebhookState {
+        position: 2,
+        missed: 4,
+        attempts: 7,
+        next: Some(at(9)),
+        error: Some("no answer".into()),
+        changed: at(3),
+        ..begun
+    };
+    let mut tx = store.begin().await.unwrap();
+    tx.put_webhook(&state).await.unwrap();
+    tx.add_event(&event("DriftFound")).await.unwrap();
+    assert_eq!(tx.begin_webhook("chat", at(4)).await.unwrap(), state);
+    tx.commit().await.unwrap();
+    assert_eq!(store.webhook("chat").await.unwrap(), Some(state.clone()));
+    assert_eq!(store.webhooks().await.unwrap(), [state]);
 }
