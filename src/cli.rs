@@ -8,6 +8,7 @@ pub mod demo;
 mod doctor;
 pub mod exit;
 mod import;
+pub mod init;
 pub mod output;
 mod submit;
 pub mod watch;

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod error;
 pub mod freeze;
 pub mod import;
+pub mod init;
 pub mod ledger;
 pub mod open;
 pub mod planning;
