@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 pub mod exit;
 mod import;
+pub mod init;
 pub mod output;
 mod serve;
 mod steer;

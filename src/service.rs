@@ -13,6 +13,7 @@ pub mod freeze;
 pub mod import;
 pub mod inbox;
 pub mod incoming;
+pub mod init;
 pub mod ledger;
 pub mod measure;
 mod notify;

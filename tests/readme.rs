@@ -224,14 +224,13 @@ fn the_privileges_suffice() {
     );
 }
 
-/// The README's list of privileges is the one the code asks for: `init` and `doctor` tell the same.
+/// The README's commands are those that `init` tells to type: one list of privileges, made from the code's table.
 #[test]
-fn the_privileges_are_those_of_the_code() {
-    let told = Regex::new("-privs \"([^\"]+)\"")
-        .unwrap()
-        .captures(README)
-        .unwrap()[1]
-        .to_owned();
-    let needed: Vec<String> = bailiwick::plan::needs::role().into_iter().collect();
-    assert_eq!(told, needed.join(","), "write this list into the README");
+fn the_commands_for_a_token_are_those_of_init() {
+    for command in bailiwick::service::init::token_commands(bailiwick::service::init::TOKEN) {
+        assert!(
+            README.lines().any(|line| line.trim() == command),
+            "the README lacks: {command}"
+        );
+    }
 }

@@ -63,6 +63,11 @@ pub enum Colour {
 pub enum Command {
     /// Tell the whole story on a simulated cluster: plan, blast radius, approval, run, undo, ledger.
     Demo(Demo),
+    /// Set up: check a cluster and a token, and write a configuration with everything it needs.
+    ///
+    /// Asks on a terminal for what is not said; with --yes asks nothing. The cluster is checked before anything is written, either
+    /// everything is written or nothing, and no file that is there is written over.
+    Init(Init),
     /// Submit documents: they are planned, and the plan waits for approval.
     Apply(Submit),
     /// Show the plan that documents would make, without submitting anything. Without --file: what has drifted.
@@ -133,6 +138,41 @@ pub struct Demo {
     /// Keep configuration, state and keys in this folder (made if it is not there) for playing on.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The folder to write to; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// What the cluster is called here.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The address of a node, `https://HOST[:PORT]`; may be given several times.
+    #[arg(long = "endpoint", value_name = "URL")]
+    pub endpoints: Vec<String>,
+    /// The SHA-256 fingerprint of the server's certificate, as `pvenode cert info` shows it.
+    #[arg(long, conflicts_with_all = ["ca_file", "system_roots"])]
+    pub fingerprint: Option<String>,
+    /// The authority that signed the certificates (`/etc/pve/pve-root-ca.pem` of a node); it is copied.
+    #[arg(long, value_name = "FILE", conflicts_with = "system_roots")]
+    pub ca_file: Option<PathBuf>,
+    /// An authority that this machine trusts signed the certificates.
+    #[arg(long)]
+    pub system_roots: bool,
+    /// A file with the API token, `user@realm!name=secret`, that only its owner can read; `-` for standard input. It is copied.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The SSH public key of the person who may approve.
+    #[arg(long, value_name = "PUBKEYFILE")]
+    pub signer_key: Option<PathBuf>,
+    /// The name of that person.
+    #[arg(long, value_name = "NAME")]
+    pub signer: Option<String>,
+    /// Ask nothing: everything has to be said, the fingerprint too.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `apply`, `plan`, `diff`.

@@ -23,6 +23,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
     let config = arguments.config.as_path();
     match &arguments.command {
         Command::Demo(demo) => super::demo::run(demo.yes, demo.keep.as_deref(), output).await,
+        Command::Init(given) => super::init::run(given, output).await,
         Command::Explain(explain) => {
             let text = match &explain.path {
                 Some(path) => {

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod grants;
+mod needs;
 mod secrets;
 mod setup;
 

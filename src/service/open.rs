@@ -422,7 +422,7 @@ pub(super) fn token_of(
 }
 
 /// Whom to believe.
-fn trust_of(tls: &Tls) -> Result<Trust, ServiceError> {
+pub(super) fn trust_of(tls: &Tls) -> Result<Trust, ServiceError> {
     Ok(match tls {
         Tls::Fingerprint(print) => Trust::Fingerprints(
             [print

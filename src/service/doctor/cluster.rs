@@ -1,27 +1,23 @@
 //! A cluster: every endpoint, its certificate, the token, the clocks, what can be seen, and what the documents take.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::grants::{self, Grants};
-use super::{Diagnosis, Ward};
+use super::{Diagnosis, Ward, needs};
 use crate::configuration::Cluster;
 use crate::configuration::parts::{Endpoint, Tls};
-use crate::document::desired::Desired;
-use crate::document::{Deletion, Document};
-use crate::ids::GuestKind;
-use crate::plan::{self, Origin, Ownership, Plan, PlanInput, Privilege, needs};
+use crate::plan::Privilege;
 use crate::proxmox::certificate::{Certificate, look};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 use crate::service::error::with_causes;
+use crate::service::init::role_commands;
 use crate::service::open::{client_of, token_of};
-use crate::service::planning::settings;
-use crate::service::recipe::{Wants, item};
 use crate::world::observe::shown_by;
-use crate::world::{Completeness, Guest, ObserveSettings, Part, World, observe};
+use crate::world::{ObserveSettings, Part, World, observe};
 
 /// How far clocks may be apart.
 const SKEW: SignedDuration = SignedDuration::from_secs(60);
@@ -52,7 +48,7 @@ pub(super) async fn check(ward: &Ward<'_>, found: &mut Diagnosis) {
     }
 }
 
-fn name_of(cluster: &Cluster, what: &str) -> String {
+pub(super) fn name_of(cluster: &Cluster, what: &str) -> String {
     format!("cluster {}: {what}", cluster.name)
 }
 
@@ -93,7 +89,7 @@ async fn one(ward: &Ward<'_>, cluster: &Cluster, found: &mut Diagnosis) {
         Err(error) => {
             let mut check = found.failed(&name("what can be seen"), with_causes(&error));
             if matches!(error, crate::world::ObserveError::NoPrivileges { .. }) {
-                for line in grants::role(token.id()) {
+                for line in role_commands(token.id()) {
                     check.advise(line);
                 }
             }
@@ -364,9 +360,8 @@ async fn privileges(
                 "there are no documents to compare with; give some with --file",
             );
         }
-        Ok(documents) => {
-            lacking.extend(of_documents(ward, cluster, world, &documents, &name, found).await)
-        }
+        Ok(documents) => lacking
+            .extend(needs::of_documents(ward, cluster, world, &documents, &name, found).await),
     }
     let lacking: BTreeSet<Privilege> = lacking
         .into_iter()
@@ -383,146 +378,4 @@ async fn privileges(
     for line in grants.commands() {
         check.advise(line);
     }
-}
-
-/// What the documents take and the token lacks.
-async fn of_documents(
-    ward: &Ward<'_>,
-    cluster: &Cluster,
-    world: &World,
-    documents: &[(Document, String)],
-    name: &str,
-    found: &mut Diagnosis,
-) -> BTreeSet<Privilege> {
-    let ownership = match &ward.store {
-        Some(store) => crate::service::planning::ownership_of(store, &cluster.name).await,
-        None => Ok(Ownership::default()),
-    };
-    let ownership = match ownership {
-        Ok(ownership) => ownership,
-        Err(error) => {
-            found.skipped(name, error.to_string());
-            return BTreeSet::new();
-        }
-    };
-    let lacked = |privileges: BTreeSet<Privilege>| -> BTreeSet<Privilege> {
-        privileges
-            .into_iter()
-            .filter(|privilege| !world.may(&privilege.path, &privilege.privilege))
-            .collect()
-    };
-    let now = match plan_of(cluster, world, documents, &ownership) {
-        Ok(plan) => lacked(needs::of_plan(&plan, world)),
-        Err(why) => {
-            found.failed(&name_of(cluster, "documents"), why);
-            BTreeSet::new()
-        }
-    };
-    let ever: BTreeSet<Privilege> = documents
-        .iter()
-        .flat_map(|(document, source)| {
-            let desired = document.desired();
-            let guest = guest_of(&desired, document, source, &ownership, world);
-            let deletes = document.deletion() == Deletion::Delete;
-            lacked(needs::of_document(&desired, guest, deletes, world))
-        })
-        .collect();
-    let listed = |privileges: &BTreeSet<Privilege>| -> Vec<String> {
-        let mut by_privilege: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for privilege in privileges {
-            by_privilege
-                .entry(&privilege.privilege)
-                .or_default()
-                .push(&privilege.path);
-        }
-        by_privilege
-            .into_iter()
-            .map(|(privilege, paths)| format!("{privilege} on {}", paths.join(", ")))
-            .collect()
-    };
-    if !now.is_empty() {
-        let mut check = found.failed(
-            name,
-            "the token lacks what the plan of these documents takes, so it would be refused:",
-        );
-        for line in listed(&now) {
-            check.advise(line);
-        }
-    }
-    let later: BTreeSet<Privilege> = ever.difference(&now).cloned().collect();
-    if !later.is_empty() {
-        let mut check = found.warning(
-            name,
-            "the token lacks what bringing objects back to their documents can take:",
-        );
-        for line in listed(&later) {
-            check.advise(line);
-        }
-    }
-    if now.is_empty() && later.is_empty() {
-        found.ok(
-            name,
-            format!(
-                "the token has what the documents take (looked at: {})",
-                documents.len()
-            ),
-        );
-    }
-    now.union(&later).cloned().collect()
-}
-
-/// The guest a document is about, if it is there.
-fn guest_of<'w>(
-    desired: &Desired,
-    document: &Document,
-    source: &str,
-    ownership: &Ownership,
-    world: &'w World,
-) -> Option<&'w Guest> {
-    let Desired::Guest(desired) = desired else {
-        return None;
-    };
-    let owned = ownership
-        .of_document(&document.key().to_string(), source)
-        .and_then(|(_, owned)| owned.vmid);
-    let kind: GuestKind = desired.kind;
-    let guest = world.guests.get(&desired.vmid.or(owned)?)?;
-    (guest.kind == kind).then_some(guest)
-}
-
-/// The plan of the documents as if the token might do everything.
-fn plan_of(
-    cluster: &Cluster,
-    world: &World,
-    documents: &[(Document, String)],
-    ownership: &Ownership,
-) -> Result<Plan, String> {
-    let mut world = world.clone();
-    // A plan asks for privileges only where it is known what the token has.
-    let why = "the doctor asks what a plan takes".to_owned();
-    world
-        .completeness
-        .insert(Part::Permissions, Completeness::Unreadable { why });
-    let items = documents
-        .iter()
-        .filter(|(document, _)| !document.suspended())
-        .map(|(document, source)| item(document, source, Wants::Present).map_err(|error| error.to_string()))
-        .collect::<Result<Vec<_>, _>>()?;
-    // What a secret is plays no part in what it takes to send it.
-    let secrets = crate::service::recipe::secrets(&items)
-        .into_iter()
-        .map(|from| (from, String::new()))
-        .collect();
-    let input = PlanInput {
-        cluster: cluster.name.clone(),
-        parent: None,
-        origin: Origin::Drift,
-        policy: String::new(),
-        items,
-        ownership,
-        world: &world,
-        settings: &settings(cluster),
-        secrets: &secrets,
-    };
-    plan::make_plan(&input).map_err(|error| error.to_string())
 }

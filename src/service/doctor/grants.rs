@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::plan::{Privilege, needs};
+use crate::plan::Privilege;
 use crate::proxmox::{Call, Client};
 use crate::world::World;
 
@@ -153,21 +153,6 @@ fn role_name(privileges: &BTreeSet<String>) -> String {
     let text: Vec<&str> = privileges.iter().map(String::as_str).collect();
     let digest = hex::encode(Sha256::digest(text.join(",")));
     format!("Bailiwick-{}", digest.get(..8).unwrap_or(&digest))
-}
-
-/// The commands that make a role for everything documents can ask of guests, storages and pools, and give it to a token that is there.
-pub(super) fn role(token: &str) -> Vec<String> {
-    let (user, _) = split(token);
-    vec![
-        format!("pveum role add Bailiwick -privs \"{}\"", role_privileges()),
-        format!("pveum acl modify / -user {user} -role Bailiwick"),
-        format!("pveum acl modify / -token '{token}' -role Bailiwick"),
-    ]
-}
-
-/// The privileges of the role, as `pveum` takes them.
-pub fn role_privileges() -> String {
-    needs::role().into_iter().collect::<Vec<_>>().join(",")
 }
 
 /// The command that makes a token.
