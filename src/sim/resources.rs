@@ -170,13 +170,9 @@ pub fn guest_entry(cluster: &Cluster, guest: &Guest, full: bool) -> Value {
     put("type", json!(guest.kind.api()));
     put("vmid", json!(guest.vmid));
     put("node", json!(guest.node));
-    let main = options::lines(main_section(cluster.files.read(&guest.file())));
-    let value = |key: &str| {
-        main.iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value)
-    };
     if full {
+        let main = main_section(cluster.files.read(&guest.file()));
+        let value = |key: &str| options::value(main, key);
         if let Some(pool) = cluster.read_users().pool_of_guest(guest.vmid) {
             put("pool", json!(pool));
         }
