@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use bailiwick::proxmox::Call;
 use bailiwick::sim::Fault;
-use bailiwick::world::{Changed, ObserveError, Part, Status, Watch, WatchSettings};
+use bailiwick::world::{Changed, ObserveError, Part, Status, Watch, WatchSettings, observe};
 use hands::Deed;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -394,6 +394,55 @@ async fn a_node_that_goes_and_comes_back() {
 }
 
 #[tokio::test]
+async fn what_is_not_observed_is_not_watched() {
+    let stand = Stand::new(&stand::world(12)).await;
+    let mut narrow = stand::settings();
+    (narrow.contents, narrow.snapshots) = (false, false);
+    let settings = WatchSettings::default();
+    let begun = Watch::begin(&stand.client, settings, narrow.clone()).await;
+    let mut watch = begun.unwrap();
+    let online = |online: bool| {
+        stand
+            .sim
+            .with(|cluster| cluster.nodes.get_mut("n2").unwrap().online = online);
+        stand.settle();
+    };
+    let call = Call::post(["nodes", "n3", "qemu", "108", "snapshot"]);
+    assert!(stand.write(call.param("snapname", "s1")).await);
+    for state in [true, false, true] {
+        online(state);
+        stand.take_calls();
+        for _ in 0..3 {
+            stand.cycle(&mut watch).await;
+        }
+        let read = |what: &str| stand.take_calls().iter().any(|call| call.contains(what));
+        assert!(!read("/content") && !read("/snapshot"));
+        let fresh = observe(&stand.client, &narrow).await.unwrap();
+        assert_eq!(stand::difference(watch.world(), &fresh), "", "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_publishes_nothing_does_not_have_its_guests_read() {
+    let stand = Stand::new(&stand::world(60)).await;
+    let mut watch = stand.watch(10).await;
+    // pvestatd hangs on a node: the list has its guests, and nothing about them.
+    let hush = |cluster: &mut bailiwick::sim::state::Cluster| cluster.hush("n2");
+    stand.sim.with(hush);
+    for _ in 0..3 {
+        let cycle = stand.cycle(&mut watch).await;
+        assert_eq!(cycle.changed, BTreeSet::new());
+        assert!(!cycle.full && cycle.requests <= 12, "{}", cycle.requests);
+    }
+    stand.settle();
+    for _ in 0..3 {
+        let cycle = stand.cycle(&mut watch).await;
+        assert_eq!((cycle.changed, cycle.requests), (BTreeSet::new(), 10));
+    }
+    assert_eq!(stand::difference(watch.world(), &stand.fresh().await), "");
+}
+
+#[tokio::test]
 async fn a_node_that_does_not_answer_is_asked_until_it_does() {
     let stand = Stand::new(&stand::world(9)).await;
     let mut watch = stand.watch(10).await;
@@ -706,13 +755,6 @@ async fn watched(deeds: &[Deed], requests: u32, done: &Done) -> Result<(), Strin
     Ok(())
 }
 
-/// Pages of this process in memory, in KiB.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = text.split_whitespace().nth(1).unwrap().parse().unwrap();
-    pages * 4
-}
-
 /// Ten thousand cycles of a thousand guests, with something changed now and then; the simulator is a process of its own.
 #[tokio::test]
 async fn memory_stays_flat() {
@@ -720,29 +762,8 @@ async fn memory_stays_flat() {
         eprintln!("NOTICE: BAILIWICK_LONG is not 1; this test checked nothing");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("world.yaml");
-    std::fs::write(&file, stand::world(1000)).unwrap();
-    let mut sim = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
-        .args(["sim", "--world"])
-        .arg(&file)
-        .arg("--secret")
-        .arg(format!("{}={}", stand::CONTROLLER, stand::SECRET))
-        .arg("--secret")
-        .arg(format!("{}={}", stand::ROOT, stand::SECRET))
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let out = sim.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
-    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-    let calls = Arc::default();
-    let client = |token| {
-        let (url, fingerprint) = (ready["url"].as_str(), ready["fingerprint"].as_str());
-        stand::client(url.unwrap(), fingerprint.unwrap(), token, &calls)
-    };
-    let (client, hands) = (client(stand::CONTROLLER), client(stand::ROOT));
+    let sim = stand::Apart::start(&stand::world(1000));
+    let (client, hands) = (sim.client(stand::CONTROLLER), sim.client(stand::ROOT));
     let mut watch = Watch::begin(&client, WatchSettings::default(), stand::settings())
         .await
         .unwrap();
@@ -754,17 +775,14 @@ async fn memory_stays_flat() {
             hands.write(call).await.unwrap();
         }
         watch.cycle(&client).await.unwrap();
-        calls.lock().unwrap().clear();
         if number % 500 == 0 {
-            eprintln!("cycle {number}: {} KiB resident", resident());
+            eprintln!("cycle {number}: {} KiB resident", stand::resident());
         }
         if number == 1_000 {
-            settled = resident();
+            settled = stand::resident();
         }
     }
-    let grown = resident().saturating_sub(settled);
-    sim.kill().unwrap();
-    sim.wait().unwrap();
+    let grown = stand::resident().saturating_sub(settled);
     assert!(
         grown < 4096,
         "{grown} KiB more than after 1,000 cycles ({settled} KiB)"

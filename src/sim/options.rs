@@ -3,10 +3,13 @@
 /// The value of a key; the last one wins.
 #[must_use]
 pub fn value(text: &str, key: &str) -> Option<String> {
-    pairs(text)
-        .filter(|(name, _)| *name == key)
+    text.lines()
+        .filter_map(|line| {
+            let rest = line.trim_start().strip_prefix(key)?;
+            rest.trim_start().strip_prefix(':')
+        })
         .last()
-        .map(|(_, value)| value.to_owned())
+        .map(|value| value.trim().to_owned())
 }
 
 fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {

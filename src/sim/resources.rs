@@ -147,6 +147,11 @@ impl Cluster {
         }
     }
 
+    /// Forgets what a node published of its guests, as when its daemon hangs; until the next round they are `unknown`.
+    pub fn hush(&mut self, node: &str) {
+        self.published.guests.retain(|_, stats| stats.node != node);
+    }
+
     fn publish(&mut self, at: f64) {
         let online = |guest: &Guest| self.nodes.get(&guest.node).is_some_and(|node| node.online);
         let guests = self

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use bailiwick::ids::{ClusterName, NodeName, StorageId, Vmid};
-use bailiwick::proxmox::{ApiToken, Call, Client, ClusterEndpoints, Limits, Trust};
+use bailiwick::proxmox::{
+    ApiToken, Call, CallRecord, Client, ClusterEndpoints, Limits, Recorder, Trust,
+};
 use bailiwick::sim::{self, Running};
 use bailiwick::world::{
     Changed, Completeness, Cycle, ObserveSettings, Part, Watch, WatchSettings, World, observe,
@@ -41,23 +43,24 @@ pub fn settings() -> ObserveSettings {
     ObserveSettings::all(ClusterName::new("lab").unwrap())
 }
 
-/// A client of a simulator; its attempts at calls are noted.
+/// A client of a simulator; its attempts at calls are noted, if there is where.
 pub fn client(
     url: &str,
     fingerprint: &str,
     token: &str,
-    calls: &Arc<Mutex<Vec<String>>>,
+    calls: Option<&Arc<Mutex<Vec<String>>>>,
 ) -> Client {
     let endpoints = ClusterEndpoints {
         urls: vec![url.parse().unwrap()],
         trust: Trust::Fingerprints([fingerprint.parse().unwrap()].into()),
         token: ApiToken::new(&format!("{token}={SECRET}"), "in the test").unwrap(),
     };
-    let calls = Arc::clone(calls);
-    let recorder = move |record: &bailiwick::proxmox::CallRecord| {
-        calls.lock().unwrap().push(record.call.path.clone());
-    };
-    Client::with_recorder(endpoints, Limits::default(), Some(Arc::new(recorder))).unwrap()
+    let recorder = calls.map(|calls| {
+        let calls = Arc::clone(calls);
+        let note = move |record: &CallRecord| calls.lock().unwrap().push(record.call.path.clone());
+        Arc::new(note) as Recorder
+    });
+    Client::with_recorder(endpoints, Limits::default(), recorder).unwrap()
 }
 
 impl Stand {
@@ -71,8 +74,8 @@ impl Stand {
         let calls = Arc::default();
         let client_of = |token, calls| client(sim.url(), sim.fingerprint(), token, calls);
         Self {
-            client: client_of(CONTROLLER, &calls),
-            hands: client_of(ROOT, &Arc::default()),
+            client: client_of(CONTROLLER, Some(&calls)),
+            hands: client_of(ROOT, None),
             calls,
             sim,
         }
@@ -224,6 +227,71 @@ pub fn unreadable(world: &World) -> BTreeMap<Part, String> {
     parts
         .map(|(part, why)| (part.clone(), why.to_owned()))
         .collect()
+}
+
+/// A simulator in a process of its own, which ends with this value.
+pub struct Apart {
+    process: std::process::Child,
+    url: String,
+    fingerprint: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Apart {
+    pub fn start(world: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("world.yaml");
+        std::fs::write(&file, world).unwrap();
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_bailiwick"))
+            .args(["sim", "--world"])
+            .arg(&file)
+            .args(["--secret", &format!("{CONTROLLER}={SECRET}")])
+            .args(["--secret", &format!("{ROOT}={SECRET}")])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = process.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        Self {
+            process,
+            url: ready["url"].as_str().unwrap().to_owned(),
+            fingerprint: ready["fingerprint"].as_str().unwrap().to_owned(),
+            _folder: folder,
+        }
+    }
+
+    pub fn client(&self, token: &str) -> Client {
+        client(&self.url, &self.fingerprint, token, None)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Memory of this process that is resident, in KiB.
+pub fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = text.split_whitespace().nth(1).unwrap().parse().unwrap();
+    pages * 4
+}
+
+/// Processor time of this process so far.
+pub fn processor_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = text.rsplit(')').next().unwrap().split_whitespace();
+    // User and system time, in hundredths.
+    let ticks: f64 = fields
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<f64>().unwrap())
+        .sum();
+    ticks / 100.0
 }
 
 const ROLE: &str = "Datastore.Allocate,Datastore.AllocateSpace,Datastore.AllocateTemplate,Datastore.Audit,Mapping.Audit,\
