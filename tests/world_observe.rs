@@ -17,7 +17,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use bailiwick::ids::{Bytes, ClusterName, NodeName, Vmid};
-use bailiwick::world::{ObserveError, ObserveSettings, Part, Selection, Status, World, observe};
+use bailiwick::world::{
+    ObserveError, ObserveSettings, Part, Selection, Status, Watch, WatchSettings, World, observe,
+};
 use serde_json::{Value, json};
 use server::{Reply, Seen, Server};
 
@@ -430,8 +432,8 @@ fn target(record: &Value) -> String {
     }
 }
 
-#[tokio::test]
-async fn a_recorded_cluster_of_oddities_is_observed_whole() {
+/// What a real cluster answered; `None` where the recording is not at hand.
+fn recorded() -> Option<Answers> {
     let shared = std::env::var_os("BAILIWICK_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
@@ -442,7 +444,7 @@ async fn a_recorded_cluster_of_oddities_is_observed_whole() {
             "NOTICE: {} is not at hand; this test checked nothing",
             path.display()
         );
-        return;
+        return None;
     };
     let mut text = String::new();
     flate2::read::GzDecoder::new(file)
@@ -469,6 +471,75 @@ async fn a_recorded_cluster_of_oddities_is_observed_whole() {
             &format!("hostname lookup '{node}' failed"),
         );
     }
+    Some(answers)
+}
+
+#[tokio::test]
+async fn a_recorded_cluster_at_rest_is_quiet_to_watch() {
+    let Some(answers) = recorded() else {
+        return;
+    };
+    let server = Server::start(move |seen| answers.answer(seen)).await;
+    let client = server.client();
+    let begun = Watch::begin(&client, WatchSettings::default(), settings()).await;
+    let mut watch = begun.unwrap();
+    let fresh = watch.world().clone();
+    assert_eq!(fresh.guests.len(), 42);
+    for number in 0..watch.sweep_cycles() + 2 {
+        let cycle = watch.cycle(&client).await.unwrap();
+        assert_eq!(cycle.changed, [].into(), "cycle {number}");
+        assert!(cycle.requests <= 10, "cycle {number}: {}", cycle.requests);
+    }
+    assert_eq!(watch.world().guests, fresh.guests);
+    assert_eq!(watch.world().nodes, fresh.nodes);
+    assert_eq!(watch.world().storages, fresh.storages);
+}
+
+#[tokio::test]
+async fn groups_are_watched_before_version_nine() {
+    let mut answers = small();
+    answers
+        .put("/version", json!({"version": "8.4.1"}))
+        .put("/cluster/tasks", json!([]))
+        .put(
+            "/cluster/ha/resources",
+            json!([{"sid": "vm:100", "group": "g"}]),
+        )
+        .put(
+            "/cluster/ha/groups",
+            json!([{"group": "g", "nodes": "n1,n2:1", "type": "group"}]),
+        )
+        .refuse(
+            "/cluster/ha/rules",
+            501,
+            "Method 'GET /cluster/ha/rules' not implemented",
+        );
+    let answers = std::sync::Arc::new(std::sync::Mutex::new(answers));
+    let answering = std::sync::Arc::clone(&answers);
+    let server = Server::start(move |seen| answering.lock().unwrap().answer(seen)).await;
+    let client = server.client();
+    let begun = Watch::begin(&client, WatchSettings::default(), settings()).await;
+    let mut watch = begun.unwrap();
+    for _ in 0..4 {
+        let cycle = watch.cycle(&client).await.unwrap();
+        assert_eq!((cycle.changed, cycle.requests <= 10), ([].into(), true));
+    }
+    let members = |watch: &Watch| watch.world().ha_rules["g"].resources.clone();
+    assert_eq!(members(&watch), [vmid(100)].into());
+    // A guest that joins a group changes the resources alone.
+    let both = json!([{"sid": "vm:100", "group": "g"}, {"sid": "ct:101", "group": "g"}]);
+    answers.lock().unwrap().put("/cluster/ha/resources", both);
+    for _ in 0..2 {
+        watch.cycle(&client).await.unwrap();
+    }
+    assert_eq!(members(&watch), [vmid(100), vmid(101)].into());
+}
+
+#[tokio::test]
+async fn a_recorded_cluster_of_oddities_is_observed_whole() {
+    let Some(answers) = recorded() else {
+        return;
+    };
     let world = observed(answers).await.unwrap();
     assert_eq!(world.guests.len(), 42);
     let by_node = |name: &str| {

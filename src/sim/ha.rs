@@ -46,6 +46,10 @@ impl Cluster {
     #[must_use]
     pub fn ha_resource(&self, guest: &Guest) -> Option<Section> {
         let vmid = guest.vmid.to_string();
+        // Lists ask this of every guest; most of them are not even named in the file.
+        if !self.files.read(RESOURCES).contains(&vmid) {
+            return None;
+        }
         self.ha_resources()
             .into_iter()
             .find(|section| section.kind == guest.kind.service() && section.id == vmid)

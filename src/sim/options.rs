@@ -3,20 +3,27 @@
 /// The value of a key; the last one wins.
 #[must_use]
 pub fn value(text: &str, key: &str) -> Option<String> {
-    lines(text)
-        .into_iter()
-        .rev()
-        .find(|(name, _)| name == key)
-        .map(|(_, value)| value)
+    text.lines()
+        .filter_map(|line| {
+            let rest = line.trim_start().strip_prefix(key)?;
+            rest.trim_start().strip_prefix(':')
+        })
+        .last()
+        .map(|value| value.trim().to_owned())
+}
+
+fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, value)| (key.trim(), value.trim()))
 }
 
 /// All lines, comments and empty ones left out.
 #[must_use]
 pub fn lines(text: &str) -> Vec<(String, String)> {
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once(':'))
-        .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+    pairs(text)
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()
 }
 

@@ -147,6 +147,11 @@ impl Cluster {
         }
     }
 
+    /// Forgets what a node published of its guests, as when its daemon hangs; until the next round they are `unknown`.
+    pub fn hush(&mut self, node: &str) {
+        self.published.guests.retain(|_, stats| stats.node != node);
+    }
+
     fn publish(&mut self, at: f64) {
         let online = |guest: &Guest| self.nodes.get(&guest.node).is_some_and(|node| node.online);
         let guests = self
@@ -170,13 +175,9 @@ pub fn guest_entry(cluster: &Cluster, guest: &Guest, full: bool) -> Value {
     put("type", json!(guest.kind.api()));
     put("vmid", json!(guest.vmid));
     put("node", json!(guest.node));
-    let main = options::lines(main_section(cluster.files.read(&guest.file())));
-    let value = |key: &str| {
-        main.iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value)
-    };
     if full {
+        let main = main_section(cluster.files.read(&guest.file()));
+        let value = |key: &str| options::value(main, key);
         if let Some(pool) = cluster.read_users().pool_of_guest(guest.vmid) {
             put("pool", json!(pool));
         }

@@ -75,7 +75,7 @@ pub enum ObserveError {
         cluster: ClusterName,
         /// What Proxmox VE said.
         #[source]
-        source: ApiError,
+        source: Box<ApiError>,
     },
     /// Something without which there is nothing to observe could not be read.
     #[error("cluster {cluster} cannot be observed")]
@@ -84,7 +84,7 @@ pub enum ObserveError {
         cluster: ClusterName,
         /// Why.
         #[source]
-        source: ApiError,
+        source: Box<ApiError>,
     },
 }
 
@@ -92,6 +92,7 @@ impl ObserveError {
     /// The error of an observation that an API error ends.
     pub(super) fn of(source: ApiError, reads: &Reads, settings: &ObserveSettings) -> Self {
         let cluster = settings.cluster.clone();
+        let source = Box::new(source);
         match source.class() {
             ErrorClass::Unauthenticated => Self::Unauthenticated {
                 token: reads.token_id().to_owned(),

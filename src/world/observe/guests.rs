@@ -143,6 +143,15 @@ pub(in crate::world) async fn digest(
     (place, digest)
 }
 
+/// Whether the list of a guest's snapshots can be read.
+pub(in crate::world) async fn has_snapshot_list(
+    reads: Reads,
+    place: Place,
+) -> (Place, Result<(), ApiError>) {
+    let list = reads.data(place.call(&["snapshot"])).await;
+    (place, list.map(|_| ()))
+}
+
 /// Reads a guest; once more from the start if it changed meanwhile.
 async fn read(reads: Reads, place: Place, with_snapshots: bool) -> GuestRead {
     let mut last = read_once(&reads, &place, with_snapshots).await;

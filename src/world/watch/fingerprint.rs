@@ -8,18 +8,22 @@ use serde_json::Value;
 
 use crate::ids::Vmid;
 
-/// Fields of a guest whose change means that it has to be read again. Name, sizes and status are as the guest's node published
-/// them, up to twenty seconds old; the others are live.
-const GUEST: &[&str] = &[
-    "type", "node", "status", "lock", "tags", "template", "name", "maxcpu", "maxmem", "maxdisk",
-];
+/// What the list says of a guest that is live.
+const LIVE: &[&str] = &["type", "node", "lock", "tags"];
+/// What it says as the guest's node published it, up to twenty seconds before; a node that publishes nothing for a while (its
+/// storage hangs, say) leaves all of it out and the status `unknown`.
+const PUBLISHED: &[&str] = &["status", "template", "name", "maxcpu", "maxmem", "maxdisk"];
 const NODE: &[&str] = &["status", "maxcpu", "maxmem"];
 const STORAGE: &[&str] = &["status", "content", "shared", "plugintype"];
 
 /// What the list says of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fingerprint {
-    fields: u64,
+    live: u64,
+    /// What was published last; `None` if nothing was yet.
+    published: Option<u64>,
+    /// Whether that is published now.
+    is_published: bool,
     pool: u64,
     ha: u64,
     uptime: Option<u64>,
@@ -30,6 +34,8 @@ pub(super) struct Fingerprint {
 pub(super) struct Difference {
     /// The guest itself: it has to be read again.
     pub(super) guest: bool,
+    /// Its node publishes nothing of it any more. That says nothing of the guest; how it stands, its node's own list knows.
+    pub(super) hushed: bool,
     /// The pool it is in.
     pub(super) pool: bool,
     /// What the HA manager says of it.
@@ -38,18 +44,38 @@ pub(super) struct Difference {
 
 impl Fingerprint {
     pub(super) fn of(item: &Value) -> Self {
+        let status = item.get("status").and_then(Value::as_str);
+        let is_published = status.is_some_and(|status| status != "unknown");
         Self {
-            fields: hash(item, GUEST),
+            live: hash(item, LIVE),
+            published: is_published.then(|| hash(item, PUBLISHED)),
+            is_published,
             pool: hash(item, &["pool"]),
             ha: hash(item, &["hastate"]),
             uptime: uptime(item),
         }
     }
 
-    /// What differs in a later entry.
+    /// A later entry's, which keeps what was published before if nothing is now.
+    pub(super) fn then(&self, item: &Value) -> Self {
+        let now = Self::of(item);
+        if now.is_published {
+            return now;
+        }
+        Self {
+            published: self.published,
+            uptime: self.uptime,
+            ..now
+        }
+    }
+
+    /// What differs in a later one.
     pub(super) fn difference(&self, now: &Self) -> Difference {
         Difference {
-            guest: self.fields != now.fields || was_reset(self.uptime, now.uptime),
+            guest: self.live != now.live
+                || self.published != now.published
+                || was_reset(self.uptime, now.uptime),
+            hushed: self.is_published && !now.is_published,
             pool: self.pool != now.pool,
             ha: self.ha != now.ha,
         }
@@ -170,8 +196,35 @@ mod tests {
     }
 
     fn compare(before: &Value, now: &Value) -> (bool, bool, bool) {
-        let difference = Fingerprint::of(before).difference(&Fingerprint::of(now));
+        let before = Fingerprint::of(before);
+        let difference = before.difference(&before.then(now));
+        assert!(!difference.hushed);
         (difference.guest, difference.pool, difference.ha)
+    }
+
+    #[test]
+    fn a_node_that_publishes_nothing_says_nothing_of_its_guests() {
+        let hushed = json!({"type": "qemu", "vmid": 100, "node": "pve1", "tags": "a;b", "status": "unknown"});
+        let before = Fingerprint::of(&guest());
+        let without = before.then(&hushed);
+        let difference = before.difference(&without);
+        assert!(difference.hushed && !difference.guest, "{difference:?}");
+        assert!(!without.difference(&without.then(&hushed)).hushed);
+        assert!(
+            !without.difference(&without.then(&guest())).guest,
+            "as it was"
+        );
+        let stopped = without.then(&with("status", json!("stopped")));
+        assert!(without.difference(&stopped).guest);
+        let restarted = without.then(&with("uptime", json!(5)));
+        assert!(without.difference(&restarted).guest);
+        // Nor does it hide what is live.
+        let mut locked = hushed.clone();
+        locked["lock"] = json!("migrate");
+        assert!(without.difference(&without.then(&locked)).guest);
+        // What is published of a new guest is news.
+        let new = Fingerprint::of(&hushed);
+        assert!(new.difference(&new.then(&guest())).guest);
     }
 
     #[test]
@@ -233,10 +286,10 @@ mod tests {
 
     #[test]
     fn a_value_does_not_count_for_its_neighbour() {
-        let name = json!({"name": "x"});
+        let lock = json!({"lock": "x"});
         let tags = json!({"tags": "x"});
-        assert_ne!(hash(&name, GUEST), hash(&tags, GUEST));
-        let split = |one, two| hash(&json!({"lock": one, "tags": two}), GUEST);
+        assert_ne!(hash(&lock, LIVE), hash(&tags, LIVE));
+        let split = |one, two| hash(&json!({"lock": one, "tags": two}), LIVE);
         assert_ne!(split("ab", "c"), split("a", "bc"));
     }
 

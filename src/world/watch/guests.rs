@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::due::longest;
+use super::due::{Reading, longest};
 use super::fingerprint::{Fingerprint, vmid};
 use super::rotation::List;
 use super::turn::{Turn, WAITING};
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
+use crate::proxmox::ApiError;
 use crate::world::model::{Completeness, Guest, GuestConfig, Part};
 use crate::world::observe::cluster::{Listed, guest_of_list, listed, nameless};
-use crate::world::observe::guests::{Place, digest};
+use crate::world::observe::guests::{Place, digest, has_snapshot_list};
 use crate::world::observe::nodes;
 use crate::world::observe::{each, json};
 use crate::world::views;
@@ -36,11 +37,12 @@ impl Turn<'_> {
                 trouble = Some(nameless(item));
                 continue;
             };
-            let now = Fingerprint::of(item);
-            match before.listing.guest(vmid) {
+            let now = match before.listing.guest(vmid) {
                 Some(print) => {
                     known += 1;
+                    let now = print.then(item);
                     self.guest_listed(kind, vmid, item, print, &now);
+                    now
                 }
                 None => {
                     let Some(guest) = guest_of_list(kind, item) else {
@@ -48,8 +50,9 @@ impl Turn<'_> {
                         continue;
                     };
                     self.guest_new(guest, item);
+                    Fingerprint::of(item)
                 }
-            }
+            };
             self.listing.guests.push((vmid, now));
         }
         self.listing.guests.sort_unstable_by_key(|(vmid, _)| *vmid);
@@ -107,6 +110,11 @@ impl Turn<'_> {
         if difference.ha {
             self.due.lists.extend([List::HaResources, List::HaRules]);
         }
+        if difference.hushed
+            && let Some(node) = json::name(item, "node")
+        {
+            self.due.node(&node, Reading::Guests(kind));
+        }
         if difference.guest {
             let node: Option<NodeName> = json::name(item, "node");
             match node.and_then(|node| self.seen.lost.get(&node)).cloned() {
@@ -139,45 +147,58 @@ impl Turn<'_> {
         }
     }
 
-    /// Compares guests' digests with what is known. One that is another, or that cannot be read where it could, is read whole.
+    /// Looks at guests for one request each. One whose digest is another, or that could be read and cannot be now, or could not
+    /// and can, is read whole.
     pub(super) async fn digests(&mut self, vmids: Vec<Vmid>) {
         let guests = &self.seen.world.guests;
-        let places: Vec<Place> = vmids
+        let places = vmids
             .iter()
             .filter_map(|vmid| guests.get(vmid))
             .filter(|guest| !self.seen.lost.contains_key(&guest.node))
             .filter(|guest| !self.due.guests.contains_key(&guest.vmid))
-            .map(|guest| Place::of(guest))
-            .collect();
+            .map(|guest| Place::of(guest));
+        let (without_snapshots, places): (Vec<Place>, Vec<Place>) =
+            places.partition(|place| self.has_failed(place.vmid) == [false, true]);
         let reads = self.seen.reads.clone();
         for (place, digest) in each(places, |place| digest(reads.clone(), place)).await {
-            let vmid = place.vmid;
-            let parts = [Part::GuestConfig(vmid), Part::GuestSnapshots(vmid)];
-            match digest {
-                Ok(digest) if self.is_known(vmid, &digest) => {
-                    for part in parts {
-                        self.still_complete(part);
-                    }
+            let same = |digest: &String| self.is_known(place.vmid, digest);
+            match digest.as_ref().map(same) {
+                Ok(true) => {
+                    self.still_complete(Part::GuestConfig(place.vmid));
+                    self.still_complete(Part::GuestSnapshots(place.vmid));
                 }
-                Ok(_) => self.due.guest(vmid, self.now),
-                Err(error) => {
-                    // That it still cannot be read is no news.
-                    let failed = self.seen.failed.contains_key(&parts[0]);
-                    if !self.doubt(&place.node, Some(&error)) && !failed {
-                        self.due.guest(vmid, self.now);
-                    }
-                }
+                Ok(false) => self.due.guest(place.vmid, self.now),
+                Err(error) => self.guest_refused(&place, error),
             }
         }
+        let probes = each(without_snapshots, |place| {
+            has_snapshot_list(reads.clone(), place)
+        });
+        for (place, list) in probes.await {
+            match list {
+                Ok(()) => self.due.guest(place.vmid, self.now),
+                Err(error) => self.guest_refused(&place, &error),
+            }
+        }
+    }
+
+    /// A guest that cannot be read where it could is read whole, which marks it; that it still cannot be read is no news.
+    fn guest_refused(&mut self, place: &Place, error: &ApiError) {
+        if !self.doubt(&place.node, Some(error)) && self.has_failed(place.vmid) == [false, false] {
+            self.due.guest(place.vmid, self.now);
+        }
+    }
+
+    /// Whether a guest's configuration could not be read, and its snapshots.
+    fn has_failed(&self, vmid: Vmid) -> [bool; 2] {
+        [Part::GuestConfig(vmid), Part::GuestSnapshots(vmid)]
+            .map(|part| self.seen.failed.contains_key(&part))
     }
 
     fn is_known(&self, vmid: Vmid, digest: &str) -> bool {
         let guest = self.seen.world.guests.get(&vmid);
         let same = guest.is_some_and(|guest| guest.config.digest == digest);
-        let failed = |part| self.seen.failed.contains_key(&part);
-        same && !digest.is_empty()
-            && !failed(Part::GuestConfig(vmid))
-            && !failed(Part::GuestSnapshots(vmid))
+        same && !digest.is_empty() && self.has_failed(vmid) == [false, false]
     }
 
     /// What was read whole is known to be the same now.

@@ -216,6 +216,9 @@ impl Turn<'_> {
 
     /// Nothing of a node can be read any more: of it and of its guests is known what the lists say, and no more.
     fn lose(&mut self, name: &NodeName, why: &str) {
+        if self.seen.lost.get(name).is_some_and(|known| known == why) {
+            return;
+        }
         self.seen.node_lost(name, why);
         let node = self.seen.world.nodes.entry(name.clone()).or_default();
         let node = Arc::make_mut(node);

@@ -224,10 +224,10 @@ impl<'a> Turn<'a> {
         swept
     }
 
-    /// A failed part once more. For a configuration that cannot be read the digest is enough to know whether it can be now.
+    /// A failed part once more. Of a guest one request is enough to know whether it can be read now.
     fn try_again(&mut self, part: &Part, swept: &mut Swept) {
         match part {
-            Part::GuestConfig(vmid) => swept.digests.push(*vmid),
+            Part::GuestConfig(vmid) | Part::GuestSnapshots(vmid) => swept.digests.push(*vmid),
             Part::StorageContent(node, storage) => {
                 let key = (storage.clone(), Some(node.clone()));
                 swept.contents.push(key);
