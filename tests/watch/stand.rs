@@ -282,6 +282,7 @@ pub fn resident() -> u64 {
 }
 
 /// Processor time of this process so far.
+#[allow(dead_code)]
 pub fn processor_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields = text.rsplit(')').next().unwrap().split_whitespace();

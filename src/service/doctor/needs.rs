@@ -10,7 +10,7 @@ use crate::ids::GuestKind;
 use crate::plan::{self, Origin, Ownership, Plan, PlanInput, Privilege, needs as plan_needs};
 use crate::service::doctor::cluster::name_of;
 use crate::service::planning::settings;
-use crate::service::recipe::item;
+use crate::service::recipe::{Wants, item};
 use crate::world::{Completeness, Guest, Part, World};
 
 /// What the documents take and the token lacks.
@@ -134,7 +134,9 @@ fn plan_of(
     let items = documents
         .iter()
         .filter(|(document, _)| !document.suspended())
-        .map(|(document, source)| item(document, source, false).map_err(|error| error.to_string()))
+        .map(|(document, source)| {
+            item(document, source, Wants::Present).map_err(|error| error.to_string())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     // What a secret is plays no part in what it takes to send it.
     let secrets = crate::service::recipe::secrets(&items)
