@@ -174,7 +174,6 @@ impl ClusterWorker {
         let client = self.service.client(&self.cluster)?;
         let settings = WatchSettings {
             requests_per_cycle: self.service.configuration().reconcile.requests_per_cycle,
-            ..WatchSettings::default()
         };
         let observe = ObserveSettings::all(self.cluster.clone());
         let watch = Watch::begin(&client, settings, observe).await?;

@@ -4,11 +4,11 @@
 #[must_use]
 pub fn value(text: &str, key: &str) -> Option<String> {
     text.lines()
-        .filter_map(|line| {
+        .rev()
+        .find_map(|line| {
             let rest = line.trim_start().strip_prefix(key)?;
             rest.trim_start().strip_prefix(':')
         })
-        .last()
         .map(|value| value.trim().to_owned())
 }
 

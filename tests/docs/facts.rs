@@ -124,7 +124,7 @@ fn events() {
 fn categories_of_impacts() {
     let schema = bailiwick::plan::render::schema();
     let there: BTreeSet<String> = schema
-        .pointer("/properties/impacts/items/properties/category/enum")
+        .pointer("/$defs/impact/properties/category/enum")
         .and_then(Value::as_array)
         .expect("the schema of plans lists the categories")
         .iter()

@@ -370,7 +370,7 @@ impl<'a> Story<'a> {
                     self.output
                         .line(format!("  step {:>2}  {} …", step.id.0, step.title));
                 }
-                let outcome = of_step().last().and_then(|call| call.outcome);
+                let outcome = of_step().next_back().and_then(|call| call.outcome);
                 if let Some(outcome) = outcome
                     && of_step().all(|call| call.outcome.is_some())
                     && ended.insert(step.id)
