@@ -170,7 +170,7 @@ fn a_stopped_or_killed_loop_goes_on_where_it_was() {
         play.approve(&hash).ends(0);
         let mut serving = Serving::with(&play, &[("BAILIWICK_TEST_ABORT_AT", point)]);
         assert!(!serving.ended(60).success());
-        assert_eq!(play.plans_in("running"), [hash.clone()]);
+        assert_eq!(play.plans_in("running"), std::slice::from_ref(&hash));
         let serving = Serving::start(&play);
         serving.until("the plan is applied", || {
             play.plans_in("applied").contains(&hash).then_some(())
@@ -277,7 +277,7 @@ fn a_changed_configuration_is_taken_and_a_broken_one_is_not() {
     let hash = propose(&play, &[], &machine("wiki", "vmid: 116\ncpu: {cores: 4}"));
     play.approve(&hash).ends(0);
     std::thread::sleep(std::time::Duration::from_secs(2));
-    assert_eq!(play.plans_in("approved"), [hash.clone()]);
+    assert_eq!(play.plans_in("approved"), std::slice::from_ref(&hash));
     std::fs::write(&file, good.replace("state/bailiwick.db", "state/other.db")).unwrap();
     serving.until("another state is refused", || {
         serving

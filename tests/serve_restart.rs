@@ -94,7 +94,7 @@ fn what_was_handed_in_before_a_kill_is_there_after_it() {
     );
     let serving = Serving::start(&play);
     serving.kill();
-    assert_eq!(play.plans_in("waiting"), [hash.clone()]);
+    assert_eq!(play.plans_in("waiting"), std::slice::from_ref(&hash));
     play.approve(&hash).ends(0);
     let serving = Serving::start(&play);
     serving.until("it is applied", || {

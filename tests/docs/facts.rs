@@ -74,7 +74,7 @@ fn fields_of_the_configuration() {
         .text
         .lines()
         .filter(|line| line.starts_with('|'))
-        .flat_map(|line| spans(line))
+        .flat_map(spans)
         .flat_map(|span| {
             span.split(['.', '[', ']'])
                 .map(str::to_owned)

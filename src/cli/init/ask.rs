@@ -87,10 +87,11 @@ impl Ask for Terminal {
 
     fn secret(&mut self, question: &str) -> Result<Zeroizing<String>, Failure> {
         let mut out = std::io::stderr();
+        // Silent before the question is seen: whoever answers at once is neither shown nor lost.
+        let echo = Echo::off()?;
         write!(out, "{question}: ")
             .and_then(|()| out.flush())
             .map_err(failed)?;
-        let echo = Echo::off()?;
         let line = read_line();
         drop(echo);
         // The line's end was not shown either.
