@@ -74,6 +74,7 @@ async fn answer(
     let file = path
         .strip_prefix("/infra.git/")
         .map(|path| std::fs::read(root.join(path)));
+    let moved;
     let (status, more, body) = match file {
         _ if !head.contains(AUTHORIZATION) => (
             "401 Unauthorized",
@@ -81,7 +82,11 @@ async fn answer(
             vec![],
         ),
         _ if path.starts_with("/moved.git/") => {
-            ("301 Moved", "Location: /infra.git/info/refs\r\n", vec![])
+            moved = format!(
+                "Location: {}\r\n",
+                target.replace("/moved.git/", "/infra.git/")
+            );
+            ("301 Moved Permanently", moved.as_str(), vec![])
         }
         Some(Ok(bytes)) => ("200 OK", "", bytes),
         Some(Err(_)) | None => ("404 Not Found", "", vec![]),
@@ -217,12 +222,7 @@ async fn an_address_that_leads_elsewhere_is_refused() {
     };
     bench.git.url = server.url.replace("infra.git", "moved.git");
     failed(&bench).await;
-    assert!(
-        server
-            .asked
-            .lock()
-            .unwrap()
-            .iter()
-            .all(|head| head.contains("/moved.git/"))
-    );
+    let asked = server.asked.lock().unwrap();
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|head| head.contains("/moved.git/")));
 }

@@ -93,7 +93,7 @@ async fn a_git_that_does_not_end_is_stopped_with_what_it_started() {
     let bench = Bench::new();
     let pids = bench.at("pids");
     let script = format!(
-        "case \"$1\" in version) exec \"$REAL\" version;; esac\nsleep 1000 &\necho \"$$ $!\" > '{}'\nwait",
+        "case \"$1\" in version) exec \"$REAL\" version;; esac\nsleep 100 &\necho \"$$ $!\" > '{}'\nwait",
         pids.display()
     );
     let surroundings = Surroundings {
@@ -115,7 +115,7 @@ async fn a_poll_that_is_given_up_leaves_nothing_running() {
     let bench = Bench::new();
     let file = bench.at("pids");
     let script = format!(
-        "case \"$1\" in version) exec \"$REAL\" version;; esac\nsleep 1000 &\necho \"$$ $!\" > '{0}.new'\nmv '{0}.new' '{0}'\nwait",
+        "case \"$1\" in version) exec \"$REAL\" version;; esac\nsleep 100 &\necho \"$$ $!\" > '{0}.new'\nmv '{0}.new' '{0}'\nwait",
         file.display()
     );
     let source = bench.open_with(&bench.with_script(&script)).unwrap();
@@ -180,7 +180,7 @@ async fn nor_does_a_poll_that_was_given_up_stand_in_the_way_of_the_next() {
     let commit = bench.commit(&[("clusters/lab/web.yaml", &pool("web"))]);
     let once = bench.at("once");
     let script = format!(
-        "if [ \"$1\" = fetch ] && [ ! -e '{0}' ]; then mkdir -p \"$GIT_DIR/refs/bailiwick\"; touch \"$GIT_DIR/refs/bailiwick/tip.lock\" '{0}'; sleep 1000; fi\nexec \"$REAL\" \"$@\"",
+        "if [ \"$1\" = fetch ] && [ ! -e '{0}' ]; then mkdir -p \"$GIT_DIR/refs/bailiwick\"; touch \"$GIT_DIR/refs/bailiwick/tip.lock\" '{0}'; sleep 100; fi\nexec \"$REAL\" \"$@\"",
         once.display()
     );
     let source = Arc::new(bench.open_with(&bench.with_script(&script)).unwrap());
@@ -202,7 +202,7 @@ async fn a_repository_that_grows_beyond_its_bound_is_not_fetched_further() {
     // A file with a hole takes no room, and counts all the same.
     let pack = bench.at("state.git/infra/repository/objects/pack/huge.pack");
     let script = format!(
-        "if [ \"$1\" = fetch ]; then truncate -s 5G '{}'; sleep 1000; fi\nexec \"$REAL\" \"$@\"",
+        "if [ \"$1\" = fetch ]; then truncate -s 5G '{}'; sleep 100; fi\nexec \"$REAL\" \"$@\"",
         pack.display()
     );
     let source = bench.open_with(&bench.with_script(&script)).unwrap();
