@@ -16,7 +16,7 @@ pub struct Budget {
     pub most: f64,
     /// How much comes in a second.
     pub per_second: f64,
-    /// How many calls may wait at once ([`super::wait`]).
+    /// How many calls may wait at once (`super::wait`).
     pub waiting: usize,
 }
 

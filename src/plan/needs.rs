@@ -1,5 +1,5 @@
 //! Which privileges documents take: for a plan, for keeping an object as its document says, and for a role that can do all of it.
-//! The tables are those the planner itself refuses by ([`super::privileges`]).
+//! The tables are those the planner itself refuses by (`super::privileges`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

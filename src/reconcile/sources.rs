@@ -261,12 +261,18 @@ impl ClusterWorker {
         remembered: &Remembered,
     ) -> Result<(), ServiceError> {
         let mut tx = self.service.store().begin().await?;
+        // Only an operator lets a revision pass, maybe while this was being worked out: what stands there stays.
+        let current = tx.source_state(source.name(), cluster).await?;
+        let remembered = Remembered {
+            reset: Remembered::of(current.as_ref()).reset,
+            ..remembered.clone()
+        };
         tx.put_source_state(&SourceState {
             source: source.name().to_owned(),
             cluster: cluster.clone(),
             seen,
             applied,
-            detail: serde_json::to_string(remembered)?,
+            detail: serde_json::to_string(&remembered)?,
             updated: self.service.now(),
         })
         .await?;
