@@ -76,6 +76,10 @@ fn same(
 ) {
     let told: BTreeSet<String> = imported.left_out().map(|left| left.setting).collect();
     for (key, live) in section {
+        // Nothing is said by it: how values that are not there would be written.
+        if key == "smbios1" && live == "base64=1" {
+            continue;
+        }
         let same = match asked.get(key) {
             Some(Wish::Set(Value::Plain(text))) => equivalent(domain, key, live, text),
             Some(Wish::Set(Value::Properties { set, remove })) => {
