@@ -29,7 +29,8 @@ fn exit_codes() {
     }
 }
 
-/// The privileges the quickstart explains are those it gives, and those that the README gives, which a test shows to suffice.
+/// The privileges the quickstart explains are those it gives, those that `init` prints, and those of the README, which a test shows to
+/// suffice.
 #[test]
 fn privileges() {
     let quickstart = page("quickstart-cluster.md");
@@ -40,6 +41,7 @@ fn privileges() {
     };
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     assert_eq!(given(&quickstart.text), given(&readme));
+    assert_eq!(given(&quickstart.text), bailiwick::plan::needs::role());
     let explained: BTreeSet<String> = quickstart
         .table("privilege")
         .iter()

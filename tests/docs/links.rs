@@ -8,9 +8,6 @@ use regex::Regex;
 
 use super::pages::{Page, all, page, root};
 
-/// Pages that are written elsewhere and may not be there yet.
-const COMING: &[&str] = &["git.md", "agents.md", "metrics.md", "notifications.md"];
-
 /// The targets of a page's links that are not on the web.
 fn links(page: &Page) -> Vec<String> {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
@@ -64,11 +61,7 @@ fn every_link_leads_somewhere() {
             } else {
                 let from = Path::new("docs").join(&page.name);
                 let path = plain(&from.parent().unwrap().join(file));
-                if !root().join(&path).exists()
-                    && !COMING
-                        .iter()
-                        .any(|page| path == Path::new("docs").join(page))
-                {
+                if !root().join(&path).exists() {
                     wrong.push(format!(
                         "docs/{} links to {link}, which is not there",
                         page.name
@@ -118,7 +111,7 @@ fn the_summary_lists_every_page_once() {
     assert!(missing.is_empty(), "not in docs/SUMMARY.md: {missing:?}");
     let extra: Vec<&&str> = unique
         .iter()
-        .filter(|name| !there.contains(**name) && !COMING.contains(*name))
+        .filter(|name| !there.contains(**name))
         .collect();
     assert!(
         extra.is_empty(),
@@ -132,9 +125,8 @@ fn files_named_in_passing_are_there() {
     let mut checked = 0;
     for page in all() {
         for span in page.spans().iter().filter(|span| path.is_match(span)) {
-            let coming = COMING.iter().any(|page| *span == format!("docs/{page}"));
             assert!(
-                coming || root().join(span).exists(),
+                root().join(span).exists(),
                 "docs/{} names `{span}`, which is not there",
                 page.name
             );
