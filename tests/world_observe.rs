@@ -15,6 +15,7 @@ mod server;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bailiwick::ids::{Bytes, ClusterName, NodeName, Vmid};
 use bailiwick::world::{
@@ -491,7 +492,15 @@ async fn a_recorded_cluster_at_rest_is_quiet_to_watch() {
         assert!(cycle.requests <= 10, "cycle {number}: {}", cycle.requests);
     }
     assert_eq!(watch.world().guests, fresh.guests);
-    assert_eq!(watch.world().nodes, fresh.nodes);
+    // The list and a node's own status were recorded at different moments: how much memory is used is a reading.
+    let steady = |world: &World| {
+        let mut nodes = world.nodes.clone();
+        for node in nodes.values_mut() {
+            Arc::make_mut(node).memory_used = None;
+        }
+        nodes
+    };
+    assert_eq!(steady(watch.world()), steady(&fresh));
     assert_eq!(watch.world().storages, fresh.storages);
 }
 
