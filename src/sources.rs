@@ -202,6 +202,30 @@ impl Source {
         }
     }
 
+    /// Asks what stands there now, and takes nothing in: of Git where its branch is, of directories everything that is in them, which
+    /// has to be documents.
+    ///
+    /// # Errors
+    /// [`SourceError`] by cluster; one that concerns all of them stands for each.
+    pub async fn look(&self) -> BTreeMap<ClusterName, Result<String, SourceError>> {
+        let directory = match &self.kind {
+            Kind::Git(git) => {
+                let tip = git.look().await;
+                let clusters = self.clusters().into_iter();
+                return clusters.map(|cluster| (cluster, tip.clone())).collect();
+            }
+            Kind::Directory(directory) => directory,
+        };
+        let revision = |reading: Reading| match reading.documents() {
+            Ok(_) => Ok(reading.revision),
+            Err(mistakes) => Err(SourceError::Setup(mistakes.to_string())),
+        };
+        let readings = directory.poll(&BTreeMap::new()).await.into_iter();
+        readings
+            .map(|(cluster, reading)| (cluster, reading.and_then(revision)))
+            .collect()
+    }
+
     /// Looks at the source. The answer has the clusters whose revision is another than the one seen: what was read, or why it
     /// cannot be used. Clusters for which nothing is new are not in it. `at` is the time at which keys have to be valid.
     ///

@@ -37,7 +37,7 @@ pub use error::{NotUsable, StoreError};
 pub use events::{Event, EventFilter, EventType, NewEvent};
 pub use freezes::{Freeze, FreezeId, FreezeScope, NewFreeze};
 pub use inbox::{NewSubmission, StoredSubmission, SubmissionState};
-pub use lock::RunLock;
+pub use lock::{LoopLock, RunLock};
 pub use open::Store;
 pub use ownership::Owned;
 pub use plan_pages::{PlanFilter, PlanPlace};

@@ -488,3 +488,37 @@ fn stored_documents_are_looked_at() {
         "{found:?}"
     );
 }
+
+/// Sources that the loop reads are looked at, each cluster's part by itself.
+#[test]
+fn sources_are_looked_at() {
+    let play = Play::with(Setup {
+        sources: "{\"directory:home\": {directory: {paths: {lab: home}}}, \"git:infra\": {git: {url: \"/no/such/repository\", paths: {lab: .}}}}".to_owned(),
+        scale: 1.0,
+        ..Setup::default()
+    });
+    let ran = play.json(&["doctor"]).ends(1);
+    fails_with(&ran, "source directory:home", &["home"]);
+    // A play has no PATH, so no git.
+    fails_with(&ran, "source git:infra", &["install git"]);
+    let home = play.folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("a.yaml"), "kind: Pool\n").unwrap();
+    fails_with(
+        &play.json(&["doctor"]).ends(1),
+        "source directory:home",
+        &["a.yaml:1:1"],
+    );
+    std::fs::write(
+        home.join("a.yaml"),
+        support::desk::document("Pool", "try", "comment: things"),
+    )
+    .unwrap();
+    let ran = play.json(&["doctor"]).ends(1).json();
+    let found = checks(&ran, "source directory:home", "ok");
+    let text = found[0]["found"].as_str().unwrap();
+    assert!(
+        text.contains("at sha256:") && text.contains("has not looked yet"),
+        "{text}"
+    );
+}

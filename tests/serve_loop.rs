@@ -358,6 +358,29 @@ fn a_folder_s_documents_are_planned_and_a_document_of_another_source_is_refused(
 }
 
 /// Runs git in a folder, as nobody in particular.
+/// What the doctor finds of the one source: how it came out, and what is said last.
+fn doctor(play: &Play) -> (String, String) {
+    let ran = play
+        .command(&["doctor", "-o", "json"])
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .output()
+        .unwrap();
+    let diagnosis: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let checks = diagnosis["checks"].as_array().unwrap();
+    let check = checks
+        .iter()
+        .find(|check| check["name"] == "source git:infra")
+        .unwrap_or_else(|| panic!("{diagnosis:#}"));
+    let found = check["found"].as_str().unwrap();
+    let (_, found) = found
+        .split_once("; ")
+        .unwrap_or_else(|| panic!("{check:#}"));
+    (
+        check["status"].as_str().unwrap().to_owned(),
+        found.to_owned(),
+    )
+}
+
 fn git(folder: &std::path::Path, args: &[&str]) -> String {
     let ran = std::process::Command::new("git")
         .args(args)
@@ -420,6 +443,7 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
     };
     let applied = serving.until("the commit is applied", || source("applied"));
     assert_eq!(applied["applied"], first.as_str());
+    assert_eq!(doctor(&play), ("ok".to_owned(), "it is applied".to_owned()));
     serving.until("a note tells of it", || {
         let bare = bare.as_path();
         let notes = git(bare, &["for-each-ref", "refs/notes/bailiwick"]);
@@ -437,6 +461,11 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
         (play.condition("source/git:infra", "Stalled").as_deref() == Some("True")).then_some(())
     });
     assert_eq!(play.plans_in("waiting"), Vec::<String>::new());
+    let (status, found) = doctor(&play);
+    assert!(
+        status == "failed" && found.contains("mail.yaml:2:7: unknown kind `Virt`; known: "),
+        "{status}: {found}"
+    );
     // Another history.
     git(
         &work,
@@ -475,6 +504,11 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
         play.plans_in("waiting").pop()
     });
     play.approve(&blocked).ends(3);
+    let (status, found) = doctor(&play);
+    assert!(
+        status == "failed" && found.contains("its fuse tripped at"),
+        "{status}: {found}"
+    );
     play.bailiwick(&["source", "reset", "git:infra", "--as", "person:anna"])
         .ends(0);
     serving.until("it can be approved now", || {
@@ -486,4 +520,17 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
         source("applied").filter(|source| source["applied"] == rewritten.as_str())
     });
     serving.stop();
+}
+
+#[test]
+fn a_second_loop_over_one_state_is_refused_until_the_first_has_ended() {
+    let play = play();
+    let serving = Serving::start(&play);
+    let second = play.json(&["serve"]);
+    assert_eq!(second.code, Some(1), "{}", second.all());
+    for says in ["another `bailiwick serve` (pid ", "bailiwick.db"] {
+        assert!(second.all().contains(says), "{}", second.all());
+    }
+    serving.kill();
+    Serving::start(&play).stop();
 }

@@ -1,23 +1,42 @@
 //! `doctor`: what is well and what is not, with what to do.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anstyle::AnsiColor;
 use serde_json::json;
 
 use super::arguments::Doctor;
-use super::exit::Exit;
+use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::submit::texts;
 use super::{Ended, environment};
 use crate::plan::words::clean;
 use crate::service::doctor::{Check, Diagnosis, Patient, Status, examine};
+use crate::sources::{Patience, Surroundings};
+
+/// How long is waited for a repository to answer.
+const NETWORK: Duration = Duration::from_secs(30);
 
 /// Runs the command.
 pub async fn run(config: &Path, given: &Doctor, output: &Output) -> Ended {
+    // What sources need while they are looked at, for as long as this takes.
+    let folder = tempfile::tempdir().map_err(|error| {
+        Failure::error(format!(
+            "a folder for temporary files cannot be made: {error}"
+        ))
+    })?;
     let patient = Patient {
         file: config,
         environment: environment(),
+        surroundings: Surroundings {
+            folder: folder.path().to_owned(),
+            programs: std::env::var_os("PATH").unwrap_or_default(),
+            patience: Patience {
+                network: NETWORK,
+                ..Patience::default()
+            },
+        },
         documents: texts(&given.files)?,
         cluster: given.cluster.clone(),
     };

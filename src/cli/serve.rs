@@ -44,6 +44,11 @@ pub(super) struct Running {
 /// `serve`.
 pub async fn run(config: &Path, asked: &Serve, output: &Output) -> Ended {
     let mut service = open(config, output).await?;
+    // Held until the process ends.
+    let _only = service
+        .store()
+        .lock_loop()
+        .map_err(|error| Failure::of(&error))?;
     let mut signals = Signals::new()?;
     let mut file = Watched::new(config);
     let telling = telling(*output);

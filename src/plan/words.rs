@@ -24,6 +24,29 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// A message of several lines as one, clean: excerpts of files (lines with a bar) are left out, since the place is named before them.
+pub fn line(text: &str) -> String {
+    let excerpt = |line: &str| {
+        line.trim_start()
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .trim_start()
+            .starts_with('|')
+    };
+    let mut whole = String::new();
+    for part in text.lines().filter(|line| !excerpt(line)) {
+        let part = part.trim().trim_start_matches("= ");
+        if part.is_empty() {
+            continue;
+        }
+        if !whole.is_empty() {
+            let joined = whole.ends_with([':', ';', ',', '.']);
+            whole.push_str(if joined { " " } else { "; " });
+        }
+        whole.push_str(part);
+    }
+    clean(&whole)
+}
+
 fn hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -150,6 +173,17 @@ mod tests {
             "a\\u{1b}[31mb\\u{202e}c\\u{a}"
         );
         assert_eq!(clean("Grüße 👋"), "Grüße 👋");
+    }
+
+    #[test]
+    fn a_message_becomes_one_line_without_excerpts() {
+        let mistake = "a.yaml:2:7: unknown kind `Virt`\n  |\n2 | kind: Virt\n  |       ^^^^\n  = known: `Pool`\n\n1 error in 1 file";
+        assert_eq!(
+            line(mistake),
+            "a.yaml:2:7: unknown kind `Virt`; known: `Pool`; 1 error in 1 file"
+        );
+        assert_eq!(line("two:\n  - a|b\u{7}"), "two: - a|b\\u{7}");
+        assert_eq!(line(""), "");
     }
 
     #[test]

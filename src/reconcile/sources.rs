@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::queue::Done;
 use super::work::{ClusterWorker, length, reason};
 use crate::ids::ClusterName;
-use crate::plan::words::clean;
+use crate::plan::words::line;
 use crate::service::incoming::{Hashes, Incoming, Taken};
 use crate::service::sources::Remembered;
 use crate::service::{ServiceError, Text};
@@ -191,7 +191,7 @@ impl ClusterWorker {
             Err(error) => {
                 remembered.state = REFUSED.to_owned();
                 remembered.plan = None;
-                remembered.message = clean(&error.to_string());
+                remembered.message = line(&error.to_string());
                 if matches!(error, ServiceError::Refused(_)) && blocked.is_some() {
                     remembered.tripped = Some(reading.revision.clone());
                 }
@@ -372,7 +372,7 @@ impl ClusterWorker {
             kind,
             status,
             reason: reason.to_owned(),
-            message: clean(message),
+            message: line(message),
             observed_generation: 0,
         };
         let mut new = Vec::new();
@@ -444,9 +444,9 @@ impl ClusterWorker {
             else {
                 continue;
             };
-            let line = format!("{seen} {} {:?}", remembered.state, remembered.plan);
-            if line != remembered.written {
-                fresh.push((cluster.clone(), line));
+            let standing = format!("{seen} {} {:?}", remembered.state, remembered.plan);
+            if standing != remembered.written {
+                fresh.push((cluster.clone(), standing));
             }
             revisions.entry(seen).or_default().push(ClusterStatus {
                 cluster,
@@ -468,10 +468,10 @@ impl ClusterWorker {
                 return Ok(());
             }
         }
-        for (cluster, line) in fresh {
+        for (cluster, standing) in fresh {
             let state = store.source_state(source.name(), &cluster).await?;
             let mut remembered = Remembered::of(state.as_ref());
-            remembered.written = line;
+            remembered.written = standing;
             if let Some(state) = state {
                 self.remember(source, &cluster, state.seen, state.applied, &remembered)
                     .await?;
@@ -515,7 +515,7 @@ fn note(remembered: &mut Remembered, taken: &Taken, revision: &str) -> bool {
     };
     remembered.tripped = blocked.map(|_| revision.to_owned());
     if let Some(why) = blocked {
-        remembered.message = clean(why);
+        remembered.message = line(why);
     }
     remembered.state == APPLIED
 }

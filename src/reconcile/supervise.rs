@@ -178,7 +178,7 @@ async fn ledger_failure(service: &Service, why: &str) -> Result<(), ServiceError
         object: "ledger".to_owned(),
         kind: EventType::Warning,
         reason: "LedgerFailure".to_owned(),
-        message: crate::plan::words::clean(why),
+        message: crate::plan::words::line(why),
         actor: "system:reconcile".to_owned(),
         plan: None,
         ledger: None,

@@ -17,7 +17,7 @@ use crate::apply::step::NotBegun;
 use crate::apply::touched::Touched;
 use crate::configuration::Cluster;
 use crate::ids::ClusterName;
-use crate::plan::words::clean;
+use crate::plan::words::line;
 use crate::proxmox::client::Client;
 use crate::service::upkeep::Refreshed;
 use crate::service::{RunResult, Service, ServiceError};
@@ -90,7 +90,7 @@ impl ClusterWorker {
     pub(super) fn tell(&self, warning: bool, text: String) {
         (self.telling)(Line {
             warning,
-            text: format!("{}: {}", self.cluster, clean(&text)),
+            text: format!("{}: {}", self.cluster, line(&text)),
         });
     }
 
@@ -234,7 +234,7 @@ impl ClusterWorker {
             kind: ConditionType::Ready,
             status,
             reason: reason.to_owned(),
-            message: clean(&message),
+            message: line(&message),
             observed_generation: 0,
         };
         let condition = match looked {

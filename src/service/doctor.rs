@@ -8,6 +8,7 @@ mod grants;
 mod needs;
 mod secrets;
 mod setup;
+mod sources;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use super::open::Environment;
 use super::recipe::{Text, read};
 use crate::configuration::{Configuration, load_configuration};
 use crate::document::Document;
+use crate::sources::Surroundings;
 use crate::store::Store;
 
 /// How a check came out.
@@ -127,6 +129,8 @@ pub struct Patient<'a> {
     pub file: &'a Path,
     /// The environment.
     pub environment: Environment,
+    /// Where programs are, and a folder for what sources need while they are looked at; nothing in it is kept.
+    pub surroundings: Surroundings,
     /// Documents to look at; the stored ones when none are given.
     pub documents: Vec<Text>,
     /// Only this cluster.
@@ -168,6 +172,7 @@ pub async fn examine(patient: &Patient<'_>) -> Diagnosis {
     };
     setup::ledger(&ward, &mut found).await;
     setup::signers(&ward, &mut found);
+    sources::check(&ward, &mut found).await;
     secrets::check(&ward, &mut found).await;
     cluster::check(&ward, &mut found).await;
     found

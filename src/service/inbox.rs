@@ -15,6 +15,8 @@ use crate::store::{NewSubmission, StoreError, StoredSubmission, SubmissionState}
 
 /// What the id of a submission begins with.
 pub const PREFIX: &str = "sub_";
+/// What the message of a submission begins with that was taken back.
+const WITHDRAWN: &str = "withdrawn by ";
 /// How many submissions of one principal may wait at once.
 pub const MOST_PENDING: u64 = 100;
 
@@ -118,9 +120,10 @@ impl Service {
                     .unwrap_or_default()
             )));
         }
-        let message = format!("withdrawn by {who}: {reason}");
+        let message = format!("{WITHDRAWN}{who}: {reason}");
         self.settle(id, SubmissionState::Refused, None, &message)
-            .await
+            .await?;
+        Ok(())
     }
 
     async fn waits(&self, id: &str) -> Result<bool, ServiceError> {
@@ -145,7 +148,9 @@ impl Service {
             SubmissionState::Accepted
         };
         let plan = stored.then_some(planned.plan.hash.0.as_str());
-        self.settle(id, state, plan, "").await?;
+        if !self.settle(id, state, plan, "").await? {
+            return Err(self.came_too_late(id, recipe, &planned).await?);
+        }
         let planned = Box::new(planned);
         Ok(Receipt {
             id: id.to_owned(),
@@ -155,6 +160,31 @@ impl Service {
                 Outcome::Accepted(planned)
             },
         })
+    }
+
+    /// A submission was taken back while it was being planned: its plan is taken back too.
+    async fn came_too_late(
+        &self,
+        id: &str,
+        recipe: &Recipe,
+        planned: &Planned,
+    ) -> Result<ServiceError, ServiceError> {
+        let hash = &planned.plan.hash.0;
+        if planned.state.is_some_and(Self::open_for_decision)
+            && let Some(kept) = self.store.plan(hash).await?
+            && kept.head.submitter == recipe.submitter
+        {
+            let who = self.principal(Some(&recipe.submitter))?;
+            self.withdraw(
+                hash,
+                &who,
+                "its submission was withdrawn while it was planned",
+            )
+            .await?;
+        }
+        Ok(ServiceError::State(format!(
+            "the submission {id} was withdrawn while it was planned"
+        )))
     }
 
     /// What to do with a submission that could not be planned: it waits on when that is not its own fault, and is refused otherwise.
@@ -173,24 +203,30 @@ impl Service {
         Err(error)
     }
 
+    /// Notes what became of a submission. False if it was taken back before: then it stays so.
     async fn settle(
         &self,
         id: &str,
         state: SubmissionState,
         plan: Option<&str>,
         message: &str,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<bool, ServiceError> {
         let mut tx = self.store.begin().await?;
-        let known = tx.submission(id).await?.map(|known| known.state);
-        // The same content may have been handed in twice at once: who could not plan it does not undo what the other reached.
-        let reached = known != Some(SubmissionState::Pending)
-            && matches!(state, SubmissionState::Pending | SubmissionState::Refused);
-        if reached {
-            return Ok(tx.rollback().await?);
+        if let Some(known) = tx.submission(id).await?
+            && known.state != SubmissionState::Pending
+        {
+            let withdrawn =
+                known.state == SubmissionState::Refused && known.message.starts_with(WITHDRAWN);
+            // The same content may have been handed in twice at once: who could not plan it does not undo what the other reached.
+            if withdrawn || matches!(state, SubmissionState::Pending | SubmissionState::Refused) {
+                tx.rollback().await?;
+                return Ok(!withdrawn);
+            }
         }
         tx.settle_submission(id, state, plan, message, self.now())
             .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The receipt of a submission that waits no longer.

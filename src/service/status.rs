@@ -1,6 +1,6 @@
 //! The conditions of a document, from what was seen of it. Pure.
 
-use crate::plan::words::clean;
+use crate::plan::words::line;
 use crate::store::{ConditionStatus, ConditionType, Document, NewCondition, PlanState};
 
 /// What a look at a document's object found.
@@ -61,7 +61,7 @@ pub(super) fn conditions(
         kind,
         status,
         reason: reason.to_owned(),
-        message: clean(&message),
+        message: line(&message),
         observed_generation: generation,
     };
     let none = Covered::default();

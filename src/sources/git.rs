@@ -94,6 +94,19 @@ impl GitSource {
         Ok(readings)
     }
 
+    /// Where the branch is now, without fetching anything of it.
+    pub(super) async fn look(&self) -> Result<String, SourceError> {
+        let mut repository = self.repository.lock().await;
+        repository.prepare().await?;
+        let tip = repository
+            .remote_ref(&format!("refs/heads/{}", self.git.branch))
+            .await?
+            .ok_or_else(|| repository.no_branch())?;
+        self.signers().await?;
+        repository.used();
+        Ok(tip.as_str().to_owned())
+    }
+
     /// Reads a folder at a commit. What must not be skipped comes first: who signed, then what is there.
     async fn read(
         &self,

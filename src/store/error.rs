@@ -201,6 +201,16 @@ pub enum StoreError {
         /// What the holder wrote about itself.
         holder: String,
     },
+    /// Another process keeps the loop over this state file.
+    #[error(
+        "another `bailiwick serve` ({holder}) works with the state {}; end that one first, or use its MCP and commands", path.display()
+    )]
+    Served {
+        /// The state file.
+        path: PathBuf,
+        /// What the holder wrote about itself.
+        holder: String,
+    },
     /// The record could not be made.
     #[error("cannot record: {0}")]
     Append(#[from] AppendError),

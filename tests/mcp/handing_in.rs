@@ -196,3 +196,40 @@ fn a_withdrawn_plan_never_runs_and_is_proven() {
     );
     assert_eq!(desk.play.run(plan).code, Some(3));
 }
+
+#[test]
+fn what_is_taken_back_while_it_is_planned_leaves_no_plan() {
+    let desk = Desk::new();
+    let agent = desk.agent("scout");
+    desk.play.fault(DOWN);
+    let submitted = desk
+        .call(&agent, "submit", json!({ "documents": MAIL }))
+        .unwrap();
+    let id = submitted["submission"].as_str().unwrap().to_owned();
+    desk.play.sim.clear_faults();
+    // Planning takes a while, and in the midst of it the agent thinks better of it.
+    desk.play
+        .fault("latency=3000;path=/access/permissions;count=1");
+    let (service, planning) = (desk.service.clone(), id.clone());
+    let planning = async move { service.plan_submission(&planning).await };
+    let scout = "agent:scout".parse().unwrap();
+    let withdrawing = desk
+        .service
+        .withdraw_submission(&id, &scout, "it was a mistake after all");
+    let (planned, withdrawn) = desk.play.block_on(async {
+        let planning = tokio::spawn(planning);
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let withdrawn = withdrawing.await;
+        (planning.await.unwrap(), withdrawn)
+    });
+    withdrawn.unwrap();
+    let said = planned.unwrap_err().to_string();
+    assert!(
+        said.contains("was withdrawn while it was planned"),
+        "{said}"
+    );
+    assert_eq!(desk.play.plans_in("waiting"), Vec::<String>::new());
+    assert_eq!(desk.play.plans_in("withdrawn").len(), 1);
+    let kept = desk.play.block_on(desk.service.submission(&id)).unwrap();
+    assert!(kept.message.starts_with("withdrawn by agent:scout"));
+}

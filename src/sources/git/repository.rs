@@ -189,7 +189,8 @@ impl Repository {
         .await
     }
 
-    fn no_branch(&self) -> SourceError {
+    /// There is no such branch.
+    pub(super) fn no_branch(&self) -> SourceError {
         SourceError::Git {
             doing: format!("fetch the branch {} of {}", self.git.branch, self.shown()),
             said: "there is no such branch".to_owned(),
