@@ -12,6 +12,7 @@ mod limits;
 mod look;
 mod plan_answer;
 mod prompts;
+mod resource_answer;
 mod resources;
 pub mod server;
 pub mod stdio;

@@ -10,21 +10,18 @@ use super::arguments::{
 use super::code::{Code, Refusal};
 use super::cursor;
 use super::plan_answer::{self, About, Window};
+use super::resource_answer::{line, whole};
 use super::server::{Answer, Call};
-use super::untrusted::{bounded, fenced, text, texts};
+use super::untrusted::{fenced, text, texts};
 use crate::document;
 use crate::health::Severity;
-use crate::service::resources::{Live, Resource, ResourceFilter, ResourceKind, ResourceView};
+use crate::service::resources::{ResourceFilter, ResourceKind};
 use crate::store::{PlanFilter, PlanPlace};
 
-/// How many entries of a configuration are shown.
-const ENTRIES: usize = 200;
 /// How many mistakes are listed.
 const MISTAKES: usize = 100;
 /// How many things that could not be seen are listed.
 const UNSEEN: usize = 50;
-/// The longest text of a document that is shown, in characters.
-const LONGEST_DOCUMENT: usize = 20_000;
 /// How many lines of causes a finding has at most.
 const LINES: usize = 8;
 
@@ -479,166 +476,6 @@ fn more(cursor: Option<&String>) -> &'static str {
 
 fn internal(error: serde_json::Error) -> Refusal {
     Refusal::new(Code::Internal, error.to_string())
-}
-
-fn line(resource: &Resource) -> out::ResourceLine {
-    out::ResourceLine {
-        id: text(&resource.id),
-        kind: resource.kind.word().to_owned(),
-        status: resource.status.clone(),
-        node: resource.node.as_deref().map(text),
-        pool: resource.pool.as_deref().map(text),
-        document: resource
-            .managed
-            .as_ref()
-            .map(|managed| text(&managed.document)),
-        source: resource
-            .managed
-            .as_ref()
-            .map(|managed| text(&managed.source)),
-        object: resource.object.as_deref().map(text),
-        untrusted: out::Name {
-            name: resource.name.as_deref().map(text),
-            lock: resource.lock.as_deref().map(text),
-        },
-    }
-}
-
-fn whole(cluster: &str, observed_at: jiff::Timestamp, view: ResourceView) -> out::ResourceWhole {
-    out::ResourceWhole {
-        cluster: cluster.to_owned(),
-        observed_at: observed_at.to_string(),
-        resource: line(&view.resource),
-        live: view.live.as_ref().map(live),
-        document: view.document.map(|stored| out::DocumentWhole {
-            key: format!("{}/{}", stored.document.kind, stored.document.name),
-            source: text(&stored.document.source),
-            hash: stored.document.hash,
-            generation: stored.generation,
-            updated: stored.updated.to_string(),
-            untrusted: out::Text {
-                text: lines(&stored.document.text),
-            },
-        }),
-        conditions: view
-            .conditions
-            .into_iter()
-            .map(|kept| out::Condition {
-                kind: kept.condition.kind.to_string(),
-                status: kept.condition.status.to_string(),
-                reason: text(&kept.condition.reason),
-                since: kept.since.to_string(),
-                untrusted: out::Text {
-                    text: text(&kept.condition.message),
-                },
-            })
-            .collect(),
-        events: view
-            .events
-            .into_iter()
-            .map(|kept| out::Event {
-                at: kept.event.at.to_string(),
-                kind: kept.event.kind.to_string(),
-                reason: text(&kept.event.reason),
-                actor: text(&kept.event.actor),
-                plan: kept.event.plan,
-                untrusted: out::Text {
-                    text: text(&kept.event.message),
-                },
-            })
-            .collect(),
-    }
-}
-
-/// A document's text, whose line ends are kept and everything else cleaned.
-fn lines(document: &str) -> String {
-    let head: String = document.chars().take(LONGEST_DOCUMENT).collect();
-    let cleaned: Vec<String> = head
-        .lines()
-        .map(|line| bounded(line, LONGEST_DOCUMENT))
-        .collect();
-    cleaned.join("\n")
-}
-
-fn live(live: &Live) -> out::Live {
-    let mut facts = out::Facts::default();
-    let mut left_out = 0;
-    let mut unreadable = None;
-    match live {
-        Live::Guest(guest, why) => {
-            left_out += options(&mut facts, &guest.config.current);
-            for pending in guest.config.pending.iter().take(ENTRIES) {
-                let value = pending.value.as_deref().map(text);
-                facts.pending.insert(text(&pending.key), value);
-            }
-            left_out += guest.config.pending.len().saturating_sub(ENTRIES);
-            facts.snapshots = keys(guest.config.snapshots.keys(), &mut left_out);
-            unreadable = why.as_deref().map(text);
-        }
-        Live::Storage(storage, nodes) => {
-            left_out += options(&mut facts, &storage.options);
-            facts
-                .options
-                .insert("type".to_owned(), text(&storage.storage_type));
-            facts.nodes = nodes
-                .iter()
-                .take(ENTRIES)
-                .map(|(node, state)| out::StorageOnNode {
-                    node: text(node),
-                    enabled: state.enabled,
-                    active: state.active,
-                    total_bytes: state.total.map(|bytes| bytes.0),
-                    free_bytes: state.available.map(|bytes| bytes.0),
-                })
-                .collect();
-        }
-        Live::Pool(_, pool) => {
-            if let Some(comment) = &pool.comment {
-                facts.options.insert("comment".to_owned(), text(comment));
-            }
-            let guests = pool.guests.iter().map(|vmid| format!("guest/{vmid}"));
-            let storages = pool.storages.iter().map(|id| format!("storage/{id}"));
-            let members: Vec<String> = guests.chain(storages).collect();
-            facts.members = keys(members.iter(), &mut left_out);
-        }
-        Live::Node(_, node, guests) => {
-            let mut put = |key: &str, value: Option<String>| {
-                if let Some(value) = value {
-                    facts.options.insert(key.to_owned(), text(&value));
-                }
-            };
-            put("ip", node.ip.clone());
-            put("cpus", node.cpus.map(|cpus| cpus.to_string()));
-            put(
-                "memoryBytes",
-                node.memory_total.map(|bytes| bytes.0.to_string()),
-            );
-            put(
-                "memoryUsedBytes",
-                node.memory_used.map(|bytes| bytes.0.to_string()),
-            );
-            put("guests", Some(guests.to_string()));
-            facts.bridges = keys(node.bridges.iter(), &mut left_out);
-        }
-    }
-    out::Live {
-        untrusted: facts,
-        left_out,
-        unreadable,
-    }
-}
-
-/// Puts options in; returns how many were left out.
-fn options(facts: &mut out::Facts, section: &crate::world::Section) -> usize {
-    for (key, value) in section.iter().take(ENTRIES) {
-        facts.options.insert(text(key), text(value));
-    }
-    section.len().saturating_sub(ENTRIES)
-}
-
-fn keys<'a>(all: impl ExactSizeIterator<Item = &'a String>, left_out: &mut usize) -> Vec<String> {
-    *left_out += all.len().saturating_sub(ENTRIES);
-    all.take(ENTRIES).map(|one| text(one)).collect()
 }
 
 /// The head of an answer and its data, fenced.
