@@ -534,3 +534,31 @@ fn a_second_loop_over_one_state_is_refused_until_the_first_has_ended() {
     serving.kill();
     Serving::start(&play).stop();
 }
+
+#[test]
+fn what_a_source_takes_back_it_no_longer_wants() {
+    let play = with(
+        "{\"directory:lab\": {prune: true, fuse: {count: 100, share: 1.0}, directory: {paths: {lab: docs}, interval: 1s}}}",
+    );
+    let pool = support::desk::deletable("Pool", "try", "comment: things");
+    play.document("mail", &machine("mail", MAIL));
+    play.document("pool", &pool);
+    let serving = Serving::start(&play);
+    let hash = serving.until("a plan waits", || play.plans_in("waiting").pop());
+    play.approve(&hash).ends(0);
+    serving.until("it is applied", || {
+        play.plans_in("applied").contains(&hash).then_some(())
+    });
+    // Another wish, and then not.
+    play.withdraw("pool");
+    let removal = serving.until("a plan to remove it waits", || {
+        play.plans_in("waiting").pop()
+    });
+    play.document("pool", &pool);
+    serving.until("that plan is done with", || {
+        play.plans_in("superseded").contains(&removal).then_some(())
+    });
+    assert_eq!(play.plans_in("waiting"), Vec::<String>::new());
+    play.approve(&removal).ends(1);
+    serving.stop();
+}

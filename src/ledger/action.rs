@@ -84,6 +84,8 @@ actions! {
     Suspended = "suspended",
     /// The loop was told to go on with it.
     Resumed = "resumed",
+    /// A source's fuse tripped: nobody can approve the plan until it is reset.
+    FuseTripped = "fuse-tripped",
     /// A person let pass what a source's fuse held back.
     FuseReset = "fuse-reset",
     /// An agent was given a token.

@@ -344,6 +344,7 @@ pub fn append(head: &Head, key: &Key, draft: Draft) -> Result<(Record, Head), Ap
         | Action::UndoProposed
         | Action::Suspended
         | Action::Resumed
+        | Action::FuseTripped
         | Action::FuseReset
         | Action::AgentAdded
         | Action::AgentRevoked

@@ -204,6 +204,7 @@ fn meant(action: Action) -> Vec<Key> {
         | Action::StepOutcome
         | Action::Frozen
         | Action::LoginFailed
+        | Action::FuseTripped
         | Action::FuseReset
         | Action::AgentAdded
         | Action::AgentRevoked

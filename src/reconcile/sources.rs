@@ -126,14 +126,22 @@ impl ClusterWorker {
                 .filter(|stored| stored.document.source == source.name())
                 .count();
             let remembered = Remembered::of(state.as_ref());
+            let object = format!("source/{}", source.name());
+            let conditions = store.conditions_of(&cluster, &object).await?;
+            let unverified = conditions.iter().any(|known| {
+                known.condition.kind == ConditionType::SourceVerified
+                    && known.condition.status == ConditionStatus::False
+            });
             before.insert(
                 cluster,
                 Before {
                     seen: state.as_ref().and_then(|state| state.seen.clone()),
                     applied: state.as_ref().and_then(|state| state.applied.clone()),
                     owned,
-                    // What was refused is tried again: what stood in its way may be gone.
+                    // What was refused is tried again: what stood in its way may be gone. What could not be verified, too, though
+                    // it is the revision seen: the one in between is gone from the branch.
                     reread: reread
+                        || unverified
                         || remembered.state == REFUSED
                         || remembered.reset.is_some() && remembered.tripped.is_some(),
                 },

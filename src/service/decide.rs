@@ -77,6 +77,14 @@ impl Service {
                 approval.principal
             )));
         }
+        // A decision that can never count is not kept: once the plan may be approved, it is to be looked at anew.
+        let standing = self.standing(&plan, &recipe).await?;
+        if let Verdict::Denied { reason } = standing.verdict {
+            return Err(ServiceError::Refused(format!(
+                "nobody can approve the plan {}: {reason}",
+                plan.hash
+            )));
+        }
         let mut tx = self.store.begin().await?;
         tx.add_approval(&stored_form(&approval)?).await?;
         let detail = serde_json::json!({

@@ -114,6 +114,7 @@ pub(super) fn event_of(record: &Record, cluster: Option<ClusterName>) -> Option<
             format!("by {}: {}", record.actor, detail("reason")),
         ),
         Action::Resumed => (EventType::Normal, "Resumed", format!("by {}", record.actor)),
+        Action::FuseTripped => (EventType::Warning, "FuseTripped", detail("why")),
         Action::FuseReset => (
             EventType::Warning,
             "FuseReset",

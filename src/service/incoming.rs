@@ -96,6 +96,7 @@ impl Service {
             .filter(|text| !hashes.contains_key(&text.file))
             .collect();
         if changed.is_empty() && removed.is_empty() {
+            self.moved_on(&incoming.source, cluster, None).await?;
             return Ok((Taken::Nothing, hashes));
         }
         let fuse = if configured.prune {
@@ -138,24 +139,36 @@ impl Service {
         {
             return Err(ServiceError::Refused(why.clone()));
         }
+        self.moved_on(&recipe.source, cluster, Some(&made.plan.hash))
+            .await?;
         let known = self.store.plan(&made.plan.hash.0).await?;
         if let Some(state @ (PlanState::Rejected | PlanState::Withdrawn)) =
             known.map(|known| known.head.state)
         {
             return Ok(Taken::Decided(state, made.plan.hash));
         }
-        for head in self.open_of_source(&recipe.source, cluster).await? {
-            if head.0 != made.plan.hash {
-                let why = format!("the source {} has moved on", recipe.source);
-                self.overtake(&head.0, head.1, Action::PlanSuperseded, &why)
-                    .await?;
-            }
-        }
         let planned = Box::new(self.store_made(&recipe, made).await?);
         Ok(Taken::Planned {
             planned,
             blocked: recipe.blocked,
         })
+    }
+
+    /// What the source wanted before is not what it wants now: its plans that wait or are approved are done with, but for this one.
+    async fn moved_on(
+        &self,
+        source: &str,
+        cluster: &Cluster,
+        but: Option<&PlanHash>,
+    ) -> Result<(), ServiceError> {
+        let why = format!("the source {source} has moved on");
+        for (hash, state) in self.open_of_source(source, cluster).await? {
+            if Some(&hash) != but {
+                self.overtake(&hash, state, Action::PlanSuperseded, &why)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// A source's own plans that wait or are approved.

@@ -16,7 +16,7 @@ use crate::ids::ClusterName;
 use crate::ledger::Action;
 use crate::plan::words::clean;
 use crate::plan::{Origin, Plan, PlanHash};
-use crate::store::{NewPlan, PlanDocument, PlanInserted, PlanState};
+use crate::store::{NewPlan, PlanDocument, PlanInserted, PlanState, Transaction};
 
 /// Documents that somebody submits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,21 @@ impl Service {
                 tx.commit().await?;
                 (PlanState::Waiting, Some(record.seq))
             }
+            PlanInserted::Known(state @ (PlanState::Waiting | PlanState::Approved))
+                if recipe.blocked.is_some() && !self.was_blocked(&hash).await? =>
+            {
+                // The same plan, on a way by which nobody may approve it: what was approved before does not count.
+                let origin = serde_json::to_string(recipe)?;
+                tx.set_plan_origin(&hash, &origin, &recipe.submitter)
+                    .await?;
+                if state == PlanState::Approved {
+                    tx.set_plan_state(&hash, state, PlanState::Waiting, self.now())
+                        .await?;
+                }
+                let record = self.fuse_tripped(&mut tx, recipe, &hash).await?;
+                tx.commit().await?;
+                (PlanState::Waiting, record)
+            }
             PlanInserted::Known(state) => {
                 tx.rollback().await?;
                 (state, self.record_of(&plan.hash).await?)
@@ -221,6 +236,7 @@ impl Service {
                         detail,
                     )
                     .await?;
+                self.fuse_tripped(&mut tx, recipe, &hash).await?;
                 if matches!(standing.verdict, Verdict::Satisfied { .. }) {
                     tx.set_plan_state(&hash, PlanState::Waiting, PlanState::Approved, self.now())
                         .await?;
@@ -257,6 +273,31 @@ impl Service {
     }
 
     /// Whether a stored plan is one that nobody may approve, since a fuse tripped.
+    /// Records that a plan is blocked, if it is.
+    async fn fuse_tripped(
+        &self,
+        tx: &mut Transaction,
+        recipe: &Recipe,
+        hash: &str,
+    ) -> Result<Option<u64>, ServiceError> {
+        let Some(why) = &recipe.blocked else {
+            return Ok(None);
+        };
+        let detail = serde_json::json!({ "why": why, "source": recipe.source });
+        let subject = format!("plan/{hash}");
+        let record = self
+            .record(
+                tx,
+                &recipe.submitter,
+                Action::FuseTripped,
+                &subject,
+                Some(hash),
+                detail,
+            )
+            .await?;
+        Ok(Some(record.seq))
+    }
+
     async fn was_blocked(&self, hash: &str) -> Result<bool, ServiceError> {
         let (_, _, recipe) = self.plan(hash).await?;
         Ok(recipe.blocked.is_some())
