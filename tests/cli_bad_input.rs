@@ -698,3 +698,19 @@ fn arguments() {
         error(&play, 1, || play.bailiwick(&["aply"]))
     );
 }
+
+/// What a guest says of itself cannot drive the terminal of who looks at it.
+#[test]
+fn texts_of_guests_are_shown_as_they_are() {
+    let play = play();
+    let evil = "description: a\u{202e}b\u{200b}c%1b[31m\nmemory: ";
+    play.edit(102, "memory: ", evil);
+    for args in [&["describe", "vm/102"][..], &["get", "vm"]] {
+        let out = play.bailiwick(args).ends(0).out;
+        let hidden =
+            |c: char| c != '\n' && (c.is_control() || ('\u{200b}'..='\u{202e}').contains(&c));
+        assert!(!out.contains(hidden), "{args:?}: {out:?}");
+    }
+    let out = play.bailiwick(&["describe", "vm/102"]).ends(0).out;
+    assert!(out.contains("u{202e}"), "{out}");
+}

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Command, Format, Ledger};
 use super::exit::{Exit, Failure};
@@ -202,6 +202,10 @@ async fn describe(service: &Service, what: &str, cluster: Option<&str>, output: 
             accepted: Vec::new(),
         });
         output.line(format!("state: {}", stored.head.state.name()));
+        if let Some(revision) = &recipe.revision {
+            let source = clean(&recipe.source);
+            output.line(format!("read from {source} at {}", clean(revision)));
+        }
         return Ok(Exit::Success);
     }
     let value = service.describe(what, cluster).await?;
@@ -211,9 +215,25 @@ async fn describe(service: &Service, what: &str, cluster: Option<&str>, output: 
             format: Format::Yaml,
             ..*output
         }
-        .value(&value);
+        .value(&readable(value));
     }
     Ok(Exit::Success)
+}
+
+/// A value whose texts show everything that is in them: what comes from a cluster may hold characters that a terminal obeys.
+fn readable(value: Value) -> Value {
+    match value {
+        Value::String(text) => {
+            let lines: Vec<String> = text.split('\n').map(clean).collect();
+            Value::String(lines.join("\n"))
+        }
+        Value::Array(items) => items.into_iter().map(readable).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (clean(&name), readable(value)))
+            .collect(),
+        other => other,
+    }
 }
 
 /// Prints how a run ended.

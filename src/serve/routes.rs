@@ -10,9 +10,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -200,11 +201,33 @@ fn denied(why: Denied) -> Response {
     response
 }
 
+/// The answer of JSON-RPC to what is no JSON.
+fn not_json(error: &serde_json::Error) -> Response {
+    let body = json!({
+        "jsonrpc": "2.0", "id": null,
+        "error": { "code": -32700, "message": format!("Parse error: the body is no JSON: {error}") },
+    });
+    let kind = HeaderValue::from_static("application/json");
+    (
+        StatusCode::BAD_REQUEST,
+        [(CONTENT_TYPE, kind)],
+        body.to_string(),
+    )
+        .into_response()
+}
+
 /// Takes in a whole body, within size and time, before anything is done with it.
 async fn whole_body(Given(state): Given<State>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     match timeout(state.patience, axum::body::to_bytes(body, state.body_limit)).await {
-        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Ok(bytes)) => {
+            if head.method == Method::POST
+                && let Err(error) = serde_json::from_slice::<IgnoredAny>(&bytes)
+            {
+                return not_json(&error);
+            }
+            next.run(Request::from_parts(head, Body::from(bytes))).await
+        }
         Ok(Err(_)) => refusal(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",

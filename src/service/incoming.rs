@@ -9,9 +9,10 @@ use super::recipe::{Recipe, Text, read};
 use super::submit::Planned;
 use crate::configuration::Cluster;
 use crate::document::Document;
+use crate::ids::ClusterName;
 use crate::ledger::Action;
 use crate::plan::words::clean;
-use crate::plan::{Origin, PlanHash};
+use crate::plan::{Origin, Plan, PlanHash};
 use crate::store::PlanState;
 
 /// What was read from a source for one cluster.
@@ -162,8 +163,29 @@ impl Service {
         but: Option<&PlanHash>,
     ) -> Result<(), ServiceError> {
         let why = format!("the source {source} has moved on");
-        for (hash, state) in self.open_of_source(source, cluster).await? {
+        for (hash, state, _) in self.open_of_source(source, &cluster.name).await? {
             if Some(&hash) != but {
+                self.overtake(&hash, state, Action::PlanSuperseded, &why)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A source that submits says some things anew: its plans that wait or are approved and say otherwise of one of them are done with.
+    pub(super) async fn said_anew(&self, source: &str, made: &Plan) -> Result<(), ServiceError> {
+        let now: BTreeMap<&str, Option<&str>> = made
+            .documents
+            .iter()
+            .map(|document| (document.key.as_str(), document.hash.as_deref()))
+            .collect();
+        for (hash, state, plan) in self.open_of_source(source, &made.cluster).await? {
+            let otherwise = plan.documents.iter().find(|document| {
+                now.get(document.key.as_str())
+                    .is_some_and(|hash| *hash != document.hash.as_deref())
+            });
+            if let Some(document) = otherwise.filter(|_| hash != made.hash) {
+                let why = format!("{source} has submitted {} again since", document.key);
                 self.overtake(&hash, state, Action::PlanSuperseded, &why)
                     .await?;
             }
@@ -175,10 +197,10 @@ impl Service {
     async fn open_of_source(
         &self,
         source: &str,
-        cluster: &Cluster,
-    ) -> Result<Vec<(PlanHash, PlanState)>, ServiceError> {
+        cluster: &ClusterName,
+    ) -> Result<Vec<(PlanHash, PlanState, Plan)>, ServiceError> {
         let mut found = BTreeSet::new();
-        for active in self.store.active_documents(&cluster.name, None).await? {
+        for active in self.store.active_documents(cluster, None).await? {
             if active.document.source == source
                 && matches!(active.state, PlanState::Waiting | PlanState::Approved)
             {
@@ -187,9 +209,9 @@ impl Service {
         }
         let mut open = Vec::new();
         for (hash, state) in found {
-            let (_, _, recipe) = self.plan(&hash.0).await?;
+            let (_, plan, recipe) = self.plan(&hash.0).await?;
             if matches!(recipe.origin, Origin::Submission { .. }) {
-                open.push((hash, state));
+                open.push((hash, state, plan));
             }
         }
         Ok(open)

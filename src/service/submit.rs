@@ -121,6 +121,9 @@ impl Service {
         recipe: &Recipe,
         made: Made,
     ) -> Result<Planned, ServiceError> {
+        if let Origin::Submission { .. } = recipe.origin {
+            self.said_anew(&recipe.source, &made.plan).await?;
+        }
         let mut standing = self.standing(&made.plan, recipe).await?;
         if made.plan.steps.is_empty() {
             let (accepted, ledger) = self.accept_without_run(recipe, &made).await?;
@@ -221,10 +224,14 @@ impl Service {
                 } else {
                     Action::PlanCreated
                 };
-                let detail = serde_json::json!({
+                let mut detail = serde_json::json!({
                     "risk": plan.risk.to_string(), "steps": plan.steps.len(), "impacts": plan.impacts.len(),
                     "unknowns": plan.unknowns.len(), "complete": plan.complete,
                 });
+                if let (Some(revision), Some(detail)) = (&recipe.revision, detail.as_object_mut()) {
+                    detail.insert("source".to_owned(), recipe.source.clone().into());
+                    detail.insert("revision".to_owned(), revision.clone().into());
+                }
                 let subject = format!("cluster/{}", plan.cluster);
                 let record = self
                     .record(

@@ -188,6 +188,15 @@ fn bodies_are_bounded() {
     let (status, text) = desk.play.block_on(agent.send("tools/call", params));
     assert_eq!(status, 413, "{text}");
     assert!(text.contains("body_too_large"));
+    // What is no JSON is told so, as JSON-RPC has it.
+    let broken = desk.play.block_on(async {
+        let request = agent.post().body("{\"jsonrpc\": \"2.0\", ");
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    });
+    assert_eq!(broken.0, 400);
+    let error: serde_json::Value = serde_json::from_str(&broken.1).unwrap();
+    assert_eq!(error["error"]["code"], -32700, "{error}");
     // Chunked, without a length.
     let stream = desk.play.block_on(async {
         let chunk = agent

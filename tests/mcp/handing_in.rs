@@ -233,3 +233,26 @@ fn what_is_taken_back_while_it_is_planned_leaves_no_plan() {
     let kept = desk.play.block_on(desk.service.submission(&id)).unwrap();
     assert!(kept.message.starts_with("withdrawn by agent:scout"));
 }
+
+#[test]
+fn who_says_a_thing_anew_takes_back_what_it_said_before() {
+    let desk = Desk::new();
+    let (agent, other) = (desk.agent("scout"), desk.agent("other"));
+    let submit = |agent: &_, documents: &str| {
+        let answer = desk
+            .call(agent, "submit", json!({ "documents": documents }))
+            .unwrap();
+        (answer["outcome"] == "planned")
+            .then(|| answer["plan"]["plan"].as_str().unwrap().to_owned())
+    };
+    let pool = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: theirs}\nspec: {comment: x}\n";
+    let theirs = submit(&other, pool).unwrap();
+    let first = submit(&agent, MAIL).unwrap();
+    let second = submit(&agent, &MAIL.replace("6Gi", "7Gi")).unwrap();
+    assert_eq!(desk.play.plans_in("superseded"), [first]);
+    // As it is already: nothing is left to do, and nothing of before either.
+    assert_eq!(submit(&agent, &MAIL.replace("6Gi", "4Gi")), None);
+    assert_eq!(desk.play.plans_in("waiting"), [theirs]);
+    assert!(desk.play.plans_in("superseded").contains(&second));
+    desk.play.approve(&second).ends(1);
+}
