@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod feed;
 mod key;
 pub mod queue;
+mod source_status;
 mod sources;
 pub mod supervise;
 mod work;
