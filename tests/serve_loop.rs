@@ -562,3 +562,50 @@ fn what_a_source_takes_back_it_no_longer_wants() {
     play.approve(&removal).ends(1);
     serving.stop();
 }
+
+#[test]
+fn an_unrelated_run_leaves_what_waits_and_its_approvals_as_they_are() {
+    let play = play();
+    let two = propose(&play, &[], &document("Pool", "lab", "comment: others"));
+    let hash = propose(&play, &[], &machine("mail", MAIL));
+    let serving = Serving::start(&play);
+    play.approve(&hash).ends(0);
+    serving.until("the plan is applied", || {
+        play.plans_in("applied").contains(&hash).then_some(())
+    });
+    // What waits is made again meanwhile, on the world as it is now.
+    play.bailiwick(&["reconcile", "--wait", "20"]).ends(0);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(play.plans_in("waiting"), [two.clone()]);
+    play.approve(&two).ends(0);
+    serving.until("it is applied too", || {
+        play.plans_in("applied").contains(&two).then_some(())
+    });
+    // The same wish, after the world was put back by hand: another plan, for which nobody has signed.
+    play.edit(102, "memory: 6144", "memory: 4096");
+    play.bailiwick(&["reconcile", "--wait", "20"]).ends(0);
+    let again = serving.until("a plan against drift waits", || {
+        play.plans_in("waiting").pop()
+    });
+    assert_ne!(again, hash);
+    let plan = play.json(&["describe", &again]).ends(0).json();
+    assert_eq!(plan["parent"], hash.as_str(), "{plan:#}");
+    serving.stop();
+}
+
+#[test]
+fn what_is_not_there_cannot_be_suspended_and_a_wish_says_what_is() {
+    let play = play();
+    for what in ["VirtualMachine/none", "source/git:none"] {
+        let ran = play.bailiwick(&["suspend", what, "--reason", "x"]).ends(1);
+        assert!(ran.err.contains("there is no"), "{}", ran.err);
+    }
+    let ran = play.bailiwick(&["source", "reset", "git:none", "--as", "person:anna"]);
+    assert!(ran.err.contains("there is no source"), "{}", ran.err);
+    let serving = Serving::start(&play);
+    play.bailiwick(&["suspend", "cluster/lab", "--reason", "x"])
+        .ends(0);
+    let ran = play.bailiwick(&["reconcile", "--wait", "20"]).ends(0);
+    assert!(ran.out.contains("cluster/lab is suspended"), "{}", ran.out);
+    serving.stop();
+}

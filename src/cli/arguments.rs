@@ -459,7 +459,8 @@ pub enum Agent {
             long,
             value_name = "TIME",
             default_value = "90d",
-            hide_default_value = true
+            hide_default_value = true,
+            allow_hyphen_values = true
         )]
         expires: crate::service::agents::Life,
         /// Who gives it. Default: `defaultPrincipal` of the configuration.

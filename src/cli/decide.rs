@@ -94,7 +94,10 @@ fn show(decided: &Decided, output: &Output) -> Exit {
     let (state, rest, exit) = match &decided.standing.verdict {
         Verdict::Satisfied { .. } => (
             "approved",
-            vec![format!("run it with: bailiwick run {}", decided.plan)],
+            vec![format!(
+                "a running `serve` runs it, else: bailiwick run {}",
+                decided.plan
+            )],
             Exit::Success,
         ),
         Verdict::Waiting { missing } => (

@@ -163,7 +163,9 @@ pub fn approval_lines(planned: &Planned) -> Vec<String> {
             .collect();
     }
     let mut lines = match &planned.standing.verdict {
-        Verdict::Satisfied { .. } => vec![format!("approved; run it with: bailiwick run {hash}")],
+        Verdict::Satisfied { .. } => vec![format!(
+            "approved; a running `serve` runs it, else: bailiwick run {hash}"
+        )],
         Verdict::Rejected { by, reason } => vec![format!("rejected by {by}: {}", clean(reason))],
         Verdict::Denied { reason } => {
             vec![format!("nobody can approve this plan: {}", clean(reason))]

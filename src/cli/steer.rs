@@ -14,6 +14,7 @@ use crate::service::Service;
 pub async fn suspend(service: &Service, asked: &Suspend, output: &Output) -> Ended {
     let who = service.principal(asked.principal.as_deref())?;
     let target = service.suspend_target(&asked.what, asked.cluster.as_deref())?;
+    service.is_there(&target).await?;
     let record = service.suspend(&target, &asked.reason, &who).await?;
     output.value(&json!({ "suspended": asked.what, "ledger": record }));
     output.line(format!(
@@ -51,8 +52,16 @@ pub async fn reconcile(service: &Service, asked: &Reconcile, output: &Output) ->
         {
             output.value(&json!({ "wish": wish, "taken": true }));
             output.line(
-                "taken: the loop looks now (`bailiwick events --watch` shows what comes of it)",
+                "taken: the loop looks at everything now (`bailiwick events --watch` shows what comes of it)",
             );
+            for left in service
+                .left_alone(asked.cluster.as_deref(), asked.source.as_deref())
+                .await?
+            {
+                output.line(format!(
+                    "but {left} is suspended: `bailiwick resume {left}` first"
+                ));
+            }
             return Ok(Exit::Success);
         }
         if tokio::time::Instant::now() >= until {

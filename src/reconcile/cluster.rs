@@ -1,6 +1,7 @@
 //! One cluster's queue and the workers that take from it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub struct Asking {
     queue: Arc<Mutex<Queue<Key>>>,
     wake: Arc<Notify>,
     clock: Clock,
+    whole: Arc<AtomicBool>,
 }
 
 impl Asking {
@@ -41,7 +43,19 @@ impl Asking {
             queue: Arc::new(Mutex::new(Queue::new(pace))),
             wake: Arc::new(Notify::new()),
             clock,
+            whole: Arc::default(),
         }
+    }
+
+    /// Asks that the cluster be looked at now, and everything in it: also what shows in no list.
+    pub fn ask_whole(&self) {
+        self.whole.store(true, Ordering::SeqCst);
+        self.ask(Key::Observe);
+    }
+
+    /// Whether everything is to be looked at; asked for once.
+    pub fn take_whole(&self) -> bool {
+        self.whole.swap(false, Ordering::SeqCst)
     }
 
     /// Asks for a key now.

@@ -157,7 +157,7 @@ impl Feed {
             {
                 continue;
             }
-            queue.ask(Key::Observe);
+            queue.ask_whole();
             queue.ask(Key::Settle);
             queue.ask(Key::Run);
         }

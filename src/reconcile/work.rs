@@ -125,6 +125,9 @@ impl ClusterWorker {
     async fn observe(&self) -> Result<Done, ServiceError> {
         let began = Instant::now();
         let mut watching = self.watching.lock().await;
+        if self.asking.take_whole() {
+            *watching = None;
+        }
         let run_ended = self.service.store().last_run_ended(&self.cluster).await?;
         self.hint(&mut watching, run_ended).await?;
         let looked = self.look(&mut watching).await;

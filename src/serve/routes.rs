@@ -6,10 +6,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State as Given};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -22,6 +22,7 @@ use super::hosts::{Hosts, Stranger};
 use super::listen::Ends;
 use super::{Ready, Render};
 use crate::mcp::Mcp;
+use crate::plan::words::clean;
 use crate::service::agents::NoLogin;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
@@ -64,6 +65,7 @@ pub fn router(state: State, mcp: Mcp) -> Router {
     );
     let for_agents = Router::new()
         .route_service("/mcp", mcp)
+        .layer(map_response(in_one_form))
         .layer(from_fn_with_state(state.clone(), whole_body))
         .layer(from_fn_with_state(state.clone(), token));
     let metrics = Router::new().route("/metrics", get(metrics));
@@ -89,6 +91,9 @@ pub fn router(state: State, mcp: Mcp) -> Router {
         .with_state(state)
 }
 
+/// Most of a refusal's own text that is read, in bytes.
+const MOST_TEXT: usize = 4096;
+
 /// A refusal in the form the tools use too.
 fn refusal(status: StatusCode, code: &str, message: &str, next: &str) -> Response {
     let body = json!({ "error": { "code": code, "message": message, "next": next } });
@@ -97,6 +102,43 @@ fn refusal(status: StatusCode, code: &str, message: &str, next: &str) -> Respons
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Puts a refusal of the transport, which is plain text, into the form that all refusals have.
+async fn in_one_form(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(CONTENT_TYPE);
+    let json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !(status.is_client_error() || status.is_server_error()) || json {
+        return response;
+    }
+    let (code, next) = match status {
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "MCP is POST to /mcp."),
+        StatusCode::NOT_ACCEPTABLE => (
+            "not_acceptable",
+            "Send `Accept: application/json, text/event-stream`.",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "unsupported_media_type",
+            "Send one JSON-RPC message, with `Content-Type: application/json`.",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "Submit fewer documents at once."),
+        _ if status.is_server_error() => ("internal", "Report this to an operator."),
+        _ => (
+            "bad_request",
+            "See the specification of MCP's streamable HTTP.",
+        ),
+    };
+    let (head, body) = response.into_parts();
+    let text = match axum::body::to_bytes(body, MOST_TEXT).await {
+        Ok(bytes) if !bytes.is_empty() => clean(&String::from_utf8_lossy(&bytes)),
+        _ => status.canonical_reason().unwrap_or("refused").to_owned(),
+    };
+    let mut refused = refusal(status, code, &text, next);
+    if let Some(allow) = head.headers.get(ALLOW) {
+        refused.headers_mut().insert(ALLOW, allow.clone());
+    }
+    refused
 }
 
 /// Refuses what names another host or was sent by a page of another origin.

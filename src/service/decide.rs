@@ -106,29 +106,8 @@ impl Service {
             .await?;
         tx.commit().await?;
         let standing = self.standing(&plan, &recipe).await?;
-        if matches!(standing.verdict, Verdict::Satisfied { .. })
-            && stored.head.state == PlanState::Waiting
-        {
-            let mut tx = self.store.begin().await?;
-            tx.set_plan_state(
-                &plan.hash.0,
-                PlanState::Waiting,
-                PlanState::Approved,
-                self.now(),
-            )
-            .await?;
-            let detail = serde_json::json!({ "state": "approved" });
-            self.record(
-                &mut tx,
-                "system:policy",
-                Action::Approved,
-                &subject,
-                Some(&plan.hash.0),
-                detail,
-            )
-            .await?;
-            tx.commit().await?;
-            self.measure_wait(&stored.head);
+        if matches!(standing.verdict, Verdict::Satisfied { .. }) {
+            self.has_enough(&stored.head).await?;
         }
         Ok(Decided {
             plan: plan.hash,
@@ -136,6 +115,34 @@ impl Service {
             standing,
             ledger: record.seq,
         })
+    }
+
+    /// A waiting plan has all the approvals it needs. A running loop sees that too, and may be the first to note it.
+    async fn has_enough(&self, head: &store::PlanHead) -> Result<(), ServiceError> {
+        let mut tx = self.store.begin().await?;
+        let now = tx.plan(&head.hash).await?.map(|plan| plan.head.state);
+        if now != Some(PlanState::Waiting) {
+            return Ok(tx.rollback().await?);
+        }
+        tx.set_plan_state(
+            &head.hash,
+            PlanState::Waiting,
+            PlanState::Approved,
+            self.now(),
+        )
+        .await?;
+        self.record(
+            &mut tx,
+            "system:policy",
+            Action::Approved,
+            &format!("plan/{}", head.hash),
+            Some(&head.hash),
+            serde_json::json!({ "state": "approved" }),
+        )
+        .await?;
+        tx.commit().await?;
+        self.measure_wait(head);
+        Ok(())
     }
 
     /// Takes a person's rejection. It is final for this plan.

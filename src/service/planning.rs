@@ -53,15 +53,25 @@ impl Service {
         ownership_of(&self.store, cluster).await
     }
 
-    pub(super) async fn parent(
+    /// The last plan applied before this one: of those with any of its documents, so that what is applied to others does not make
+    /// another plan of it. An approval counts for one run all the same, since a plan that was applied is the parent of the next with
+    /// the same documents. What takes a run back follows on the cluster's last plan.
+    async fn parent(
         &self,
+        recipe: &Recipe,
+        from: &Prepared,
         cluster: &ClusterName,
     ) -> Result<Option<PlanHash>, ServiceError> {
-        Ok(self
-            .store
-            .parent(cluster)
-            .await?
-            .map(|parent| PlanHash(parent.plan)))
+        let documents = from.wanted.iter().chain(&from.removed);
+        let keys: Vec<String> = documents
+            .map(|document| document.key().to_string())
+            .collect();
+        let parent = if keys.is_empty() || recipe.undoes().is_some() {
+            self.store.parent(cluster).await?
+        } else {
+            self.store.parent_of_documents(cluster, &keys).await?
+        };
+        Ok(parent.map(|parent| PlanHash(parent.plan)))
     }
 
     /// Makes a recipe's plan to look at: from the world that a running loop keeps, else as it is now.
@@ -137,7 +147,7 @@ impl Service {
         let settings = settings(cluster);
         let input = PlanInput {
             cluster: cluster.name.clone(),
-            parent: self.parent(&cluster.name).await?,
+            parent: self.parent(recipe, &from, &cluster.name).await?,
             origin: recipe.origin.clone(),
             policy: self.policy_version()?,
             items: from.items.clone(),

@@ -54,6 +54,12 @@ impl Service {
             )));
         }
         self.known_person(who)?;
+        if !self.configuration.sources.contains_key(source) {
+            return Err(ServiceError::NotFound(format!(
+                "there is no source `{}` in the configuration; `bailiwick get sources` lists them",
+                clean(source)
+            )));
+        }
         let states = self.store.source_states().await?;
         let mut tx = self.store.begin().await?;
         let mut passed = Vec::new();

@@ -77,6 +77,72 @@ impl Service {
         }
     }
 
+    /// Refuses what names nothing: a source or document that is not there would only seem to be suspended.
+    pub async fn is_there(&self, target: &SuspendTarget) -> Result<(), ServiceError> {
+        let missing = match target.scope {
+            SuspendScope::Cluster => None,
+            SuspendScope::Source => {
+                let known = self.configuration.sources.contains_key(&target.name)
+                    || self.owns_documents(&target.name).await?;
+                (!known).then_some("get sources")
+            }
+            SuspendScope::Object => {
+                let mut parts = target.name.splitn(3, '/');
+                let named = (parts.next(), parts.next(), parts.next());
+                let known = match named {
+                    (Some(cluster), Some(kind), Some(name)) => {
+                        let cluster = &self.cluster(Some(cluster))?.name;
+                        self.store.document(cluster, kind, name).await?.is_some()
+                            || !self
+                                .store
+                                .active_documents(cluster, Some(&format!("{kind}/{name}")))
+                                .await?
+                                .is_empty()
+                    }
+                    _ => false,
+                };
+                (!known).then_some("get documents")
+            }
+        };
+        match missing {
+            None => Ok(()),
+            Some(list) => Err(ServiceError::NotFound(format!(
+                "there is no {}; `bailiwick {list}` lists what there is",
+                crate::plan::words::clean(&target.subject())
+            ))),
+        }
+    }
+
+    async fn owns_documents(&self, source: &str) -> Result<bool, ServiceError> {
+        for cluster in &self.configuration.clusters {
+            let documents = self.store.documents(&cluster.name).await?;
+            if documents
+                .iter()
+                .any(|stored| stored.document.source == source)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What of a wish is suspended and so left alone: clusters, and the source.
+    pub async fn left_alone(
+        &self,
+        cluster: Option<&str>,
+        source: Option<&str>,
+    ) -> Result<Vec<String>, ServiceError> {
+        let suspended = self.store.suspensions().await?;
+        let meant = |suspension: &&Suspension| match suspension.scope {
+            SuspendScope::Cluster => cluster.is_none_or(|cluster| cluster == suspension.name),
+            SuspendScope::Source => source.is_none_or(|source| source == suspension.name),
+            SuspendScope::Object => false,
+        };
+        let named =
+            |suspension: &Suspension| format!("{}/{}", suspension.scope.name(), suspension.name);
+        Ok(suspended.iter().filter(meant).map(named).collect())
+    }
+
     /// Suspends something. Everybody may: it only makes the loop do less.
     pub async fn suspend(
         &self,

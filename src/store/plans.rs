@@ -281,7 +281,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Makes a plan the last one applied to its cluster.
+    /// Makes a plan the last one applied to its cluster, and to each of its documents.
     pub async fn set_parent(
         &mut self,
         cluster: &ClusterName,
@@ -292,6 +292,16 @@ impl Transaction {
         sqlx::query(
             "INSERT INTO parents (cluster, plan, at) VALUES (?, ?, ?)
              ON CONFLICT (cluster) DO UPDATE SET plan = excluded.plan, at = excluded.at",
+        )
+        .bind(cluster.as_str())
+        .bind(hash)
+        .bind(time(at))
+        .execute(self.connection())
+        .await
+        .map_err(db("write down the last plan applied"))?;
+        sqlx::query(
+            "INSERT INTO document_parents (cluster, key, plan, at) SELECT ?1, key, ?2, ?3 FROM plan_documents WHERE plan = ?2
+             ON CONFLICT (cluster, key) DO UPDATE SET plan = excluded.plan, at = excluded.at",
         )
         .bind(cluster.as_str())
         .bind(hash)
@@ -312,6 +322,8 @@ reads! {
     fn plans(cluster: Option<&ClusterName>, state: Option<PlanState>, limit: u32) -> Vec<PlanHead>;
     /// The last plan applied to a cluster.
     fn parent(cluster: &ClusterName) -> Option<Parent>;
+    /// The last plan applied to a cluster that had any of these documents.
+    fn parent_of_documents(cluster: &ClusterName, keys: &[String]) -> Option<Parent>;
     /// The documents of a cluster's plans that are not done with (waiting, approved, running, stopped); of one document's key, or all.
     fn active_documents(cluster: &ClusterName, key: Option<&str>) -> Vec<ActiveDocument>;
 }
@@ -425,13 +437,33 @@ async fn parent(
         .fetch_optional(connection)
         .await
         .map_err(db("read the last plan applied"))?
-        .map(|row| {
-            Ok(Parent {
-                plan: get(&row, "plan")?,
-                at: parse(&row, "at")?,
-            })
-        })
+        .map(|row| parent_from_row(&row))
         .transpose()
+}
+
+async fn parent_of_documents(
+    connection: &mut SqliteConnection,
+    cluster: &ClusterName,
+    keys: &[String],
+) -> Result<Option<Parent>, StoreError> {
+    sqlx::query(
+        "SELECT plan, at FROM document_parents WHERE cluster = ? AND key IN (SELECT value FROM json_each(?))
+         ORDER BY at DESC, plan LIMIT 1",
+    )
+    .bind(cluster.as_str())
+    .bind(serde_json::json!(keys).to_string())
+    .fetch_optional(connection)
+    .await
+    .map_err(db("read the last plan applied"))?
+    .map(|row| parent_from_row(&row))
+    .transpose()
+}
+
+fn parent_from_row(row: &SqliteRow) -> Result<Parent, StoreError> {
+    Ok(Parent {
+        plan: get(row, "plan")?,
+        at: parse(row, "at")?,
+    })
 }
 
 fn not_found(hash: &str) -> StoreError {

@@ -197,6 +197,18 @@ fn bodies_are_bounded() {
     assert_eq!(broken.0, 400);
     let error: serde_json::Value = serde_json::from_str(&broken.1).unwrap();
     assert_eq!(error["error"]["code"], -32700, "{error}");
+    // Whatever else the transport refuses has the form of all refusals.
+    let plain = desk.play.block_on(async {
+        let request = agent.post().header("content-type", "text/plain").body("{}");
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    });
+    let error: serde_json::Value = serde_json::from_str(&plain.1).unwrap();
+    assert!((400..500).contains(&plain.0), "{plain:?}");
+    assert!(
+        error["error"]["code"].is_string() && error["error"]["next"].is_string(),
+        "{error}"
+    );
     // Chunked, without a length.
     let stream = desk.play.block_on(async {
         let chunk = agent

@@ -3,7 +3,8 @@
 use bailiwick::ids::ClusterName;
 use bailiwick::store::{
     ApprovalId, Decision, FreezeScope, NewApproval, NewDocument, NewFreeze, NewPlan, NotUsable,
-    Owned, PlanInserted, PlanState, Put, RunState, StepOutcome, StepRef, StepState, StoreError,
+    Owned, PlanDocument, PlanInserted, PlanState, Put, RunState, StepOutcome, StepRef, StepState,
+    StoreError,
 };
 use jiff::Timestamp;
 
@@ -130,11 +131,16 @@ pub async fn an_object_has_one_owner<B: Backend>() {
 
 pub async fn plans_go_only_where_they_may<B: Backend>() {
     let (_backend, store) = ready::<B>().await;
+    let about = NewPlan {
+        documents: vec![PlanDocument {
+            key: "VirtualMachine/web-7".into(),
+            source: "agent:ci".into(),
+            object: "vm/104".into(),
+        }],
+        ..plan("aa")
+    };
     let mut tx = store.begin().await.unwrap();
-    assert_eq!(
-        tx.insert_plan(&plan("aa")).await.unwrap(),
-        PlanInserted::New
-    );
+    assert_eq!(tx.insert_plan(&about).await.unwrap(), PlanInserted::New);
     assert_eq!(
         tx.insert_plan(&plan("aa")).await.unwrap(),
         PlanInserted::Known(PlanState::Waiting)
@@ -181,6 +187,13 @@ pub async fn plans_go_only_where_they_may<B: Backend>() {
     tx.set_parent(&lab(), "aa", at(4)).await.unwrap();
     commit(tx).await;
     assert_eq!(store.parent(&lab()).await.unwrap().unwrap().plan, "aa");
+    let of = async |key: &str| {
+        let keys = [key.to_owned(), "Pool/none".to_owned()];
+        let parent = store.parent_of_documents(&lab(), &keys).await.unwrap();
+        parent.map(|parent| parent.plan)
+    };
+    assert_eq!(of("VirtualMachine/web-7").await.as_deref(), Some("aa"));
+    assert_eq!(of("Pool/other").await, None);
     let heads = store
         .plans(Some(&lab()), Some(PlanState::Applied), 10)
         .await
