@@ -436,6 +436,12 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
     let serving = Serving::start(&play);
     let hash = serving.until("a plan waits", || play.plans_in("waiting").pop());
     play.approve(&hash).ends(0);
+    let made = play.ledger();
+    let made = made
+        .iter()
+        .find(|record| record["action"] == "plan-created")
+        .unwrap();
+    assert_eq!(made["detail"]["revision"], first.as_str(), "{made}");
     let source = |wanted: &str| {
         play.list("sources")
             .into_iter()

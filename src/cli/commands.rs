@@ -204,7 +204,12 @@ async fn describe(service: &Service, what: &str, cluster: Option<&str>, output: 
         output.line(format!("state: {}", stored.head.state.name()));
         if let Some(revision) = &recipe.revision {
             let source = clean(&recipe.source);
-            output.line(format!("read from {source} at {}", clean(revision)));
+            let signed = if recipe.signed_by.is_empty() {
+                String::new()
+            } else {
+                format!(", signed with {}", recipe.signed_by.join(", "))
+            };
+            output.line(format!("read from {source} at {}{signed}", clean(revision)));
         }
         return Ok(Exit::Success);
     }

@@ -12,7 +12,7 @@ use crate::plan::words::line;
 use crate::service::incoming::{Hashes, Incoming, Taken};
 use crate::service::sources::Remembered;
 use crate::service::{ServiceError, Text};
-use crate::sources::{Before, Reading, Source};
+use crate::sources::{Before, Reading, Source, Verified};
 use crate::store::{ConditionStatus, ConditionType, PlanState, SourceState};
 
 /// The sources of a configuration, opened.
@@ -168,6 +168,10 @@ impl ClusterWorker {
         let incoming = Incoming {
             source: source.name().to_owned(),
             revision: reading.revision.clone(),
+            signed_by: match &reading.verified {
+                Verified::All { keys, .. } => keys.iter().cloned().collect(),
+                Verified::NotAsked => Vec::new(),
+            },
             texts: reading
                 .texts
                 .iter()

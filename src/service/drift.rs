@@ -66,6 +66,7 @@ pub(super) fn drift_recipe(
         by_person,
         orphan: false,
         revision: None,
+        signed_by: Vec::new(),
         run: None,
     }
 }

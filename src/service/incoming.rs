@@ -22,6 +22,8 @@ pub struct Incoming {
     pub source: String,
     /// The revision: a commit, or the hash of a folder.
     pub revision: String,
+    /// The keys that the commits were signed with, where signatures are asked for: `SHA256:…`.
+    pub signed_by: Vec<String>,
     /// Every document file of the cluster.
     pub texts: Vec<Text>,
     /// Why nobody may approve what follows, if so: the history was rewritten, or everything is gone.
@@ -124,6 +126,7 @@ impl Service {
             by_person: false,
             orphan: !configured.prune,
             revision: Some(incoming.revision.clone()),
+            signed_by: incoming.signed_by.clone(),
             run: None,
         };
         Ok((self.plan_incoming(recipe, cluster).await?, hashes))

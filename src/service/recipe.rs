@@ -44,6 +44,9 @@ pub struct Recipe {
     /// For documents from a source that has revisions: the one they were read at (a commit).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// The keys that the revision was signed with, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
     /// For an undo: the run.
     pub run: Option<i64>,
 }

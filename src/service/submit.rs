@@ -101,6 +101,7 @@ impl Service {
             by_person: false,
             orphan: false,
             revision: None,
+            signed_by: Vec::new(),
             run: Some(run.id.0),
         };
         self.propose(recipe, cluster).await
@@ -231,6 +232,9 @@ impl Service {
                 if let (Some(revision), Some(detail)) = (&recipe.revision, detail.as_object_mut()) {
                     detail.insert("source".to_owned(), recipe.source.clone().into());
                     detail.insert("revision".to_owned(), revision.clone().into());
+                    if !recipe.signed_by.is_empty() {
+                        detail.insert("signedBy".to_owned(), recipe.signed_by.clone().into());
+                    }
                 }
                 let subject = format!("cluster/{}", plan.cluster);
                 let record = self
@@ -374,6 +378,7 @@ impl Service {
             by_person: false,
             orphan: false,
             revision: None,
+            signed_by: Vec::new(),
             run: None,
         };
         Ok((recipe, cluster))
