@@ -85,7 +85,7 @@ impl Cluster {
             && self.secrets.get(id).is_some_and(|known| known == secret)
     }
 
-    /// Checks a password; answers a ticket and its CSRF token.
+    /// Checks a password, in whose place a ticket of the same user is as good; answers a ticket and its CSRF token.
     ///
     /// # Errors
     /// Status 401 `authentication failure`.
@@ -95,7 +95,11 @@ impl Cluster {
             .passwords
             .get(user)
             .is_some_and(|known| known == password);
-        if !known || !self.read_users().is_enabled(user, now) {
+        let renewed = self
+            .sessions
+            .get(password)
+            .is_some_and(|session| session.user == user && now <= session.issued + TICKET_LIFE);
+        if !(known || renewed) || !self.read_users().is_enabled(user, now) {
             return Err(ApiError::new(401, "authentication failure"));
         }
         let ticket = format!(

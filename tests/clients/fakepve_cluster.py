@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import inspect
 import json
+import logging
 import re
 import tempfile
 import threading
@@ -16,6 +17,9 @@ import threading
 from aiohttp import web
 from fakepve import FakePve
 from fakepve.certs import make_cert
+
+# A connection that the fake breaks on purpose is an error to the library under it.
+logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 TOKEN = "bailiwick@pve!controller"
 SECRET = "11111111-2222-3333-4444-555555555555"

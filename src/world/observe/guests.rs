@@ -244,6 +244,12 @@ fn parse_pending(list: &Value) -> Result<GuestConfig, Why> {
     if config.current.is_empty() {
         return Err("Proxmox VE gave an empty configuration, which no guest has".to_owned());
     }
+    if config.digest.is_empty() {
+        return Err(
+            "Proxmox VE gave it without a digest, so nobody would notice if it changed between plan and run"
+                .to_owned(),
+        );
+    }
     Ok(config)
 }
 

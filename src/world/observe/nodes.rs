@@ -295,9 +295,14 @@ fn size(data: &Value) -> Size {
     let memory = data.get("memory");
     let cpus = data
         .get("cpuinfo")
-        .and_then(|info| json::integer(info, "cpus"));
+        .and_then(|info| json::integer(info, "cpus"))
+        .filter(|cpus| *cpus > 0);
+    let total = memory
+        .and_then(|memory| json::bytes(memory, "total"))
+        .filter(|total| *total > Bytes(0));
     Size {
-        memory: memory.and_then(|memory| json::bytes(memory, "total")),
+        // There is no node without memory: that is not known rather than nought.
+        memory: total,
         used: memory.and_then(|memory| json::bytes(memory, "used")),
         cpus: cpus.and_then(|cpus| u32::try_from(cpus).ok()),
     }
