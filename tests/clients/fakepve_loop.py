@@ -217,9 +217,10 @@ def lost_quorum(program):
         plan = desk.plan()
         desk.approve(plan).ends(0)
         cluster.tell(lambda pve: pve.lose_quorum())
-        desk.run("run", plan["hash"]).ends(3)
-        assert cluster.writes() == [], cluster.writes()
+        superseded = desk.ask("run", plan["hash"]).ends(2).json()
+        assert superseded["result"] == "superseded" and cluster.writes() == [], superseded
         plan = desk.plan()
+        assert plan["hash"] == superseded["by"], plan["hash"]
         assert [impact["category"] for impact in plan["impacts"]] == ["will-fail"], plan["impacts"]
         assert "not quorate" in plan["impacts"][0]["causes"][0], plan["impacts"]
         desk.approve(plan).ends(0)
@@ -240,9 +241,11 @@ def a_flaky_network(program):
         plan = desk.plan()
         desk.approve(plan).ends(0)
         cluster.tell(lambda pve: pve.flaky_network(drop_rate=0.05, hang_rate=0.02, hang_secs=20))
+        cluster.tell(lambda pve: pve.slow_network(1, jitter=1))
         cluster.tell(lambda pve: pve._random.seed(7))
         ends = until_settled(on, plan)
         cluster.tell(lambda pve: pve.flaky_network())
+        cluster.tell(lambda pve: pve.slow_network(0))
         desk.settled()
         assert (cluster.power(200), cluster.power(300)) == ("running", "running")
         for kind in ("qmcreate", "vzcreate", "qmstart", "vzstart"):
@@ -329,6 +332,41 @@ def a_node_that_is_gone(program):
         assert cluster.config(100)["description"] == "again"
 
 
+def a_storage_that_is_down(program):
+    """How much is free on it is not known, and that is what the plan says; the creation fails and leaves nothing."""
+    with Setting(program) as on:
+        cluster, desk = on.cluster, on.desk
+        cluster.tell(lambda pve: pve.add_ceph_storage("ceph"))
+        cluster.tell(lambda pve: pve.ceph_down())
+        desk.document("vm", machine(power="stopped").replace("local-lvm", "ceph"))
+        plan = desk.plan()
+        assert plan["risk"] == "unknown", plan
+        assert [(impact["entity"], impact["category"]) for impact in plan["impacts"]] == [("storage/ceph", "unknown")], plan["impacts"]
+        desk.approve(plan).ends(0)
+        desk.ask("run", plan["hash"]).ends(1).says("unable to create VM 200 - storage 'ceph' is not online")
+        assert cluster.config(200) is None
+        cluster.tell(lambda pve: pve.ceph_recover())
+        desk.carry_out()
+        assert cluster.config(200)["scsi0"] == "ceph:vm-200-disk-0,size=4G", cluster.config(200)
+
+
+def somebody_else_was_faster(program):
+    """A change by hand between plan and run: nothing is sent, and the next plan stands on what is there now."""
+    with Setting(program) as on:
+        cluster, desk = on.cluster, on.desk
+        desk.document("vm", old(memory="3Gi"))
+        plan = desk.plan()
+        desk.approve(plan).ends(0)
+        cluster.tell(lambda pve: pve.guest(100).config.update(memory=4096))
+        superseded = desk.ask("run", plan["hash"]).ends(2).json()
+        assert superseded["result"] == "superseded", superseded
+        assert cluster.writes() == [], cluster.writes()
+        plan = desk.carry_out()
+        assert plan["hash"] == superseded["by"], plan["hash"]
+        changes = plan["changes"]
+        assert [(change["field"], change["before"], change["after"]) for change in changes] == [("memory", "4096", "3072")], changes
+
+
 def what_the_token_may_not(program):
     """The privileges are missing at plan time, before any write; a token that is gone is said to be gone."""
     with Setting(program) as on:
@@ -359,7 +397,8 @@ def as_it_comes(program):
         cluster, desk = on.cluster, on.desk
         desk.made.ends(0).says(
             "not all of it can be seen", "the configuration of guest 100: Proxmox VE gave it without a digest",
-            "the replication jobs: a replication job names no valid guest or target", "the HA resources: an HA resource has no valid id: `fake`",
+            "the replication jobs: a replication job names no valid guest or target",
+            "the HA resources: an HA resource has no valid id: `fake`",
         )
         desk.document("vm", old(more=CHANGED))
         desk.ask("apply", "-f", "docs", "--prune").ends(1).says("the configuration of guest 100 could not be read", "without a digest")
@@ -383,9 +422,9 @@ def as_it_comes(program):
 
 
 CASES = [
-    the_whole_loop, a_configuration_lock_that_somebody_holds, a_guest_locked_by_a_backup, lost_quorum, a_flaky_network,
-    tasks_and_calls_that_fail, answers_that_say_nothing, a_node_that_is_gone, what_the_token_may_not,
-    what_is_said_to_be_done_but_is_not, as_it_comes,
+    the_whole_loop, somebody_else_was_faster, a_configuration_lock_that_somebody_holds, a_guest_locked_by_a_backup, lost_quorum,
+    a_flaky_network, tasks_and_calls_that_fail, answers_that_say_nothing, a_node_that_is_gone, a_storage_that_is_down,
+    what_the_token_may_not, what_is_said_to_be_done_but_is_not, as_it_comes,
 ]
 
 
