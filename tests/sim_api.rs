@@ -212,6 +212,15 @@ async fn a_ticket_is_renewed_with_itself() {
     assert_eq!(renewed.status, 200);
     assert_eq!(renewed.data()["username"], "aud@pve");
     assert_ne!(renewed.data()["ticket"], first.data()["ticket"]);
+    // The older ticket goes with the newer CSRF token, as in a client that renews in the middle of a request.
+    let cookie = format!("PVEAuthCookie={}", ticket.replace(':', "%3A"));
+    let pools = format!("{}/api2/json/pools", sim.running.url());
+    let post = sim.http.post(&pools).header("cookie", cookie);
+    let csrf = renewed.data()["CSRFPreventionToken"].as_str().unwrap();
+    let mixed = post
+        .header("CSRFPreventionToken", csrf)
+        .form(&[("poolid", "x")]);
+    assert_eq!(reply(mixed.send().await.unwrap()).await.status, 403);
     for (user, ticket) in [("off@pve", ticket.as_str()), ("aud@pve", &ticket[1..])] {
         let refused = log_in(user, ticket).await;
         assert_eq!(
