@@ -201,6 +201,36 @@ fn signatures_made_here_are_accepted_by_ssh_keygen() {
     }
 }
 
+/// OpenSSH breaks the lines of a key file after 70 characters and reads any; Python's `cryptography`, and so Ansible, breaks them
+/// after 76.
+#[test]
+fn a_key_file_whose_lines_are_broken_elsewhere_is_read() {
+    if !have("ssh-keygen") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let key = keygen(directory.path(), "key", &["-t", "ed25519"], "");
+    let expected = load_signing_key(&key, || None).unwrap().fingerprint();
+    let text = std::fs::read_to_string(&key).unwrap();
+    let body: String = text.lines().filter(|l| !l.starts_with('-')).collect();
+    for width in [64, 76, body.len()] {
+        let lines: Vec<&str> = body
+            .as_bytes()
+            .chunks(width)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        let text = format!(
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n-----END OPENSSH PRIVATE KEY-----\n",
+            lines.join("\n")
+        );
+        std::fs::write(&key, text).unwrap();
+        let public = Command::new("ssh-keygen").arg("-yf").arg(&key).output();
+        assert!(public.unwrap().status.success(), "{width}");
+        let read = load_signing_key(&key, || None).unwrap();
+        assert_eq!(read.fingerprint(), expected, "{width}");
+    }
+}
+
 #[test]
 fn key_files_that_prove_nothing_are_refused() {
     if !have("ssh-keygen") {

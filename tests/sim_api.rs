@@ -197,6 +197,40 @@ async fn tokens_and_tickets_are_checked() {
     );
 }
 
+/// "This can also be a valid ticket", the API schema says of the password: so clients renew theirs.
+#[tokio::test]
+async fn a_ticket_is_renewed_with_itself() {
+    let sim = Sim::start(ALONE, 500.0).await;
+    let url = format!("{}/api2/json/access/ticket", sim.running.url());
+    let log_in = async |user: &str, password: &str| {
+        let form = [("username", user), ("password", password)];
+        reply(sim.http.post(&url).form(&form).send().await.unwrap()).await
+    };
+    let first = log_in("aud@pve", "right").await;
+    let ticket = first.data()["ticket"].as_str().unwrap().to_owned();
+    let renewed = log_in("aud@pve", &ticket).await;
+    assert_eq!(renewed.status, 200);
+    assert_eq!(renewed.data()["username"], "aud@pve");
+    assert_ne!(renewed.data()["ticket"], first.data()["ticket"]);
+    // The older ticket goes with the newer CSRF token, as in a client that renews in the middle of a request.
+    let cookie = format!("PVEAuthCookie={}", ticket.replace(':', "%3A"));
+    let pools = format!("{}/api2/json/pools", sim.running.url());
+    let post = sim.http.post(&pools).header("cookie", cookie);
+    let csrf = renewed.data()["CSRFPreventionToken"].as_str().unwrap();
+    let mixed = post
+        .header("CSRFPreventionToken", csrf)
+        .form(&[("poolid", "x")]);
+    assert_eq!(reply(mixed.send().await.unwrap()).await.status, 403);
+    for (user, ticket) in [("off@pve", ticket.as_str()), ("aud@pve", &ticket[1..])] {
+        let refused = log_in(user, ticket).await;
+        assert_eq!(
+            (refused.status, refused.reason.as_str()),
+            (401, "authentication failure"),
+            "{user}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn access_entries_replace_what_comes_from_above() {
     let mut sim = Sim::lab().await;

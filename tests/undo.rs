@@ -43,6 +43,29 @@ fn a_created_vm_is_taken_back_whole() {
 }
 
 #[test]
+fn a_pool_made_with_its_guests_is_taken_back_with_them() {
+    let play = Play::new();
+    let before = play.end();
+    let header = "apiVersion: bailiwick.dev/v1alpha1\nkind:";
+    for name in ["one", "two"] {
+        let vmid = if name == "one" { 9001 } else { 9002 };
+        let vm = format!(
+            "{header} VirtualMachine\nmetadata: {{name: {name}}}\nspec: {{vmid: {vmid}, node: pve1, memory: {{size: 1Gi}}}}\n"
+        );
+        play.document(name, &vm);
+    }
+    let pool = format!(
+        "{header} Pool\nmetadata: {{name: both}}\nspec: {{id: both, guests: [9001, 9002]}}\n"
+    );
+    play.document("both", &pool);
+    let plan = play.carry_out();
+    let users = play.end()["user.cfg"].clone();
+    assert!(users.contains("pool:both::9001,9002"), "{users}");
+    undone(&play, &plan);
+    same_end(&play.end(), &before, "undone");
+}
+
+#[test]
 fn what_somebody_changed_since_is_said_and_left() {
     let play = Play::new();
     let before = play.config(102).unwrap();

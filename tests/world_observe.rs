@@ -384,6 +384,17 @@ async fn a_guest_that_keeps_changing_is_unreadable() {
 }
 
 #[tokio::test]
+async fn a_rule_without_a_type_is_not_read_as_one() {
+    let mut answers = small();
+    answers.put("/cluster/ha/rules", json!([{"rule": "r"}]));
+    let world = observed(answers).await.unwrap();
+    assert_eq!(
+        world.unreadable(&Part::HaRules),
+        Some("the HA rule `r` has no type")
+    );
+}
+
+#[tokio::test]
 async fn groups_stand_in_for_rules_before_version_nine() {
     let mut answers = small();
     answers.refuse(

@@ -16,7 +16,7 @@ use crate::ids::{ClusterName, NodeName};
 use crate::metrics::Metrics;
 use crate::plan::{Step, StepId};
 use crate::proxmox::Upid;
-use crate::world::{Action, World, predict};
+use crate::world::{Action, Part, World, predict};
 
 /// How a step ended, for the scheduler.
 #[derive(Debug)]
@@ -97,6 +97,13 @@ impl<L, J> Shared<L, J> {
                 Some(guest) => world.guests.insert(*vmid, guest.clone()),
                 None => world.guests.remove(vmid),
             };
+            // Of a guest that is new, the steps after this one have to know that it was read.
+            for part in [Part::GuestConfig(*vmid), Part::GuestSnapshots(*vmid)] {
+                match read.completeness.get(&part) {
+                    Some(known) => world.completeness.insert(part, known.clone()),
+                    None => world.completeness.remove(&part),
+                };
+            }
         }
         if touched.storages {
             world.storages = read.storages.clone();

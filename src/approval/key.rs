@@ -13,6 +13,9 @@ use super::signature::NAMESPACE;
 /// The greatest size of a private key file that is read, in bytes.
 const MAXIMUM_LENGTH: u64 = 64 * 1024;
 
+/// After how many characters OpenSSH breaks a line of a key file.
+const LINE_LENGTH: usize = 70;
+
 /// A private key that cannot sign.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -131,12 +134,13 @@ pub fn load_signing_key(
     path: &Path,
     passphrase: impl FnOnce() -> Option<Zeroizing<String>>,
 ) -> Result<SigningKey, KeyError> {
-    let pem = load_private_text(path)?;
-    let key =
-        PrivateKey::from_openssh(pem.trim().as_bytes()).map_err(|source| KeyError::NotAKey {
+    let text = load_private_text(path)?;
+    let key = PrivateKey::from_openssh(broken_anew(&text).as_bytes()).map_err(|source| {
+        KeyError::NotAKey {
             path: path.to_owned(),
             source,
-        })?;
+        }
+    })?;
     if key.algorithm().is_rsa() {
         return Err(KeyError::Rsa {
             path: path.to_owned(),
@@ -154,6 +158,32 @@ pub fn load_signing_key(
             path: path.to_owned(),
             source,
         })
+}
+
+/// The text with its lines broken as OpenSSH breaks them, which is all that ssh-key reads. Others break them elsewhere: Python's
+/// `cryptography`, and so Ansible, after 76 characters.
+fn broken_anew(text: &str) -> Zeroizing<String> {
+    let mut anew = Zeroizing::new(String::with_capacity(text.len() * 2));
+    let mut column = 0;
+    for line in text.trim().lines().map(str::trim) {
+        let marks = line.starts_with("-----");
+        if marks && column > 0 {
+            anew.push('\n');
+        }
+        for character in line.chars() {
+            if !marks && column == LINE_LENGTH {
+                anew.push('\n');
+                column = 0;
+            }
+            anew.push(character);
+            column += 1;
+        }
+        if marks {
+            anew.push('\n');
+            column = 0;
+        }
+    }
+    anew
 }
 
 /// Opens the file once and asks the open file for its mode, so that what was checked is what is read.

@@ -64,7 +64,13 @@ impl Cluster {
         if now > session.issued + TICKET_LIFE || !self.read_users().is_enabled(&session.user, now) {
             return Err(failed());
         }
-        if method != Method::Get && credentials.csrf.as_ref() != Some(&session.csrf) {
+        // The token belongs to the user and not to the ticket: one that came with a newer ticket is good as well.
+        let csrf = self.sessions.values().any(|of| {
+            of.user == session.user
+                && now <= of.issued + TICKET_LIFE
+                && credentials.csrf.as_ref() == Some(&of.csrf)
+        });
+        if method != Method::Get && !csrf {
             return Err(ApiError::unauthorized(
                 "Permission denied - invalid csrf token",
             ));
@@ -85,7 +91,7 @@ impl Cluster {
             && self.secrets.get(id).is_some_and(|known| known == secret)
     }
 
-    /// Checks a password; answers a ticket and its CSRF token.
+    /// Checks a password, in whose place a ticket of the same user is as good; answers a ticket and its CSRF token.
     ///
     /// # Errors
     /// Status 401 `authentication failure`.
@@ -95,7 +101,11 @@ impl Cluster {
             .passwords
             .get(user)
             .is_some_and(|known| known == password);
-        if !known || !self.read_users().is_enabled(user, now) {
+        let renewed = self
+            .sessions
+            .get(password)
+            .is_some_and(|session| session.user == user && now <= session.issued + TICKET_LIFE);
+        if !(known || renewed) || !self.read_users().is_enabled(user, now) {
             return Err(ApiError::new(401, "authentication failure"));
         }
         let ticket = format!(

@@ -64,9 +64,23 @@ pub(super) fn cannot_go_back(step: StepId, action: &Action, why: &str) -> Raw {
 
 /// Reasons for which Proxmox VE refuses a step, as far as the world before it tells.
 pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw> {
-    let Some(guest) = action.guest().and_then(|(_, vmid)| world.guests.get(&vmid)) else {
-        return Vec::new();
-    };
+    let mut reasons: Vec<String> = Vec::new();
+    if world.quorate == Some(false) {
+        // /etc/pve, where all configuration lies, can only be read then.
+        reasons
+            .push("the cluster is not quorate, and until it is nothing can be changed".to_owned());
+    }
+    if let Some(guest) = action.guest().and_then(|(_, vmid)| world.guests.get(&vmid)) {
+        reasons.extend(guest_refuses(action, guest, world));
+    }
+    let rule = failure_rule(action);
+    reasons
+        .iter()
+        .map(|why| failure(step, action, why, rule))
+        .collect()
+}
+
+fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     if let Some(lock) = &guest.lock {
         reasons.push(format!(
@@ -110,11 +124,7 @@ pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. } => {}
     }
-    let rule = failure_rule(action);
     reasons
-        .iter()
-        .map(|why| failure(step, action, why, rule))
-        .collect()
 }
 
 fn protection(guest: &Guest) -> String {

@@ -697,6 +697,21 @@ fn gu04_fires_with_the_effect_of_every_key() {
 }
 
 #[test]
+fn gu04_fires_for_a_cluster_that_is_not_quorate() {
+    let mut lab = Lab::new();
+    lab.world.quorate = Some(false);
+    let plan = lab.plan(vec![doc(set(vm(102), "onboot", "1"))]);
+    assert_eq!(facts(&plan), ["vm/102 will-fail GU04"]);
+    assert!(plan.impacts[0].causes[0].contains("not quorate"));
+}
+
+#[test]
+fn gu04_silent_for_a_cluster_that_is_quorate() {
+    let plan = Lab::new().plan(vec![doc(set(vm(102), "onboot", "1"))]);
+    assert_eq!(facts(&plan), Vec::<String>::new());
+}
+
+#[test]
 fn gu04_silent_for_a_stopped_guest() {
     let plan = Lab::new().plan(vec![doc(set(vm(105), "memory", "6144"))]);
     assert_eq!(plan.changes[0].effect, "at once");

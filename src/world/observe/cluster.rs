@@ -317,7 +317,9 @@ impl Observation<'_> {
                 rule_type: if field == "group" {
                     "group".to_owned()
                 } else {
-                    json::text(item, "type").unwrap_or_default()
+                    // Without it nobody knows what the rule asks for.
+                    json::text(item, "type")
+                        .ok_or_else(|| format!("the HA rule `{name}` has no type"))?
                 },
                 resources: resources.unwrap_or_else(|| self.in_group(&name)),
                 nodes: nodes.unwrap_or_default(),

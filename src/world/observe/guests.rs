@@ -244,6 +244,12 @@ fn parse_pending(list: &Value) -> Result<GuestConfig, Why> {
     if config.current.is_empty() {
         return Err("Proxmox VE gave an empty configuration, which no guest has".to_owned());
     }
+    if config.digest.is_empty() {
+        return Err(
+            "Proxmox VE gave it without a digest, so nobody would notice if it changed between plan and run"
+                .to_owned(),
+        );
+    }
     Ok(config)
 }
 
@@ -304,4 +310,31 @@ async fn snapshots(
         read.insert(name, snapshot);
     }
     Ok(Ok(read))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_configuration_has_its_digest() {
+        let list = json!([{"key": "digest", "value": "ab01"}, {"key": "cores", "value": 2}]);
+        let read = parse_pending(&list).unwrap();
+        assert_eq!(read.digest, "ab01");
+        assert_eq!(read.current.get("cores").map(String::as_str), Some("2"));
+    }
+
+    #[test]
+    fn a_configuration_without_a_digest_is_not_read() {
+        let why = parse_pending(&json!([{"key": "cores", "value": 2}])).unwrap_err();
+        assert!(why.contains("without a digest"), "{why}");
+    }
+
+    #[test]
+    fn an_empty_configuration_is_not_read() {
+        let why = parse_pending(&json!([{"key": "digest", "value": "ab01"}])).unwrap_err();
+        assert!(why.contains("empty configuration"), "{why}");
+    }
 }

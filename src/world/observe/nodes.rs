@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::cluster::status_of;
 use super::reads::Reads;
 use super::{Observation, Why, each, json};
-use crate::ids::{GuestKind, NodeName, StorageId, Vmid};
+use crate::ids::{Bytes, GuestKind, NodeName, StorageId, Vmid};
 use crate::proxmox::call::ApiError;
 use crate::proxmox::client::Answer;
 use crate::proxmox::{Call, ErrorClass};
@@ -223,16 +223,10 @@ impl Observation<'_> {
 
     fn node_status(&mut self, name: &NodeName, data: &Value) {
         let node = Arc::make_mut(self.world.nodes.entry(name.clone()).or_default());
-        if let Some(memory) = data.get("memory") {
-            node.memory_total = json::bytes(memory, "total").or(node.memory_total);
-            node.memory_used = json::bytes(memory, "used").or(node.memory_used);
-        }
-        if let Some(cpus) = data
-            .get("cpuinfo")
-            .and_then(|info| json::integer(info, "cpus"))
-        {
-            node.cpus = u32::try_from(cpus).ok().or(node.cpus);
-        }
+        let Size { memory, used, cpus } = size(data);
+        node.memory_total = memory.or(node.memory_total);
+        node.memory_used = used.or(node.memory_used);
+        node.cpus = cpus.or(node.cpus);
         // It answered.
         node.online = Some(true);
     }
@@ -289,6 +283,31 @@ pub(super) fn template_of(config: &GuestConfig) -> Option<bool> {
     crate::proxmox::property::boolean(text)
 }
 
+/// A node's size, of `/nodes/NODE/status`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Size {
+    memory: Option<Bytes>,
+    used: Option<Bytes>,
+    cpus: Option<u32>,
+}
+
+fn size(data: &Value) -> Size {
+    let memory = data.get("memory");
+    let cpus = data
+        .get("cpuinfo")
+        .and_then(|info| json::integer(info, "cpus"))
+        .filter(|cpus| *cpus > 0);
+    let total = memory
+        .and_then(|memory| json::bytes(memory, "total"))
+        .filter(|total| *total > Bytes(0));
+    Size {
+        // There is no node without memory: that is not known rather than nought.
+        memory: total,
+        used: memory.and_then(|memory| json::bytes(memory, "used")),
+        cpus: cpus.and_then(|cpus| u32::try_from(cpus).ok()),
+    }
+}
+
 fn bridges(list: &Value, staged: bool) -> BTreeSet<String> {
     // With edits staged, the list shows bridges that do not exist yet; those that do are active.
     let there = |item: &&Value| !staged || json::flag(item, "active").unwrap_or(false);
@@ -315,4 +334,24 @@ fn storage_states(list: &Value) -> Result<BTreeMap<StorageId, StorageState>, Why
         states.insert(id, state);
     }
     Ok(states)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_size_of_nought_is_no_size() {
+        let empty = json!({"memory": {"total": 0, "used": 0}, "cpuinfo": {"cpus": 0}});
+        assert_eq!(size(&empty), Size::default());
+        let full = json!({"memory": {"total": 4096, "used": 0}, "cpuinfo": {"cpus": 4}});
+        let expected = Size {
+            memory: Some(Bytes(4096)),
+            used: Some(Bytes(0)),
+            cpus: Some(4),
+        };
+        assert_eq!(size(&full), expected);
+    }
 }
