@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod content;
 pub mod faults;
 pub mod files;
+pub mod firewall;
 pub mod formats;
 pub mod groups;
 pub mod guest;
@@ -67,6 +68,7 @@ pub fn routes() -> Vec<router::Route> {
         ha_rules::routes(),
         ha_status::routes(),
         tasks_api::routes(),
+        firewall::routes(),
         guest::routes(),
     ]
     .concat()

@@ -1,0 +1,161 @@
+//! Whether two answers are the same, once what no two runs share is taken out of both.
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::client::Reply;
+use super::recording::Recorded;
+use super::volatile::{TEXTS, VALUES};
+
+/// The reviewed tables, compiled.
+pub struct Volatile {
+    texts: Vec<(Regex, &'static str)>,
+    values: Vec<(Regex, Regex)>,
+}
+
+impl Volatile {
+    pub fn new() -> Self {
+        let whole = |pattern: &str| Regex::new(&format!("^(?:{pattern})$")).unwrap();
+        Self {
+            texts: TEXTS
+                .iter()
+                .map(|(pattern, word, _)| (Regex::new(pattern).unwrap(), *word))
+                .collect(),
+            values: VALUES
+                .iter()
+                .map(|(path, members, _)| (whole(path), whole(members)))
+                .collect(),
+        }
+    }
+
+    /// A value without what is volatile: of that only the type is left. Lists are sorted, as Perl gives no order; where
+    /// order matters, the elements say their position. So is a storage's `content`, which is a set.
+    fn steady(&self, path: &str, at: &str, value: &Value) -> Value {
+        let volatile = |(paths, members): &(Regex, Regex)| paths.is_match(path) && members.is_match(at);
+        if !at.is_empty() && self.values.iter().any(volatile) {
+            return Value::String(format!("<{}>", kind(value)));
+        }
+        match value {
+            Value::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(name, value)| {
+                        let inner = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                        (name.clone(), self.steady(path, &inner, value))
+                    })
+                    .collect(),
+            ),
+            Value::Array(items) => {
+                let mut items: Vec<Value> = items
+                    .iter()
+                    .map(|item| self.steady(path, at, item))
+                    .collect();
+                items.sort_by_key(sort_key);
+                Value::Array(items)
+            }
+            Value::String(text) if at.ends_with("content") => {
+                let mut words: Vec<&str> = text.split(',').collect();
+                words.sort_unstable();
+                Value::String(words.join(","))
+            }
+            Value::String(text) => Value::String(self.text(text)),
+            other => other.clone(),
+        }
+    }
+
+    /// A text without times, identifiers and the like.
+    pub fn text(&self, text: &str) -> String {
+        self.texts
+            .iter()
+            .fold(text.to_owned(), |text, (pattern, word)| {
+                pattern.replace_all(&text, *word).into_owned()
+            })
+    }
+
+    /// What differs between the recorded answer (with our names in its body) and ours.
+    pub fn differences(&self, line: &Recorded, theirs: &Value, got: &Reply) -> Vec<String> {
+        if got.status != line.status {
+            return vec![format!(
+                "status {} {}, got {} {}",
+                line.status, line.reason, got.status, got.reason
+            )];
+        }
+        let mut found = vec![];
+        // A reason that is the status's own is not handed out by the client.
+        let reason = |text: &str| match text {
+            "" => "OK".to_owned(),
+            text => self.text(text),
+        };
+        if reason(&line.reason) != reason(&got.reason) {
+            found.push(format!("reason '{}', got '{}'", line.reason, got.reason));
+        }
+        let path = line.path.as_str();
+        let ours = match &got.body {
+            Value::Null => Value::String(got.text.clone()),
+            body => body.clone(),
+        };
+        diff(
+            "",
+            &self.steady(path, "", theirs),
+            &self.steady(path, "", &ours),
+            &mut found,
+        );
+        found
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+    }
+}
+
+/// What an element of a list is best known by.
+fn sort_key(item: &Value) -> String {
+    let name = [
+        "id", "volid", "vmid", "key", "iface", "storage", "userid", "roleid", "poolid", "pos", "n", "name",
+    ];
+    let own = name.iter().find_map(|name| item.get(name));
+    match own {
+        Some(Value::Number(number)) => format!("{number:>12} {item}"),
+        Some(own) => format!("{own} {item}"),
+        None => item.to_string(),
+    }
+}
+
+fn diff(at: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>) {
+    match (theirs, ours) {
+        (Value::Object(one), Value::Object(other)) => {
+            for (name, value) in one {
+                match other.get(name) {
+                    Some(own) => diff(&format!("{at}.{name}"), value, own, found),
+                    None => found.push(format!("lacks {at}.{name}: {value}")),
+                }
+            }
+            for (name, value) in other.iter().filter(|(name, _)| !one.contains_key(*name)) {
+                found.push(format!("adds {at}.{name}: {value}"));
+            }
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            for (index, (theirs, ours)) in one.iter().zip(other).enumerate() {
+                diff(&format!("{at}[{index}]"), theirs, ours, found);
+            }
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            for item in one.iter().filter(|item| !other.contains(item)) {
+                found.push(format!("lacks {at}[]: {item}"));
+            }
+            for item in other.iter().filter(|item| !one.contains(item)) {
+                found.push(format!("adds {at}[]: {item}"));
+            }
+            found.push(format!("{at}: {} elements, got {}", one.len(), other.len()));
+        }
+        _ if theirs == ours => {}
+        _ => found.push(format!("{at}: {theirs}, got {ours}")),
+    }
+}

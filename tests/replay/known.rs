@@ -1,0 +1,91 @@
+//! What is not compared, reviewed: endpoints that are not simulated, quirks of the recorded host, and what still differs.
+
+use bailiwick::sim::state::Cluster;
+
+use super::recording::Recorded;
+
+/// Paths (whole segments; `*` is one, `**` any) that no kind of document uses, and what they are.
+const UNSUPPORTED: &[(&str, &str)] = &[
+    ("/cluster/log", "the cluster's log"),
+    ("/cluster/config/**", "how the cluster was formed"),
+    ("/cluster/metrics/**", "metric servers"),
+    ("/cluster/jobs", "an index"),
+    ("/cluster/notifications/**", "notification targets"),
+    ("/cluster/mapping/**", "resource mappings"),
+    ("/cluster/ceph/**", "Ceph"),
+    ("/cluster/acme/**", "certificates by ACME"),
+    ("/cluster/bulk-action/**", "bulk actions of the web interface"),
+    ("/cluster/firewall/macros", "the list of macros with their descriptions; rules are checked against the names"),
+    ("/cluster/sdn/**", "software-defined networks"),
+    ("/nodes/*/sdn/**", "software-defined networks"),
+    ("/nodes/*/dns", "a node's resolver"),
+    ("/nodes/*/hosts", "a node's hosts file"),
+    ("/nodes/*/services/**", "a node's services"),
+    ("/nodes/*/disks/**", "a node's disks"),
+    ("/nodes/*/certificates/**", "a node's certificates"),
+    ("/nodes/*/subscription", "subscriptions"),
+    ("/nodes/*/capabilities/**", "what a node's QEMU can"),
+    ("/nodes/*/hardware", "a node's devices"),
+    ("/nodes/*/config", "a node's own settings"),
+    ("/nodes/*/report", "a report for support"),
+    ("/nodes/*/rrddata", "graphs"),
+    ("/nodes/*/storage/*/rrddata", "graphs"),
+    ("/nodes/*/netstat", "counters of interfaces"),
+    ("/nodes/*/aplinfo", "the list of downloadable templates"),
+    ("/nodes/*/journal", "a node's journal"),
+    ("/nodes/*/syslog", "a node's journal"),
+    ("/nodes/*/scan/**", "looking for storages"),
+    ("/nodes/*/apt/**", "packages"),
+    ("/nodes/*/qemu/*/agent/**", "the guest agent"),
+    ("/nodes/*/qemu/*/monitor", "QEMU's monitor"),
+    ("/nodes/*/qemu/*/sendkey", "a guest's keyboard"),
+    ("/nodes/*/qemu/*/vncproxy", "a guest's console"),
+    ("/nodes/*/qemu/*/cloudinit/dump", "what cloud-init is given, rendered"),
+];
+
+/// Recordings by number that still differ, with the reason.
+pub const APART: &[(u64, &str)] = &[];
+
+/// Why a recording differs, if that is known.
+pub fn apart(n: u64) -> Option<&'static str> {
+    APART.iter().find(|(known, _)| *known == n).map(|(_, why)| *why)
+}
+
+/// What a request is about, if it is not simulated.
+pub fn unsupported(line: &Recorded) -> Option<&'static str> {
+    let segments: Vec<&str> = line.path.split('/').filter(|part| !part.is_empty()).collect();
+    UNSUPPORTED
+        .iter()
+        .find(|(pattern, _)| {
+            let pattern: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+            matches(&pattern, &segments)
+        })
+        .map(|(_, what)| *what)
+}
+
+fn matches(pattern: &[&str], segments: &[&str]) -> bool {
+    match (pattern.split_first(), segments.split_first()) {
+        (Some((&"**", _)), _) => true,
+        (Some((first, pattern)), Some((segment, segments))) => {
+            (*first == "*" || first == segment) && matches(pattern, segments)
+        }
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// What the recorded host did of itself, done to the simulated one: its virtual machines have no operating system.
+pub fn host(cluster: &mut Cluster, line: &Recorded) {
+    let _ = line;
+    let machines: Vec<u32> = cluster
+        .running
+        .keys()
+        .copied()
+        .filter(|vmid| cluster.guest(*vmid).is_some_and(|guest| guest.kind.api() == "qemu"))
+        .collect();
+    for vmid in machines {
+        if let Some(run) = cluster.running.get_mut(&vmid) {
+            run.live.insert("guest".into(), "none".into());
+        }
+    }
+}
