@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod acl;
 pub mod arguments;
 pub mod auth;
+pub mod backups;
 pub mod calendar;
 pub mod call;
 pub mod clock;
@@ -30,6 +31,7 @@ pub mod nodes;
 pub mod options;
 pub mod params;
 pub mod pools;
+pub mod realms;
 pub mod replication;
 pub mod resources;
 pub mod roles;
@@ -57,12 +59,14 @@ pub fn routes() -> Vec<router::Route> {
         cluster::routes(),
         access::routes(),
         accounts::routes(),
+        realms::routes(),
         groups::routes(),
         nodes::routes(),
         storage::routes(),
         content::routes(),
         pools::routes(),
         jobs::routes(),
+        backups::routes(),
         replication::routes(),
         ha_api::routes(),
         ha_rules::routes(),

@@ -62,10 +62,16 @@ impl Cluster {
             .is_some_and(|section| section.get("state") != Some("ignored"))
     }
 
-    /// Whether there is anything to manage.
+    /// Whether the manager is at work: there is something to manage, or there was.
     #[must_use]
     pub fn ha_active(&self) -> bool {
-        !self.ha_resources().is_empty()
+        self.ha.known || !self.ha_resources().is_empty()
+    }
+
+    /// Whether the manager has worked on a service.
+    #[must_use]
+    pub fn ha_knows(&self, sid: &str) -> bool {
+        self.ha.services.contains_key(sid)
     }
 
     /// A guest's state as the manager last had it.

@@ -161,7 +161,9 @@ fn node_tasks(cluster: &mut Cluster, call: &Call) -> Answer {
         .collect();
     let skip = usize::try_from(call.int("start").unwrap_or(0)).unwrap_or(0);
     let most = usize::try_from(call.int("limit").unwrap_or(50)).unwrap_or(50);
-    cluster.extra.insert("total".into(), json!(found.len()));
+    if !found.is_empty() {
+        cluster.extra.insert("total".into(), json!(found.len()));
+    }
     Ok(found
         .into_iter()
         .skip(skip)
@@ -241,6 +243,17 @@ fn log(cluster: &mut Cluster, call: &Call) -> Answer {
         Some(task) => task.log.lines.clone(),
         None => vec!["unable to open file - No such file or directory".to_owned()],
     };
+    if call.is_set("download") {
+        for name in ["start", "limit"] {
+            if call.get(name).is_some() {
+                let text = "parameter is not allowed together with 'download'";
+                return Err(ApiError::parameter(name, text));
+            }
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        cluster.extra.insert(super::http::PLAIN.into(), json!(text));
+        return Ok(Value::Null);
+    }
     let skip = usize::try_from(call.int("start").unwrap_or(0)).unwrap_or(0);
     let most = usize::try_from(call.int("limit").unwrap_or(50)).unwrap_or(50);
     cluster.extra.insert("total".into(), json!(lines.len()));

@@ -1,46 +1,54 @@
 //! What is not compared, reviewed: endpoints that are not simulated, quirks of the recorded host, and what still differs.
 
-use bailiwick::sim::state::Cluster;
+use bailiwick::sim::Fault;
+use bailiwick::sim::state::{Cluster, Run};
 
 use super::recording::Recorded;
 
-/// Paths (whole segments; `*` is one, `**` any) that no kind of document uses, and what they are.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("/cluster/log", "the cluster's log"),
-    ("/cluster/config/**", "how the cluster was formed"),
-    ("/cluster/metrics/**", "metric servers"),
-    ("/cluster/jobs", "an index"),
-    ("/cluster/notifications/**", "notification targets"),
-    ("/cluster/mapping/**", "resource mappings"),
-    ("/cluster/ceph/**", "Ceph"),
-    ("/cluster/acme/**", "certificates by ACME"),
-    ("/cluster/bulk-action/**", "bulk actions of the web interface"),
-    ("/cluster/firewall/macros", "the list of macros with their descriptions; rules are checked against the names"),
-    ("/cluster/sdn/**", "software-defined networks"),
-    ("/nodes/*/sdn/**", "software-defined networks"),
-    ("/nodes/*/dns", "a node's resolver"),
-    ("/nodes/*/hosts", "a node's hosts file"),
-    ("/nodes/*/services/**", "a node's services"),
-    ("/nodes/*/disks/**", "a node's disks"),
-    ("/nodes/*/certificates/**", "a node's certificates"),
-    ("/nodes/*/subscription", "subscriptions"),
-    ("/nodes/*/capabilities/**", "what a node's QEMU can"),
-    ("/nodes/*/hardware", "a node's devices"),
-    ("/nodes/*/config", "a node's own settings"),
-    ("/nodes/*/report", "a report for support"),
-    ("/nodes/*/rrddata", "graphs"),
-    ("/nodes/*/storage/*/rrddata", "graphs"),
-    ("/nodes/*/netstat", "counters of interfaces"),
-    ("/nodes/*/aplinfo", "the list of downloadable templates"),
-    ("/nodes/*/journal", "a node's journal"),
-    ("/nodes/*/syslog", "a node's journal"),
-    ("/nodes/*/scan/**", "looking for storages"),
-    ("/nodes/*/apt/**", "packages"),
-    ("/nodes/*/qemu/*/agent/**", "the guest agent"),
-    ("/nodes/*/qemu/*/monitor", "QEMU's monitor"),
-    ("/nodes/*/qemu/*/sendkey", "a guest's keyboard"),
-    ("/nodes/*/qemu/*/vncproxy", "a guest's console"),
-    ("/nodes/*/qemu/*/cloudinit/dump", "what cloud-init is given, rendered"),
+/// Methods and paths (whole segments; `*` is one, `**` any) that no kind of document uses, and what they are.
+const UNSUPPORTED: &[(&str, &str, &str)] = &[
+    ("*", "/access/tfa/**", "second factors"),
+    ("*", "/access/openid/**", "logging in with OpenID"),
+    ("PUT", "/nodes/*/time", "a node's time zone"),
+    ("POST", "/nodes/*/status", "restarting a node"),
+    ("POST", "/nodes/*/network/**", "a node's staged network"),
+    ("PUT", "/nodes/*/network/**", "a node's staged network"),
+    ("DELETE", "/nodes/*/network/**", "a node's staged network"),
+    ("*", "/cluster/log", "the cluster's log"),
+    ("*", "/cluster/config/**", "how the cluster was formed"),
+    ("*", "/cluster/metrics/**", "metric servers"),
+    ("*", "/cluster/jobs", "an index"),
+    ("*", "/cluster/notifications/**", "notification targets"),
+    ("*", "/cluster/mapping/**", "resource mappings"),
+    ("*", "/cluster/ceph/**", "Ceph"),
+    ("*", "/cluster/acme/**", "certificates by ACME"),
+    ("*", "/cluster/bulk-action/**", "bulk actions of the web interface"),
+    ("*", "/cluster/firewall/macros", "the list of macros with their descriptions; rules are checked against the names"),
+    ("*", "/cluster/sdn/**", "software-defined networks"),
+    ("*", "/nodes/*/sdn/**", "software-defined networks"),
+    ("*", "/nodes/*/dns", "a node's resolver"),
+    ("*", "/nodes/*/hosts", "a node's hosts file"),
+    ("*", "/nodes/*/services/**", "a node's services"),
+    ("*", "/nodes/*/disks/**", "a node's disks"),
+    ("*", "/nodes/*/certificates/**", "a node's certificates"),
+    ("*", "/nodes/*/subscription", "subscriptions"),
+    ("*", "/nodes/*/capabilities/**", "what a node's QEMU can"),
+    ("*", "/nodes/*/hardware", "a node's devices"),
+    ("*", "/nodes/*/config", "a node's own settings"),
+    ("*", "/nodes/*/report", "a report for support"),
+    ("*", "/nodes/*/rrddata", "graphs"),
+    ("*", "/nodes/*/storage/*/rrddata", "graphs"),
+    ("*", "/nodes/*/netstat", "counters of interfaces"),
+    ("*", "/nodes/*/aplinfo", "the list of downloadable templates"),
+    ("*", "/nodes/*/journal", "a node's journal"),
+    ("*", "/nodes/*/syslog", "a node's journal"),
+    ("*", "/nodes/*/scan/**", "looking for storages"),
+    ("*", "/nodes/*/apt/**", "packages"),
+    ("*", "/nodes/*/qemu/*/agent/**", "the guest agent"),
+    ("*", "/nodes/*/qemu/*/monitor", "QEMU's monitor"),
+    ("*", "/nodes/*/qemu/*/sendkey", "a guest's keyboard"),
+    ("*", "/nodes/*/qemu/*/vncproxy", "a guest's console"),
+    ("*", "/nodes/*/qemu/*/cloudinit/dump", "what cloud-init is given, rendered"),
 ];
 
 /// Recordings by number that still differ, with the reason.
@@ -56,11 +64,11 @@ pub fn unsupported(line: &Recorded) -> Option<&'static str> {
     let segments: Vec<&str> = line.path.split('/').filter(|part| !part.is_empty()).collect();
     UNSUPPORTED
         .iter()
-        .find(|(pattern, _)| {
+        .find(|(method, pattern, _)| {
             let pattern: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
-            matches(&pattern, &segments)
+            (*method == "*" || *method == line.method) && matches(&pattern, &segments)
         })
-        .map(|(_, what)| *what)
+        .map(|(_, _, what)| *what)
 }
 
 fn matches(pattern: &[&str], segments: &[&str]) -> bool {
@@ -74,9 +82,9 @@ fn matches(pattern: &[&str], segments: &[&str]) -> bool {
     }
 }
 
-/// What the recorded host did of itself, done to the simulated one: its virtual machines have no operating system.
+/// What the recorded host did of itself, done to the simulated one.
 pub fn host(cluster: &mut Cluster, line: &Recorded) {
-    let _ = line;
+    // None of its virtual machines has an operating system.
     let machines: Vec<u32> = cluster
         .running
         .keys()
@@ -88,4 +96,28 @@ pub fn host(cluster: &mut Cluster, line: &Recorded) {
             run.live.insert("guest".into(), "none".into());
         }
     }
+    match line.n {
+        // The list caught a start that failed a moment later.
+        172 => drop(cluster.running.insert(103, Run::default())),
+        173 => drop(cluster.running.remove(&103)),
+        // Its QEMU cannot back up.
+        378 => cluster.tell(Fault::parse("task=job errors;type=vzdump;id=100").unwrap()),
+        _ => {}
+    }
+}
+
+/// What a request that is not simulated left in the list of tasks: `(type, id, user)` of each, the answered one first.
+pub fn tasks_left(line: &Recorded) -> Vec<(String, String, String)> {
+    let upid = [&line.body["data"], &line.body["data"]["upid"]]
+        .iter()
+        .find_map(|value| value.as_str().filter(|text| text.starts_with("UPID:")).map(str::to_owned));
+    let Some(upid) = upid else {
+        return vec![];
+    };
+    let parts: Vec<&str> = upid.split(':').collect();
+    let mut left = vec![(parts[5].to_owned(), parts[6].to_owned(), parts[7].to_owned())];
+    if parts[5] == "reloadnetworkall" {
+        left.push(("srvreload".into(), "networking".into(), "root@pam".into()));
+    }
+    left
 }

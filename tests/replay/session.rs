@@ -174,25 +174,49 @@ impl Session {
         self.pair(theirs, ours);
     }
 
+    /// A word of theirs and one of ours mean the same from now on; neither may mean another.
+    fn know(&mut self, theirs: &str, ours: &str) {
+        let known = self.ours.contains_key(theirs) || self.ours.values().any(|known| known == ours);
+        if !known {
+            self.ours.insert(theirs.into(), ours.into());
+        }
+    }
+
+    /// A task of theirs that ours stands for.
+    pub fn same_task(&mut self, theirs: &str, ours: &str) {
+        self.know(theirs, ours);
+    }
+
     /// Digests and archive names at the same place of both answers are each other's.
     fn pair(&mut self, theirs: &Value, ours: &Value) {
         match (theirs, ours) {
             (Value::Object(theirs), Value::Object(ours)) => {
+                // In a list of pending settings the digest is one of them.
+                if let (Some("digest"), Some(theirs), Some(ours)) = (
+                    theirs.get("key").and_then(Value::as_str),
+                    theirs.get("value").and_then(Value::as_str),
+                    ours.get("value").and_then(Value::as_str),
+                ) && ours.len() == theirs.len()
+                {
+                    self.know(theirs, ours);
+                }
                 for (name, value) in theirs {
                     let own = ours.get(name).unwrap_or(&Value::Null);
                     if let (Some(theirs), Some(ours)) = (value.as_str(), own.as_str())
                         && (name == "digest" || (name == "volid" && theirs.contains("vzdump-")))
-                        && !self.ours.contains_key(theirs)
-                        && !self.ours.values().any(|known| known == ours)
                     {
-                        self.ours.insert(theirs.into(), ours.into());
+                        self.know(theirs, ours);
                     }
                     self.pair(value, own);
                 }
             }
             (Value::Array(theirs), Value::Array(ours)) => {
-                for (theirs, ours) in theirs.iter().zip(ours) {
-                    self.pair(theirs, ours);
+                let key = |item: &Value| item["key"].to_string();
+                for theirs in theirs {
+                    let same = |ours: &&Value| key(ours) == key(theirs);
+                    if let Some(ours) = ours.iter().find(same) {
+                        self.pair(theirs, ours);
+                    }
                 }
             }
             _ => {}
