@@ -52,7 +52,8 @@ fn out_of_band(cluster: &mut bailiwick::sim::state::Cluster, command: &str) {
 fn stand_in(session: &mut Session, line: &Recorded) {
     use bailiwick::sim::call::Auth;
     use bailiwick::sim::tasks::TaskSpec;
-    let mut theirs = line.body["data"]["upid"].as_str().or(line.body["data"].as_str());
+    let theirs = line.body["data"]["upid"].as_str().or(line.body["data"].as_str());
+    let mut last = None;
     for (kind, id, user) in known::tasks_left(line) {
         let end = match kind.as_str() {
             "vncproxy" => Err("connection timed out".to_owned()),
@@ -65,9 +66,10 @@ fn stand_in(session: &mut Session, line: &Recorded) {
             }
             cluster.spawn(spec, move |_, _| end)
         });
-        if let Some(theirs) = theirs.take() {
-            session.same_task(theirs, upid.as_str().unwrap());
-        }
+        last = upid.as_str().map(str::to_owned);
+    }
+    if let (Some(theirs), Some(ours)) = (theirs, last) {
+        session.same_task(theirs, &ours);
     }
 }
 
@@ -86,11 +88,12 @@ async fn replay(session: &mut Session, compare: &compare::Volatile, line: &Recor
         let text = format!("Method '{} {}' not implemented", line.method, line.path);
         stand_in(session, line);
         return match got.status {
+            200 | 400 if known::follows(line) => Outcome::Unsupported(why),
             501 if got.reason.starts_with("Method '") && got.body["data"].is_null() => Outcome::Unsupported(why),
             _ => Outcome::Differs(vec![format!("is answered {} {}, not '{text}'", got.status, got.reason)]),
         };
     }
-    let theirs = session.translated(&line.body);
+    let theirs = known::without(line, session.translated(&line.body));
     match compare.differences(line, &theirs, &got) {
         found if found.is_empty() => Outcome::Same,
         found => Outcome::Differs(found),

@@ -24,6 +24,8 @@ pub struct Manager {
     moves: BTreeMap<String, String>,
     scheduled: bool,
     known: bool,
+    /// Whether there ever was something to manage.
+    worked: bool,
 }
 
 /// A managed guest.
@@ -65,7 +67,7 @@ impl Cluster {
     /// Whether the manager is at work: there is something to manage, or there was.
     #[must_use]
     pub fn ha_active(&self) -> bool {
-        self.ha.known || !self.ha_resources().is_empty()
+        self.ha.worked || !self.ha_resources().is_empty()
     }
 
     /// Whether the manager has worked on a service.
@@ -168,6 +170,7 @@ fn settled(cluster: &Cluster, guest: &Guest, section: &Section) -> String {
 }
 
 fn round(cluster: &mut Cluster) {
+    cluster.ha.worked |= !cluster.ha_resources().is_empty();
     cluster.ha.scheduled = false;
     let sections = cluster.ha_resources();
     let wanted: Vec<String> = sections

@@ -231,10 +231,10 @@ fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
 /// Sets a password, which no token may.
 fn set_password(cluster: &mut Cluster, call: &Call) -> Answer {
     if call.auth.token().is_some() {
-        // Proxmox VE leaves this bracket open.
+        // Proxmox VE has a line break before the bracket's end.
         return Err(ApiError::new(
             403,
-            "Permission check failed (URI '/access/password' not available with API token, need proper ticket.",
+            "Permission check failed (URI '/access/password' not available with API token, need proper ticket.\n)",
         ));
     }
     let user = call.text("userid");

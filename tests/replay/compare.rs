@@ -37,11 +37,8 @@ impl Volatile {
 
     /// A value without what is volatile: of that only the type is left. Lists are sorted, as Perl gives no order; where
     /// order matters, the elements say their position. So is a storage's `content`, which is a set.
-    fn steady(&self, line: &Recorded, at: &str, value: &Value) -> Value {
-        let path = line.path.as_str();
-        let volatile = |(paths, members): &(Regex, Regex)| paths.is_match(path) && members.is_match(at);
-        let here = |(n, members): &(u64, Regex)| *n == line.n && members.is_match(at);
-        if !at.is_empty() && (self.values.iter().any(volatile) || self.lines.iter().any(here)) {
+    fn steady(&self, here: &[&Regex], at: &str, value: &Value) -> Value {
+        if !at.is_empty() && here.iter().any(|members| members.is_match(at)) {
             return Value::String(format!("<{}>", kind(value)));
         }
         match value {
@@ -52,7 +49,7 @@ impl Volatile {
                     .map(|(name, value)| {
                         let name = self.text(name);
                         let inner = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-                        (name, self.steady(line, &inner, value))
+                        (name, self.steady(here, &inner, value))
                     })
                     .collect();
                 Value::Object(members.into_iter().collect())
@@ -60,7 +57,7 @@ impl Volatile {
             Value::Array(items) => {
                 let mut items: Vec<Value> = items
                     .iter()
-                    .map(|item| self.steady(line, at, item))
+                    .map(|item| self.steady(here, at, item))
                     .collect();
                 items.sort_by_key(sort_key);
                 Value::Array(items)
@@ -105,7 +102,16 @@ impl Volatile {
             Value::Null => Value::String(got.text.clone()),
             body => body.clone(),
         };
-        let (mut theirs, mut ours) = (self.steady(line, "", theirs), self.steady(line, "", &ours));
+        if *theirs == ours {
+            return found;
+        }
+        let of_path = self.values.iter().filter(|(paths, _)| paths.is_match(&line.path));
+        let of_line = self.lines.iter().filter(|(n, _)| *n == line.n);
+        let here: Vec<&Regex> = of_path
+            .map(|(_, members)| members)
+            .chain(of_line.map(|(_, members)| members))
+            .collect();
+        let (mut theirs, mut ours) = (self.steady(&here, "", theirs), self.steady(&here, "", &ours));
         if LOGS.iter().any(|(n, _)| *n == line.n) {
             last_line_only(&mut theirs);
             last_line_only(&mut ours);

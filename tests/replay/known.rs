@@ -1,6 +1,7 @@
 //! What is not compared, reviewed: endpoints that are not simulated, quirks of the recorded host, and what still differs.
 
 use bailiwick::sim::Fault;
+use serde_json::Value;
 use bailiwick::sim::state::{Cluster, Run};
 
 use super::recording::Recorded;
@@ -59,8 +60,24 @@ pub fn apart(n: u64) -> Option<&'static str> {
     APART.iter().find(|(known, _)| *known == n).map(|(_, why)| *why)
 }
 
+/// Readings of what requests made that are not simulated.
+const FOLLOWING: &[(u64, &str)] = &[
+    (710, "shows a node's staged network"),
+    (714, "shows a node's staged network"),
+    (720, "shows a bridge of a node's staged network"),
+    (723, "shows a bridge of a node's staged network"),
+];
+
+/// Whether a request is answered, but not compared: it shows what others made that are not simulated.
+pub fn follows(line: &Recorded) -> bool {
+    FOLLOWING.iter().any(|(n, _)| *n == line.n)
+}
+
 /// What a request is about, if it is not simulated.
 pub fn unsupported(line: &Recorded) -> Option<&'static str> {
+    if let Some((_, why)) = FOLLOWING.iter().find(|(n, _)| *n == line.n) {
+        return Some(why);
+    }
     let segments: Vec<&str> = line.path.split('/').filter(|part| !part.is_empty()).collect();
     UNSUPPORTED
         .iter()
@@ -106,7 +123,18 @@ pub fn host(cluster: &mut Cluster, line: &Recorded) {
     }
 }
 
-/// What a request that is not simulated left in the list of tasks: `(type, id, user)` of each, the answered one first.
+/// Their answer without what requests made that are not simulated.
+pub fn without(line: &Recorded, mut theirs: Value) -> Value {
+    if line.n == 869
+        && let Some(list) = theirs["data"].as_array_mut()
+    {
+        let zone = |item: &Value| item["type"] == "network" && item["network"] != "localnetwork";
+        list.retain(|item| !zone(item));
+    }
+    theirs
+}
+
+/// What a request that is not simulated left in the list of tasks: `(type, id, user)` of each, the answered one last.
 pub fn tasks_left(line: &Recorded) -> Vec<(String, String, String)> {
     let upid = [&line.body["data"], &line.body["data"]["upid"]]
         .iter()
@@ -115,9 +143,10 @@ pub fn tasks_left(line: &Recorded) -> Vec<(String, String, String)> {
         return vec![];
     };
     let parts: Vec<&str> = upid.split(':').collect();
-    let mut left = vec![(parts[5].to_owned(), parts[6].to_owned(), parts[7].to_owned())];
+    let mut left = vec![];
     if parts[5] == "reloadnetworkall" {
         left.push(("srvreload".into(), "networking".into(), "root@pam".into()));
     }
+    left.push((parts[5].to_owned(), parts[6].to_owned(), parts[7].to_owned()));
     left
 }

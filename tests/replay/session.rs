@@ -134,10 +134,19 @@ impl Session {
     }
 
     fn translate(&self, text: &str) -> String {
+        // Only what looks like a name that the server gave is looked up.
+        let given = text.contains("UPID") || text.contains("vzdump-") || text.len() == 40;
+        if !given {
+            return text.to_owned();
+        }
         let mut text = text.to_owned();
         for (theirs, ours) in &self.ours {
-            text = text.replace(theirs, ours);
-            text = text.replace(&encoded(theirs), &encoded(ours));
+            if text.contains(theirs.as_str()) {
+                text = text.replace(theirs, ours);
+            }
+            if theirs.contains(':') && text.contains('%') {
+                text = text.replace(&encoded(theirs), &encoded(ours));
+            }
         }
         text
     }
@@ -211,7 +220,10 @@ impl Session {
                 }
             }
             (Value::Array(theirs), Value::Array(ours)) => {
-                let key = |item: &Value| item["key"].to_string();
+                let key = |item: &Value| {
+                    let known = ["key", "volid", "storage", "name"].iter().find_map(|name| item.get(*name));
+                    known.map_or_else(String::new, |name| self_named(name))
+                };
                 for theirs in theirs {
                     let same = |ours: &&Value| key(ours) == key(theirs);
                     if let Some(ours) = ours.iter().find(same) {
@@ -222,6 +234,12 @@ impl Session {
             _ => {}
         }
     }
+}
+
+/// A name without the time in it.
+fn self_named(name: &Value) -> String {
+    let text = name.to_string();
+    text.split("-20").next().unwrap_or_default().to_owned()
 }
 
 /// Parameters as a form has them: lists repeat their name.

@@ -266,6 +266,9 @@ fn one(
         return Err("vzdump archive could not be written: No space left on device".into());
     }
     log.say(format!("INFO: creating vzdump archive '{}'", cluster.volume_path(&volume)));
+    if guest.kind == Kind::Lxc {
+        log.say(format!("INFO: Total bytes written: {}", volume.size));
+    }
     log.say(format!("INFO: archive file size: {}MB", volume.size >> 20));
     if volume.notes.is_some() {
         log.say("INFO: adding notes to backup");
