@@ -52,7 +52,7 @@ pub const READ: &[(&str, &[&str])] = &[
         &[
             "blocksize", "bwlimit", "content", "datastore", "digest", "disable", "domain", "export", "fingerprint", "krbd",
             "max-protected-backups", "monhost", "namespace", "nodes", "options", "path", "pool", "preallocation",
-            "prune-backups", "server", "share", "shared", "smbversion", "sparse", "storage", "thinpool", "type", "username",
+            "priority", "prune-backups", "server", "share", "shared", "smbversion", "sparse", "storage", "thinpool", "type", "username",
             "vgname",
         ],
     ),
