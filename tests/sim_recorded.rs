@@ -52,7 +52,9 @@ fn out_of_band(cluster: &mut bailiwick::sim::state::Cluster, command: &str) {
 fn stand_in(session: &mut Session, line: &Recorded) {
     use bailiwick::sim::call::Auth;
     use bailiwick::sim::tasks::TaskSpec;
-    let theirs = line.body["data"]["upid"].as_str().or(line.body["data"].as_str());
+    let theirs = line.body["data"]["upid"]
+        .as_str()
+        .or(line.body["data"].as_str());
     let mut last = None;
     for (kind, id, user) in known::tasks_left(line) {
         let end = match kind.as_str() {
@@ -81,7 +83,10 @@ enum Outcome {
 }
 
 async fn replay(session: &mut Session, compare: &compare::Volatile, line: &Recorded) -> Outcome {
-    session.sim.running.with(|cluster| known::host(cluster, line));
+    session
+        .sim
+        .running
+        .with(|cluster| known::host(cluster, line));
     session.sim.running.advance(10.0);
     let got = session.send(line).await;
     if let Some(why) = unsupported(line) {
@@ -89,8 +94,13 @@ async fn replay(session: &mut Session, compare: &compare::Volatile, line: &Recor
         stand_in(session, line);
         return match got.status {
             200 | 400 if known::follows(line) => Outcome::Unsupported(why),
-            501 if got.reason.starts_with("Method '") && got.body["data"].is_null() => Outcome::Unsupported(why),
-            _ => Outcome::Differs(vec![format!("is answered {} {}, not '{text}'", got.status, got.reason)]),
+            501 if got.reason.starts_with("Method '") && got.body["data"].is_null() => {
+                Outcome::Unsupported(why)
+            }
+            _ => Outcome::Differs(vec![format!(
+                "is answered {} {}, not '{text}'",
+                got.status, got.reason
+            )]),
         };
     }
     let theirs = known::without(line, session.translated(&line.body));
@@ -108,7 +118,9 @@ async fn answers_as_recorded() {
     let began = Instant::now();
     let mut options = Options::new(WORLD);
     options.scale = 1000.0;
-    let secrets = SECRETS.iter().map(|(id, secret)| ((*id).to_owned(), (*secret).to_owned()));
+    let secrets = SECRETS
+        .iter()
+        .map(|(id, secret)| ((*id).to_owned(), (*secret).to_owned()));
     options.secrets.extend(secrets);
     let mut session = Session::new(Sim::over(bailiwick::sim::start(options).await.unwrap()));
     let compare = compare::Volatile::new();
@@ -116,7 +128,10 @@ async fn answers_as_recorded() {
     for line in &lines {
         let line = match line {
             Line::OutOfBand(command) => {
-                session.sim.running.with(|cluster| out_of_band(cluster, command));
+                session
+                    .sim
+                    .running
+                    .with(|cluster| out_of_band(cluster, command));
                 continue;
             }
             Line::Request(line) => line,
@@ -138,7 +153,10 @@ async fn answers_as_recorded() {
             }
         }
     }
-    let unknown: Vec<_> = differing.iter().filter(|(n, ..)| apart(*n).is_none()).collect();
+    let unknown: Vec<_> = differing
+        .iter()
+        .filter(|(n, ..)| apart(*n).is_none())
+        .collect();
     println!(
         "{} recordings: {same} same, {} differ ({} of them for a listed reason), {} not supported; {:.1} s",
         same + differing.len() + missing.len(),
@@ -152,7 +170,10 @@ async fn answers_as_recorded() {
         .map(|(n, _)| *n)
         .filter(|n| !differing.iter().any(|(differing, ..)| differing == n))
         .collect();
-    assert!(healed.is_empty(), "no longer different, take out of APART: {healed:?}");
+    assert!(
+        healed.is_empty(),
+        "no longer different, take out of APART: {healed:?}"
+    );
     assert!(
         unknown.is_empty(),
         "{} differ:\n{}",

@@ -16,11 +16,11 @@ mod server;
 
 use std::sync::Arc;
 
+use answers::{Answers, recorded};
 use bailiwick::ids::{Bytes, ClusterName, NodeName, Vmid};
 use bailiwick::world::{
     ObserveError, ObserveSettings, Part, Selection, Status, Watch, WatchSettings, World, observe,
 };
-use answers::{Answers, recorded};
 use serde_json::{Value, json};
 use server::Server;
 

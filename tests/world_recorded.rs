@@ -41,7 +41,10 @@ fn text(world: &World) -> String {
         line.starts_with("at: ") || line.starts_with("observed_at: ")
     };
     let text = format!("{world:#?}");
-    text.lines().filter(|line| !moment(line)).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !moment(line))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Everything that was asked with success and can be read, as `(path, data)`.
@@ -71,7 +74,10 @@ fn found(answers: &[(String, Value)]) -> BTreeMap<&'static str, BTreeSet<String>
     for (path, data) in answers {
         for item in items(data) {
             if let (Some(class), Some(members)) = (class(path, item), item.as_object()) {
-                found.entry(class).or_default().extend(members.keys().cloned());
+                found
+                    .entry(class)
+                    .or_default()
+                    .extend(members.keys().cloned());
             }
         }
     }
@@ -127,7 +133,9 @@ fn single() -> Option<(Answers, Vec<Value>)> {
     let records: Vec<Value> = recording
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|record: &Value| record["auth"] == "root" && record["method"] == "GET" && record["ext"].is_null())
+        .filter(|record: &Value| {
+            record["auth"] == "root" && record["method"] == "GET" && record["ext"].is_null()
+        })
         .collect();
     let mut answers = Answers::default();
     for record in &records {
@@ -138,7 +146,10 @@ fn single() -> Option<(Answers, Vec<Value>)> {
 
 fn learn(answers: &mut Answers, record: &Value) {
     let status = u16::try_from(record["status"].as_u64().unwrap()).unwrap();
-    let reason = record["reason"].as_str().unwrap_or("OK").replace(['\r', '\n'], " ");
+    let reason = record["reason"]
+        .as_str()
+        .unwrap_or("OK")
+        .replace(['\r', '\n'], " ");
     answers
         .0
         .insert(target(record), (status, reason, record["body"].to_string()));
@@ -162,7 +173,11 @@ fn every_field_is_read_or_deliberately_not() {
             }
         }
     }
-    assert!(lost.is_empty(), "neither read nor reviewed:\n{}", lost.join("\n"));
+    assert!(
+        lost.is_empty(),
+        "neither read nor reviewed:\n{}",
+        lost.join("\n")
+    );
     // The lists name nothing that no answer has.
     for (class, names) in READ {
         for name in *names {
@@ -178,7 +193,10 @@ async fn what_is_not_read_makes_no_difference() {
         return;
     };
     let bare = without(&answers, not_read);
-    let (before, after) = (observed(answers).await.unwrap(), observed(bare).await.unwrap());
+    let (before, after) = (
+        observed(answers).await.unwrap(),
+        observed(bare).await.unwrap(),
+    );
     let (before, after) = (text(&before), text(&after));
     let differing: Vec<String> = before
         .lines()
@@ -187,7 +205,11 @@ async fn what_is_not_read_makes_no_difference() {
         .map(|(before, after)| format!("{} / {}", before.trim(), after.trim()))
         .take(20)
         .collect();
-    assert!(before == after, "a field of the list is read after all:\n{}", differing.join("\n"));
+    assert!(
+        before == after,
+        "a field of the list is read after all:\n{}",
+        differing.join("\n")
+    );
 }
 
 /// Each field that is said to be read changes the world when it is missing. One observation a field: a long mode.
@@ -204,16 +226,27 @@ async fn what_is_read_makes_a_difference() {
     let before = text(&observed(answers.clone()).await.unwrap());
     let mut idle = vec![];
     for (of, names) in READ {
-        for name in names.iter().filter(|name| there.get(of).is_some_and(|found| found.contains(**name))) {
+        for name in names
+            .iter()
+            .filter(|name| there.get(of).is_some_and(|found| found.contains(**name)))
+        {
             let less = without(&answers, |class, member| class == *of && member == *name);
-            let same = observed(less).await.is_ok_and(|world| text(&world) == before);
-            let twice = fields::SAID_TWICE.iter().any(|(class, member, _)| class == of && member == name);
+            let same = observed(less)
+                .await
+                .is_ok_and(|world| text(&world) == before);
+            let twice = fields::SAID_TWICE
+                .iter()
+                .any(|(class, member, _)| class == of && member == name);
             if same != twice {
                 idle.push(format!("{of}: {name}"));
             }
         }
     }
-    assert!(idle.is_empty(), "said to be read, but makes no difference (or the reverse):\n{}", idle.join("\n"));
+    assert!(
+        idle.is_empty(),
+        "said to be read, but makes no difference (or the reverse):\n{}",
+        idle.join("\n")
+    );
 }
 
 #[tokio::test]
@@ -261,7 +294,12 @@ async fn every_setting_of_every_guest_is_kept() {
         }
     }
     assert!(settings > 400, "{settings}");
-    assert!(lost.is_empty(), "{} of {settings} lost:\n{}", lost.len(), lost.join("\n"));
+    assert!(
+        lost.is_empty(),
+        "{} of {settings} lost:\n{}",
+        lost.len(),
+        lost.join("\n")
+    );
 }
 
 fn flat(value: &Value) -> Option<String> {
@@ -287,7 +325,9 @@ async fn every_stage_of_the_recording_is_observed() {
             let group = record["group"].as_str().unwrap_or_default().to_owned();
             group.split('/').next().unwrap_or_default().to_owned()
         };
-        let ends = records.get(at + 1).is_none_or(|next| group(next) != group(record));
+        let ends = records
+            .get(at + 1)
+            .is_none_or(|next| group(next) != group(record));
         if !ends || !answers.0.contains_key("/access/permissions") {
             continue;
         }
@@ -295,8 +335,18 @@ async fn every_stage_of_the_recording_is_observed() {
         stages += 1;
         assert_eq!(world.version, "9.1.8");
         assert_eq!(world.nodes.len(), 1);
-        for part in [Part::Resources, Part::ClusterStatus, Part::Options, Part::Acl] {
-            assert_eq!(world.unreadable(&part), None, "{part} after {}", record["n"]);
+        for part in [
+            Part::Resources,
+            Part::ClusterStatus,
+            Part::Options,
+            Part::Acl,
+        ] {
+            assert_eq!(
+                world.unreadable(&part),
+                None,
+                "{part} after {}",
+                record["n"]
+            );
         }
         for (path, data) in read_from(&answers) {
             let parts: Vec<&str> = path.split('/').collect();
@@ -308,7 +358,10 @@ async fn every_stage_of_the_recording_is_observed() {
                 continue;
             };
             if world.unreadable(&Part::GuestConfig(guest.vmid)).is_none() {
-                assert!(guest.config.current.len() + 3 >= items(&data).len() - guest.config.pending.len());
+                assert!(
+                    guest.config.current.len() + 3
+                        >= items(&data).len() - guest.config.pending.len()
+                );
             }
         }
     }

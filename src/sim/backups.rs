@@ -64,7 +64,12 @@ pub fn routes() -> Vec<Route> {
 pub fn stamp(seconds: i64, format: &str) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(
         |_| seconds.to_string(),
-        |moment| moment.to_zoned(jiff::tz::TimeZone::UTC).strftime(format).to_string(),
+        |moment| {
+            moment
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .strftime(format)
+                .to_string()
+        },
     )
 }
 
@@ -80,7 +85,10 @@ pub enum Wanted {
 }
 
 fn numbers(text: &str) -> BTreeSet<u32> {
-    split_list(text).iter().filter_map(|vmid| vmid.parse().ok()).collect()
+    split_list(text)
+        .iter()
+        .filter_map(|vmid| vmid.parse().ok())
+        .collect()
 }
 
 impl Wanted {
@@ -97,13 +105,31 @@ impl Wanted {
         let all = settings.get("all").is_some_and(|value| *value == "1");
         let chosen: Vec<&str> = ["all", "vmid", "pool"]
             .into_iter()
-            .filter(|key| if *key == "all" { all } else { settings.contains_key(key) })
+            .filter(|key| {
+                if *key == "all" {
+                    all
+                } else {
+                    settings.contains_key(key)
+                }
+            })
             .collect();
         match chosen.as_slice() {
             [] => Err(("vmid".into(), "property is missing".into())),
-            ["all"] => Ok(Self::AllBut(settings.get("exclude").map_or_else(BTreeSet::new, |list| numbers(list)))),
-            ["vmid"] => Ok(Self::These(settings.get("vmid").map_or_else(BTreeSet::new, |list| numbers(list)))),
-            ["pool"] => Ok(Self::Pool(settings.get("pool").map_or_else(String::new, |pool| (*pool).to_owned()))),
+            ["all"] => Ok(Self::AllBut(
+                settings
+                    .get("exclude")
+                    .map_or_else(BTreeSet::new, |list| numbers(list)),
+            )),
+            ["vmid"] => Ok(Self::These(
+                settings
+                    .get("vmid")
+                    .map_or_else(BTreeSet::new, |list| numbers(list)),
+            )),
+            ["pool"] => Ok(Self::Pool(
+                settings
+                    .get("pool")
+                    .map_or_else(String::new, |pool| (*pool).to_owned()),
+            )),
             [first, second, ..] => Err((
                 (*first).to_owned(),
                 format!("option conflicts with option '{second}'"),
@@ -122,7 +148,11 @@ impl Wanted {
     #[must_use]
     pub fn guests(&self, cluster: &Cluster) -> Vec<u32> {
         match self {
-            Self::AllBut(but) => cluster.vmids().into_iter().filter(|vmid| !but.contains(vmid)).collect(),
+            Self::AllBut(but) => cluster
+                .vmids()
+                .into_iter()
+                .filter(|vmid| !but.contains(vmid))
+                .collect(),
             Self::These(these) => these.iter().copied().collect(),
             Self::Pool(pool) => {
                 let users = cluster.read_users();
@@ -181,7 +211,8 @@ fn keeps(text: &str) -> Option<Vec<(&'static str, usize)>> {
         ("keep-monthly", "%Y-%m"),
         ("keep-yearly", "%Y"),
     ];
-    let settings: BTreeMap<String, String> = options::properties(text, "keep-all").into_iter().collect();
+    let settings: BTreeMap<String, String> =
+        options::properties(text, "keep-all").into_iter().collect();
     let all = settings
         .get("keep-all")
         .and_then(|value| super::params::loose_truth(value))
@@ -194,7 +225,13 @@ fn keeps(text: &str) -> Option<Vec<(&'static str, usize)>> {
     (!all && !keeps.is_empty()).then_some(keeps)
 }
 
-/// Every archive of a guest (or of all) on a storage with what a retention makes of it: `keep`, `remove` or `protected`.
+/// Whether an archive has a name as backups get it; others are never removed.
+fn named(volume: &super::volumes::Volume) -> bool {
+    volume.name().starts_with("backup/vzdump-")
+}
+
+/// Every archive of a guest (or of all) on a storage with what a retention makes of it: `keep`, `remove`,
+/// `protected` or `renamed`.
 fn marks(
     cluster: &Cluster,
     node: &str,
@@ -206,7 +243,10 @@ fn marks(
     for volume in cluster.volumes.on(node, storage) {
         if volume.content() == "backup" && vmid.is_none_or(|vmid| volume.owner() == Some(vmid)) {
             let container = volume.name().contains("-lxc-");
-            groups.entry((volume.owner(), container)).or_default().push(volume.clone());
+            groups
+                .entry((volume.owner(), container))
+                .or_default()
+                .push(volume.clone());
         }
     }
     let keeps = keeps(keep);
@@ -222,8 +262,12 @@ fn marks(
                 .map(name)
                 .collect();
             let mut left = *count;
-            for volume in archives.iter().filter(|volume| !volume.protected) {
-                let new = !kept.contains(&volume.volid) && (*period == "%s" || !seen.contains(&name(volume)));
+            for volume in archives
+                .iter()
+                .filter(|volume| !volume.protected && named(volume))
+            {
+                let new = !kept.contains(&volume.volid)
+                    && (*period == "%s" || !seen.contains(&name(volume)));
                 if left > 0 && new {
                     seen.insert(name(volume));
                     kept.insert(volume.volid.clone());
@@ -233,6 +277,7 @@ fn marks(
         }
         for volume in archives {
             let mark = match (volume.protected, &keeps) {
+                _ if !named(&volume) => "renamed",
                 (true, _) => "protected",
                 (false, None) => "keep",
                 (false, Some(_)) if kept.contains(&volume.volid) => "keep",
@@ -261,9 +306,20 @@ pub fn prunable(
 }
 
 fn retention(cluster: &Cluster, call: &Call) -> Result<String, ApiError> {
-    let section = cluster.usable_storage(call.node(), call.text("storage"))?;
-    let own = section.get("prune-backups").unwrap_or("keep-all=1");
-    Ok(call.get("prune-backups").unwrap_or(own).to_owned())
+    let storage = call.text("storage");
+    let section = cluster.require_storage(storage)?;
+    if !section.holds("backup") {
+        let text = format!("storage '{storage}' does not support backups");
+        return Err(ApiError::internal(text));
+    }
+    let keep = call.get("prune-backups").or(section.get("prune-backups"));
+    let keep = keep.map(str::to_owned).ok_or_else(|| {
+        ApiError::internal(format!(
+            "no prune-backups options configured for storage '{storage}'"
+        ))
+    })?;
+    cluster.usable_storage(call.node(), storage)?;
+    Ok(keep)
 }
 
 fn preview(cluster: &mut Cluster, call: &Call) -> Answer {
@@ -271,7 +327,11 @@ fn preview(cluster: &mut Cluster, call: &Call) -> Answer {
     let vmid = call.get("vmid").and_then(|vmid| vmid.parse().ok());
     let mut answer = vec![];
     for (volume, mark) in marks(cluster, call.node(), call.text("storage"), vmid, &keep) {
-        let kind = if volume.name().contains("-lxc-") { "lxc" } else { "qemu" };
+        let kind = match named(&volume) {
+            false => "unknown",
+            true if volume.name().contains("-lxc-") => "lxc",
+            true => "qemu",
+        };
         if call.get("type").is_none_or(|wanted| wanted == kind) {
             let mut entry = Map::new();
             entry.insert("volid".into(), json!(volume.volid));
@@ -305,7 +365,10 @@ fn prune(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(cluster.spawn(spec, move |cluster, log| {
         for volid in prunable(cluster, &node, &storage, vmid, &keep) {
             let container = volid.contains("-lxc-");
-            if kind.as_deref().is_none_or(|kind| (kind == "lxc") == container) {
+            if kind
+                .as_deref()
+                .is_none_or(|kind| (kind == "lxc") == container)
+            {
                 cluster.free(&node, &volid)?;
                 log.say(format!("Removed volume '{volid}'"));
             }
@@ -327,7 +390,10 @@ fn included(cluster: &mut Cluster, call: &Call) -> Answer {
         .find(|section| section.id == id && section.kind == "vzdump")
         .ok_or_else(|| ApiError::parameter("id", format!("No such job '{id}'")))?;
     let mut children = vec![];
-    for vmid in wanted(&section).map(|wanted| wanted.guests(cluster)).unwrap_or_default() {
+    for vmid in wanted(&section)
+        .map(|wanted| wanted.guests(cluster))
+        .unwrap_or_default()
+    {
         let Some(guest) = cluster.guest(vmid) else {
             children.push(json!({ "id": vmid, "type": "unknown", "leaf": 1 }));
             continue;
@@ -335,10 +401,11 @@ fn included(cluster: &mut Cluster, call: &Call) -> Answer {
         if section.get("node").is_some_and(|node| node != guest.node) {
             continue;
         }
-        let leaf = |(key, volid, (included, why)): (String, String, (bool, &str))| {
-            json!({ "id": format!("{vmid}:{key}"), "name": volid, "included": u8::from(included), "leaf": 1, "reason": why })
-        };
-        let volumes: Vec<Value> = super::guest::vzdump::volumes(cluster, &guest).into_iter().map(leaf).collect();
+        let leaf = |(key, volid, (included, why)): (String, String, (bool, &str))| json!({ "id": format!("{vmid}:{key}"), "name": volid, "included": u8::from(included), "leaf": 1, "reason": why });
+        let volumes: Vec<Value> = super::guest::vzdump::volumes(cluster, &guest)
+            .into_iter()
+            .map(leaf)
+            .collect();
         let name = super::guest::name(cluster, &guest);
         let bare = u8::from(volumes.is_empty());
         children.push(json!({
@@ -395,7 +462,10 @@ mod tests {
     fn retention_keeps_the_newest_of_each_period() {
         let cluster = archives(&[0, 1, 2, 40], -1);
         assert_eq!(gone(&cluster, "keep-all=1").len(), 0);
-        assert_eq!(gone(&cluster, "keep-last=3"), ["local:backup/vzdump-qemu-100-40.vma"]);
+        assert_eq!(
+            gone(&cluster, "keep-last=3"),
+            ["local:backup/vzdump-qemu-100-40.vma"]
+        );
         // The last one, and the newest of another month.
         assert_eq!(gone(&cluster, "keep-last=1,keep-monthly=1").len(), 2);
     }
@@ -403,17 +473,25 @@ mod tests {
     #[test]
     fn what_is_protected_neither_goes_nor_counts() {
         let cluster = archives(&[0, 1, 2], 0);
-        assert_eq!(gone(&cluster, "keep-last=1"), ["local:backup/vzdump-qemu-100-2.vma"]);
+        assert_eq!(
+            gone(&cluster, "keep-last=1"),
+            ["local:backup/vzdump-qemu-100-2.vma"]
+        );
     }
 
     #[test]
     fn a_job_is_about_exactly_one_thing() {
         let of = |pairs: &[(&str, &str)]| {
-            let pairs: BTreeMap<String, String> =
-                pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let pairs: BTreeMap<String, String> = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
             Wanted::of(pairs.iter())
         };
-        assert_eq!(of(&[("vmid", "101,100")]).unwrap(), Wanted::These([100, 101].into()));
+        assert_eq!(
+            of(&[("vmid", "101,100")]).unwrap(),
+            Wanted::These([100, 101].into())
+        );
         assert_eq!(of(&[]).unwrap_err().1, "property is missing");
         assert_eq!(of(&[("all", "1"), ("vmid", "100")]).unwrap_err().0, "all");
     }

@@ -92,13 +92,55 @@ macro_rules! common {
     ($base:literal, $read:expr, $write:expr, $log:expr, $options:expr) => {
         [
             route(Method::Get, $base, &[], Access::User, index),
-            route(Method::Get, concat!($base, "/options"), &[], $read, options::get),
-            route(Method::Put, concat!($base, "/options"), &[$options, options::DELETE], $write, options::set),
-            route(Method::Get, concat!($base, "/rules"), &[], $read, rules::list),
-            route(Method::Post, concat!($base, "/rules"), &[rules::NEW, rules::RULE], $write, rules::create),
-            route(Method::Get, concat!($base, "/rules/{pos}"), &[], $read, rules::get),
-            route(Method::Put, concat!($base, "/rules/{pos}"), &[rules::CHANGE, rules::RULE], $write, rules::update),
-            route(Method::Delete, concat!($base, "/rules/{pos}"), &[rules::DELETE], $write, rules::delete),
+            route(
+                Method::Get,
+                concat!($base, "/options"),
+                &[],
+                $read,
+                options::get,
+            ),
+            route(
+                Method::Put,
+                concat!($base, "/options"),
+                &[$options, options::DELETE],
+                $write,
+                options::set,
+            ),
+            route(
+                Method::Get,
+                concat!($base, "/rules"),
+                &[],
+                $read,
+                rules::list,
+            ),
+            route(
+                Method::Post,
+                concat!($base, "/rules"),
+                &[rules::NEW, rules::RULE],
+                $write,
+                rules::create,
+            ),
+            route(
+                Method::Get,
+                concat!($base, "/rules/{pos}"),
+                &[],
+                $read,
+                rules::get,
+            ),
+            route(
+                Method::Put,
+                concat!($base, "/rules/{pos}"),
+                &[rules::CHANGE, rules::RULE],
+                $write,
+                rules::update,
+            ),
+            route(
+                Method::Delete,
+                concat!($base, "/rules/{pos}"),
+                &[rules::DELETE],
+                $write,
+                rules::delete,
+            ),
             route(Method::Get, concat!($base, "/log"), &[LOG], $log, log),
         ]
     };
@@ -109,19 +151,97 @@ macro_rules! named {
     ($base:literal, $read:expr, $write:expr) => {
         [
             route(Method::Get, concat!($base, "/refs"), &[REFS], $read, refs),
-            route(Method::Get, concat!($base, "/aliases"), &[], $read, sets::aliases),
-            route(Method::Post, concat!($base, "/aliases"), &[sets::NEW_ALIAS], $write, sets::create_alias),
-            route(Method::Get, concat!($base, "/aliases/{name}"), &[], $read, sets::alias),
-            route(Method::Put, concat!($base, "/aliases/{name}"), &[sets::ALIAS], $write, sets::update_alias),
-            route(Method::Delete, concat!($base, "/aliases/{name}"), &[&[DIGEST]], $write, sets::delete_alias),
-            route(Method::Get, concat!($base, "/ipset"), &[], $read, sets::sets),
-            route(Method::Post, concat!($base, "/ipset"), &[sets::NEW_SET], $write, sets::create_set),
-            route(Method::Get, concat!($base, "/ipset/{name}"), &[], $read, sets::entries),
-            route(Method::Post, concat!($base, "/ipset/{name}"), &[sets::NEW_ENTRY], $write, sets::create_entry),
-            route(Method::Delete, concat!($base, "/ipset/{name}"), &[sets::DELETE_SET], $write, sets::delete_set),
-            route(Method::Get, concat!($base, "/ipset/{name}/{cidr}"), &[], $read, sets::entry),
-            route(Method::Put, concat!($base, "/ipset/{name}/{cidr}"), &[sets::ENTRY], $write, sets::update_entry),
-            route(Method::Delete, concat!($base, "/ipset/{name}/{cidr}"), &[&[DIGEST]], $write, sets::delete_entry),
+            route(
+                Method::Get,
+                concat!($base, "/aliases"),
+                &[],
+                $read,
+                sets::aliases,
+            ),
+            route(
+                Method::Post,
+                concat!($base, "/aliases"),
+                &[sets::NEW_ALIAS],
+                $write,
+                sets::create_alias,
+            ),
+            route(
+                Method::Get,
+                concat!($base, "/aliases/{name}"),
+                &[],
+                $read,
+                sets::alias,
+            ),
+            route(
+                Method::Put,
+                concat!($base, "/aliases/{name}"),
+                &[sets::ALIAS],
+                $write,
+                sets::update_alias,
+            ),
+            route(
+                Method::Delete,
+                concat!($base, "/aliases/{name}"),
+                &[&[DIGEST]],
+                $write,
+                sets::delete_alias,
+            ),
+            route(
+                Method::Get,
+                concat!($base, "/ipset"),
+                &[],
+                $read,
+                sets::sets,
+            ),
+            route(
+                Method::Post,
+                concat!($base, "/ipset"),
+                &[sets::NEW_SET],
+                $write,
+                sets::create_set,
+            ),
+            route(
+                Method::Get,
+                concat!($base, "/ipset/{name}"),
+                &[],
+                $read,
+                sets::entries,
+            ),
+            route(
+                Method::Post,
+                concat!($base, "/ipset/{name}"),
+                &[sets::NEW_ENTRY],
+                $write,
+                sets::create_entry,
+            ),
+            route(
+                Method::Delete,
+                concat!($base, "/ipset/{name}"),
+                &[sets::DELETE_SET],
+                $write,
+                sets::delete_set,
+            ),
+            route(
+                Method::Get,
+                concat!($base, "/ipset/{name}/{cidr}"),
+                &[],
+                $read,
+                sets::entry,
+            ),
+            route(
+                Method::Put,
+                concat!($base, "/ipset/{name}/{cidr}"),
+                &[sets::ENTRY],
+                $write,
+                sets::update_entry,
+            ),
+            route(
+                Method::Delete,
+                concat!($base, "/ipset/{name}/{cidr}"),
+                &[&[DIGEST]],
+                $write,
+                sets::delete_entry,
+            ),
         ]
     };
 }
@@ -141,34 +261,110 @@ pub fn routes() -> Vec<Route> {
     let (vm_see, vm_change) = (on_guest(&["VM.Audit"]), on_guest(&["VM.Config.Network"]));
     let vm_log = on_guest(&["VM.Console"]);
     let groups = [
-        route(Get, "/cluster/firewall/groups", &[], Access::User, groups::list),
-        route(Post, "/cluster/firewall/groups", &[groups::NEW], change, groups::create),
-        route(Get, "/cluster/firewall/groups/{group}", &[], see, rules::list),
-        route(Post, "/cluster/firewall/groups/{group}", &[rules::NEW, rules::RULE], change, rules::create),
-        route(Delete, "/cluster/firewall/groups/{group}", &[], change, groups::delete),
-        route(Get, "/cluster/firewall/groups/{group}/{pos}", &[], see, rules::get),
-        route(Put, "/cluster/firewall/groups/{group}/{pos}", &[rules::CHANGE, rules::RULE], change, rules::update),
-        route(Delete, "/cluster/firewall/groups/{group}/{pos}", &[rules::DELETE], change, rules::delete),
+        route(
+            Get,
+            "/cluster/firewall/groups",
+            &[],
+            Access::User,
+            groups::list,
+        ),
+        route(
+            Post,
+            "/cluster/firewall/groups",
+            &[groups::NEW],
+            change,
+            groups::create,
+        ),
+        route(
+            Get,
+            "/cluster/firewall/groups/{group}",
+            &[],
+            see,
+            rules::list,
+        ),
+        route(
+            Post,
+            "/cluster/firewall/groups/{group}",
+            &[rules::NEW, rules::RULE],
+            change,
+            rules::create,
+        ),
+        route(
+            Delete,
+            "/cluster/firewall/groups/{group}",
+            &[],
+            change,
+            groups::delete,
+        ),
+        route(
+            Get,
+            "/cluster/firewall/groups/{group}/{pos}",
+            &[],
+            see,
+            rules::get,
+        ),
+        route(
+            Put,
+            "/cluster/firewall/groups/{group}/{pos}",
+            &[rules::CHANGE, rules::RULE],
+            change,
+            rules::update,
+        ),
+        route(
+            Delete,
+            "/cluster/firewall/groups/{group}/{pos}",
+            &[rules::DELETE],
+            change,
+            rules::delete,
+        ),
     ];
     let cluster = common!("/cluster/firewall", see, change, see, options::CLUSTER);
-    let node = common!("/nodes/{node}/firewall", node_see, node_change, node_log, options::NODE);
-    let vm = common!("/nodes/{node}/qemu/{vmid}/firewall", vm_see, vm_change, vm_log, options::GUEST);
-    let ct = common!("/nodes/{node}/lxc/{vmid}/firewall", vm_see, vm_change, vm_log, options::GUEST);
+    let node = common!(
+        "/nodes/{node}/firewall",
+        node_see,
+        node_change,
+        node_log,
+        options::NODE
+    );
+    let vm = common!(
+        "/nodes/{node}/qemu/{vmid}/firewall",
+        vm_see,
+        vm_change,
+        vm_log,
+        options::GUEST
+    );
+    let ct = common!(
+        "/nodes/{node}/lxc/{vmid}/firewall",
+        vm_see,
+        vm_change,
+        vm_log,
+        options::GUEST
+    );
     let mut routes: Vec<Route> = [cluster, node, vm, ct]
         .concat()
         .into_iter()
         .filter(|route| route.path != "/cluster/firewall/log")
         .collect();
     routes.extend(named!("/cluster/firewall", see, change));
-    routes.extend(named!("/nodes/{node}/qemu/{vmid}/firewall", vm_see, vm_change));
-    routes.extend(named!("/nodes/{node}/lxc/{vmid}/firewall", vm_see, vm_change));
+    routes.extend(named!(
+        "/nodes/{node}/qemu/{vmid}/firewall",
+        vm_see,
+        vm_change
+    ));
+    routes.extend(named!(
+        "/nodes/{node}/lxc/{vmid}/firewall",
+        vm_see,
+        vm_change
+    ));
     routes.extend(groups);
     routes
 }
 
 fn index(_: &mut Cluster, call: &Call) -> Answer {
     let names: &[&str] = match Place::of(call) {
-        Place::Cluster => &["aliases", "rules", "options", "groups", "ipset", "macros", "refs"],
+        Place::Cluster => &[
+            "aliases", "rules", "options", "groups", "ipset", "macros", "refs",
+        ],
         Place::Node => &["rules", "options", "log"],
         Place::Guest => &["rules", "aliases", "ipset", "refs", "options", "log"],
     };

@@ -129,7 +129,9 @@ pub fn routes() -> Vec<Route> {
 /// When a schedule fires next.
 fn analyze(cluster: &mut Cluster, call: &Call) -> Answer {
     let event = calendar::parse(call.text("schedule"))?;
-    let mut at = call.int("starttime").unwrap_or_else(|| cluster.clock.unix());
+    let mut at = call
+        .int("starttime")
+        .unwrap_or_else(|| cluster.clock.unix());
     let mut answer = vec![];
     for _ in 0..call.int("iterations").unwrap_or(10) {
         let Some(next) = event.next(at) else { break };

@@ -15,7 +15,10 @@ const BUILT_IN: &[(&str, &str, &str)] = &[
     ("pve", "PVE::Auth::PVE", "Proxmox VE authentication server"),
 ];
 const NEW: &[Param] = &[
-    Param::required("realm", Kind::All(&[Kind::Pattern(is_realm), Kind::TextMax(32)])),
+    Param::required(
+        "realm",
+        Kind::All(&[Kind::Pattern(is_realm), Kind::TextMax(32)]),
+    ),
     Param::required("type", Kind::Enum(&["ad", "ldap", "openid", "pam", "pve"])),
 ];
 const CHANGE: &[Param] = &[
@@ -56,7 +59,10 @@ const REALM: &[Param] = &[
     Param::new("secure", Kind::Boolean),
     Param::new("server1", Kind::TextMax(256)),
     Param::new("server2", Kind::TextMax(256)),
-    Param::new("sslversion", Kind::Enum(&["tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3"])),
+    Param::new(
+        "sslversion",
+        Kind::Enum(&["tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3"]),
+    ),
     Param::new("sync-defaults-options", Kind::Text),
     Param::new("sync_attributes", Kind::Text),
     Param::new("tfa", Kind::TextMax(128)),
@@ -67,7 +73,10 @@ const REALM: &[Param] = &[
 ];
 const PASSWORD: &[Param] = &[
     Param::new("confirmation-password", Kind::TextMax(64)),
-    Param::required("password", Kind::All(&[Kind::TextMin(8), Kind::TextMax(64)])),
+    Param::required(
+        "password",
+        Kind::All(&[Kind::TextMin(8), Kind::TextMax(64)]),
+    ),
     Param::required("userid", Kind::Form(super::access::user_or_token)),
 ];
 
@@ -81,16 +90,30 @@ pub fn routes() -> Vec<Route> {
         route(Get, "/access/domains", &[], Access::World, list),
         route(Post, "/access/domains", &[NEW, REALM], allocate, create),
         route(Get, "/access/domains/{realm}", &[], read, get),
-        route(Put, "/access/domains/{realm}", &[CHANGE, REALM], allocate, update),
+        route(
+            Put,
+            "/access/domains/{realm}",
+            &[CHANGE, REALM],
+            allocate,
+            update,
+        ),
         route(Delete, "/access/domains/{realm}", &[], allocate, delete),
-        route(Put, "/access/password", &[PASSWORD], Access::User, set_password),
+        route(
+            Put,
+            "/access/password",
+            &[PASSWORD],
+            Access::User,
+            set_password,
+        ),
     ]
 }
 
 fn is_realm(text: &str) -> bool {
     text.len() >= 2
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// Realms by file, the built-in ones included.
@@ -133,7 +156,9 @@ fn missing(realm: &str) -> String {
 
 fn get(cluster: &mut Cluster, call: &Call) -> Answer {
     let name = call.text("realm");
-    let section = realms(cluster).into_iter().find(|section| section.id == name);
+    let section = realms(cluster)
+        .into_iter()
+        .find(|section| section.id == name);
     let section = section.ok_or_else(|| ApiError::internal(missing(name)))?;
     let mut map = Map::new();
     map.insert("type".into(), json!(section.kind));
@@ -144,7 +169,13 @@ fn get(cluster: &mut Cluster, call: &Call) -> Answer {
     for (key, value) in &section.lines {
         let number = matches!(
             key.as_str(),
-            "autocreate" | "case-sensitive" | "check-connection" | "default" | "port" | "secure" | "verify"
+            "autocreate"
+                | "case-sensitive"
+                | "check-connection"
+                | "default"
+                | "port"
+                | "secure"
+                | "verify"
         );
         let value = match value.parse::<i64>() {
             Ok(value) if number => json!(value),
@@ -165,7 +196,10 @@ fn required(kind: &str) -> &'static [&'static str] {
 }
 
 fn fill(section: &mut Section, call: &Call) {
-    for row in REALM.iter().filter(|row| !matches!(row.name, "check-connection" | "password")) {
+    for row in REALM
+        .iter()
+        .filter(|row| !matches!(row.name, "check-connection" | "password"))
+    {
         if let Some(value) = call.get(row.name) {
             section.set(row.name, value);
         }
@@ -173,7 +207,10 @@ fn fill(section: &mut Section, call: &Call) {
 }
 
 fn complete(section: &Section) -> Result<(), String> {
-    match required(&section.kind).iter().find(|key| section.get(key).is_none()) {
+    match required(&section.kind)
+        .iter()
+        .find(|key| section.get(key).is_none())
+    {
         None => Ok(()),
         Some(key) => Err(format!("missing value for required option '{key}'")),
     }
@@ -200,7 +237,8 @@ fn create(cluster: &mut Cluster, call: &Call) -> Answer {
 
 fn update(cluster: &mut Cluster, call: &Call) -> Answer {
     let failed = |text: String| ApiError::internal(format!("update auth server failed: {text}"));
-    super::files::assert_unmodified(&cluster.files.digest(FILE), call.get("digest")).map_err(failed)?;
+    super::files::assert_unmodified(&cluster.files.digest(FILE), call.get("digest"))
+        .map_err(failed)?;
     let name = call.text("realm");
     let mut sections = realms(cluster);
     let section = sections.iter_mut().find(|section| section.id == name);
@@ -218,7 +256,10 @@ fn update(cluster: &mut Cluster, call: &Call) -> Answer {
 fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
     let name = call.text("realm");
     if !realms(cluster).iter().any(|section| section.id == name) {
-        return Err(ApiError::internal(format!("delete auth server failed: {}", missing(name))));
+        return Err(ApiError::internal(format!(
+            "delete auth server failed: {}",
+            missing(name)
+        )));
     }
     let mut sections = section_config::parse(cluster.files.read(FILE));
     if sections.iter().any(|section| section.id == name) {
@@ -240,12 +281,18 @@ fn set_password(cluster: &mut Cluster, call: &Call) -> Answer {
     let user = call.text("userid");
     if user != call.auth.id {
         let realm = user.rsplit('@').next().unwrap_or_default();
-        cluster.check_all(&call.auth, &format!("/access/realm/{realm}"), &["Realm.AllocateUser"])?;
+        cluster.check_all(
+            &call.auth,
+            &format!("/access/realm/{realm}"),
+            &["Realm.AllocateUser"],
+        )?;
         cluster.check_all(&call.auth, "/access/groups", &["User.Modify"])?;
     }
     if !cluster.users().users.contains_key(user) {
         return Err(ApiError::internal(format!("no such user ('{user}')")));
     }
-    cluster.passwords.insert(user.to_owned(), call.text("password").to_owned());
+    cluster
+        .passwords
+        .insert(user.to_owned(), call.text("password").to_owned());
     Ok(Value::Null)
 }

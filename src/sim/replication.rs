@@ -141,13 +141,22 @@ fn on_node(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut answer = vec![];
     for section in section_config::parse(cluster.files.read(REPLICATION)) {
         let vmid = guest_number(&section.id);
-        let wanted = call.get("guest").is_none_or(|guest| guest == vmid.to_string());
-        let guest = cluster.guest(vmid).filter(|guest| guest.node == call.node());
-        let (Some(guest), true) = (guest, wanted && may_audit(cluster, &call.auth, &section.id).is_ok()) else {
+        let wanted = call
+            .get("guest")
+            .is_none_or(|guest| guest == vmid.to_string());
+        let guest = cluster
+            .guest(vmid)
+            .filter(|guest| guest.node == call.node());
+        let (Some(guest), true) = (
+            guest,
+            wanted && may_audit(cluster, &call.auth, &section.id).is_ok(),
+        ) else {
             continue;
         };
         let schedule = section.get("schedule").unwrap_or("*/15");
-        let next = super::calendar::parse(schedule).ok().and_then(|event| event.next(cluster.clock.unix()));
+        let next = super::calendar::parse(schedule)
+            .ok()
+            .and_then(|event| event.next(cluster.clock.unix()));
         let mut map = shown_replication(&section);
         for (key, value) in [
             ("source", json!(call.node())),

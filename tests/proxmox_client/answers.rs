@@ -103,4 +103,3 @@ pub fn recorded() -> Option<Answers> {
     }
     Some(answers)
 }
-

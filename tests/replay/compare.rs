@@ -48,7 +48,11 @@ impl Volatile {
                     .iter()
                     .map(|(name, value)| {
                         let name = self.text(name);
-                        let inner = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                        let inner = if at.is_empty() {
+                            name.clone()
+                        } else {
+                            format!("{at}.{name}")
+                        };
                         (name, self.steady(here, &inner, value))
                     })
                     .collect();
@@ -105,13 +109,19 @@ impl Volatile {
         if *theirs == ours {
             return found;
         }
-        let of_path = self.values.iter().filter(|(paths, _)| paths.is_match(&line.path));
+        let of_path = self
+            .values
+            .iter()
+            .filter(|(paths, _)| paths.is_match(&line.path));
         let of_line = self.lines.iter().filter(|(n, _)| *n == line.n);
         let here: Vec<&Regex> = of_path
             .map(|(_, members)| members)
             .chain(of_line.map(|(_, members)| members))
             .collect();
-        let (mut theirs, mut ours) = (self.steady(&here, "", theirs), self.steady(&here, "", &ours));
+        let (mut theirs, mut ours) = (
+            self.steady(&here, "", theirs),
+            self.steady(&here, "", &ours),
+        );
         if LOGS.iter().any(|(n, _)| *n == line.n) {
             last_line_only(&mut theirs);
             last_line_only(&mut ours);
@@ -144,7 +154,8 @@ fn kind(value: &Value) -> &'static str {
 /// What an element of a list is best known by.
 fn sort_key(item: &Value) -> String {
     let name = [
-        "id", "volid", "vmid", "key", "iface", "storage", "userid", "roleid", "poolid", "pos", "n", "name",
+        "id", "volid", "vmid", "key", "iface", "storage", "userid", "roleid", "poolid", "pos", "n",
+        "name",
     ];
     let own = name.iter().find_map(|name| item.get(name));
     match own {

@@ -1,8 +1,8 @@
 //! What is not compared, reviewed: endpoints that are not simulated, quirks of the recorded host, and what still differs.
 
 use bailiwick::sim::Fault;
-use serde_json::Value;
 use bailiwick::sim::state::{Cluster, Run};
+use serde_json::Value;
 
 use super::recording::Recorded;
 
@@ -23,8 +23,16 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("*", "/cluster/mapping/**", "resource mappings"),
     ("*", "/cluster/ceph/**", "Ceph"),
     ("*", "/cluster/acme/**", "certificates by ACME"),
-    ("*", "/cluster/bulk-action/**", "bulk actions of the web interface"),
-    ("*", "/cluster/firewall/macros", "the list of macros with their descriptions; rules are checked against the names"),
+    (
+        "*",
+        "/cluster/bulk-action/**",
+        "bulk actions of the web interface",
+    ),
+    (
+        "*",
+        "/cluster/firewall/macros",
+        "the list of macros with their descriptions; rules are checked against the names",
+    ),
     ("*", "/cluster/sdn/**", "software-defined networks"),
     ("*", "/nodes/*/sdn/**", "software-defined networks"),
     ("*", "/nodes/*/dns", "a node's resolver"),
@@ -40,7 +48,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("*", "/nodes/*/rrddata", "graphs"),
     ("*", "/nodes/*/storage/*/rrddata", "graphs"),
     ("*", "/nodes/*/netstat", "counters of interfaces"),
-    ("*", "/nodes/*/aplinfo", "the list of downloadable templates"),
+    (
+        "*",
+        "/nodes/*/aplinfo",
+        "the list of downloadable templates",
+    ),
     ("*", "/nodes/*/journal", "a node's journal"),
     ("*", "/nodes/*/syslog", "a node's journal"),
     ("*", "/nodes/*/scan/**", "looking for storages"),
@@ -49,7 +61,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("*", "/nodes/*/qemu/*/monitor", "QEMU's monitor"),
     ("*", "/nodes/*/qemu/*/sendkey", "a guest's keyboard"),
     ("*", "/nodes/*/qemu/*/vncproxy", "a guest's console"),
-    ("*", "/nodes/*/qemu/*/cloudinit/dump", "what cloud-init is given, rendered"),
+    (
+        "*",
+        "/nodes/*/qemu/*/cloudinit/dump",
+        "what cloud-init is given, rendered",
+    ),
 ];
 
 /// Recordings by number that still differ, with the reason.
@@ -57,7 +73,10 @@ pub const APART: &[(u64, &str)] = &[];
 
 /// Why a recording differs, if that is known.
 pub fn apart(n: u64) -> Option<&'static str> {
-    APART.iter().find(|(known, _)| *known == n).map(|(_, why)| *why)
+    APART
+        .iter()
+        .find(|(known, _)| *known == n)
+        .map(|(_, why)| *why)
 }
 
 /// Readings of what requests made that are not simulated.
@@ -78,7 +97,11 @@ pub fn unsupported(line: &Recorded) -> Option<&'static str> {
     if let Some((_, why)) = FOLLOWING.iter().find(|(n, _)| *n == line.n) {
         return Some(why);
     }
-    let segments: Vec<&str> = line.path.split('/').filter(|part| !part.is_empty()).collect();
+    let segments: Vec<&str> = line
+        .path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
     UNSUPPORTED
         .iter()
         .find(|(method, pattern, _)| {
@@ -106,7 +129,11 @@ pub fn host(cluster: &mut Cluster, line: &Recorded) {
         .running
         .keys()
         .copied()
-        .filter(|vmid| cluster.guest(*vmid).is_some_and(|guest| guest.kind.api() == "qemu"))
+        .filter(|vmid| {
+            cluster
+                .guest(*vmid)
+                .is_some_and(|guest| guest.kind.api() == "qemu")
+        })
         .collect();
     for vmid in machines {
         if let Some(run) = cluster.running.get_mut(&vmid) {
@@ -138,7 +165,12 @@ pub fn without(line: &Recorded, mut theirs: Value) -> Value {
 pub fn tasks_left(line: &Recorded) -> Vec<(String, String, String)> {
     let upid = [&line.body["data"], &line.body["data"]["upid"]]
         .iter()
-        .find_map(|value| value.as_str().filter(|text| text.starts_with("UPID:")).map(str::to_owned));
+        .find_map(|value| {
+            value
+                .as_str()
+                .filter(|text| text.starts_with("UPID:"))
+                .map(str::to_owned)
+        });
     let Some(upid) = upid else {
         return vec![];
     };
@@ -147,6 +179,10 @@ pub fn tasks_left(line: &Recorded) -> Vec<(String, String, String)> {
     if parts[5] == "reloadnetworkall" {
         left.push(("srvreload".into(), "networking".into(), "root@pam".into()));
     }
-    left.push((parts[5].to_owned(), parts[6].to_owned(), parts[7].to_owned()));
+    left.push((
+        parts[5].to_owned(),
+        parts[6].to_owned(),
+        parts[7].to_owned(),
+    ));
     left
 }

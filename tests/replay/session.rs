@@ -90,7 +90,8 @@ impl Session {
 
     /// The header fields that say who asks. What was sent with broken credentials is told by the line's note.
     fn credentials(&self, line: &Recorded) -> Vec<(&'static str, String)> {
-        let token = |id: &str, secret: &str| vec![("authorization", format!("PVEAPIToken={id}={secret}"))];
+        let token =
+            |id: &str, secret: &str| vec![("authorization", format!("PVEAPIToken={id}={secret}"))];
         let own = |id: &str| {
             let (id, secret) = SECRETS.iter().find(|(token, _)| *token == id).unwrap();
             token(id, secret)
@@ -105,7 +106,9 @@ impl Session {
             ("lim", _) => own("lim@pve!none"),
             ("nobody", _) => vec![],
             ("x", "wrong secret") => token("root@pam!test", "00000000-0000-4000-8000-000000000000"),
-            ("x", "unknown token") => token("root@pam!nosuch", "00000000-0000-4000-8000-000000000000"),
+            ("x", "unknown token") => {
+                token("root@pam!nosuch", "00000000-0000-4000-8000-000000000000")
+            }
             ("x", "malformed token") => vec![("authorization", "PVEAPIToken=junk".into())],
             ("x", "another scheme") => vec![("authorization", "Bearer junk".into())],
             ("ticket-aud", note) if note.contains("no CSRF") => vec![ticket()],
@@ -126,7 +129,8 @@ impl Session {
             Value::String(text) => Value::String(self.translate(text)),
             Value::Array(items) => items.iter().map(|item| self.translated(item)).collect(),
             Value::Object(members) => {
-                let entry = |(name, value): (&String, &Value)| (name.clone(), self.translated(value));
+                let entry =
+                    |(name, value): (&String, &Value)| (name.clone(), self.translated(value));
                 Value::Object(members.iter().map(entry).collect())
             }
             other => other.clone(),
@@ -221,7 +225,9 @@ impl Session {
             }
             (Value::Array(theirs), Value::Array(ours)) => {
                 let key = |item: &Value| {
-                    let known = ["key", "volid", "storage", "name"].iter().find_map(|name| item.get(*name));
+                    let known = ["key", "volid", "storage", "name"]
+                        .iter()
+                        .find_map(|name| item.get(*name));
                     known.map_or_else(String::new, |name| self_named(name))
                 };
                 for theirs in theirs {
@@ -252,7 +258,9 @@ fn pairs(params: &Map<String, Value>) -> Vec<(String, String)> {
     let mut pairs = vec![];
     for (name, value) in params {
         match value {
-            Value::Array(items) => pairs.extend(items.iter().map(|item| (name.clone(), text(item)))),
+            Value::Array(items) => {
+                pairs.extend(items.iter().map(|item| (name.clone(), text(item))))
+            }
             value => pairs.push((name.clone(), text(value))),
         }
     }

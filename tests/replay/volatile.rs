@@ -87,11 +87,7 @@ pub const VALUES: &[(&str, &str, &str)] = &[
         "data\\.(loadavg|kversion|idle|wait|current-kernel\\..*|memory\\.(used|free|available)|rootfs\\.(used|free|avail)|cpuinfo\\.(flags|hvm|model))",
         "the recorded host's processor, kernel and load",
     ),
-    (
-        "/cluster/ha/status/.*",
-        "data(\\..*)?\\.timestamp",
-        "times",
-    ),
+    ("/cluster/ha/status/.*", "data(\\..*)?\\.timestamp", "times"),
     (
         "/nodes",
         "data\\.ssl_fingerprint",

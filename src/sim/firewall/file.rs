@@ -104,7 +104,10 @@ pub fn read_rule(line: &str) -> Option<Rule> {
     let mut words = enabled.unwrap_or(line).split_whitespace();
     rule.insert("type".into(), words.next()?.to_ascii_lowercase());
     let action = words.next()?;
-    match action.strip_suffix(')').and_then(|action| action.split_once('(')) {
+    match action
+        .strip_suffix(')')
+        .and_then(|action| action.split_once('('))
+    {
         Some((name, action)) => {
             rule.insert("macro".into(), name.into());
             rule.insert("action".into(), action.into());
@@ -171,12 +174,18 @@ impl File {
         let mut section = String::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let (plain, comment) = split(line);
-            if let Some(name) = plain.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            if let Some(name) = plain
+                .strip_prefix('[')
+                .and_then(|name| name.strip_suffix(']'))
+            {
                 file.open(name, comment);
                 section = name.to_ascii_lowercase();
                 continue;
             }
-            match section.split_once(' ').map_or(section.as_str(), |(kind, _)| kind) {
+            match section
+                .split_once(' ')
+                .map_or(section.as_str(), |(kind, _)| kind)
+            {
                 "options" => {
                     if let Some((key, value)) = line.split_once(':') {
                         file.options.insert(key.trim().into(), value.trim().into());
@@ -185,14 +194,22 @@ impl File {
                 "aliases" => {
                     if let Some((name, cidr)) = plain.split_once(' ') {
                         let (name, cidr) = (name.to_ascii_lowercase(), cidr.trim().to_owned());
-                        file.aliases.push(Alias { name, cidr, comment });
+                        file.aliases.push(Alias {
+                            name,
+                            cidr,
+                            comment,
+                        });
                     }
                 }
                 "ipset" => {
                     if let Some(set) = file.sets.last_mut() {
                         let cidr = plain.trim_start_matches('!').trim().to_owned();
                         let nomatch = plain.starts_with('!');
-                        set.entries.push(Entry { cidr, nomatch, comment });
+                        set.entries.push(Entry {
+                            cidr,
+                            nomatch,
+                            comment,
+                        });
                     }
                 }
                 "rules" => file.rules.extend(read_rule(line)),
@@ -255,7 +272,8 @@ impl File {
     /// The aliases as text.
     #[must_use]
     pub fn print_aliases(&self) -> String {
-        let line = |alias: &Alias| with_comment(format!("{} {}", alias.name, alias.cidr), &alias.comment);
+        let line =
+            |alias: &Alias| with_comment(format!("{} {}", alias.name, alias.cidr), &alias.comment);
         self.aliases.iter().map(line).collect()
     }
 }

@@ -6,25 +6,174 @@ use super::super::call::split_list;
 
 /// Macros, by name.
 pub const MACROS: &[&str] = &[
-    "Amanda", "Auth", "BGP", "BitTorrent", "BitTorrent32", "CVS", "Ceph", "Citrix", "DAAP", "DCC", "DHCPfwd", "DHCPv6",
-    "DNS", "Distcc", "FTP", "Finger", "GNUnet", "GRE", "Git", "HKP", "HTTP", "HTTPS", "ICPV2", "ICQ", "IMAP", "IMAPS",
-    "IPIP", "IPsec", "IPsecah", "IPsecnat", "IRC", "Jetdirect", "L2TP", "LDAP", "LDAPS", "MDNS", "MSNP", "MSSQL", "Mail",
-    "Munin", "MySQL", "NNTP", "NNTPS", "NTP", "NeighborDiscovery", "OSPF", "OpenVPN", "PCA", "PMG", "POP3", "POP3S",
-    "PPtP", "Ping", "PostgreSQL", "Printer", "RDP", "RIP", "RNDC", "Razor", "Rdate", "Rsync", "SANE", "SMB", "SMBswat",
-    "SMTP", "SMTPS", "SNMP", "SPAMD", "SPICEproxy", "SSH", "SVN", "SixXS", "Squid", "Submission", "Syslog", "TFTP",
-    "Telnet", "Telnets", "Time", "Trcrt", "VNC", "VNCL", "Web", "Webcache", "Webmin", "Whois",
+    "Amanda",
+    "Auth",
+    "BGP",
+    "BitTorrent",
+    "BitTorrent32",
+    "CVS",
+    "Ceph",
+    "Citrix",
+    "DAAP",
+    "DCC",
+    "DHCPfwd",
+    "DHCPv6",
+    "DNS",
+    "Distcc",
+    "FTP",
+    "Finger",
+    "GNUnet",
+    "GRE",
+    "Git",
+    "HKP",
+    "HTTP",
+    "HTTPS",
+    "ICPV2",
+    "ICQ",
+    "IMAP",
+    "IMAPS",
+    "IPIP",
+    "IPsec",
+    "IPsecah",
+    "IPsecnat",
+    "IRC",
+    "Jetdirect",
+    "L2TP",
+    "LDAP",
+    "LDAPS",
+    "MDNS",
+    "MSNP",
+    "MSSQL",
+    "Mail",
+    "Munin",
+    "MySQL",
+    "NNTP",
+    "NNTPS",
+    "NTP",
+    "NeighborDiscovery",
+    "OSPF",
+    "OpenVPN",
+    "PCA",
+    "PMG",
+    "POP3",
+    "POP3S",
+    "PPtP",
+    "Ping",
+    "PostgreSQL",
+    "Printer",
+    "RDP",
+    "RIP",
+    "RNDC",
+    "Razor",
+    "Rdate",
+    "Rsync",
+    "SANE",
+    "SMB",
+    "SMBswat",
+    "SMTP",
+    "SMTPS",
+    "SNMP",
+    "SPAMD",
+    "SPICEproxy",
+    "SSH",
+    "SVN",
+    "SixXS",
+    "Squid",
+    "Submission",
+    "Syslog",
+    "TFTP",
+    "Telnet",
+    "Telnets",
+    "Time",
+    "Trcrt",
+    "VNC",
+    "VNCL",
+    "Web",
+    "Webcache",
+    "Webmin",
+    "Whois",
 ];
 const PROTOCOLS: &[&str] = &[
-    "icmp", "igmp", "ggp", "ipencap", "st", "tcp", "egp", "igp", "pup", "udp", "hmp", "xns-idp", "rdp", "iso-tp4", "dccp",
-    "xtp", "ddp", "idpr-cmtp", "ipv6", "ipv6-route", "ipv6-frag", "idrp", "rsvp", "gre", "esp", "ah", "skip", "ipv6-icmp",
-    "icmpv6", "ipv6-nonxt", "ipv6-opts", "rspf", "vmtp", "eigrp", "ospf", "ax.25", "ipip", "etherip", "encap", "pim",
-    "ipcomp", "vrrp", "l2tp", "isis", "sctp", "fc", "mobility-header", "udplite", "mpls-in-ip", "manet", "hip", "shim6",
-    "wesp", "rohc",
+    "icmp",
+    "igmp",
+    "ggp",
+    "ipencap",
+    "st",
+    "tcp",
+    "egp",
+    "igp",
+    "pup",
+    "udp",
+    "hmp",
+    "xns-idp",
+    "rdp",
+    "iso-tp4",
+    "dccp",
+    "xtp",
+    "ddp",
+    "idpr-cmtp",
+    "ipv6",
+    "ipv6-route",
+    "ipv6-frag",
+    "idrp",
+    "rsvp",
+    "gre",
+    "esp",
+    "ah",
+    "skip",
+    "ipv6-icmp",
+    "icmpv6",
+    "ipv6-nonxt",
+    "ipv6-opts",
+    "rspf",
+    "vmtp",
+    "eigrp",
+    "ospf",
+    "ax.25",
+    "ipip",
+    "etherip",
+    "encap",
+    "pim",
+    "ipcomp",
+    "vrrp",
+    "l2tp",
+    "isis",
+    "sctp",
+    "fc",
+    "mobility-header",
+    "udplite",
+    "mpls-in-ip",
+    "manet",
+    "hip",
+    "shim6",
+    "wesp",
+    "rohc",
 ];
 /// Names of ports that are often written out; Proxmox VE knows all of the host's `/etc/services`.
 const SERVICES: &[&str] = &[
-    "ftp", "ssh", "telnet", "smtp", "domain", "tftp", "http", "pop3", "ntp", "imap2", "snmp", "ldap", "https",
-    "submission", "ldaps", "imaps", "pop3s", "mysql", "postgresql", "nfs", "sunrpc", "syslog", "rsync",
+    "ftp",
+    "ssh",
+    "telnet",
+    "smtp",
+    "domain",
+    "tftp",
+    "http",
+    "pop3",
+    "ntp",
+    "imap2",
+    "snmp",
+    "ldap",
+    "https",
+    "submission",
+    "ldaps",
+    "imaps",
+    "pop3s",
+    "mysql",
+    "postgresql",
+    "nfs",
+    "sunrpc",
+    "syslog",
+    "rsync",
 ];
 
 /// A name: a letter, then letters, digits, `-` and `_`; two characters or more.
@@ -32,7 +181,9 @@ const SERVICES: &[&str] = &[
 pub fn is_name(text: &str) -> bool {
     text.len() >= 2
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 /// A protocol's name or number.
@@ -54,7 +205,8 @@ pub fn protocol(text: &str) -> Result<(), String> {
 /// The complaint.
 pub fn ports(text: &str) -> Result<(), String> {
     let invalid = |port: &str| Err(format!("invalid port '{port}'"));
-    let good = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let good =
+        |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
     let items: Vec<&str> = text.split(',').collect();
     if items.len() > 15 {
         return Err("too many entries in port list (> 15 numbers)".into());
@@ -170,7 +322,9 @@ pub fn ip_or_alias(text: &str) -> Result<(), String> {
 pub fn interface(text: &str) -> Result<(), String> {
     let good = (2..=20).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'));
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'));
     if good {
         Ok(())
     } else {
@@ -184,7 +338,9 @@ pub fn interface(text: &str) -> Result<(), String> {
 /// The complaint.
 pub fn icmp_type(text: &str) -> Result<(), String> {
     let named = text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit());
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit());
     if named || text.parse::<u8>().is_ok() {
         Ok(())
     } else {
@@ -197,8 +353,21 @@ pub fn icmp_type(text: &str) -> Result<(), String> {
 /// # Errors
 /// The complaint.
 pub fn helpers(text: &str) -> Result<(), String> {
-    let known = ["amanda", "ftp", "irc", "netbios-ns", "pptp", "sane", "sip", "snmp", "tftp"];
-    match split_list(text).iter().find(|word| !known.contains(&word.as_str())) {
+    let known = [
+        "amanda",
+        "ftp",
+        "irc",
+        "netbios-ns",
+        "pptp",
+        "sane",
+        "sip",
+        "snmp",
+        "tftp",
+    ];
+    match split_list(text)
+        .iter()
+        .find(|word| !known.contains(&word.as_str()))
+    {
         None => Ok(()),
         Some(word) => Err(format!("unknown conntrack helper '{word}'")),
     }
@@ -219,7 +388,14 @@ mod tests {
 
     #[test]
     fn addresses_and_ports_are_told_from_nonsense() {
-        for good in ["+management", "+dc/x1", "lan", "guest/lan", "10.0.0.1,10.0.0.2-10.0.0.9", "fd00::/8"] {
+        for good in [
+            "+management",
+            "+dc/x1",
+            "lan",
+            "guest/lan",
+            "10.0.0.1,10.0.0.2-10.0.0.9",
+            "fd00::/8",
+        ] {
             assert_eq!(address(good), Ok(()), "{good}");
         }
         assert!(address("not an ip").is_err() && address("10.0.0").is_err());

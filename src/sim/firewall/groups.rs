@@ -91,7 +91,9 @@ pub fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
     if let Some(group) = file.groups.iter().find(|group| group.name == name)
         && !group.rules.is_empty()
     {
-        return Err(ApiError::internal(format!("Security group '{name}' is not empty")));
+        return Err(ApiError::internal(format!(
+            "Security group '{name}' is not empty"
+        )));
     }
     file.groups.retain(|group| group.name != name);
     super::write(cluster, call, &file);

@@ -16,7 +16,10 @@ const POLICY: Kind = Kind::Enum(&["ACCEPT", "REJECT", "DROP"]);
 const TRIAL: i64 = 60;
 
 /// Which to drop, and the expected digest.
-pub const DELETE: &[Param] = &[Param::new("delete", Kind::FormList(super::super::formats::config_id)), DIGEST];
+pub const DELETE: &[Param] = &[
+    Param::new("delete", Kind::FormList(super::super::formats::config_id)),
+    DIGEST,
+];
 /// Options of the cluster.
 pub const CLUSTER: &[Param] = &[
     Param::new("ebtables", Kind::Boolean),
@@ -37,13 +40,22 @@ pub const NODE: &[Param] = &[
     Param::new("nf_conntrack_allow_invalid", Kind::Boolean),
     Param::new("nf_conntrack_helpers", Kind::Form(forms::helpers)),
     Param::new("nf_conntrack_max", Kind::Integer(32_768, i64::MAX)),
-    Param::new("nf_conntrack_tcp_timeout_established", Kind::Integer(7_875, i64::MAX)),
+    Param::new(
+        "nf_conntrack_tcp_timeout_established",
+        Kind::Integer(7_875, i64::MAX),
+    ),
     Param::new("nf_conntrack_tcp_timeout_syn_recv", Kind::Integer(30, 60)),
     Param::new("nftables", Kind::Boolean),
     Param::new("nosmurfs", Kind::Boolean),
     Param::new("protection_synflood", Kind::Boolean),
-    Param::new("protection_synflood_burst", Kind::Integer(i64::MIN, i64::MAX)),
-    Param::new("protection_synflood_rate", Kind::Integer(i64::MIN, i64::MAX)),
+    Param::new(
+        "protection_synflood_burst",
+        Kind::Integer(i64::MIN, i64::MAX),
+    ),
+    Param::new(
+        "protection_synflood_rate",
+        Kind::Integer(i64::MIN, i64::MAX),
+    ),
     Param::new("smurf_log_level", LEVELS),
     Param::new("tcp_flags_log_level", LEVELS),
     Param::new("tcpflags", Kind::Boolean),
@@ -65,9 +77,12 @@ pub const GUEST: &[Param] = &[
 /// The options as they count now: a cluster's firewall on trial is off again after a minute.
 fn current(cluster: &Cluster, call: &Call) -> Vec<(String, String)> {
     let now = cluster.clock.unix();
-    let mut options: Vec<(String, String)> = super::read(cluster, call).options.into_iter().collect();
+    let mut options: Vec<(String, String)> =
+        super::read(cluster, call).options.into_iter().collect();
     for (key, value) in &mut options {
-        let expired = value.parse::<i64>().is_ok_and(|since| since > 1 && now - since > TRIAL);
+        let expired = value
+            .parse::<i64>()
+            .is_ok_and(|since| since > 1 && now - since > TRIAL);
         if Place::of(call) == Place::Cluster && key == "enable" && expired {
             "0".clone_into(value);
         }
@@ -76,7 +91,10 @@ fn current(cluster: &Cluster, call: &Call) -> Vec<(String, String)> {
 }
 
 fn text(options: &[(String, String)]) -> String {
-    options.iter().map(|(key, value)| format!("{key}: {value}\n")).collect()
+    options
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}\n"))
+        .collect()
 }
 
 /// The options that are set, and their digest.
@@ -85,7 +103,9 @@ pub fn get(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut map = Map::new();
     map.insert("digest".into(), json!(digest(&text(&options))));
     for (key, value) in options {
-        let value = value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number));
+        let value = value
+            .parse::<i64>()
+            .map_or_else(|_| json!(value), |number| json!(number));
         map.insert(key, value);
     }
     Ok(Value::Object(map))
@@ -102,14 +122,21 @@ pub fn set(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut file = super::read(cluster, call);
     for key in call.list("delete") {
         if !known.iter().any(|row| row.name == key) {
-            return Err(ApiError::parameter("delete", format!("no such option '{key}'")));
+            return Err(ApiError::parameter(
+                "delete",
+                format!("no such option '{key}'"),
+            ));
         }
         file.options.remove(&key);
     }
     for row in known {
         if let Some(value) = call.get(row.name) {
             let trial = row.name == "enable" && call.int("enable").is_some_and(|value| value > 1);
-            let value = if trial { cluster.clock.unix().to_string() } else { value.to_owned() };
+            let value = if trial {
+                cluster.clock.unix().to_string()
+            } else {
+                value.to_owned()
+            };
             file.options.insert(row.name.to_owned(), value);
         }
     }

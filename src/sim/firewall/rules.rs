@@ -31,7 +31,10 @@ pub const DELETE: &[Param] = &[DIGEST];
 /// A rule's fields.
 pub const RULE: &[Param] = &[
     Param::new("comment", Kind::Text),
-    Param::new("dest", Kind::All(&[Kind::Form(forms::address), Kind::TextMax(512)])),
+    Param::new(
+        "dest",
+        Kind::All(&[Kind::Form(forms::address), Kind::TextMax(512)]),
+    ),
     DIGEST,
     Param::new("dport", Kind::Form(forms::ports)),
     Param::new("enable", COUNT),
@@ -39,17 +42,37 @@ pub const RULE: &[Param] = &[
     Param::new("iface", Kind::Form(forms::interface)),
     Param::new(
         "log",
-        Kind::Enum(&["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog"]),
+        Kind::Enum(&[
+            "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug", "nolog",
+        ]),
     ),
     Param::new("macro", Kind::TextMax(128)),
     Param::new("proto", Kind::Form(forms::protocol)),
-    Param::new("source", Kind::All(&[Kind::Form(forms::address), Kind::TextMax(512)])),
+    Param::new(
+        "source",
+        Kind::All(&[Kind::Form(forms::address), Kind::TextMax(512)]),
+    ),
     Param::new("sport", Kind::Form(forms::ports)),
 ];
 /// Fields that need another.
-const NEEDS: &[(&str, &str)] = &[("dport", "proto"), ("sport", "proto"), ("icmp-type", "proto")];
+const NEEDS: &[(&str, &str)] = &[
+    ("dport", "proto"),
+    ("sport", "proto"),
+    ("icmp-type", "proto"),
+];
 const FIELDS: &[&str] = &[
-    "action", "comment", "dest", "dport", "icmp-type", "iface", "log", "macro", "proto", "source", "sport", "type",
+    "action",
+    "comment",
+    "dest",
+    "dport",
+    "icmp-type",
+    "iface",
+    "log",
+    "macro",
+    "proto",
+    "source",
+    "sport",
+    "type",
 ];
 
 /// The rules a request is about.
@@ -64,7 +87,11 @@ fn rules<'a>(file: &'a mut File, call: &Call) -> Result<&'a mut Vec<Rule>, ApiEr
 }
 
 /// What is wrong with a rule: references to what is not there, unknown macros, fields without those they need.
-fn faults(cluster: &Cluster, call: &Call, rule: &Rule) -> std::collections::BTreeMap<String, String> {
+fn faults(
+    cluster: &Cluster,
+    call: &Call,
+    rule: &Rule,
+) -> std::collections::BTreeMap<String, String> {
     let mut faults = std::collections::BTreeMap::new();
     if let Some(name) = rule.get("macro")
         && !forms::MACROS.contains(&name.as_str())
@@ -80,7 +107,9 @@ fn faults(cluster: &Cluster, call: &Call, rule: &Rule) -> std::collections::BTre
     let own = super::read(cluster, call);
     let shared = super::datacenter(cluster);
     for field in ["source", "dest"] {
-        let Some(text) = rule.get(field) else { continue };
+        let Some(text) = rule.get(field) else {
+            continue;
+        };
         let (set, reference) = match text.strip_prefix('+') {
             Some(reference) => (true, reference),
             None if forms::is_alias(text) => (false, text.as_str()),
@@ -91,7 +120,9 @@ fn faults(cluster: &Cluster, call: &Call, rule: &Rule) -> std::collections::BTre
             if set {
                 file.sets.iter().any(|set| set.name == name)
             } else {
-                file.aliases.iter().any(|alias| alias.name.eq_ignore_ascii_case(name))
+                file.aliases
+                    .iter()
+                    .any(|alias| alias.name.eq_ignore_ascii_case(name))
             }
         };
         let found = match (scope, Place::of(call)) {
@@ -112,10 +143,15 @@ fn shown(cluster: &Cluster, call: &Call, rule: &Rule, position: Value, digest: &
     for (field, value) in rule {
         map.insert(field.clone(), json!(value));
     }
-    map.insert("enable".into(), json!(u8::from(rule.contains_key("enable"))));
+    map.insert(
+        "enable".into(),
+        json!(u8::from(rule.contains_key("enable"))),
+    );
     map.insert("pos".into(), position);
     map.insert("digest".into(), json!(digest));
-    let version = ["source", "dest"].iter().find_map(|field| forms::version(rule.get(*field)?));
+    let version = ["source", "dest"]
+        .iter()
+        .find_map(|field| forms::version(rule.get(*field)?));
     if let Some(version) = version {
         map.insert("ipversion".into(), json!(version));
     }
@@ -159,7 +195,11 @@ fn fill(rule: &mut Rule, call: &Call) {
             None => {}
             Some("") => drop(rule.remove(*field)),
             Some(value) => {
-                let value = if matches!(*field, "source" | "dest") { clean(value) } else { value.to_owned() };
+                let value = if matches!(*field, "source" | "dest") {
+                    clean(value)
+                } else {
+                    value.to_owned()
+                };
                 rule.insert((*field).to_owned(), value);
             }
         }
@@ -210,7 +250,10 @@ pub fn update(cluster: &mut Cluster, call: &Call) -> Answer {
     } else {
         for field in call.list("delete") {
             if field == "type" || field == "action" {
-                return Err(ApiError::parameter(field, "property is missing and it is not optional"));
+                return Err(ApiError::parameter(
+                    field,
+                    "property is missing and it is not optional",
+                ));
             }
             rule.remove(&field);
         }

@@ -55,7 +55,10 @@ fn alias_map(alias: &Alias) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("name".into(), json!(alias.name));
     map.insert("cidr".into(), json!(alias.cidr));
-    map.insert("ipversion".into(), json!(forms::version(&alias.cidr).unwrap_or(4)));
+    map.insert(
+        "ipversion".into(),
+        json!(forms::version(&alias.cidr).unwrap_or(4)),
+    );
     map
 }
 
@@ -77,7 +80,9 @@ pub fn aliases(cluster: &mut Cluster, call: &Call) -> Answer {
 }
 
 fn find(file: &File, name: &str) -> Option<usize> {
-    file.aliases.iter().position(|alias| alias.name.eq_ignore_ascii_case(name))
+    file.aliases
+        .iter()
+        .position(|alias| alias.name.eq_ignore_ascii_case(name))
 }
 
 /// One alias.
@@ -85,7 +90,11 @@ pub fn alias(cluster: &mut Cluster, call: &Call) -> Answer {
     let file = super::read(cluster, call);
     let found = find(&file, call.text("name")).and_then(|at| file.aliases.get(at));
     let alias = found.ok_or_else(|| ApiError::parameter("name", "no such alias"))?;
-    Ok(commented(alias_map(alias), &alias.comment, &digest(&file.print_aliases())))
+    Ok(commented(
+        alias_map(alias),
+        &alias.comment,
+        &digest(&file.print_aliases()),
+    ))
 }
 
 /// A new alias.
@@ -93,7 +102,10 @@ pub fn create_alias(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut file = super::read(cluster, call);
     let name = call.text("name");
     if find(&file, name).is_some() {
-        return Err(ApiError::parameter("name", format!("alias '{name}' already exists")));
+        return Err(ApiError::parameter(
+            "name",
+            format!("alias '{name}' already exists"),
+        ));
     }
     file.aliases.push(Alias {
         name: name.to_ascii_lowercase(),
@@ -108,13 +120,20 @@ pub fn create_alias(cluster: &mut Cluster, call: &Call) -> Answer {
 pub fn update_alias(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut file = super::read(cluster, call);
     super::unmodified(call, &digest(&file.print_aliases()))?;
-    let at = find(&file, call.text("name")).ok_or_else(|| ApiError::parameter("name", "no such alias"))?;
+    let at = find(&file, call.text("name"))
+        .ok_or_else(|| ApiError::parameter("name", "no such alias"))?;
     if let Some(rename) = call.get("rename")
         && find(&file, rename).is_some_and(|other| other != at)
     {
-        return Err(ApiError::parameter("rename", format!("alias '{rename}' already exists")));
+        return Err(ApiError::parameter(
+            "rename",
+            format!("alias '{rename}' already exists"),
+        ));
     }
-    let name = call.get("rename").unwrap_or_else(|| call.text("name")).to_ascii_lowercase();
+    let name = call
+        .get("rename")
+        .unwrap_or_else(|| call.text("name"))
+        .to_ascii_lowercase();
     if let Some(alias) = file.aliases.get_mut(at) {
         *alias = Alias {
             name,
@@ -164,16 +183,26 @@ pub fn create_set(cluster: &mut Cluster, call: &Call) -> Answer {
     match call.get("rename") {
         Some(old) => {
             if taken && old != name {
-                return Err(ApiError::parameter("name", format!("IPSet '{name}' already exists")));
+                return Err(ApiError::parameter(
+                    "name",
+                    format!("IPSet '{name}' already exists"),
+                ));
             }
             let set = file.sets.iter_mut().find(|set| set.name == old);
-            let set = set.ok_or_else(|| ApiError::parameter("rename", format!("IPSet '{old}' does not exist")))?;
+            let set = set.ok_or_else(|| {
+                ApiError::parameter("rename", format!("IPSet '{old}' does not exist"))
+            })?;
             set.name = name;
             if call.get("comment").is_some() {
                 set.comment = comment;
             }
         }
-        None if taken => return Err(ApiError::parameter("name", format!("IPSet '{name}' already exists"))),
+        None if taken => {
+            return Err(ApiError::parameter(
+                "name",
+                format!("IPSet '{name}' already exists"),
+            ));
+        }
         None => file.sets.push(Set {
             name,
             comment,
@@ -229,7 +258,11 @@ pub fn entry(cluster: &mut Cluster, call: &Call) -> Answer {
     let cidr = cleaned(call);
     let entry = set.entries.iter().find(|entry| entry.cidr == cidr);
     let entry = entry.ok_or_else(|| ApiError::parameter("cidr", "no such IP/Network"))?;
-    Ok(commented(entry_map(entry), &entry.comment, &digest(&set.print())))
+    Ok(commented(
+        entry_map(entry),
+        &entry.comment,
+        &digest(&set.print()),
+    ))
 }
 
 /// A new element, at the top.
@@ -244,7 +277,10 @@ pub fn create_entry(cluster: &mut Cluster, call: &Call) -> Answer {
     }
     let set = set(&mut file, call)?;
     if set.entries.iter().any(|entry| entry.cidr == cidr) {
-        return Err(ApiError::parameter("cidr", format!("address '{cidr}' already exists")));
+        return Err(ApiError::parameter(
+            "cidr",
+            format!("address '{cidr}' already exists"),
+        ));
     }
     let entry = Entry {
         cidr,

@@ -78,12 +78,20 @@ pub fn restore(cluster: &mut Cluster, call: &Call) -> Answer {
         add_to_pool(cluster, pool, guest.vmid);
     }
     let bytes = contents(cluster, &guest, archive).map_or(0, |config| {
-        drive::drives(kind, &config.main, false).iter().filter_map(drive::Drive::size).sum()
+        drive::drives(kind, &config.main, false)
+            .iter()
+            .filter_map(drive::Drive::size)
+            .sum()
     });
     let abort = (guest.clone(), former.clone());
-    let spec = TaskSpec::new(&guest.node, &format!("{}restore", kind.task()), guest.vmid, &call.auth)
-        .lasting(copy_seconds(bytes))
-        .on_abort(move |cluster, _| take_back(cluster, &abort.0, abort.1.as_ref()));
+    let spec = TaskSpec::new(
+        &guest.node,
+        &format!("{}restore", kind.task()),
+        guest.vmid,
+        &call.auth,
+    )
+    .lasting(copy_seconds(bytes))
+    .on_abort(move |cluster, _| take_back(cluster, &abort.0, abort.1.as_ref()));
     let restore = Restore {
         guest,
         archive: archive.to_owned(),
@@ -97,7 +105,11 @@ pub fn restore(cluster: &mut Cluster, call: &Call) -> Answer {
         let guest = restore.guest.clone();
         perform(cluster, &restore, log).map_err(|text| {
             take_back(cluster, &guest, restore.former.as_ref());
-            format!("unable to restore {} {} - {text}", guest.kind.noun(), guest.vmid)
+            format!(
+                "unable to restore {} {} - {text}",
+                guest.kind.noun(),
+                guest.vmid
+            )
         })?;
         if start {
             super::power::start_now(cluster, &guest, log)?;
@@ -121,7 +133,9 @@ fn replaced(cluster: &Cluster, call: &Call, guest: &Guest) -> Result<Option<Conf
             Err(text) => no(text),
         };
     }
-    let config = access::reload(cluster, guest).map_err(ApiError::internal)?.config;
+    let config = access::reload(cluster, guest)
+        .map_err(ApiError::internal)?
+        .config;
     access::check_protection(&config, &format!("unable to restore {noun} {vmid}"))
         .map_err(ApiError::internal)?;
     access::check_lock(&config).map_err(ApiError::internal)?;
@@ -134,7 +148,12 @@ fn replaced(cluster: &Cluster, call: &Call, guest: &Guest) -> Result<Option<Conf
     Ok(Some(config))
 }
 
-fn check_archive(cluster: &Cluster, call: &Call, guest: &Guest, archive: &str) -> Result<(), ApiError> {
+fn check_archive(
+    cluster: &Cluster,
+    call: &Call,
+    guest: &Guest,
+    archive: &str,
+) -> Result<(), ApiError> {
     let Some((storage, _)) = archive.split_once(':') else {
         let text = "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.";
         return Err(ApiError::internal(text));
@@ -211,7 +230,8 @@ fn assemble(
 ) -> Result<Section, String> {
     let guest = &restore.guest;
     let mut main = backed_up.clone();
-    main.values.retain(|key, _| !keys::is_unused(key) && key != "lock" && key != "parent");
+    main.values
+        .retain(|key, _| !keys::is_unused(key) && key != "lock" && key != "parent");
     for mut drive in drive::drives(guest.kind, backed_up, false) {
         let Some((was, _)) = drive.volume() else {
             continue;
@@ -221,15 +241,32 @@ fn assemble(
         }
         let storage = restore.storage.clone().unwrap_or_else(|| was.to_owned());
         let bytes = drive.size().unwrap_or(4 << 20);
-        let format = drive.file().rsplit_once('.').map(|(_, format)| format.to_owned());
+        let format = drive
+            .file()
+            .rsplit_once('.')
+            .map(|(_, format)| format.to_owned());
         let section = cluster.usable_storage(&guest.node, &storage)?;
-        let format = format.filter(|format| {
-            super::super::volumes::volume_format(&section, Some(format)).is_ok()
-        });
+        let format = format
+            .filter(|format| super::super::volumes::volume_format(&section, Some(format)).is_ok());
         let volid = if drive.is_cloudinit() {
-            cluster.allocate(&guest.node, &storage, guest.vmid, bytes, format.as_deref(), "cloudinit")?
+            cluster.allocate(
+                &guest.node,
+                &storage,
+                guest.vmid,
+                bytes,
+                format.as_deref(),
+                "cloudinit",
+            )?
         } else {
-            disks::allocate(cluster, guest, &drive, &storage, bytes, format.as_deref(), log)?
+            disks::allocate(
+                cluster,
+                guest,
+                &drive,
+                &storage,
+                bytes,
+                format.as_deref(),
+                log,
+            )?
         };
         made.push(volid.clone());
         drive.set_file(&volid);
@@ -243,7 +280,9 @@ fn assemble(
         log.say("Total bytes read: 2099200 (2.1MiB, 291MiB/s)");
         log.say("merging backed-up and given configuration..");
     } else {
-        log.say(format!("restore vma archive: vma extract -v -r /var/tmp/vzdumptmp.fifo {path}"));
+        log.say(format!(
+            "restore vma archive: vma extract -v -r /var/tmp/vzdumptmp.fifo {path}"
+        ));
     }
     renew(cluster, restore, &mut main);
     for (key, text) in &restore.settings {
@@ -267,7 +306,10 @@ fn renew(cluster: &mut Cluster, restore: &Restore, main: &mut Section) {
     let cards: Vec<(String, String)> = main
         .values
         .iter()
-        .filter(|(key, _)| key.strip_prefix("net").is_some_and(|rest| rest.parse::<u32>().is_ok()))
+        .filter(|(key, _)| {
+            key.strip_prefix("net")
+                .is_some_and(|rest| rest.parse::<u32>().is_ok())
+        })
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     for (key, value) in cards {

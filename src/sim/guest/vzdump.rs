@@ -34,8 +34,8 @@ struct Job {
 /// Starts a backup.
 pub fn backup(cluster: &mut Cluster, call: &Call) -> Answer {
     backups::check_options(cluster, call)?;
-    let wanted = Wanted::of(call.params.iter())
-        .map_err(|(name, text)| ApiError::parameter(name, text))?;
+    let wanted =
+        Wanted::of(call.params.iter()).map_err(|(name, text)| ApiError::parameter(name, text))?;
     let storage = call.get("storage").unwrap_or("local").to_owned();
     cluster.check_all(
         &call.auth,
@@ -222,7 +222,10 @@ fn one(
     let guest = cluster
         .guest(vmid)
         .ok_or_else(|| format!("unable to find VM '{vmid}'"))?;
-    log.say(format!("INFO: Starting Backup of VM {vmid} ({})", guest.kind.api()));
+    log.say(format!(
+        "INFO: Starting Backup of VM {vmid} ({})",
+        guest.kind.api()
+    ));
     log.say(format!("INFO: Backup started at {}", clock(cluster)));
     let config = access::reload(cluster, &guest)?.config;
     if !locked.contains(&guest) {
@@ -256,7 +259,10 @@ fn one(
         size: (1 << 20) + bytes / 16,
         format: extension(guest.kind, &job.compress),
         ctime: moment,
-        notes: job.notes.as_ref().map(|text| notes(cluster, &guest, &name, text)),
+        notes: job
+            .notes
+            .as_ref()
+            .map(|text| notes(cluster, &guest, &name, text)),
         protected: job.protected,
         contents: Some(contents(cluster, &config)),
         ..Volume::default()
@@ -265,7 +271,10 @@ fn one(
     if used.saturating_add(volume.size) > total {
         return Err("vzdump archive could not be written: No space left on device".into());
     }
-    log.say(format!("INFO: creating vzdump archive '{}'", cluster.volume_path(&volume)));
+    log.say(format!(
+        "INFO: creating vzdump archive '{}'",
+        cluster.volume_path(&volume)
+    ));
     if guest.kind == Kind::Lxc {
         log.say(format!("INFO: Total bytes written: {}", volume.size));
     }
@@ -274,7 +283,8 @@ fn one(
         log.say("INFO: adding notes to backup");
     }
     cluster.volumes.insert(volume);
-    if running && mode == "stop"
+    if running
+        && mode == "stop"
         && let Some(run) = cluster.running.get_mut(&vmid)
     {
         // It was shut down and started again.
@@ -303,12 +313,19 @@ fn say_volumes(config: &Config, log: &mut TaskLog) -> u64 {
         let place = drive.get("mp").unwrap_or("/");
         log.say(match (config.kind, included) {
             (Kind::Qemu, true) => {
-                format!("INFO: include disk '{key}' '{file}' {}", drive.get("size").unwrap_or(""))
+                format!(
+                    "INFO: include disk '{key}' '{file}' {}",
+                    drive.get("size").unwrap_or("")
+                )
             }
             (Kind::Qemu, false) => format!("INFO: exclude disk '{key}' '{file}' ({why})"),
             (Kind::Lxc, true) => format!("INFO: including mount point {key} ('{place}') in backup"),
             (Kind::Lxc, false) => {
-                let kind = if drive.volume().is_some() { "volume" } else { "bind" };
+                let kind = if drive.volume().is_some() {
+                    "volume"
+                } else {
+                    "bind"
+                };
                 format!("INFO: excluding {kind} mount point {key} ('{place}') from backup ({why})")
             }
         });
@@ -337,7 +354,14 @@ fn notes(cluster: &Cluster, guest: &Guest, name: &str, template: &str) -> String
         .replace("{{guestname}}", name)
         .replace("{{node}}", &guest.node)
         .replace("{{vmid}}", &guest.vmid.to_string())
-        .replace("{{cluster}}", if cluster.name.is_empty() { "standalone node" } else { &cluster.name })
+        .replace(
+            "{{cluster}}",
+            if cluster.name.is_empty() {
+                "standalone node"
+            } else {
+                &cluster.name
+            },
+        )
         .replace("\\n", "\n")
         .replace("\\\\", "\\")
 }
@@ -356,7 +380,10 @@ fn contents(cluster: &Cluster, config: &Config) -> String {
     let mut text = kept.print();
     if config.kind == Kind::Qemu {
         for drive in drive::drives(Kind::Qemu, &config.main, false) {
-            let format = cluster.volumes.iter().find(|volume| volume.volid == drive.file());
+            let format = cluster
+                .volumes
+                .iter()
+                .find(|volume| volume.volid == drive.file());
             let storage = drive.volume().map_or("", |(storage, _)| storage);
             if !drive.is_cdrom() && verdict(&drive).0 {
                 text.push_str(&format!(
@@ -413,7 +440,8 @@ pub fn extract(cluster: &mut Cluster, call: &Call) -> Answer {
     let storage = volid.split_once(':').map_or("", |(storage, _)| storage);
     cluster.require_storage(storage)?;
     let volume = cluster.volumes.get(call.node(), volid).cloned();
-    let volume = volume.ok_or_else(|| ApiError::internal(format!("volume '{volid}' does not exist")))?;
+    let volume =
+        volume.ok_or_else(|| ApiError::internal(format!("volume '{volid}' does not exist")))?;
     cluster.check_volume(&call.auth, None, &volume)?;
     volume.contents.map(Value::String).ok_or_else(|| {
         ApiError::internal(format!("unable to extract configuration from '{volid}'"))
