@@ -200,7 +200,7 @@ fn perform(cluster: &mut Cluster, restore: &Restore, log: &mut TaskLog) -> Resul
     }
     let backed_up = contents(cluster, guest, &restore.archive)?;
     let mut made = Vec::new();
-    let main = match assemble(cluster, restore, &backed_up.main, &mut made, log) {
+    let mut main = match assemble(cluster, restore, &backed_up.main, &mut made, log) {
         Ok(main) => main,
         Err(text) => {
             disks::free_all(cluster, &guest.node, &made);
@@ -208,17 +208,45 @@ fn perform(cluster: &mut Cluster, restore: &Restore, log: &mut TaskLog) -> Resul
         }
     };
     if let Some(former) = &restore.former {
-        // The volumes it had go once the new ones are there; its snapshots go with them.
-        for volid in super::destroy::volumes(former, guest) {
-            if !made.contains(&volid) {
-                cluster.free(&guest.node, &volid)?;
-            }
-        }
+        replace(cluster, guest, former, &backed_up.main, &mut main)?;
     }
     let mut config = Config::new(guest.kind);
     config.main = main;
     access::store(cluster, guest, &config);
     Ok(())
+}
+
+/// Frees the volumes of the guest that was there. A virtual machine keeps those that the archive does not replace; they
+/// become unused.
+fn replace(
+    cluster: &mut Cluster,
+    guest: &Guest,
+    former: &Config,
+    backed_up: &Section,
+    main: &mut Section,
+) -> Result<(), String> {
+    let restored: Vec<String> = drive::drives(guest.kind, backed_up, false)
+        .iter()
+        .filter(|drive| guest.kind == Kind::Lxc || in_archive(drive))
+        .map(|drive| drive.key.clone())
+        .collect();
+    for volid in super::destroy::volumes(former, guest) {
+        let drives = drive::drives(guest.kind, &former.main, true);
+        let slot = drives.iter().find(|drive| drive.file() == volid);
+        let stays = guest.kind == Kind::Qemu
+            && slot.is_some_and(|drive| !restored.contains(&drive.key) && !drive.is_cloudinit());
+        if stays {
+            drive::add_unused(main, &volid);
+        } else {
+            cluster.free(&guest.node, &volid)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an archive has a drive's contents.
+fn in_archive(drive: &drive::Drive) -> bool {
+    drive.is_cloudinit() || (!drive.is_cdrom() && super::vzdump::verdict(drive).0)
 }
 
 fn assemble(
@@ -237,6 +265,16 @@ fn assemble(
             continue;
         };
         if drive.is_cdrom() && !drive.is_cloudinit() {
+            continue;
+        }
+        if guest.kind == Kind::Qemu && !in_archive(&drive) {
+            // Proxmox VE turns the line into a comment, which is part of the description.
+            main.remove(&drive.key);
+            let line = format!("{}: {}", drive.key, drive.print());
+            let description = main
+                .get("description")
+                .map(|text| format!("{text}\n{line}"));
+            main.set("description", description.unwrap_or(line));
             continue;
         }
         let storage = restore.storage.clone().unwrap_or_else(|| was.to_owned());
