@@ -400,7 +400,61 @@ pub const NOT_READ: &[(&str, &[&str], &str)] = &[
 ];
 
 /// What is read, but makes no difference in the recorded cluster, because another answer says the same.
-pub const SAID_TWICE: &[(&str, &str, &str)] = &[];
+pub const SAID_TWICE: &[(&str, &str, &str)] = &[
+    (
+        "a guest in the list",
+        "name",
+        "its configuration says it first",
+    ),
+    (
+        "a guest in the list",
+        "status",
+        "its node's own list says it first",
+    ),
+    (
+        "a guest in the list",
+        "template",
+        "its configuration says it first",
+    ),
+    (
+        "a node in the list",
+        "type",
+        "the cluster's status has the nodes",
+    ),
+    (
+        "a node in the list",
+        "node",
+        "the cluster's status has the nodes",
+    ),
+    (
+        "a node in the list",
+        "status",
+        "the cluster's status says it first",
+    ),
+    ("a node in the list", "maxcpu", "the node itself says it"),
+    ("a node in the list", "maxmem", "the node itself says it"),
+    ("a node in the list", "mem", "the node itself says it"),
+    (
+        "a member of the cluster",
+        "online",
+        "a node answers or does not",
+    ),
+    (
+        "a node",
+        "cpuinfo",
+        "the list says how many processors it has",
+    ),
+    (
+        "a guest on its node",
+        "name",
+        "its configuration says it first",
+    ),
+    (
+        "a snapshot",
+        "digest",
+        "only compared with the configuration's",
+    ),
+];
 
 /// Settings that are no settings: what the API adds to a guest's configuration.
 pub const READ_ONLY: &[(&str, &str)] = &[
