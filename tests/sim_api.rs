@@ -8,6 +8,7 @@
 )]
 
 #[path = "sim/client.rs"]
+#[allow(dead_code)]
 mod client;
 
 use bailiwick::sim::Fault;
