@@ -582,7 +582,7 @@ fn an_unrelated_run_leaves_what_waits_and_its_approvals_as_they_are() {
     // What waits is made again meanwhile, on the world as it is now.
     play.bailiwick(&["reconcile", "--wait", "20"]).ends(0);
     std::thread::sleep(std::time::Duration::from_secs(3));
-    assert_eq!(play.plans_in("waiting"), [two.clone()]);
+    assert_eq!(play.plans_in("waiting"), std::slice::from_ref(&two));
     play.approve(&two).ends(0);
     serving.until("it is applied too", || {
         play.plans_in("applied").contains(&two).then_some(())

@@ -228,7 +228,7 @@ impl Session {
                     let known = ["key", "volid", "storage", "name"]
                         .iter()
                         .find_map(|name| item.get(*name));
-                    known.map_or_else(String::new, |name| self_named(name))
+                    known.map_or_else(String::new, self_named)
                 };
                 for theirs in theirs {
                     let same = |ours: &&Value| key(ours) == key(theirs);
