@@ -14,6 +14,7 @@ pub mod call;
 pub mod clock;
 pub mod cluster;
 pub mod content;
+pub mod door;
 pub mod faults;
 pub mod files;
 pub mod firewall;

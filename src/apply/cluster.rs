@@ -60,9 +60,14 @@ impl Live for ApiCluster {
     async fn send(&self, request: &Request) -> Sent {
         match self.client.write(request.call.clone()).await {
             Ok(answer) => Sent::Taken(answer.upid.map(|upid| upid.to_string())),
-            Err(WriteError::Refused(error)) => Sent::Refused {
-                message: error.to_string(),
-                locked: error.class().is_retryable_lock(),
+            Err(WriteError::Refused(error)) => match error.class() {
+                ErrorClass::NodeUnreachable | ErrorClass::NoQuorum => {
+                    Sent::NotNow(error.to_string())
+                }
+                class => Sent::Refused {
+                    message: error.to_string(),
+                    locked: class.is_retryable_lock(),
+                },
             },
             Err(WriteError::Undetermined(error)) => Sent::Undetermined(error.to_string()),
         }
@@ -76,6 +81,7 @@ impl Live for ApiCluster {
             TaskOutcome::Ok => TaskEnd::Ok,
             TaskOutcome::Warnings(text) => TaskEnd::Warnings(text.to_string()),
             TaskOutcome::Failed(text) => TaskEnd::Failed(text),
+            TaskOutcome::Unsaid(why) => TaskEnd::Unsaid(why),
             TaskOutcome::Unknown(why) => TaskEnd::Unknown(why),
         }
     }

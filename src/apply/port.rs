@@ -24,6 +24,9 @@ pub enum Sent {
         /// Somebody else holds a lock: trying again later may work.
         locked: bool,
     },
+    /// It did not arrive, or nothing can be written at all now: nothing happened, and it may work once the cluster can be reached
+    /// and has its quorum.
+    NotNow(String),
     /// Nobody knows whether it happened (595–599, time-out, connection lost).
     Undetermined(String),
 }
@@ -37,7 +40,9 @@ pub enum TaskEnd {
     Warnings(String),
     /// Any other exit status.
     Failed(String),
-    /// Nobody could say (its node is gone, its log is cut off).
+    /// It is over, but nobody can say how it ended (its process was killed, its log is cut off).
+    Unsaid(String),
+    /// Nobody could say (its node is gone).
     Unknown(String),
 }
 

@@ -23,7 +23,7 @@ use crate::world::{Action, Part, World, predict};
 pub enum StepEnd {
     /// It ended and was journalled.
     Ended(Outcome, Left),
-    /// It was not begun: what it was planned on no longer holds, or a freeze holds, or it could not be read.
+    /// It was not begun: what it was planned on no longer holds, or a freeze holds, or it could not be read, or not be sent.
     NotBegun(NotBegun),
     /// The journal failed; nothing more may be done.
     Journal(JournalError),
@@ -36,7 +36,7 @@ pub enum NotBegun {
     Frozen(String),
     /// The world is not as planned.
     Stale(String),
-    /// What had to be read could not be.
+    /// What had to be read could not be, or nothing can be sent now.
     Unreadable(String),
 }
 
@@ -299,6 +299,12 @@ async fn send<L: Live, J: Journal>(
             wait(shared, &upid).await
         }
         Sent::Refused { message, locked: _ } => return failed(shared, step, message).await,
+        // The intent stays open: the next run looks, and sends it if everything still holds.
+        Sent::NotNow(why) => {
+            return Ok(StepEnd::NotBegun(NotBegun::Unreadable(format!(
+                "it could not be sent, and nothing was done: {why}"
+            ))));
+        }
         Sent::Undetermined(why) => {
             return match settle(shared, step, before, touched, intent).await? {
                 Settled::Done(end) => Ok(end),
@@ -334,7 +340,9 @@ async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Reque
                 sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
-            Sent::Refused { .. } | Sent::Taken(_) | Sent::Undetermined(_) => break sent,
+            Sent::Refused { .. } | Sent::Taken(_) | Sent::NotNow(_) | Sent::Undetermined(_) => {
+                break sent;
+            }
         }
     };
     if let Some(met) = met {
@@ -409,6 +417,7 @@ async fn conclude<L: Live, J: Journal>(
     touched: &Touched,
     end: TaskEnd,
 ) -> Result<StepEnd, JournalError> {
+    let unsaid = matches!(end, TaskEnd::Unsaid(_));
     let (outcome, message) = match end {
         TaskEnd::Ok => (Outcome::Ok, String::new()),
         TaskEnd::Warnings(text) => (Outcome::Warnings, text),
@@ -419,6 +428,8 @@ async fn conclude<L: Live, J: Journal>(
             }
             return failed(shared, step, format!("the task failed: {text}")).await;
         }
+        // Nothing more will come of it, so what it left decides.
+        TaskEnd::Unsaid(why) => (Outcome::Warnings, why),
         TaskEnd::Unknown(why) => return undetermined(shared, step, why).await,
     };
     let now = match read_back(shared, step, touched).await {
@@ -443,6 +454,14 @@ async fn conclude<L: Live, J: Journal>(
     };
     let mut left = what_is_left(&step.action, &now);
     left.message = message;
+    if unsaid && !effect::tells(&step.action) {
+        return failed(
+            shared,
+            step,
+            format!("{}, and what it did cannot be seen", left.message),
+        )
+        .await;
+    }
     if surprises.is_empty() {
         shared.journal.ended(step, outcome, &left).await?;
         shared

@@ -280,7 +280,7 @@ pub fn show_run(report: &RunReport, output: &Output) -> Exit {
             NotBegun::Unreadable(why) => (
                 "stopped",
                 format!(
-                    "before step {step}, what it depends on cannot be read: {why}; run it again: it goes on where it stopped"
+                    "before step {step}, the cluster cannot be worked with: {why}; run it again: it goes on where it stopped"
                 ),
                 Exit::Error,
             ),

@@ -32,7 +32,7 @@ pub fn tell(output: Output) -> impl Fn(Progress) + Send + Sync {
             let why = match why {
                 NotBegun::Frozen(why) => format!("frozen: {why}"),
                 NotBegun::Stale(why) => format!("the world has changed: {why}"),
-                NotBegun::Unreadable(why) => format!("cannot be read: {why}"),
+                NotBegun::Unreadable(why) => format!("not now: {why}"),
             };
             output.line(format!(
                 "  step {:>2}  not begun, {}",

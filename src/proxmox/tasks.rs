@@ -20,7 +20,9 @@ pub enum TaskOutcome {
     Warnings(String),
     /// Not; Proxmox VE's words.
     Failed(String),
-    /// Nobody can say: its node does not answer, its log was cut, or it ran longer than was waited for.
+    /// It is over, but nobody can say how it ended: its process was killed, its log cut off or thrown away.
+    Unsaid(String),
+    /// Nobody can say: its node does not answer, or it ran longer than was waited for.
     Unknown(String),
 }
 
@@ -30,7 +32,7 @@ impl TaskOutcome {
         match exit.trim() {
             "OK" => Self::Ok,
             "" | "unexpected status" => {
-                Self::Unknown("the task ended, but its node does not say how".to_owned())
+                Self::Unsaid("the task ended, but its node does not say how".to_owned())
             }
             exit if exit.starts_with("WARNINGS:") => Self::Warnings(exit.to_owned()),
             exit => Self::Failed(exit.to_owned()),
@@ -41,7 +43,7 @@ impl TaskOutcome {
     pub fn succeeded(&self) -> bool {
         match self {
             Self::Ok | Self::Warnings(_) => true,
-            Self::Failed(_) | Self::Unknown(_) => false,
+            Self::Failed(_) | Self::Unsaid(_) | Self::Unknown(_) => false,
         }
     }
 
@@ -49,7 +51,7 @@ impl TaskOutcome {
     pub fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::Failed(text) => Some(super::errors::of_text(text)),
-            Self::Ok | Self::Warnings(_) | Self::Unknown(_) => None,
+            Self::Ok | Self::Warnings(_) | Self::Unsaid(_) | Self::Unknown(_) => None,
         }
     }
 }
@@ -117,6 +119,8 @@ impl Client {
                     class if class.is_undetermined() || class == ErrorClass::NodeUnreachable => {
                         trouble = Some(error.to_string());
                     }
+                    // The node answers, and has forgotten it.
+                    ErrorClass::NotFound => return TaskOutcome::Unsaid(error.to_string()),
                     _ => return TaskOutcome::Unknown(error.to_string()),
                 },
             }
@@ -199,7 +203,7 @@ mod tests {
         assert!(TaskOutcome::of_exit("WARNINGS: 1").succeeded());
         assert!(matches!(
             TaskOutcome::of_exit("unexpected status"),
-            TaskOutcome::Unknown(_)
+            TaskOutcome::Unsaid(_)
         ));
         assert_eq!(
             TaskOutcome::of_exit("VM is locked (backup)").class(),

@@ -263,7 +263,9 @@ impl Battery<'_> {
                 continue;
             };
             let failed = match TaskOutcome::of_exit(&status) {
-                TaskOutcome::Failed(why) | TaskOutcome::Unknown(why) => why,
+                TaskOutcome::Failed(why) | TaskOutcome::Unsaid(why) | TaskOutcome::Unknown(why) => {
+                    why
+                }
                 TaskOutcome::Ok | TaskOutcome::Warnings(_) => continue,
             };
             let Some(object) = self.object_of(&upid) else {

@@ -122,18 +122,11 @@ pub fn version(_: &mut Cluster, _: &Call) -> Answer {
 
 fn status(cluster: &mut Cluster, _: &Call) -> Answer {
     let alone = cluster.name.is_empty();
-    let votes: u32 = cluster.nodes.values().map(|node| node.votes).sum();
-    let present: u32 = cluster
-        .nodes
-        .values()
-        .filter(|node| node.online)
-        .map(|node| node.votes)
-        .sum();
     let mut answer = vec![];
     if !alone {
         answer.push(json!({
             "type": "cluster", "id": "cluster", "name": cluster.name, "nodes": cluster.nodes.len(), "version": 1,
-            "quorate": u8::from(present * 2 > votes),
+            "quorate": u8::from(cluster.quorate()),
         }));
     }
     let local = cluster

@@ -11,7 +11,15 @@
 //! | `drop=after` | the call is made, then the connection is closed without an answer |
 //! | `task=TEXT` | a task fails with this text instead of having its effect |
 //! | `warn=N` | a task ends with N more warnings |
-//! | `lock=NAME` | at once: the guest `vmid=` gets `lock: NAME` in its configuration for `seconds=` simulated seconds (10) |
+//! | `killed=before`, `killed=after` | a task's process is killed before or after its effect: it ends without saying how (`unexpected status`). What it had begun is undone as when it is stopped |
+//! | `lock=NAME` | at once: the guest `vmid=` gets `lock: NAME` in its configuration for `seconds=` |
+//! | `refuse=after` | the call is answered; then nobody listens for `seconds=`: connections are refused |
+//! | `certificate=after` | the call is answered; then for `seconds=` connections meet another certificate than the server's |
+//! | `restart=before`, `restart=after` | the server restarts before or after the call is made: no answer, every connection is cut, and nobody listens for `seconds=`. As with `pveproxy`, cluster and tasks go on meanwhile |
+//! | `quorum=before`, `quorum=after` | before or after the call is made the cluster loses its quorum for `seconds=`: no write is taken, and a task that ends meanwhile fails |
+//! | `offline=before`, `offline=after` | before or after the call is made its node goes out of reach for `seconds=`; what runs there goes on |
+//!
+//! `seconds=` is simulated seconds, 10 if it is absent; `seconds=*` lasts until all faults are forgotten, which ends what lasts.
 //!
 //! Conditions: `method=POST`, `path=/nodes/*/qemu/*/config` (`*` is any text within a segment, `**` any text), `user=ID`,
 //! and for tasks `type=qmcreate`, `id=104`. `skip=N` lets the first N matches pass; `count=N` ends the fault after N
@@ -39,6 +47,18 @@ pub struct Fault {
     left: Option<u64>,
 }
 
+/// Before a call or a task's effect, or after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Before it.
+    Before,
+    /// After it.
+    After,
+}
+
+/// Simulated seconds; `None` is until all faults are forgotten.
+pub type Span = Option<f64>;
+
 /// What a fault does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
@@ -56,15 +76,69 @@ pub enum What {
     Task(String),
     /// Add warnings to a task.
     Warn(u32),
+    /// Kill a task's process.
+    Killed(Moment),
     /// Hold a lock on a guest.
     Lock {
         /// The lock's name.
         name: String,
         /// The guest.
         vmid: u32,
-        /// Simulated seconds.
-        seconds: f64,
+        /// For how long.
+        seconds: Span,
     },
+    /// Answer, then do not listen.
+    Refuse(Span),
+    /// Answer, then show another certificate.
+    Certificate(Span),
+    /// Restart the server.
+    Restart(Moment, Span),
+    /// Lose the quorum.
+    Quorum(Moment, Span),
+    /// Lose the node of the call.
+    Offline(Moment, Span),
+}
+
+/// For how long a fault lasts that does not say.
+const SECONDS: Span = Some(10.0);
+
+impl What {
+    /// Whether it befalls requests; the others befall tasks, or are done at once.
+    fn about_requests(&self) -> bool {
+        match self {
+            Self::Latency(_)
+            | Self::Status(..)
+            | Self::After(..)
+            | Self::DropBefore
+            | Self::DropAfter
+            | Self::Refuse(_)
+            | Self::Certificate(_)
+            | Self::Restart(..)
+            | Self::Quorum(..)
+            | Self::Offline(..) => true,
+            Self::Task(_) | Self::Warn(_) | Self::Killed(_) | Self::Lock { .. } => false,
+        }
+    }
+
+    /// For how long it lasts, if it is one that lasts.
+    fn span(&mut self) -> Option<&mut Span> {
+        match self {
+            Self::Lock { seconds: span, .. }
+            | Self::Refuse(span)
+            | Self::Certificate(span)
+            | Self::Restart(_, span)
+            | Self::Quorum(_, span)
+            | Self::Offline(_, span) => Some(span),
+            Self::Latency(_)
+            | Self::Status(..)
+            | Self::After(..)
+            | Self::DropBefore
+            | Self::DropAfter
+            | Self::Task(_)
+            | Self::Warn(_)
+            | Self::Killed(_) => None,
+        }
+    }
 }
 
 impl Fault {
@@ -89,11 +163,17 @@ impl Fault {
             ("lock", name) => What::Lock {
                 name: name.to_owned(),
                 vmid: 0,
-                seconds: 10.0,
+                seconds: SECONDS,
             },
+            ("refuse", "after") => What::Refuse(SECONDS),
+            ("certificate", "after") => What::Certificate(SECONDS),
+            ("killed", moment) => What::Killed(self::moment(moment)?),
+            ("restart", moment) => What::Restart(self::moment(moment)?, SECONDS),
+            ("quorum", moment) => What::Quorum(self::moment(moment)?, SECONDS),
+            ("offline", moment) => What::Offline(self::moment(moment)?, SECONDS),
             _ => {
                 return Err(format!(
-                    "fault '{first}': unknown; known are latency, status, after, drop=before, drop=after, task, warn, lock"
+                    "fault '{first}': unknown; known are latency, status, after, drop=before, drop=after, task, warn, killed, lock, refuse=after, certificate=after, restart, quorum, offline"
                 ));
             }
         };
@@ -135,7 +215,15 @@ impl Fault {
             ("count", _) if value == "*" => self.left = None,
             ("count", _) => self.left = Some(number(value)?),
             ("vmid", What::Lock { vmid, .. }) => *vmid = number(value)? as u32,
-            ("seconds", What::Lock { seconds, .. }) => *seconds = number(value)? as f64,
+            ("seconds", what) => match what.span() {
+                Some(span) if value == "*" => *span = None,
+                Some(span) => *span = Some(number(value)? as f64),
+                None => {
+                    return Err(format!(
+                        "fault condition '{part}': this fault does not last"
+                    ));
+                }
+            },
             _ => return Err(format!("fault condition '{part}': unknown name")),
         }
         Ok(())
@@ -161,6 +249,14 @@ impl Fault {
 fn number(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| format!("fault: '{text}' is not a whole number"))
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    match text {
+        "before" => Ok(Moment::Before),
+        "after" => Ok(Moment::After),
+        _ => Err(format!("fault: '{text}' is neither before nor after")),
+    }
 }
 
 fn status(text: &str) -> Result<(u16, String), String> {
@@ -195,21 +291,13 @@ impl Faults {
     pub fn request(&mut self, method: Method, path: &str, user: &str) -> (u64, Option<What>) {
         let mut latency = 0;
         for fault in &mut self.list {
-            let about_requests = match fault.what {
-                What::Latency(_)
-                | What::Status(..)
-                | What::After(..)
-                | What::DropBefore
-                | What::DropAfter => true,
-                What::Task(_) | What::Warn(_) | What::Lock { .. } => false,
-            };
             let matches = fault.method.is_none_or(|wanted| wanted == method)
                 && fault
                     .path
                     .as_deref()
                     .is_none_or(|pattern| glob(pattern, path))
                 && fault.user.as_deref().is_none_or(|wanted| wanted == user);
-            if about_requests && matches && fault.acts() {
+            if fault.what.about_requests() && matches && fault.acts() {
                 match &fault.what {
                     What::Latency(millis) => latency += millis,
                     other => return (latency, Some(other.clone())),
@@ -234,6 +322,14 @@ impl Faults {
             _ => None,
         });
         warnings.unwrap_or(0)
+    }
+
+    /// When a task's process is killed, if it is.
+    pub fn task_killed(&mut self, kind: &str, id: &str) -> Option<Moment> {
+        self.task(kind, id, |what| match what {
+            What::Killed(moment) => Some(*moment),
+            _ => None,
+        })
     }
 
     fn task<T>(&mut self, kind: &str, id: &str, pick: impl Fn(&What) -> Option<T>) -> Option<T> {
@@ -294,6 +390,23 @@ mod tests {
     }
 
     #[test]
+    fn what_lasts_says_for_how_long() {
+        for (text, what) in [
+            ("refuse=after", What::Refuse(Some(10.0))),
+            (
+                "restart=after;seconds=3",
+                What::Restart(Moment::After, Some(3.0)),
+            ),
+            (
+                "quorum=before;seconds=*",
+                What::Quorum(Moment::Before, None),
+            ),
+        ] {
+            assert_eq!(Fault::parse(text).unwrap().what, what);
+        }
+    }
+
+    #[test]
     fn faults_skip_and_count() {
         let mut faults = Faults::default();
         faults.add(Fault::parse("status=500 full;method=POST;path=/pools;skip=1;count=2").unwrap());
@@ -307,6 +420,9 @@ mod tests {
             "warn=x",
             "drop=after;when=now",
             "drop=after;method=LIST",
+            "drop=after;seconds=3",
+            "restart=never",
+            "refuse=before",
         ] {
             assert!(Fault::parse(wrong).is_err(), "{wrong}");
         }

@@ -46,9 +46,11 @@ fn master(cluster: &Cluster) -> String {
 fn current(cluster: &mut Cluster, _: &Call) -> Answer {
     let master = master(cluster);
     let now = cluster.clock.unix();
-    let mut answer = vec![
-        json!({ "id": "quorum", "type": "quorum", "node": master, "status": "OK", "quorate": 1 }),
-    ];
+    let mut answer = vec![json!({
+        "id": "quorum", "type": "quorum", "node": master,
+        "status": if cluster.quorate() { "OK" } else { "No quorum on node" },
+        "quorate": u8::from(cluster.quorate()),
+    })];
     let date = super::backups::stamp(now, "%a %b %e %H:%M:%S %Y");
     let active = cluster.ha_active();
     let (status, armed) = if active {
@@ -141,7 +143,7 @@ fn manager_status(cluster: &mut Cluster, _: &Call) -> Answer {
         })
         .collect();
     Ok(json!({
-        "quorum": { "quorate": "1", "node": master },
+        "quorum": { "quorate": if cluster.quorate() { "1" } else { "0" }, "node": master },
         "manager_status": { "service_status": services, "node_status": nodes, "master_node": master, "timestamp": now },
         "lrm_status": lrm,
     }))

@@ -139,7 +139,8 @@ impl Router {
     }
 }
 
-/// Runs a request: permission, then the node it is for, then parameters, then the handler — Proxmox VE's order.
+/// Runs a request: permission, then the node it is for, then parameters, then the handler — Proxmox VE's order. Whether there is a
+/// quorum, which each handler of Proxmox VE finds out when it writes, is looked at right before the handler.
 ///
 /// # Errors
 /// What the first failing check or the handler answers.
@@ -168,8 +169,25 @@ pub fn run(
     if !errors.is_empty() {
         return Err(ApiError::parameters(errors));
     }
-    (route.handler)(cluster, &call)
+    let writes = call.method != Method::Get && route.path != "/access/ticket";
+    if writes && !cluster.quorate() {
+        return Err(ApiError::internal(NO_QUORUM));
+    }
+    let answer = (route.handler)(cluster, &call);
+    if let (true, Ok(data)) = (writes, &answer)
+        // What a task does counts when it is done.
+        && !data.as_str().is_some_and(|text| text.starts_with("UPID:"))
+    {
+        cluster.count_effect(
+            &call.auth.id,
+            format!("{} {}", call.method.name(), call.path),
+        );
+    }
+    answer
 }
+
+/// What a write is answered without quorum, and what a task fails with.
+pub const NO_QUORUM: &str = "cluster not ready - no quorum?";
 
 /// The node must be a member, and up: pveproxy looks its name up and forwards the request to it.
 fn reach(cluster: &Cluster, node: &str) -> Result<(), ApiError> {

@@ -20,7 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{ApiError, Auth, Call, Method};
-use super::faults::{Fault, What};
+use super::door::{Door, Ends, Listening, Open};
+use super::faults::{Fault, Moment, Span, What};
 use super::http as wire;
 use super::log::{Entry, Log, redacted};
 use super::router::{self, Access, Router};
@@ -89,6 +90,7 @@ pub enum SimError {
 }
 
 struct Shared {
+    door: Arc<Door>,
     cluster: Mutex<Cluster>,
     router: Router,
     log: Mutex<Log>,
@@ -143,7 +145,10 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
     let (acceptor, fingerprint) =
         tls::acceptor(&cluster, address).map_err(SimError::Certificate)?;
     cluster.fingerprint.clone_from(&fingerprint);
+    let door = Arc::new(Door::default());
+    let listening = Listening::new(door.clone(), address, listener);
     let shared = Arc::new(Shared {
+        door,
         cluster: Mutex::new(cluster),
         router: Router::new(super::routes()),
         log: Mutex::new(Log {
@@ -153,7 +158,13 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
         control: uuid::Uuid::new_v4().to_string(),
     });
     let stop = CancellationToken::new();
-    let server = tokio::spawn(accept(listener, acceptor, shared.clone(), stop.clone()));
+    let server = tokio::spawn(accept(
+        listening,
+        acceptor,
+        address,
+        shared.clone(),
+        stop.clone(),
+    ));
     let url = format!("https://{address}");
     Ok(Running {
         url,
@@ -166,30 +177,44 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
 }
 
 async fn accept(
-    listener: TcpListener,
+    mut listening: Listening,
     acceptor: TlsAcceptor,
+    address: SocketAddr,
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
+    let mut strange: Option<TlsAcceptor> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    let _ = stream.set_nodelay(true);
-                    let (acceptor, shared, stop) = (acceptor.clone(), shared.clone(), stop.clone());
-                    connections.spawn(async move {
-                        if let Ok(stream) = acceptor.accept(stream).await {
-                            connection(TokioIo::new(stream), shared, stop).await;
-                        }
-                    });
+            (stream, open, ends) = listening.next() => {
+                let _ = stream.set_nodelay(true);
+                if open == Open::Stranger && strange.is_none() {
+                    strange = tls::acceptor(&lock(&shared.cluster), address).ok().map(|(made, _)| made);
                 }
+                let acceptor = match (&strange, open) {
+                    (Some(strange), Open::Stranger) => strange.clone(),
+                    _ => acceptor.clone(),
+                };
+                let (shared, stop) = (shared.clone(), stop.clone());
+                connections.spawn(async move {
+                    let cut = ends.cut.clone();
+                    let served = async {
+                        if let Ok(stream) = acceptor.accept(stream).await {
+                            connection(TokioIo::new(stream), shared, stop, ends).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = served => {}
+                        () = cut.cancelled() => {}
+                    }
+                });
             }
         }
     }
-    drop(listener);
+    drop(listening);
     let patience = tokio::time::sleep(Duration::from_millis(500));
     tokio::pin!(patience);
     while !connections.is_empty() {
@@ -201,7 +226,7 @@ async fn accept(
     connections.shutdown().await;
 }
 
-async fn connection<S>(stream: TokioIo<S>, shared: Arc<Shared>, stop: CancellationToken)
+async fn connection<S>(stream: TokioIo<S>, shared: Arc<Shared>, stop: CancellationToken, ends: Ends)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -228,12 +253,12 @@ where
     let connection = builder.serve_connection(stream, service);
     tokio::pin!(connection);
     tokio::select! {
-        _ = connection.as_mut() => {}
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => {}
+        () = ends.leave.cancelled() => {}
     }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }
 
 /// The connection is to be closed without an answer.
@@ -355,17 +380,27 @@ impl Shared {
         let (millis, what) = lock(&self.cluster)
             .faults
             .request(method, &entry.path, &auth.id);
+        let node = segments
+            .get(1)
+            .filter(|_| segments.first().is_some_and(|first| first == "nodes"));
         let instead = match what {
             Some(What::DropBefore) => return Err(Dropped),
+            Some(What::Restart(Moment::Before, span)) => {
+                self.close(Open::No, true, span);
+                return Err(Dropped);
+            }
             Some(What::Status(code, text)) => {
-                return Ok((
-                    Err(ApiError {
-                        bare: code >= 595,
-                        ..ApiError::new(code, text)
-                    }),
-                    BTreeMap::new(),
-                    millis,
-                ));
+                return Ok((Err(told(code, text)), BTreeMap::new(), millis));
+            }
+            Some(What::Quorum(Moment::Before, span)) => {
+                lock(&self.cluster).lose_quorum(span);
+                None
+            }
+            Some(What::Offline(Moment::Before, span)) => {
+                if let Some(node) = node {
+                    lock(&self.cluster).cut_off(node, span);
+                }
+                None
             }
             other => other,
         };
@@ -387,16 +422,47 @@ impl Shared {
             (answer, std::mem::take(&mut cluster.extra))
         };
         match instead {
-            Some(What::DropAfter) => Err(Dropped),
-            Some(What::After(code, text)) => Ok((
-                Err(ApiError {
-                    bare: code >= 595,
-                    ..ApiError::new(code, text)
-                }),
-                BTreeMap::new(),
-                millis,
-            )),
-            _ => Ok((answer, extra, millis)),
+            Some(What::DropAfter) => return Err(Dropped),
+            Some(What::Restart(_, span)) => {
+                self.close(Open::No, true, span);
+                return Err(Dropped);
+            }
+            Some(What::After(code, text)) => {
+                return Ok((Err(told(code, text)), BTreeMap::new(), millis));
+            }
+            Some(What::Refuse(span)) => self.close(Open::No, false, span),
+            Some(What::Certificate(span)) => self.close(Open::Stranger, false, span),
+            Some(What::Quorum(_, span)) => lock(&self.cluster).lose_quorum(span),
+            Some(What::Offline(_, span)) => {
+                if let Some(node) = node {
+                    lock(&self.cluster).cut_off(node, span);
+                }
+            }
+            Some(
+                What::Latency(_)
+                | What::Status(..)
+                | What::DropBefore
+                | What::Task(_)
+                | What::Warn(_)
+                | What::Killed(_)
+                | What::Lock { .. },
+            )
+            | None => {}
+        }
+        Ok((answer, extra, millis))
+    }
+
+    /// Changes how the door stands for so many simulated seconds.
+    fn close(&self, open: Open, at_once: bool, span: Span) {
+        let time = span.map(|seconds| lock(&self.cluster).clock.real(seconds));
+        self.door.set_for(open, at_once, time);
+    }
+
+    /// Forgets every fault, and ends those that last.
+    fn forget_faults(&self) {
+        lock(&self.cluster).forget_faults();
+        if self.door.enter().0 != Open::Yes {
+            self.door.set(Open::Yes, false);
         }
     }
 
@@ -416,10 +482,10 @@ impl Shared {
                 match parsed {
                     Err(problem) => wire::finish(400, &problem, None),
                     Ok(faults) => {
-                        let mut cluster = lock(&self.cluster);
                         if faults.is_empty() {
-                            cluster.faults.clear();
+                            self.forget_faults();
                         }
+                        let mut cluster = lock(&self.cluster);
                         faults.into_iter().for_each(|fault| cluster.tell(fault));
                         wire::finish(200, "OK", Some(json!({ "left": cluster.faults.left() })))
                     }
@@ -443,6 +509,14 @@ impl Shared {
             "GET files" => wire::finish(200, "OK", Some(json!(lock(&self.cluster).files.all()))),
             _ => wire::finish(404, "no such control", None),
         }
+    }
+}
+
+/// An error that a fault tells instead of an answer.
+fn told(code: u16, text: String) -> ApiError {
+    ApiError {
+        bare: code >= 595 || code == 401,
+        ..ApiError::new(code, text)
     }
 }
 
@@ -500,9 +574,18 @@ impl Running {
         lock(&self.shared.cluster).tell(fault);
     }
 
-    /// Forgets all faults.
+    /// Forgets all faults, and ends those that last.
     pub fn clear_faults(&self) {
-        lock(&self.shared.cluster).faults.clear();
+        self.shared.forget_faults();
+    }
+
+    /// What this user or token did, and how often: `PUT /storage/nfs`, `qmcreate 9000 on pve1`. Calls that were refused and tasks
+    /// that failed did nothing; whether an answer arrived makes no difference.
+    #[must_use]
+    pub fn effects(&self, who: &str) -> BTreeMap<String, u32> {
+        let mut cluster = lock(&self.shared.cluster);
+        cluster.tick();
+        cluster.effects.get(who).cloned().unwrap_or_default()
     }
 
     /// Skips simulated time; tasks that become due end.

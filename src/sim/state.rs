@@ -131,6 +131,13 @@ pub struct Cluster {
     pub faults: Faults,
     /// The SHA-256 of the certificate that is served, as `AA:BB:…`; all nodes have the same.
     pub fingerprint: String,
+    /// Whether a fault took the quorum away.
+    pub(super) split: bool,
+    /// Nodes that a fault took out of reach.
+    pub(super) cut_off: BTreeSet<String>,
+    /// What was done, by whom: `PUT /storage/nfs` or `qmcreate 9000 on pve1`, with how often. Calls that were refused and tasks that
+    /// failed did nothing.
+    pub effects: BTreeMap<String, BTreeMap<String, u32>>,
     /// Secrets of tokens, by full token id.
     pub secrets: BTreeMap<String, String>,
     /// Passwords of users, by user id.
@@ -180,6 +187,61 @@ impl Cluster {
         self.guests().into_iter().map(|guest| guest.vmid).collect()
     }
 
+    /// Whether more than half of the votes are there. A lone node has no need of others.
+    #[must_use]
+    pub fn quorate(&self) -> bool {
+        let votes = |online: bool| -> u32 {
+            let nodes = self.nodes.values().filter(|node| node.online || !online);
+            nodes.map(|node| node.votes).sum()
+        };
+        self.name.is_empty() || (!self.split && votes(true) * 2 > votes(false))
+    }
+
+    /// The cluster loses its quorum for so long, every node staying up.
+    pub fn lose_quorum(&mut self, span: super::faults::Span) {
+        self.split = true;
+        if let Some(seconds) = span {
+            self.after(seconds, |cluster| cluster.split = false);
+        }
+    }
+
+    /// A node goes out of reach for so long; what runs there goes on.
+    pub fn cut_off(&mut self, node: &str, span: super::faults::Span) {
+        let Some(found) = self.nodes.get_mut(node).filter(|node| node.online) else {
+            return;
+        };
+        found.online = false;
+        self.cut_off.insert(node.to_owned());
+        if let Some(seconds) = span {
+            let node = node.to_owned();
+            self.after(seconds, move |cluster| cluster.within_reach(&node));
+        }
+    }
+
+    fn within_reach(&mut self, node: &str) {
+        if self.cut_off.remove(node)
+            && let Some(found) = self.nodes.get_mut(node)
+        {
+            found.online = true;
+        }
+    }
+
+    /// Forgets every fault, and ends those that last.
+    pub fn forget_faults(&mut self) {
+        self.faults.clear();
+        self.split = false;
+        for node in std::mem::take(&mut self.cut_off) {
+            self.cut_off.insert(node.clone());
+            self.within_reach(&node);
+        }
+    }
+
+    /// Counts something that was done.
+    pub(super) fn count_effect(&mut self, who: &str, what: String) {
+        let effects = self.effects.entry(who.to_owned()).or_default();
+        *effects.entry(what).or_default() += 1;
+    }
+
     /// Tells the cluster what is to go wrong; a lock is set at once.
     pub fn tell(&mut self, fault: super::faults::Fault) {
         let super::faults::What::Lock {
@@ -198,7 +260,10 @@ impl Cluster {
         let text = self.files.read(&path).to_owned();
         self.files.set(path, with_lock(&text, Some(name)));
         let vmid = *vmid;
-        self.after(*seconds, move |cluster| {
+        let Some(seconds) = *seconds else {
+            return;
+        };
+        self.after(seconds, move |cluster| {
             if let Some(guest) = cluster.guest(vmid) {
                 let text = cluster.files.read(&guest.file()).to_owned();
                 cluster.files.set(guest.file(), with_lock(&text, None));

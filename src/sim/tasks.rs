@@ -7,7 +7,12 @@
 use serde_json::{Value, json};
 
 use super::call::Auth;
+use super::faults::Moment;
+use super::router::NO_QUORUM;
 use super::state::Cluster;
+
+/// The exit status of a task whose log ends without one.
+const CUT_OFF: &str = "unexpected status";
 
 /// What a task's log gathers.
 #[derive(Debug, Clone, Default)]
@@ -246,7 +251,13 @@ impl Cluster {
         };
         let mut log = std::mem::take(&mut task.log);
         let (kind, id) = (task.kind.clone(), task.id.clone());
-        let result = match self.faults.task_failure(&kind, &id) {
+        let killed = self.faults.task_killed(&kind, &id);
+        let told = match killed {
+            Some(Moment::Before) => Some(CUT_OFF.to_owned()),
+            Some(Moment::After) | None => self.faults.task_failure(&kind, &id),
+        };
+        let told = told.or_else(|| (!self.quorate()).then(|| NO_QUORUM.to_owned()));
+        let result = match told {
             Some(text) => {
                 if let Some(abort) = abort {
                     abort(self, &mut log);
@@ -254,6 +265,17 @@ impl Cluster {
                 Err(text)
             }
             None => effect(self, &mut log),
+        };
+        if let (Ok(()), Some(task)) = (&result, self.tasks.find(upid)) {
+            let (who, what) = (
+                task.auth.id.clone(),
+                format!("{kind} {id} on {}", task.node),
+            );
+            self.count_effect(&who, what);
+        }
+        let result = match killed {
+            Some(_) => Err(CUT_OFF.to_owned()),
+            None => result,
         };
         log.warnings += self.faults.task_warnings(&kind, &id);
         self.close(upid, log, result);
@@ -281,15 +303,22 @@ impl Cluster {
             Ok(()) => "OK".into(),
             Err(text) => text.replace('\n', " "),
         };
-        log.say(match exit.as_str() {
-            "OK" => "TASK OK".into(),
-            warnings if warnings.starts_with("WARNINGS: ") => format!("TASK {warnings}"),
-            text => format!("TASK ERROR: {text}"),
-        });
+        // The process that would have said how it ended is no more.
+        if exit != CUT_OFF {
+            log.say(last_line(&exit));
+        }
         if let Some(task) = self.tasks.find_mut(upid) {
             task.log = log;
             task.end = Some(end);
             task.exit = Some(exit);
         }
+    }
+}
+
+fn last_line(exit: &str) -> String {
+    match exit {
+        "OK" => "TASK OK".into(),
+        warnings if warnings.starts_with("WARNINGS: ") => format!("TASK {warnings}"),
+        text => format!("TASK ERROR: {text}"),
     }
 }

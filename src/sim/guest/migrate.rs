@@ -174,12 +174,11 @@ fn depart(
     config: &super::conf::Config,
 ) -> Value {
     let guest = journey.guest.clone();
-    let spec = TaskSpec::new(
-        &guest.node,
-        &format!("{}migrate", guest.kind.task()),
-        guest.vmid,
-        &call.auth,
-    );
+    let task = match guest.kind {
+        Kind::Qemu => "qmigrate",
+        Kind::Lxc => "vzmigrate",
+    };
+    let spec = TaskSpec::new(&guest.node, task, guest.vmid, &call.auth);
     let spec = spec.saying(format!(
         "starting migration of {} {} to node '{}'",
         guest.kind.noun(),

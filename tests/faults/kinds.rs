@@ -1,0 +1,429 @@
+//! The kinds of steps: for each a plan that has one, over the lab's world.
+
+use bailiwick::ids::GuestKind;
+use bailiwick::world::{Action, PowerAction};
+
+use crate::lab;
+use crate::support::play::LAB;
+
+/// A kind of step, and how a plan comes to have it.
+pub struct Kind {
+    /// What the table calls it.
+    pub name: &'static str,
+    /// What is put into the world file, and before which of its texts.
+    pub world: Vec<(&'static str, &'static str)>,
+    /// Documents that are taken over before and then missing.
+    pub owned: Vec<String>,
+    /// Documents that are submitted.
+    pub documents: Vec<String>,
+    /// Which of the plan's steps it is.
+    pub is: fn(&Action) -> bool,
+}
+
+/// The file in a play's folder that holds a secret.
+pub const SECRET_FILE: &str = "guest-password";
+
+/// A document that always stands beside, so that the source is never empty.
+const BESIDE: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: infra}\nspec: {comment: network and monitoring}\n";
+
+fn document(kind: &str, name: &str, spec: &str) -> String {
+    annotated(kind, name, "drift: report", spec)
+}
+
+fn annotated(kind: &str, name: &str, annotation: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, annotations: {{bailiwick.dev/{annotation}}}}}\nspec: {{{spec}}}\n"
+    )
+}
+
+fn vm(spec: &str) -> String {
+    document("VirtualMachine", "machine", spec)
+}
+
+fn ct(spec: &str) -> String {
+    document("Container", "container", spec)
+}
+
+/// A kind whose plan makes what a document says.
+fn makes(name: &'static str, document: String, is: fn(&Action) -> bool) -> Kind {
+    Kind {
+        name,
+        world: Vec::new(),
+        owned: vec![BESIDE.to_owned()],
+        documents: vec![BESIDE.to_owned(), document],
+        is,
+    }
+}
+
+/// A kind whose plan removes what a document said.
+fn removes(
+    name: &'static str,
+    kind: &'static str,
+    object: &str,
+    spec: &str,
+    is: fn(&Action) -> bool,
+) -> Kind {
+    let owned = annotated(kind, object, "deletion: delete", spec);
+    Kind {
+        name,
+        world: Vec::new(),
+        owned: vec![BESIDE.to_owned(), owned],
+        documents: vec![BESIDE.to_owned()],
+        is,
+    }
+}
+
+impl Kind {
+    fn in_a_world_with(mut self, before: &'static str, text: &'static str) -> Self {
+        self.world.push((before, text));
+        self
+    }
+
+    /// The world file.
+    pub fn world(&self) -> String {
+        let mut world = LAB.to_owned();
+        for (before, text) in &self.world {
+            assert!(world.contains(before), "{before}");
+            world = world.replacen(before, &format!("{text}{before}"), 1);
+        }
+        let texts = self.owned.iter().chain(&self.documents);
+        let texts: Vec<&str> = texts.map(String::as_str).collect();
+        let mut guests = lab::named(&texts);
+        let added = self.world.iter();
+        guests.extend(added.flat_map(|(before, text)| lab::named(&[*before, *text])));
+        lab::only(&world, &guests)
+    }
+}
+
+/// Every variant of an action; a new one does not compile until it is here and, by the test, in the matrix or among those that no
+/// plan has.
+pub fn variant(action: &Action) -> &'static str {
+    match action {
+        Action::CreateGuest { .. } => "create guest",
+        Action::UpdateConfig { .. } => "update config",
+        Action::ResizeDisk { .. } => "resize disk",
+        Action::MoveDisk { .. } => "move disk",
+        Action::DetachDisk { .. } => "detach disk",
+        Action::FreeDisk { .. } => "free disk",
+        Action::SetPower { power, .. } => match power {
+            PowerAction::Start => "start",
+            PowerAction::Shutdown { .. } => "shutdown",
+            PowerAction::Stop => "stop",
+            PowerAction::Reboot { .. } => "reboot",
+        },
+        Action::SetHaState { .. } => "set HA state",
+        Action::RemoveHaResource { .. } => "remove HA resource",
+        Action::Migrate { .. } => "migrate",
+        Action::DestroyGuest { .. } => "destroy guest",
+        Action::CreateStorage { .. } => "create storage",
+        Action::UpdateStorage { .. } => "update storage",
+        Action::DeleteStorage { .. } => "delete storage",
+        Action::DeleteVolume { .. } => "delete volume",
+        Action::CreatePool { .. } => "create pool",
+        Action::UpdatePool { .. } => "update pool",
+        Action::DeletePool { .. } => "delete pool",
+    }
+}
+
+/// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
+pub const PLANNED: usize = 19;
+
+macro_rules! is {
+    ($pattern:pat) => {
+        |action| matches!(action, $pattern)
+    };
+}
+
+/// All kinds.
+pub fn all() -> Vec<Kind> {
+    [guests(), disks(), power(), elsewhere()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn guests() -> Vec<Kind> {
+    use GuestKind::{Lxc, Qemu};
+    let container = "node: pve1, template: \"local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst\", unprivileged: true, cores: 1, memory: 512Mi, rootFs: {storage: local-lvm, size: 4Gi}";
+    vec![
+        makes(
+            "create VM",
+            include_str!("../../examples/demo/web-7.yaml").to_owned(),
+            is!(Action::CreateGuest { kind: Qemu, .. }),
+        ),
+        makes(
+            "create CT",
+            ct(container),
+            is!(Action::CreateGuest { kind: Lxc, .. }),
+        ),
+        makes(
+            "update VM",
+            vm("vmid: 102, memory: {size: 6Gi}"),
+            is!(Action::UpdateConfig { kind: Qemu, .. }),
+        ),
+        makes(
+            "update VM (secret)",
+            vm(&format!(
+                "vmid: 106, cloudInit: {{passwordFrom: {{fromFile: {SECRET_FILE}}}}}"
+            )),
+            is!(Action::UpdateConfig { kind: Qemu, .. }),
+        ),
+        makes(
+            "update CT",
+            ct("vmid: 303, memory: 3Gi"),
+            is!(Action::UpdateConfig { kind: Lxc, .. }),
+        ),
+        makes(
+            "migrate VM, running",
+            vm("vmid: 102, node: pve1"),
+            is!(Action::Migrate { kind: Qemu, .. }),
+        ),
+        makes(
+            "migrate VM, stopped, local disk",
+            vm("vmid: 125, node: pve3"),
+            is!(Action::Migrate { kind: Qemu, .. }),
+        ),
+        makes(
+            "migrate CT, restarted",
+            ct("vmid: 303, node: pve1"),
+            is!(Action::Migrate { kind: Lxc, .. }),
+        ),
+        removes(
+            "destroy VM",
+            "VirtualMachine",
+            "machine",
+            "vmid: 103",
+            is!(Action::DestroyGuest { kind: Qemu, .. }),
+        ),
+        removes(
+            "destroy VM, running, purged",
+            "VirtualMachine",
+            "machine",
+            "vmid: 123",
+            is!(Action::DestroyGuest { kind: Qemu, .. }),
+        ),
+        removes(
+            "destroy CT",
+            "Container",
+            "container",
+            "vmid: 309",
+            is!(Action::DestroyGuest { kind: Lxc, .. }),
+        ),
+    ]
+}
+
+fn disks() -> Vec<Kind> {
+    use GuestKind::{Lxc, Qemu};
+    vec![
+        makes(
+            "resize VM disk",
+            vm("vmid: 102, disks: {scsi0: {size: 72Gi}}"),
+            is!(Action::ResizeDisk { kind: Qemu, .. }),
+        ),
+        makes(
+            "resize CT disk",
+            ct("vmid: 303, rootFs: {size: 10Gi}"),
+            is!(Action::ResizeDisk { kind: Lxc, .. }),
+        ),
+        makes(
+            "move VM disk",
+            vm("vmid: 210, disks: {scsi0: {storage: ceph-vm}}"),
+            is!(Action::MoveDisk { kind: Qemu, .. }),
+        ),
+        makes(
+            "move CT volume",
+            ct("vmid: 301, mountPoints: {mp1: {storage: nfs-data}}"),
+            is!(Action::MoveDisk { kind: Lxc, .. }),
+        ),
+        makes(
+            "detach VM disk",
+            vm("vmid: 104, disks: {scsi1: null}"),
+            is!(Action::DetachDisk { kind: Qemu, .. }),
+        ),
+        makes(
+            "detach CT volume",
+            ct("vmid: 301, mountPoints: {mp1: null}"),
+            is!(Action::DetachDisk { kind: Lxc, .. }),
+        ),
+    ]
+}
+
+fn power() -> Vec<Kind> {
+    use GuestKind::{Lxc, Qemu};
+    use PowerAction::{Reboot, Shutdown, Start, Stop};
+    vec![
+        makes(
+            "start VM",
+            vm("vmid: 103, powerState: running"),
+            is!(Action::SetPower {
+                kind: Qemu,
+                power: Start,
+                ..
+            }),
+        ),
+        makes(
+            "start CT",
+            ct("vmid: 309, powerState: running"),
+            is!(Action::SetPower {
+                kind: Lxc,
+                power: Start,
+                ..
+            }),
+        ),
+        makes(
+            "shut VM down",
+            vm("vmid: 102, powerState: stopped"),
+            is!(Action::SetPower {
+                kind: Qemu,
+                power: Shutdown { .. },
+                ..
+            }),
+        ),
+        makes(
+            "shut CT down",
+            ct("vmid: 303, powerState: stopped"),
+            is!(Action::SetPower {
+                kind: Lxc,
+                power: Shutdown { .. },
+                ..
+            }),
+        ),
+        removes(
+            "stop VM",
+            "VirtualMachine",
+            "machine",
+            "vmid: 123",
+            is!(Action::SetPower {
+                kind: Qemu,
+                power: Stop,
+                ..
+            }),
+        ),
+        removes(
+            "stop CT",
+            "Container",
+            "container",
+            "vmid: 308",
+            is!(Action::SetPower {
+                kind: Lxc,
+                power: Stop,
+                ..
+            }),
+        ),
+        makes(
+            "reboot VM",
+            annotated(
+                "VirtualMachine",
+                "machine",
+                "restart: window",
+                "vmid: 102, cpu: {cores: 6}",
+            ),
+            is!(Action::SetPower {
+                kind: Qemu,
+                power: Reboot { .. },
+                ..
+            }),
+        ),
+        makes(
+            "reboot CT",
+            annotated(
+                "Container",
+                "container",
+                "restart: window",
+                "vmid: 303, timezone: Europe/Vienna",
+            ),
+            is!(Action::SetPower {
+                kind: Lxc,
+                power: Reboot { .. },
+                ..
+            }),
+        ),
+        makes(
+            "HA: stop VM",
+            vm("vmid: 112, powerState: stopped"),
+            is!(Action::SetHaState { kind: Qemu, .. }),
+        ),
+        makes(
+            "HA: start VM",
+            vm("vmid: 109, powerState: running"),
+            is!(Action::SetHaState { kind: Qemu, .. }),
+        ),
+        makes(
+            "HA: stop CT",
+            ct("vmid: 305, powerState: stopped"),
+            is!(Action::SetHaState { kind: Lxc, .. }),
+        ),
+        removes(
+            "HA: remove VM",
+            "VirtualMachine",
+            "machine",
+            "vmid: 109",
+            is!(Action::RemoveHaResource { kind: Qemu, .. }),
+        ),
+        removes(
+            "HA: remove CT",
+            "Container",
+            "container",
+            "vmid: 309",
+            is!(Action::RemoveHaResource { kind: Lxc, .. }),
+        )
+        .in_a_world_with("    vm: 109\n", "    ct: 309\n    \tstate stopped\n\n"),
+    ]
+}
+
+/// Storages and pools.
+fn elsewhere() -> Vec<Kind> {
+    vec![
+        makes(
+            "create storage",
+            document(
+                "Storage",
+                "fresh",
+                "type: dir, path: /srv/fresh, content: [iso]",
+            ),
+            is!(Action::CreateStorage { .. }),
+        ),
+        makes(
+            "update storage",
+            document("Storage", "nfs-data", "content: [images, rootdir, iso]"),
+            is!(Action::UpdateStorage { .. }),
+        ),
+        removes(
+            "delete storage",
+            "Storage",
+            "spare",
+            "content: [iso]",
+            is!(Action::DeleteStorage { .. }),
+        )
+        .in_a_world_with(
+            "    nfs: nfs-data\n",
+            "    dir: spare\n    \tpath /srv/spare\n    \tcontent iso\n\n",
+        ),
+        makes(
+            "create pool",
+            document("Pool", "fresh", "comment: new"),
+            is!(Action::CreatePool { .. }),
+        ),
+        makes(
+            "update pool, comment",
+            document("Pool", "lab", "comment: other things"),
+            is!(Action::UpdatePool { .. }),
+        ),
+        makes(
+            "update pool, members",
+            document("Pool", "prod", "guests: [102, 125]"),
+            is!(Action::UpdatePool { .. }),
+        ),
+        removes(
+            "delete pool",
+            "Pool",
+            "spare",
+            "comment: unused",
+            is!(Action::DeletePool { .. }),
+        )
+        .in_a_world_with(
+            "    pool:prod:what customers see:",
+            "    pool:spare:unused:::\n",
+        ),
+    ]
+}
