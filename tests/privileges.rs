@@ -11,9 +11,11 @@
 
 #[path = "privileges/cases.rs"]
 mod cases;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bailiwick::document::desired::Desired;
@@ -31,9 +33,9 @@ use bailiwick::sim::{self, Running};
 use bailiwick::world::requests::request_for;
 use bailiwick::world::{Action, Completeness, ObserveSettings, Part, World, observe};
 use cases::{CASES, Case};
+use support::play::{Play, Setup, TOKEN};
 
 const SMALL: &str = include_str!("privileges/small.yaml");
-const BOT: &str = "bot@pve!t";
 const SECRET: &str = "11111111-2222-3333-4444-555555555555";
 /// What looking takes: everything but what lies on the storages beyond media.
 const READING: [(&str, &str); 5] = [
@@ -55,7 +57,7 @@ fn reading() -> Grants {
 
 /// The cluster's accounts, with exactly these privileges for the token. An entry replaces what comes from above, so each repeats it.
 fn accounts(grants: &Grants) -> String {
-    let mut text = "user:bot@pve:1:0:::::::\ntoken:bot@pve!t:0:0::\nuser:root@pam:1:0:::::::\n\n\
+    let mut text = "user:bailiwick@pve:1:0:::::::\ntoken:bailiwick@pve!controller:0:0::\nuser:root@pam:1:0:::::::\n\n\
                     pool:web::103::\npool:empty::::\n\n"
         .to_owned();
     let paths: BTreeSet<&String> = grants.iter().map(|(path, _)| path).collect();
@@ -77,9 +79,18 @@ fn accounts(grants: &Grants) -> String {
     }
     text.push('\n');
     for (number, path) in paths.iter().enumerate() {
-        writeln!(text, "acl:1:{path}:bot@pve:R{number}:").unwrap();
+        writeln!(text, "acl:1:{path}:bailiwick@pve:R{number}:").unwrap();
     }
     text
+}
+
+fn world(grants: &Grants) -> String {
+    let mut world = SMALL.to_owned();
+    world.push_str("  user.cfg: |\n");
+    for line in accounts(grants).lines() {
+        writeln!(world, "    {line}").unwrap();
+    }
+    world
 }
 
 struct Stand {
@@ -89,19 +100,14 @@ struct Stand {
 
 impl Stand {
     async fn new(grants: &Grants) -> Self {
-        let mut world = SMALL.to_owned();
-        world.push_str("  user.cfg: |\n");
-        for line in accounts(grants).lines() {
-            writeln!(world, "    {line}").unwrap();
-        }
-        let mut options = sim::Options::new(world);
+        let mut options = sim::Options::new(world(grants));
         options.scale = 2000.0;
-        options.secrets.insert(BOT.into(), SECRET.into());
+        options.secrets.insert(TOKEN.into(), SECRET.into());
         let sim = sim::start(options).await.unwrap();
         let endpoints = ClusterEndpoints {
             urls: vec![sim.url().parse().unwrap()],
             trust: Trust::Fingerprints([sim.fingerprint().parse().unwrap()].into()),
-            token: ApiToken::new(&format!("{BOT}={SECRET}"), "in the test").unwrap(),
+            token: ApiToken::new(&format!("{TOKEN}={SECRET}"), "in the test").unwrap(),
         };
         let client = Client::new(endpoints, Limits::default()).unwrap();
         Self { sim, client }
@@ -170,16 +176,21 @@ impl Stand {
     }
 }
 
+/// A document from its kind and spec in short.
+fn document(short: &str) -> String {
+    let (kind, spec) = short.split_once(' ').unwrap();
+    format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: case}}\nspec: {spec}\n"
+    )
+}
+
 /// The documents of a case.
 fn items(case: &Case) -> Vec<Item> {
-    let mut texts = Vec::new();
-    for (number, line) in case.wanted.lines().enumerate() {
-        let (kind, spec) = line.split_once(' ').unwrap();
-        let text = format!(
-            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: case-{number}}}\nspec: {spec}\n"
-        );
-        texts.push((format!("{number}.yaml"), text));
-    }
+    let texts: Vec<(&str, String)> = case
+        .wanted
+        .lines()
+        .map(|short| ("case.yaml", document(short)))
+        .collect();
     let documents = load(&texts).unwrap_or_else(|errors| panic!("{}: {errors}", case.name));
     let wanted = documents.iter().map(|document| Item {
         key: document.key().to_string(),
@@ -322,11 +333,82 @@ async fn judge(case: &Case, start: &World, shown: &mut String) -> Vec<String> {
 async fn each_step_takes_these_privileges_and_no_others() {
     let start = Stand::new(&reading()).await.look().await;
     let (mut wrong, mut shown) = (Vec::new(), String::new());
+    let mut variants = BTreeSet::new();
     for case in CASES {
+        let (plan, _) = needed(case, &start);
+        variants.extend(plan.steps.iter().map(|step| variant(&step.action)));
         wrong.extend(judge(case, &start, &mut shown).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let apart = ["free disk", "remove HA resource", "delete volume"];
+    assert_eq!(variants.len() + apart.len(), 18, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
+}
+
+/// One word per variant; a new one does not compile until it is here and, by the count above, in a case.
+fn variant(action: &Action) -> &'static str {
+    match action {
+        Action::CreateGuest { .. } => "create guest",
+        Action::UpdateConfig { .. } => "update config",
+        Action::ResizeDisk { .. } => "resize disk",
+        Action::MoveDisk { .. } => "move disk",
+        Action::DetachDisk { .. } => "detach disk",
+        Action::FreeDisk { .. } => "free disk",
+        Action::SetPower { .. } => "set power",
+        Action::SetHaState { .. } => "set HA state",
+        Action::RemoveHaResource { .. } => "remove HA resource",
+        Action::Migrate { .. } => "migrate",
+        Action::DestroyGuest { .. } => "destroy guest",
+        Action::CreateStorage { .. } => "create storage",
+        Action::UpdateStorage { .. } => "update storage",
+        Action::DeleteStorage { .. } => "delete storage",
+        Action::DeleteVolume { .. } => "delete volume",
+        Action::CreatePool { .. } => "create pool",
+        Action::UpdatePool { .. } => "update pool",
+        Action::DeletePool { .. } => "delete pool",
+    }
+}
+
+/// `doctor` with a token that can only look names for each case exactly what it takes, and the commands that grant it.
+#[test]
+fn the_doctor_names_what_each_case_takes() {
+    let play = Play::with(Setup {
+        world: world(&reading()),
+        ..Setup::default()
+    });
+    let start = play.block_on(async { Stand::new(&reading()).await.look().await });
+    for case in CASES.iter().filter(|case| case.removed.is_empty()) {
+        let (_, needed) = needed(case, &start);
+        play.document("case", &document(case.wanted));
+        let diagnosis = play.json(&["doctor", "-f", "docs"]).ends(1).json();
+        let checks = diagnosis["checks"].as_array().unwrap();
+        let named: Grants = checks
+            .iter()
+            .filter(|check| {
+                check["name"] == "cluster lab: privileges" && check["status"] == "failed"
+            })
+            .flat_map(|check| check["advice"].as_array().unwrap())
+            .flat_map(|line| {
+                let (privilege, paths) = line.as_str().unwrap().split_once(" on ").unwrap();
+                let of = |path: &str| (path.to_owned(), privilege.to_owned());
+                paths.split(", ").map(of).collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(named, needed, "{}", case.name);
+        let commands = checks
+            .iter()
+            .find(|check| check["name"] == "cluster lab: grants")
+            .unwrap_or_else(|| panic!("{}: no commands", case.name))["advice"]
+            .to_string();
+        for (path, privilege) in &needed {
+            assert!(commands.contains(privilege), "{privilege}: {commands}");
+            assert!(
+                commands.contains(&format!("acl modify {path} ")),
+                "{path}: {commands}"
+            );
+        }
+    }
+    assert_eq!(play.counts().len(), 0);
 }
 
 /// Steps that only an undo, a removal or a person's plan has, by themselves.
@@ -396,7 +478,7 @@ async fn what_only_root_may_set_no_token_can() {
     let vm = [
         ("affinity", "0-1"),
         ("args", "-no-reboot"),
-        ("hookscript", "local:snippets/x.pl"),
+        ("hookscript", "spare:snippets/x.pl"),
         ("hugepages", "2"),
         ("ivshmem", "size=32"),
         ("keephugepages", "1"),
@@ -411,7 +493,7 @@ async fn what_only_root_may_set_no_token_can() {
         ("scsi3", "/dev/sdb"),
     ];
     let ct = [
-        ("hookscript", "local:snippets/x.pl"),
+        ("hookscript", "spare:snippets/x.pl"),
         ("dev0", "/dev/kvm"),
         ("mp1", "/srv,mp=/srv2"),
         ("features", "fuse=1"),
@@ -436,19 +518,29 @@ async fn what_only_root_may_set_no_token_can() {
 /// Fields of documents that come to such values are refused when they are planned, with that reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_that_asks_for_it_is_refused_when_it_is_planned() {
-    let start = Stand::new(&reading()).await.look().await;
+    let mut start = Stand::new(&reading()).await.look().await;
+    // Devices of the host that somebody else gave to a machine, and a privileged container.
+    let mut set = |number: u32, key: &str, value: &str| {
+        let guest = start.guests.get_mut(&Vmid::new(number).unwrap()).unwrap();
+        let current = &mut Arc::make_mut(guest).config.current;
+        current.insert(key.to_owned(), value.to_owned());
+    };
+    set(100, "usb0", "host=1-2");
+    set(100, "hostpci0", "0000:01:00.0");
+    set(100, "serial0", "/dev/ttyS0");
+    set(201, "unprivileged", "0");
     let wishes = [
         "VirtualMachine {vmid: 100, extraConfig: {affinity: '0-1'}}",
         "VirtualMachine {vmid: 100, extraConfig: {vmgenid: '1'}}",
-        "VirtualMachine {vmid: 100, usb: {usb0: {host: '1-2'}}}",
-        "Container {vmid: 200, extraConfig: {hookscript: 'local:snippets/x.pl'}}",
+        "VirtualMachine {vmid: 100, usb: {usb0: {mapping: stick}}}",
+        "VirtualMachine {vmid: 100, pci: {hostpci0: {mapping: gpu}}}",
+        "VirtualMachine {vmid: 100, serialPorts: {serial0: socket}}",
+        "Container {vmid: 200, extraConfig: {hookscript: 'spare:snippets/x.pl'}}",
+        "Container {vmid: 201, features: {nesting: true}}",
+        "Container {vmid: 901, node: pve1, template: 'local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst', unprivileged: false, rootFs: {storage: fast, size: 4Gi}, features: {nesting: true}}",
     ];
     for wish in wishes {
-        let (kind, spec) = wish.split_once(' ').unwrap();
-        let text = format!(
-            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: case}}\nspec: {spec}\n"
-        );
-        let refusal = match load(&[("case.yaml".to_owned(), text)]) {
+        let refusal = match load(&[("case.yaml", document(wish))]) {
             Err(errors) => errors.to_string(),
             Ok(documents) => {
                 assert!(matches!(documents[0].desired(), Desired::Guest(_)));

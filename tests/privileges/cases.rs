@@ -173,7 +173,7 @@ pub const CASES: &[Case] = &[
     ),
     wanted(
         "change a storage",
-        "Storage {id: spare, type: dir, content: [backup, iso]}",
+        "Storage {id: spare, type: dir, path: /srv/spare, content: [backup, iso, snippets]}",
     ),
     wanted("create a pool", "Pool {id: new, comment: made}"),
     wanted(

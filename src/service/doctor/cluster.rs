@@ -259,14 +259,10 @@ async fn api_of(
 ) -> Option<ServedApi> {
     match crate::service::served::read(client).await {
         Ok(api) => {
-            let writes = api.writes();
+            let version = &world.version;
             found.ok(
                 name,
-                format!(
-                    "it says what it has ({writes} writes); plans are held against it, so that nothing is approved that Proxmox VE {} \
-                     does not take",
-                    world.version
-                ),
+                format!("it is described; plans hold to what Proxmox VE {version} has"),
             );
             Some(api)
         }
