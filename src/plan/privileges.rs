@@ -100,6 +100,18 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
                 .filter_map(|key| Some((key.clone(), Param::Plain(old(key)?.to_owned()))))
                 .collect();
             all.extend(for_values(*kind, *vmid, &cards, world));
+            // The call itself asks for any one of these first, whatever it is to change.
+            let door = door(*kind);
+            let opens =
+                |choice: &Choice| choice.iter().all(|p| door.contains(&p.privilege.as_str()));
+            if !all.iter().any(opens) {
+                let path = format!("/vms/{vmid}");
+                all.push(
+                    door.iter()
+                        .map(|privilege| one(path.clone(), privilege))
+                        .collect(),
+                );
+            }
             all
         }
         Action::ResizeDisk { vmid, slot, .. } => {
@@ -187,6 +199,31 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             }
             all
         }
+    }
+}
+
+/// The privileges of which a change of a configuration takes any one, besides what its keys take.
+fn door(kind: GuestKind) -> &'static [&'static str] {
+    const BOTH: [&str; 5] = [
+        "VM.Config.Options",
+        "VM.Config.Disk",
+        "VM.Config.CPU",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+    ];
+    const MACHINE: [&str; 8] = [
+        "VM.Config.Options",
+        "VM.Config.Disk",
+        "VM.Config.CDROM",
+        "VM.Config.CPU",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.HWType",
+        "VM.Config.Cloudinit",
+    ];
+    match kind {
+        GuestKind::Qemu => &MACHINE,
+        GuestKind::Lxc => &BOTH,
     }
 }
 
