@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use bailiwick::ids::{Bytes, GuestKind, NodeName, StorageId, Vmid};
 use bailiwick::plan::{
-    Item, Origin, Owned, Ownership, PlanInput, Restart, Settings, Wanted, make_plan, render,
+    ApiView, Item, Origin, Owned, Ownership, PlanInput, Restart, Settings, Wanted, make_plan,
+    render,
 };
 use bailiwick::world::{
     BackupJob, Completeness, Guest, GuestConfig, Node, Part, Selection, Status, Storage,
@@ -266,6 +267,7 @@ fn delete_storage(criterion: &mut Criterion) {
             }],
             ownership: &ownership,
             world: &world,
+            api: ApiView::NotAsked,
             settings: &settings,
             secrets: &secrets,
         };

@@ -9,9 +9,9 @@ pub mod executor;
 pub mod journal;
 pub mod port;
 pub mod preconditions;
-pub mod requests;
 pub mod step;
 pub mod touched;
 
+pub use crate::world::requests;
 pub use executor::{Executor, Limits, RunEnd};
 pub use step::NOT_AS_PREDICTED;

@@ -31,12 +31,13 @@ mod storage;
 mod tests;
 pub mod undo;
 mod values;
+mod version;
 pub mod words;
 
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
 pub use hash::hash;
-pub use input::{Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
+pub use input::{ApiView, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
 pub use rest::unapproved;
 pub use undo::undo;

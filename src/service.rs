@@ -23,6 +23,7 @@ pub mod plans;
 pub mod recipe;
 pub mod resources;
 pub mod run;
+pub mod served;
 pub mod settle;
 pub mod show;
 pub mod sources;

@@ -45,6 +45,7 @@ pub mod tasks;
 pub mod tasks_api;
 pub mod tls;
 pub mod users;
+pub mod viewer;
 pub mod volumes;
 pub mod worldfile;
 

@@ -21,6 +21,7 @@ mod plan_pages;
 mod plans;
 mod records;
 mod runs;
+mod served_apis;
 mod sources;
 mod steps;
 mod transaction;
@@ -46,6 +47,7 @@ pub use plans::{
 };
 pub use records::{LedgerPages, RecordFilter};
 pub use runs::{Run, RunId, RunState};
+pub use served_apis::ServedApi;
 pub use sources::{SourceState, SuspendScope, Suspension};
 pub use steps::{RunStep, StepOutcome, StepRef, StepState};
 pub use transaction::Transaction;

@@ -6,6 +6,7 @@ pub mod action;
 pub mod model;
 pub mod observe;
 pub mod predict;
+pub mod requests;
 #[doc(hidden)]
 pub mod testing;
 pub mod views;

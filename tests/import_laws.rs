@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick::document::desired::{Desired, Value, Wish};
 use bailiwick::document::{Document, load};
 use bailiwick::ids::GuestKind;
-use bailiwick::plan::{Item, Origin, Ownership, PlanInput, Restart, Settings, Wanted, make_plan};
+use bailiwick::plan::{
+    ApiView, Item, Origin, Ownership, PlanInput, Restart, Settings, Wanted, make_plan,
+};
 use bailiwick::proxmox::property::{Domain, PropertyMap};
 use bailiwick::service::import::{Import, ImportRequest, ImportedObject, Live, import_world};
 use bailiwick::world::World;
@@ -492,6 +494,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
         items,
         ownership: &Ownership::default(),
         world,
+        api: ApiView::NotAsked,
         settings: &Settings::default(),
         secrets: &BTreeMap::new(),
     };

@@ -10,10 +10,12 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use bailiwick::apply::requests::{Request, Unsendable, request_for};
 use bailiwick::document::desired::SecretRef;
 use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
+use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
 use bailiwick::world::{Action, Param, Params, PowerAction};
 use percent_encoding::percent_decode_str;
@@ -362,6 +364,117 @@ fn every_call_fits_the_schema() {
         let complaints = support::contract::complaints(call.method.as_str(), &path, &params);
         assert_eq!(complaints, Vec::<String>::new());
     }
+}
+
+/// The same, through what a run holds plans against: the schema as a host serves it, reduced.
+#[test]
+fn a_host_that_serves_the_schema_lacks_nothing() {
+    let Some(script) = support::contract::script() else {
+        return;
+    };
+    let api = ServedApi::read(&script).unwrap();
+    for (action, _) in table() {
+        assert_eq!(api.lacks(&request(&action).unwrap().call), []);
+    }
+    assert!(api.writes() > 300, "{}", api.writes());
+}
+
+/// Calls that are made of something else than the words in the source, and where they are checked instead.
+const NOT_SPELT_OUT: &[(&str, &str)] = &[
+    // Plays and stands check every request they see.
+    ("world/observe/cluster.rs", "path"),
+    ("world/observe/guests.rs", "components"),
+    // By a function `read`, whose calls are looked at like the others.
+    ("service/diagnose.rs", "path"),
+    // Not a call of the API.
+    ("proxmox/client/send.rs", "VIEWER"),
+    // Above: every action.
+    ("world/requests.rs", "method, path"),
+];
+
+/// Whatever the tests happen to send: every call that stands in the source, with its parameters, is one of the schema's.
+#[test]
+fn every_call_in_the_source_is_one_of_the_schemas() {
+    let spelt =
+        regex::Regex::new(r"\b(get|post|put|delete|read)(?:::<\w+>)?\(\s*&?\[([^\]]*)\]\s*,?\s*\)")
+            .unwrap();
+    let not_spelt =
+        regex::Regex::new(r"\bCall::(?:get|post|put|delete|new)\(\s*([^\[\s)][^)]*)\)").unwrap();
+    let param = regex::Regex::new(r#"^\s*\.param\(\s*"([^"]+)",[^;]*?\)"#).unwrap();
+    let mut not_spelt_out = BTreeSet::new();
+    let mut seen = 0;
+    for (file, text) in sources() {
+        for found in not_spelt.captures_iter(&text) {
+            not_spelt_out.insert((file.clone(), found[1].trim().to_owned()));
+        }
+        for found in spelt.captures_iter(&text) {
+            let components: Vec<Option<String>> = found[2]
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(|part| {
+                    let literal = part
+                        .strip_prefix('"')
+                        .and_then(|part| part.strip_suffix('"'));
+                    literal.map(str::to_owned)
+                })
+                .collect();
+            let mut rest = &text[found.get(0).unwrap().end()..];
+            let mut params = Vec::new();
+            while let Some(next) = param.captures(rest) {
+                params.push(next[1].to_owned());
+                rest = &rest[next.get(0).unwrap().end()..];
+            }
+            let verb = match &found[1] {
+                "read" => "GET".to_owned(),
+                verb => verb.to_ascii_uppercase(),
+            };
+            let complaint = support::contract::source_complaint(&verb, &components, &params);
+            assert_eq!(complaint, None, "{file}: {}", &found[0]);
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} calls were found in the source");
+    let expected = NOT_SPELT_OUT
+        .iter()
+        .map(|(file, text)| ((*file).to_owned(), (*text).to_owned()))
+        .collect();
+    assert_eq!(not_spelt_out, expected);
+}
+
+/// The program's source without its tests and without the simulator, by file.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() {
+                if !matches!(name, "tests" | "sim") {
+                    walk(&path, found);
+                }
+            } else if name.ends_with(".rs") && name != "tests.rs" {
+                found.push(path);
+            }
+        }
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&src, &mut files);
+    files
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code: Vec<&str> = text
+                .split("#[cfg(test)]")
+                .next()
+                .unwrap()
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect();
+            let name = path.strip_prefix(&src).unwrap().to_str().unwrap();
+            (name.to_owned(), code.join("\n"))
+        })
+        .collect()
 }
 
 #[test]

@@ -8,6 +8,9 @@
     clippy::print_stderr
 )]
 
+#[allow(dead_code)] // one question of several
+#[path = "support/contract.rs"]
+mod contract;
 #[path = "watch/hands.rs"]
 mod hands;
 #[path = "watch/stand.rs"]

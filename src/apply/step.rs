@@ -10,12 +10,12 @@ use super::effect;
 use super::executor::Limits;
 use super::port::{Intent, Journal, JournalError, Left, Live, Outcome, Remembered, Sent, TaskEnd};
 use super::preconditions;
-use super::requests::{Request, request_for};
 use super::touched::Touched;
 use crate::ids::{ClusterName, NodeName};
 use crate::metrics::Metrics;
 use crate::plan::{Step, StepId};
 use crate::proxmox::Upid;
+use crate::world::requests::{Request, request_for};
 use crate::world::{Action, Part, World, predict};
 
 /// How a step ended, for the scheduler.

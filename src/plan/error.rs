@@ -139,6 +139,14 @@ pub enum Reason {
         step: String,
     },
     #[error(
+        "this cluster runs Proxmox VE {version}, which has {lack}; leave it out or upgrade the cluster, or this cannot be done: {step}"
+    )]
+    NotInVersion {
+        version: String,
+        lack: String,
+        step: String,
+    },
+    #[error(
         "these steps wait for each other, which is a mistake of Bailiwick's; please report it: {steps}"
     )]
     Circle { steps: String },

@@ -12,6 +12,7 @@ use super::invert::inverse;
 use super::model::{Plan, PlanHash, Step};
 use super::order::{Ordered, order};
 use super::privileges::privileges;
+use super::version::{self, Unchecked};
 use super::{hash, risk};
 use crate::ids::{StorageId, Vmid};
 use crate::world::views;
@@ -264,6 +265,17 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
             .unknowns
             .insert(Part::Permissions.to_string(), why.to_owned());
     }
+    if !steps.is_empty() {
+        match version::unchecked(input) {
+            Unchecked::No => {}
+            Unchecked::Note(note) => {
+                drafts.notes.insert(note);
+            }
+            Unchecked::Unknown(what, why) => {
+                drafts.unknowns.insert(what, why);
+            }
+        }
+    }
     let seen = watch.end(&mut drafts.unknowns);
     drafts.notes.extend(seen.notes);
     let unknowns = drafts.unknowns();
@@ -340,6 +352,7 @@ fn try_out(
                 });
             }
         }
+        problems.extend(version::problems(input, &draft, watch.world()));
         if let Some(problem) = offline(start, &draft.node, &draft.title) {
             problems.insert(problem);
         }

@@ -20,7 +20,8 @@ use super::resolve::Target;
 use super::values::{Decision, Secrets, decide};
 use super::words::{self, difference, few};
 use crate::document::desired::{DesiredGuest, Power};
-use crate::proxmox::property::Domain;
+use crate::ids::GuestKind;
+use crate::proxmox::property::{Domain, boolean};
 use crate::proxmox::schema::{ChangeEffect, change_effect, root_only};
 use crate::world::{Action, Guest, Params, Section, Status};
 
@@ -150,7 +151,10 @@ impl Planner<'_, '_> {
         shown: &str,
     ) -> bool {
         let kind = work.guest.kind;
-        if root_only(kind, key, before, after).is_some() {
+        let unprivileged = work.guest.config.current.get("unprivileged");
+        if root_only(kind, key, before, after).is_some()
+            || closed(kind, key, unprivileged.map_or("0", |flag| flag))
+        {
             let key = key.to_owned();
             self.drafts
                 .problem(&work.item.key, &key.clone(), Reason::RootOnly { key });
@@ -318,4 +322,9 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. } => false,
     }
+}
+
+/// Whether no token may set a key because of what the guest is: the features of a privileged container, `nesting` too.
+fn closed(kind: GuestKind, key: &str, unprivileged: &str) -> bool {
+    kind == GuestKind::Lxc && key == "features" && boolean(unprivileged) != Some(true)
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{Origin, Plan, PlanHash};
 use crate::document::desired::{Desired, SecretRef, Value, Wish};
 use crate::ids::{ClusterName, Vmid};
+use crate::proxmox::ServedApi;
 use crate::world::{Action, World};
 
 /// Everything [`make_plan`](super::make_plan) looks at. The same input gives the same plan.
@@ -27,10 +28,24 @@ pub struct PlanInput<'a> {
     pub ownership: &'a Ownership,
     /// The cluster as observed.
     pub world: &'a World,
+    /// The API of the connected version, which steps are held against.
+    pub api: ApiView<'a>,
     /// The operator's settings.
     pub settings: &'a Settings,
     /// For every secret the documents name, the keyed fingerprint of its value now.
     pub secrets: &'a BTreeMap<SecretRef, String>,
+}
+
+/// What is known of the API of the connected version.
+#[derive(Debug, Clone, Copy)]
+pub enum ApiView<'a> {
+    /// What the host itself says it has: a step that needs something else is refused.
+    Served(&'a ServedApi),
+    /// The host was asked and did not say. The plan says so: as a note where Bailiwick's own tables are of the same major version,
+    /// since what was tested there holds for it; as an unknown elsewhere, which makes the risk unknown.
+    Unread,
+    /// Nobody asked, since nothing of the plan will ever be sent: it is only looked at.
+    NotAsked,
 }
 
 /// One document.

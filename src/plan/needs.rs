@@ -22,6 +22,11 @@ pub fn of_plan(plan: &Plan, world: &World) -> BTreeSet<Privilege> {
         .collect()
 }
 
+/// The privileges of one step.
+pub fn of_action(action: &Action, world: &World) -> BTreeSet<Privilege> {
+    privileges(action, world)
+}
+
 /// The privileges that bringing an object back to what its document says can take, whatever of it drifts. `guest` is the guest the
 /// document is about; of an object that is not there yet nothing is said, since a plan makes it. `deletes`: the document asks for its
 /// object's deletion when it is removed.
@@ -194,7 +199,7 @@ fn a_move(
 
 /// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
-/// need: `Sys.Modify` (the start order of a VM) and `Sys.Console` (guests under high availability).
+/// need: `Sys.Modify` (the start order of a guest, privileged containers) and `Sys.Console` (guests under high availability).
 pub fn role() -> BTreeSet<String> {
     const APART: [&str; 2] = ["Sys.Modify", "Sys.Console"];
     let mut role: BTreeSet<String> = READING

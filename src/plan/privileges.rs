@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::model::Privilege;
-use crate::ids::{GuestKind, StorageId, Vmid};
-use crate::proxmox::property::{Domain, PropertyMap};
+use crate::ids::{GuestKind, StorageId, Vmid, VolumeId};
+use crate::proxmox::property::{Domain, PropertyMap, boolean};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
 use crate::world::views;
 use crate::world::{Action, Param, Params, World};
@@ -60,10 +60,16 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             }
             let mut all = vec![allocate];
             let pool = pool.as_ref().map(|pool| format!("/pool/{pool}"));
-            for key in params.keys().filter(|key| is_key(*kind, key)) {
-                all.extend(for_key(*kind, *vmid, key, pool.as_deref()));
+            for (key, param) in params.iter().filter(|(key, _)| is_key(*kind, key)) {
+                let value = plain(param);
+                all.extend(for_key(*kind, *vmid, key, value, pool.as_deref()));
             }
-            all.extend(for_values(*kind, params, world));
+            if *kind == GuestKind::Lxc
+                && params.get("unprivileged").and_then(plain).and_then(boolean) == Some(false)
+            {
+                all.push(vec![one("/", "Sys.Modify")]);
+            }
+            all.extend(for_values(*kind, *vmid, params, world));
             all
         }
         Action::UpdateConfig {
@@ -72,27 +78,40 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             set,
             delete,
         } => {
+            let now = world.guests.get(vmid).map(|guest| &guest.config.current);
+            let old = |key: &str| now.and_then(|now| now.get(key)).map(String::as_str);
             let mut all = Vec::new();
-            for key in set.keys().chain(delete) {
-                all.extend(for_key(*kind, *vmid, key, None));
+            for (key, param) in set {
+                all.extend(for_key(*kind, *vmid, key, plain(param), None));
+                // What is replaced is asked about as what replaces it: a medium in place of a disk takes both.
+                if old(key).is_some() {
+                    all.extend(for_key(*kind, *vmid, key, old(key), None));
+                }
             }
-            all.extend(for_values(*kind, set, world));
+            for key in delete {
+                all.extend(for_key(*kind, *vmid, key, old(key), None));
+            }
+            all.extend(for_values(*kind, *vmid, set, world));
             // A card that is taken from a bridge needs the privilege on that bridge too.
-            let old: Params = world
-                .guests
-                .get(vmid)
-                .map(|guest| {
-                    guest
-                        .config
-                        .current
-                        .iter()
-                        .filter(|(key, _)| views::is_nic_key(key))
-                        .filter(|(key, _)| set.contains_key(*key) || delete.contains(*key))
-                        .map(|(key, value)| (key.clone(), Param::Plain(value.clone())))
-                        .collect()
-                })
-                .unwrap_or_default();
-            all.extend(for_values(*kind, &old, world));
+            let cards: Params = set
+                .keys()
+                .chain(delete)
+                .filter(|key| views::is_nic_key(key))
+                .filter_map(|key| Some((key.clone(), Param::Plain(old(key)?.to_owned()))))
+                .collect();
+            all.extend(for_values(*kind, *vmid, &cards, world));
+            // The call itself asks for any one of these first, whatever it is to change.
+            let door = door(*kind);
+            let opens =
+                |choice: &Choice| choice.iter().all(|p| door.contains(&p.privilege.as_str()));
+            if !all.iter().any(opens) {
+                let path = format!("/vms/{vmid}");
+                all.push(
+                    door.iter()
+                        .map(|privilege| one(path.clone(), privilege))
+                        .collect(),
+                );
+            }
             all
         }
         Action::ResizeDisk { vmid, slot, .. } => {
@@ -109,14 +128,32 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             all
         }
         Action::MoveDisk { vmid, to, .. } => vec![on_guest(*vmid, "VM.Config.Disk"), space(to)],
-        Action::DetachDisk { vmid, .. } | Action::FreeDisk { vmid, .. } => {
-            vec![on_guest(*vmid, "VM.Config.Disk")]
+        Action::DetachDisk { vmid, .. } => vec![on_guest(*vmid, "VM.Config.Disk")],
+        Action::FreeDisk {
+            kind, vmid, volume, ..
+        } => {
+            let mut all = vec![on_guest(*vmid, "VM.Config.Disk")];
+            if *kind == GuestKind::Qemu {
+                all.push(space(volume.storage()));
+            }
+            all
         }
         Action::SetPower { vmid, .. } => vec![on_guest(*vmid, "VM.PowerMgmt")],
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => {
             vec![vec![one("/", "Sys.Console")]]
         }
-        Action::Migrate { vmid, .. } => vec![on_guest(*vmid, "VM.Migrate")],
+        Action::Migrate {
+            vmid,
+            target_storage,
+            ..
+        } => {
+            let mut all = vec![on_guest(*vmid, "VM.Migrate")];
+            if !target_storage.is_empty() {
+                all.push(on_guest(*vmid, "VM.Config.Disk"));
+                all.extend(target_storage.values().map(space));
+            }
+            all
+        }
         Action::DestroyGuest { vmid, .. } => vec![on_guest(*vmid, "VM.Allocate")],
         Action::CreateStorage { .. } => vec![vec![one("/storage", "Datastore.Allocate")]],
         Action::UpdateStorage { .. } | Action::DeleteStorage { .. } => {
@@ -145,6 +182,14 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
                     one(path, "Permissions.Modify"),
                 ]);
             }
+            // A guest that comes from another pool leaves that one.
+            let left = guests_add
+                .iter()
+                .filter_map(|vmid| world.guests.get(vmid)?.pool.as_ref())
+                .filter(|pool| *pool != id);
+            for pool in left {
+                all.push(vec![one(format!("/pool/{pool}"), "Pool.Allocate")]);
+            }
             for storage in storages_add.union(storages_remove) {
                 let path = format!("/storage/{storage}");
                 all.push(vec![
@@ -154,6 +199,31 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             }
             all
         }
+    }
+}
+
+/// The privileges of which a change of a configuration takes any one, besides what its keys take.
+fn door(kind: GuestKind) -> &'static [&'static str] {
+    const BOTH: [&str; 5] = [
+        "VM.Config.Options",
+        "VM.Config.Disk",
+        "VM.Config.CPU",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+    ];
+    const MACHINE: [&str; 8] = [
+        "VM.Config.Options",
+        "VM.Config.Disk",
+        "VM.Config.CDROM",
+        "VM.Config.CPU",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.HWType",
+        "VM.Config.Cloudinit",
+    ];
+    match kind {
+        GuestKind::Qemu => &MACHINE,
+        GuestKind::Lxc => &BOTH,
     }
 }
 
@@ -177,13 +247,30 @@ fn is_key(kind: GuestKind, key: &str) -> bool {
         })
 }
 
-fn for_key(kind: GuestKind, vmid: Vmid, key: &str, pool: Option<&str>) -> Vec<Choice> {
+fn plain(param: &Param) -> Option<&str> {
+    match param {
+        Param::Plain(value) => Some(value),
+        Param::Secret { .. } => None,
+    }
+}
+
+/// What a key takes; of a drive the value says whether it is a disk or a medium.
+fn for_key(
+    kind: GuestKind,
+    vmid: Vmid,
+    key: &str,
+    value: Option<&str>,
+    pool: Option<&str>,
+) -> Vec<Choice> {
     let path = format!("/vms/{vmid}");
     let on = |privilege: &str| -> Choice {
         std::iter::once(one(path.clone(), privilege))
             .chain(pool.map(|pool| one(pool, privilege)))
             .collect()
     };
+    if let Some(privilege) = value.and_then(|value| drive(kind, key, value)) {
+        return vec![on(privilege)];
+    }
     match privilege(kind, key) {
         KeyPrivilege::AnyOf(any) => vec![any.iter().flat_map(|privilege| on(privilege)).collect()],
         KeyPrivilege::AllOf(all) => all
@@ -198,20 +285,60 @@ fn for_key(kind: GuestKind, vmid: Vmid, key: &str, pool: Option<&str>) -> Vec<Ch
     }
 }
 
+/// What the drive of a virtual machine takes: for a CD drive, the one of cloud-init too, the privilege for media, else the one for
+/// disks. `None` if it is no drive.
+fn drive(kind: GuestKind, key: &str, value: &str) -> Option<&'static str> {
+    let (stem, index) = crate::proxmox::schema::split_index(key);
+    if kind != GuestKind::Qemu
+        || index.is_none()
+        || !matches!(stem, "ide" | "sata" | "scsi" | "virtio")
+    {
+        return None;
+    }
+    let disk = views::disk(kind, key, value)?;
+    let medium = disk
+        .options
+        .get("media")
+        .is_some_and(|media| media == "cdrom");
+    Some(match disk.source {
+        views::Source::Cdrom(_) | views::Source::CloudInit(_) | views::Source::Empty => {
+            "VM.Config.CDROM"
+        }
+        views::Source::Volume(_) | views::Source::Path(_) if medium => "VM.Config.CDROM",
+        views::Source::Volume(_) | views::Source::Path(_) => "VM.Config.Disk",
+    })
+}
+
+/// What using a volume takes: a new one its space, a medium its sight, the guest's own nothing, another's the whole storage.
+fn for_volume(vmid: Vmid, disk: &views::Disk, volume: &VolumeId) -> Option<Choice> {
+    let path = format!("/storage/{}", volume.storage());
+    let name = volume.name();
+    let new = name == "cloudinit"
+        || (!name.is_empty() && name.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+    if new {
+        return Some(space(volume.storage()));
+    }
+    if views::owner(volume) == Some(vmid) {
+        return None;
+    }
+    if matches!(disk.source, views::Source::Cdrom(_)) || views::file_content(volume).is_some() {
+        return Some(vec![
+            one(path.clone(), "Datastore.AllocateSpace"),
+            one(path, "Datastore.Audit"),
+        ]);
+    }
+    Some(vec![one(path, "Datastore.Allocate")])
+}
+
 /// What the storages and bridges that values name take.
-fn for_values(kind: GuestKind, params: &Params, world: &World) -> Vec<Choice> {
+fn for_values(kind: GuestKind, vmid: Vmid, params: &Params, world: &World) -> Vec<Choice> {
     let mut all = Vec::new();
     for (key, param) in params {
         let Param::Plain(value) = param else { continue };
         if let Some(disk) = views::disk(kind, key, value)
             && let Some(volume) = disk.source.volume()
         {
-            let path = format!("/storage/{}", volume.storage());
-            let mut choice = vec![one(path.clone(), "Datastore.AllocateSpace")];
-            if matches!(disk.source, views::Source::Cdrom(_)) {
-                choice.push(one(path, "Datastore.Audit"));
-            }
-            all.push(choice);
+            all.extend(for_volume(vmid, &disk, volume));
         }
         let import = value
             .split(',')

@@ -250,6 +250,15 @@ impl Client {
         self.send_read(&call).await
     }
 
+    /// Reads the script of the API viewer, which describes the API of the host that answers. It is read without the token: anybody
+    /// may.
+    ///
+    /// # Errors
+    /// No endpoint serves it within 15 seconds, or it is longer than [`LARGEST_SCRIPT`](super::served::LARGEST_SCRIPT).
+    pub async fn api_viewer(&self) -> Result<String, ApiError> {
+        self.read_script().await
+    }
+
     /// Writes once. It is never repeated, except at another endpoint when not even a connection came about.
     pub async fn write(&self, call: Call) -> Result<WriteAnswer, WriteError> {
         if call.method == Method::Get {

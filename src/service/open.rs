@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::ServiceError;
 use super::events::event_of;
+use super::served::ServedApis;
 use super::settle::Looks;
 use super::worlds::Worlds;
 use crate::apply::Limits;
@@ -77,6 +78,7 @@ pub struct Service {
     pub(super) tuning: Tuning,
     pub(super) worlds: Worlds,
     pub(super) looks: Looks,
+    pub(super) apis: ServedApis,
     pub(super) stopping: CancellationToken,
     pub(super) metrics: Metrics,
 }
@@ -108,6 +110,7 @@ impl Service {
             tuning,
             worlds: Worlds::default(),
             looks: Looks::default(),
+            apis: ServedApis::default(),
             stopping: CancellationToken::new(),
             metrics: Metrics::new(),
         };
@@ -177,6 +180,7 @@ impl Service {
             configuration: Arc::new(configuration),
             worlds: Worlds::default(),
             looks: Looks::default(),
+            apis: ServedApis::default(),
             stopping: CancellationToken::new(),
             ..self.clone()
         };

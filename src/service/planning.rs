@@ -12,7 +12,7 @@ use crate::document::Document;
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::plan::words::clean;
-use crate::plan::{self, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
+use crate::plan::{self, ApiView, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
 use crate::store::{self, PlanState, RunState, Store, StoreError};
 use crate::world::World;
 
@@ -145,6 +145,7 @@ impl Service {
     ) -> Result<Made, ServiceError> {
         let from = self.prepare(recipe, &cluster.name).await?;
         let settings = settings(cluster);
+        let api = self.served_api(cluster, &world.version).await?;
         let input = PlanInput {
             cluster: cluster.name.clone(),
             parent: self.parent(recipe, &from, &cluster.name).await?,
@@ -153,6 +154,7 @@ impl Service {
             items: from.items.clone(),
             ownership: &from.ownership,
             world: &world,
+            api: api.as_deref().map_or(ApiView::Unread, ApiView::Served),
             settings: &settings,
             secrets: &from.secrets,
         };

@@ -116,8 +116,10 @@ fn cluster_index(_: &mut Cluster, _: &Call) -> Answer {
 }
 
 /// The version that is simulated.
-pub fn version(_: &mut Cluster, _: &Call) -> Answer {
-    Ok(json!({ "version": "9.1.8", "release": "9.1", "repoid": "a8e257e1ad64dd92" }))
+pub fn version(cluster: &mut Cluster, _: &Call) -> Answer {
+    let version = &cluster.edition.version;
+    let release: Vec<&str> = version.split('.').take(2).collect();
+    Ok(json!({ "version": version, "release": release.join("."), "repoid": "a8e257e1ad64dd92" }))
 }
 
 fn status(cluster: &mut Cluster, _: &Call) -> Answer {

@@ -27,6 +27,7 @@ use super::log::{Entry, Log, redacted};
 use super::router::{self, Access, Router};
 use super::state::Cluster;
 use super::tls;
+use super::viewer;
 use super::worldfile::{self, WorldError};
 
 /// pveproxy closes a connection after so many requests.
@@ -283,6 +284,9 @@ impl Shared {
                 wire::finish(403, "no control", None)
             });
         }
+        if head.method == http::Method::GET && head.uri.path() == viewer::PATH {
+            return Ok(self.viewer());
+        }
         let Some((formatter, segments)) = wire::split_path(head.uri.path()) else {
             return Ok(wire::finish(
                 404,
@@ -464,6 +468,30 @@ impl Shared {
         if self.door.enter().0 != Open::Yes {
             self.door.set(Open::Yes, false);
         }
+    }
+
+    /// The API viewer's script, served to anybody.
+    fn viewer(&self) -> Response<Full<Bytes>> {
+        let edition = lock(&self.cluster).edition.clone();
+        self.note(Entry {
+            n: 0,
+            method: "GET".into(),
+            path: viewer::PATH.into(),
+            params: BTreeMap::new(),
+            user: String::new(),
+            status: if edition.viewer { 200 } else { 404 },
+            message: String::new(),
+        });
+        if !edition.viewer {
+            return wire::finish(404, &format!("no such file '{}'", viewer::PATH), None);
+        }
+        let mut response = wire::finish(200, "OK", None);
+        *response.body_mut() = Full::new(Bytes::from(edition.script()));
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/javascript"),
+        );
+        response
     }
 
     fn note(&self, entry: Entry) {

@@ -113,6 +113,8 @@ pub struct Run {
 pub struct Cluster {
     /// The cluster's name; empty for a lone node.
     pub name: String,
+    /// Which version it is.
+    pub edition: super::viewer::Edition,
     /// Time.
     pub clock: Clock,
     /// Configuration.

@@ -4,6 +4,10 @@
 //! cluster: lab                     # name; leave out for a lone node
 //! clock: 1795357027                # UNIX time at the start; leave out for now
 //! broadcast: 10                    # seconds between publications for /cluster/resources; 0 for always fresh
+//! version: 8.2.2                 # the version told; leave out for the one that is simulated
+//! lacks:                         # what this version does not have: parameters, fields of property strings, or (with []) a call
+//!   POST /nodes/{node}/qemu: [allow-ksm, 'net[n].mtu']
+//! api-viewer: true               # whether /pve-docs/api-viewer/apidoc.js is served
 //! nodes:
 //!   pve1: { ip: 10.0.0.11, cpus: 16, memory: 64G, disk: 100G, votes: 1, online: true, bridges: [vmbr0] }
 //! storages:
@@ -22,13 +26,14 @@
 //! A volume without `node` is on a shared storage; without `format` it is `raw`. A backup can only be restored from if
 //! `contents` has the guest's configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::clock::Clock;
 use super::files::Files;
 use super::state::{Cluster, Node, Run};
+use super::viewer::Edition;
 use super::volumes::{Capacity, Volume, Volumes};
 
 #[derive(Debug, Deserialize)]
@@ -36,6 +41,10 @@ use super::volumes::{Capacity, Volume, Volumes};
 struct World {
     #[serde(default)]
     cluster: String,
+    version: Option<String>,
+    #[serde(default)]
+    lacks: BTreeMap<String, BTreeSet<String>>,
+    api_viewer: Option<bool>,
     clock: Option<i64>,
     broadcast: Option<f64>,
     nodes: BTreeMap<String, NodeText>,
@@ -173,6 +182,9 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         .map_err(|error| WorldError::Yaml(error.without_snippet().to_string()))?;
     let World {
         cluster,
+        version,
+        lacks,
+        api_viewer,
         clock,
         broadcast,
         nodes,
@@ -198,8 +210,17 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         let id = u32::try_from(members.len()).unwrap_or(0) + 1;
         members.insert(name.clone(), read_node(id, name, node, now)?);
     }
+    let mut edition = Edition::new(version, api_viewer);
+    for (endpoint, names) in lacks {
+        let lacked = edition.lack(&endpoint, names);
+        lacked.map_err(|problem| WorldError::Value {
+            place: "lacks".into(),
+            problem,
+        })?;
+    }
     let mut cluster = Cluster {
         name: cluster,
+        edition,
         clock,
         files: Files::new(files),
         nodes: members,

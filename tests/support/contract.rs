@@ -1,4 +1,4 @@
-//! The contract: every write against the official API schema (method, path, parameter names, types, enumerations, bounds,
+//! The contract: every request against the official API schema (method, path, parameter names, types, enumerations, bounds,
 //! patterns, property strings). The schema is not part of the project; where it is missing, the check says so and passes.
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
@@ -7,6 +7,8 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use bailiwick::sim::Entry;
+use bailiwick::sim::viewer;
 use regex::Regex;
 use serde_json::Value;
 
@@ -20,6 +22,7 @@ pub fn shared() -> PathBuf {
 
 struct Method {
     verb: String,
+    template: String,
     path: Regex,
     path_names: Vec<String>,
     parameters: BTreeMap<String, Value>,
@@ -47,9 +50,14 @@ fn method(entry: &Value) -> Method {
         .captures_iter(template)
         .map(|c| c[1].to_owned())
         .collect();
-    let pattern = name.replace_all(template, "([^/]+)");
+    // A volume's id has slashes of its own, which a log shows decoded.
+    let pattern = name.replace_all(template, |of: &regex::Captures<'_>| match &of[1] {
+        "volume" => "(.+)",
+        _ => "([^/]+)",
+    });
     Method {
         verb: entry["method"].as_str().unwrap().to_owned(),
+        template: template.to_owned(),
         path: Regex::new(&format!("^{pattern}$")).unwrap(),
         path_names,
         parameters: entry["parameters"]
@@ -61,12 +69,12 @@ fn method(entry: &Value) -> Method {
     }
 }
 
-/// Every way in which a write does not fit the schema; empty when it fits or the schema is missing.
+/// Every way in which a request does not fit the schema; empty when it fits or the schema is missing.
 pub fn complaints(verb: &str, path: &str, params: &BTreeMap<String, String>) -> Vec<String> {
     let Some(methods) = methods() else {
         static NOTICE: OnceLock<()> = OnceLock::new();
         NOTICE.get_or_init(|| {
-            eprintln!("NOTICE: the API schema is not here; writes are not checked against it")
+            eprintln!("NOTICE: the API schema is not here; requests are not checked against it")
         });
         return Vec::new();
     };
@@ -96,6 +104,60 @@ pub fn complaints(verb: &str, path: &str, params: &BTreeMap<String, String>) -> 
         }
     }
     found
+}
+
+/// Every way in which the requests of a log do not fit the schema.
+pub fn of_log<'e>(log: impl IntoIterator<Item = &'e Entry>) -> Vec<String> {
+    log.into_iter()
+        .filter(|entry| entry.path != viewer::PATH)
+        .flat_map(|entry| complaints(&entry.method, &entry.path, &entry.params))
+        .collect()
+}
+
+/// Whether a call as it stands in the source fits the schema: of its path some components are known only when it runs.
+pub fn source_complaint(
+    verb: &str,
+    components: &[Option<String>],
+    params: &[String],
+) -> Option<String> {
+    let methods = methods()?;
+    let fits = |template: &str| {
+        let parts: Vec<&str> = template.split('/').skip(1).collect();
+        parts.len() == components.len()
+            && parts.iter().zip(components).all(|(part, known)| {
+                known
+                    .as_deref()
+                    .is_none_or(|known| part.starts_with('{') || *part == known)
+            })
+    };
+    let candidates: Vec<&Method> = methods
+        .iter()
+        .filter(|method| method.verb == verb && fits(&method.template))
+        .collect();
+    if candidates.is_empty() {
+        return Some("no such method".to_owned());
+    }
+    params
+        .iter()
+        .find(|param| {
+            candidates
+                .iter()
+                .all(|m| spec(&m.parameters, param).is_none())
+        })
+        .map(|param| format!("no parameter `{param}`"))
+}
+
+/// The schema as a host would serve it: the script of the API viewer. `None` where the schema is not at hand.
+pub fn script() -> Option<String> {
+    let methods = methods()?;
+    let nodes: Vec<Value> = methods
+        .iter()
+        .map(|method| {
+            let parameters = serde_json::json!({ "additionalProperties": 0, "properties": method.parameters });
+            serde_json::json!({ "path": method.template, "info": { &method.verb: { "parameters": parameters } } })
+        })
+        .collect();
+    Some(format!("const apiSchema = {};\n", Value::Array(nodes)))
 }
 
 fn spec<'a>(parameters: &'a BTreeMap<String, Value>, key: &str) -> Option<&'a Value> {

@@ -1,5 +1,5 @@
 //! A play: a simulated cluster in this process, a folder with configuration, keys and documents, and the real program run in it.
-//! When a play ends, every write it made is checked against the API schema, and the ledger is verified.
+//! When a play ends, every request it made is checked against the API schema, and the ledger is verified.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -450,18 +450,15 @@ impl Play {
         self.unchecked.store(true, Ordering::Relaxed);
     }
 
-    /// Checks every write against the API schema and verifies the ledger.
+    /// Checks every request of the controller, reads too, against the API schema and verifies the ledger.
     #[track_caller]
     pub fn check(&self) {
-        let complaints: Vec<String> = self
-            .writes()
-            .iter()
-            .flat_map(|entry| contract::complaints(&entry.method, &entry.path, &entry.params))
-            .collect();
+        let log = self.sim.log();
+        let complaints = contract::of_log(log.iter().filter(|entry| entry.user == TOKEN));
         assert_eq!(
             complaints,
             Vec::<String>::new(),
-            "writes that do not fit the API schema"
+            "requests that do not fit the API schema"
         );
         self.bailiwick(&["ledger", "verify"]).ends(0);
     }

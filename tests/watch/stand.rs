@@ -27,6 +27,17 @@ pub struct Stand {
     calls: Arc<Mutex<Vec<String>>>,
 }
 
+/// Every request of the watching client fits the API schema.
+impl Drop for Stand {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.sim.log();
+            let asked = log.iter().filter(|entry| entry.user == CONTROLLER);
+            assert_eq!(crate::contract::of_log(asked), Vec::<String>::new());
+        }
+    }
+}
+
 pub fn vmid(number: u32) -> Vmid {
     Vmid::new(number).unwrap()
 }

@@ -7,6 +7,7 @@ use super::super::error::Reason;
 use super::super::input::Item;
 use super::super::values::{Decision, Secrets, decide};
 use super::super::words;
+use super::closed;
 use crate::document::desired::{DesiredGuest, Power, Value, Wish};
 use crate::ids::{GuestKind, NodeName, Vmid, VolumeId};
 use crate::proxmox::property::{Domain, boolean};
@@ -114,6 +115,11 @@ impl Planner<'_, '_> {
     ) -> (Params, Params) {
         let domain = Domain::from(desired.kind);
         let (mut params, mut later) = (Params::new(), Params::new());
+        // A container is unprivileged unless its creation says otherwise.
+        let unprivileged = match desired.create_only.get("unprivileged") {
+            Some(Value::Plain(flag)) => flag,
+            _ => "1",
+        };
         let create_only = desired
             .create_only
             .iter()
@@ -143,7 +149,10 @@ impl Planner<'_, '_> {
                     continue;
                 }
             };
-            if !only && root_only(desired.kind, key, None, Some(&shown)).is_some() {
+            if !only
+                && (root_only(desired.kind, key, None, Some(&shown)).is_some()
+                    || closed(desired.kind, key, unprivileged))
+            {
                 let key = key.clone();
                 self.drafts
                     .problem(&item.key, &key.clone(), Reason::RootOnly { key });

@@ -7,7 +7,7 @@ use crate::document::desired::{
     Desired, DesiredDisk, DesiredGuest, DesiredPool, DesiredStorage, Media, SecretRef, Value, Wish,
 };
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
-use crate::plan::input::{Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
+use crate::plan::input::{ApiView, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 use crate::plan::{Origin, Plan, PlanError, check, make_plan};
 use crate::world::{
     AclEntry, BackupJob, Completeness, Guest, GuestConfig, HaResource, Node, Part, Pool, Section,
@@ -450,6 +450,7 @@ impl Lab {
             items,
             ownership: &self.ownership,
             world: &self.world,
+            api: ApiView::NotAsked,
             settings: &self.settings,
             secrets: &self.secrets,
         }

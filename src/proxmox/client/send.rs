@@ -10,7 +10,13 @@ use http::header;
 use super::{Answer, Client, Endpoint, ReadPool, http_client};
 use crate::proxmox::call::{ApiError, Call, CallRecord};
 use crate::proxmox::errors::{ErrorClass, classify};
+use crate::proxmox::served::LARGEST_SCRIPT;
 use crate::proxmox::trust::FingerprintMismatch;
+
+/// Where the API viewer's script is, beside the API.
+const VIEWER: [&str; 3] = ["pve-docs", "api-viewer", "apidoc.js"];
+/// How long the script may take in all; planning waits for it, and goes on without.
+const VIEWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What came back over the wire.
 struct Raw {
@@ -67,6 +73,58 @@ impl Client {
             }
         }
         Err(error.unwrap_or_else(|| unreachable_everywhere(self, call, "no endpoint")))
+    }
+
+    /// The script of the API viewer: at every endpoint until one answers.
+    pub(super) async fn read_script(&self) -> Result<String, ApiError> {
+        // Shown and counted as a call; it is none of the API's.
+        let call = Call::get(VIEWER);
+        let timeout = self.inner.limits.read_timeout.min(VIEWER_TIMEOUT);
+        let mut why = "no endpoint".to_owned();
+        for (attempt, (_, endpoint)) in (1u32..).zip(self.ordered()) {
+            let started = Instant::now();
+            let exchanged = tokio::time::timeout(timeout, self.exchange_script(endpoint, &call))
+                .await
+                .unwrap_or_else(|_| {
+                    let waited = timeout.as_secs();
+                    Err(Failure::TimedOut(format!(
+                        "no answer within {waited} seconds"
+                    )))
+                });
+            let status = exchanged.as_ref().ok().map(|raw| raw.status);
+            let result = exchanged
+                .map_err(|failure| failed(failure, endpoint, &call))
+                .and_then(|raw| script(raw, endpoint, &call));
+            if let Some(recorder) = &self.inner.recorder {
+                recorder(&CallRecord {
+                    call: call.clone(),
+                    endpoint: endpoint.shown.clone(),
+                    status,
+                    outcome: result.as_ref().err().map_or("ok", ApiError::label),
+                    elapsed: started.elapsed(),
+                    attempt,
+                });
+            }
+            match result {
+                Err(ApiError::Unreachable { why: reason, .. }) => why = reason,
+                answered => return answered,
+            }
+        }
+        Err(unreachable_everywhere(self, &call, &why))
+    }
+
+    async fn exchange_script(&self, endpoint: &Endpoint, call: &Call) -> Result<Raw, Failure> {
+        let mut url = endpoint.url.clone();
+        let base = endpoint.url.path().trim_end_matches('/');
+        url.set_path(&format!("{base}{}", call.path));
+        let client = self
+            .read_client(endpoint, call)
+            .map_err(|error| Failure::Bad(error.to_string()))?;
+        let request = client
+            .get(url)
+            .build()
+            .map_err(|error| Failure::Bad(chain(&error.without_url())))?;
+        receive(&client, request, LARGEST_SCRIPT).await
     }
 
     /// A write: at the next endpoint only when there was no connection at all.
@@ -151,33 +209,7 @@ impl Client {
         call: &Call,
     ) -> Result<Raw, Failure> {
         let request = self.request(client, endpoint, call)?;
-        let mut response = client.execute(request).await.map_err(classify_failure)?;
-        let status = response.status();
-        let reason = response
-            .extensions()
-            .get::<hyper::ext::ReasonPhrase>()
-            .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned())
-            .or_else(|| status.canonical_reason().map(str::to_owned))
-            .unwrap_or_default();
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| Failure::Lost(chain(&error.without_url())))?
-        {
-            if body.len() + chunk.len() > self.inner.limits.answer_bytes {
-                return Err(Failure::Lost(format!(
-                    "the answer is longer than {} bytes",
-                    self.inner.limits.answer_bytes
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Raw {
-            status: status.as_u16(),
-            reason,
-            body,
-        })
+        receive(client, request, self.inner.limits.answer_bytes).await
     }
 
     fn request(
@@ -222,6 +254,54 @@ impl Client {
             .build()
             .map_err(|error| Failure::Bad(chain(&error.without_url())))
     }
+}
+
+/// Sends, and takes in an answer of at most so many bytes.
+async fn receive(
+    client: &reqwest::Client,
+    request: reqwest::Request,
+    most: usize,
+) -> Result<Raw, Failure> {
+    let mut response = client.execute(request).await.map_err(classify_failure)?;
+    let status = response.status();
+    let reason = response
+        .extensions()
+        .get::<hyper::ext::ReasonPhrase>()
+        .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned())
+        .or_else(|| status.canonical_reason().map(str::to_owned))
+        .unwrap_or_default();
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Failure::Lost(chain(&error.without_url())))?
+    {
+        if body.len() + chunk.len() > most {
+            return Err(Failure::Lost(format!(
+                "the answer is longer than {most} bytes"
+            )));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Raw {
+        status: status.as_u16(),
+        reason,
+        body,
+    })
+}
+
+/// The text of a script that was answered with.
+fn script(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<String, ApiError> {
+    if raw.status == 200
+        && let Ok(text) = std::str::from_utf8(&raw.body)
+    {
+        return Ok(text.to_owned());
+    }
+    Err(ApiError::NotProxmox {
+        call: call.to_string(),
+        endpoint: endpoint.shown.clone(),
+        what: describe(&raw),
+    })
 }
 
 fn unreachable_everywhere(client: &Client, call: &Call, why: &str) -> ApiError {

@@ -72,6 +72,7 @@ fn lxc(key: &str) -> KeyPrivilege {
         "memory" | "swap" => AnyOf(&["VM.Config.Memory"]),
         "nameserver" | "searchdomain" | "hostname" => AnyOf(&["VM.Config.Network"]),
         "features" => AnyOf(&["VM.Allocate"]),
+        "startup" => KeyPrivilege::AllOf(&[(None, "VM.Config.Options"), (Some("/"), "Sys.Modify")]),
         "hookscript" => KeyPrivilege::RootOnly(ROOT_KEY),
         _ if index.is_some() => match stem {
             "mp" | "unused" => AnyOf(&["VM.Config.Disk"]),

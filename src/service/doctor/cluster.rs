@@ -10,9 +10,9 @@ use super::grants::{self, Grants};
 use super::{Diagnosis, Ward, needs};
 use crate::configuration::Cluster;
 use crate::configuration::parts::{Endpoint, Tls};
-use crate::plan::Privilege;
+use crate::plan::{ApiView, Privilege};
 use crate::proxmox::certificate::{Certificate, look};
-use crate::proxmox::{ApiError, Call, Client, ErrorClass};
+use crate::proxmox::{ApiError, Call, Client, ErrorClass, ServedApi};
 use crate::service::error::with_causes;
 use crate::service::init::role_commands;
 use crate::service::open::{client_of, token_of};
@@ -97,7 +97,8 @@ async fn one(ward: &Ward<'_>, cluster: &Cluster, found: &mut Diagnosis) {
         Ok(world) => {
             version(&world, &name("version"), found);
             clocks(ward, &client, &world, &name("clock"), found).await;
-            privileges(ward, cluster, &client, &world, found).await;
+            let api = api_of(&client, &world, &name("API"), found).await;
+            privileges(ward, cluster, &client, &world, api.as_ref(), found).await;
         }
     }
 }
@@ -249,6 +250,31 @@ fn version(world: &World, name: &str, found: &mut Diagnosis) {
     }
 }
 
+/// What the cluster's API has, by its own words.
+async fn api_of(
+    client: &Client,
+    world: &World,
+    name: &str,
+    found: &mut Diagnosis,
+) -> Option<ServedApi> {
+    match crate::service::served::read(client).await {
+        Ok(api) => {
+            let version = &world.version;
+            found.ok(
+                name,
+                format!("it is described; plans hold to what Proxmox VE {version} has"),
+            );
+            Some(api)
+        }
+        Err(why) => {
+            found
+                .warning(name, format!("its description cannot be read: {why}"))
+                .advise("let what stands before the nodes pass /pve-docs/api-viewer/apidoc.js through; until then plans say that this was not checked");
+            None
+        }
+    }
+}
+
 /// The clocks of the nodes against this machine's.
 async fn clocks(
     ward: &Ward<'_>,
@@ -315,8 +341,10 @@ async fn privileges(
     cluster: &Cluster,
     client: &Client,
     world: &World,
+    api: Option<&ServedApi>,
     found: &mut Diagnosis,
 ) {
+    let api = api.map_or(ApiView::Unread, ApiView::Served);
     let mut lacking: BTreeSet<Privilege> = BTreeSet::new();
     let seen = name_of(cluster, "what can be seen");
     let mut whole = true;
@@ -361,7 +389,7 @@ async fn privileges(
             );
         }
         Ok(documents) => lacking
-            .extend(needs::of_documents(ward, cluster, world, &documents, &name, found).await),
+            .extend(needs::of_documents(ward, cluster, world, api, &documents, &name, found).await),
     }
     let lacking: BTreeSet<Privilege> = lacking
         .into_iter()

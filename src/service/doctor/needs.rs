@@ -7,7 +7,9 @@ use crate::configuration::Cluster;
 use crate::document::desired::Desired;
 use crate::document::{Deletion, Document};
 use crate::ids::GuestKind;
-use crate::plan::{self, Origin, Ownership, Plan, PlanInput, Privilege, needs as plan_needs};
+use crate::plan::{
+    self, ApiView, Origin, Ownership, Plan, PlanInput, Privilege, needs as plan_needs,
+};
 use crate::service::doctor::cluster::name_of;
 use crate::service::planning::settings;
 use crate::service::recipe::{Wants, item};
@@ -18,6 +20,7 @@ pub(super) async fn of_documents(
     ward: &Ward<'_>,
     cluster: &Cluster,
     world: &World,
+    api: ApiView<'_>,
     documents: &[(Document, String)],
     name: &str,
     found: &mut Diagnosis,
@@ -39,7 +42,7 @@ pub(super) async fn of_documents(
             .filter(|privilege| !world.may(&privilege.path, &privilege.privilege))
             .collect()
     };
-    let now = match plan_of(cluster, world, documents, &ownership) {
+    let now = match plan_of(cluster, world, api, documents, &ownership) {
         Ok(plan) => lacked(plan_needs::of_plan(&plan, world)),
         Err(why) => {
             found.failed(&name_of(cluster, "documents"), why);
@@ -122,6 +125,7 @@ fn guest_of<'w>(
 fn plan_of(
     cluster: &Cluster,
     world: &World,
+    api: ApiView<'_>,
     documents: &[(Document, String)],
     ownership: &Ownership,
 ) -> Result<Plan, String> {
@@ -151,6 +155,7 @@ fn plan_of(
         items,
         ownership,
         world: &world,
+        api,
         settings: &settings(cluster),
         secrets: &secrets,
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Candidate, Live, NotImported};
-use crate::plan::{self, Origin, PlanInput, Settings};
+use crate::plan::{self, ApiView, Origin, PlanInput, Settings};
 use crate::service::error::ServiceError;
 use crate::service::recipe::{Text, Wants, item, read};
 use crate::world::{Completeness, Part, World};
@@ -115,6 +115,7 @@ fn objections(
         items,
         ownership: live.ownership,
         world,
+        api: ApiView::NotAsked,
         settings: &Settings::default(),
         secrets: &BTreeMap::new(),
     };

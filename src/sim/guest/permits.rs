@@ -86,10 +86,7 @@ pub fn vm_keys<'a>(
             | "import-working-storage" => {}
             "net" => subject.check(cluster, "VM.Config.Network")?,
             "ipconfig" => cloudinit(cluster, subject)?,
-            "virtiofs" => {
-                subject.check(cluster, "VM.Config.Disk")?;
-                subject.check(cluster, "VM.Config.HWType")?;
-            }
+            "virtiofs" => subject.check(cluster, "VM.Config.Disk")?,
             _ if CPU.contains(&name) || stem == "numa" => {
                 subject.check(cluster, "VM.Config.CPU")?
             }
@@ -164,6 +161,16 @@ pub fn vm_value(
                 );
             }
             mapping(cluster, subject, "pci", &props)
+        }
+        "virtiofs" => {
+            let props = props::parse(of::VIRTIOFS, value).unwrap_or_default();
+            match props.get("dirid") {
+                None => Ok(()),
+                Some(id) => {
+                    let path = format!("/mapping/dir/{id}");
+                    cluster.check_all(subject.auth, &path, &["Mapping.Use"])
+                }
+            }
         }
         "net" => {
             for text in [old, Some(value)].into_iter().flatten() {

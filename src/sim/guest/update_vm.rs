@@ -300,6 +300,12 @@ fn delete(
                 &format!("can't remove unused disk '{}'", drive.file()),
             )?;
             cluster.check_guest(subject.auth, subject.vmid, None, &["VM.Config.Disk"])?;
+            if let Some((storage, _)) = drive.volume()
+                && drive.owner() == Some(subject.vmid)
+            {
+                let path = format!("/storage/{storage}");
+                cluster.check_all(subject.auth, &path, &["Datastore.AllocateSpace"])?;
+            }
             disks::deallocate(cluster, guest, config, &drive)?;
             config.main.remove(key);
             return Ok(());

@@ -1,0 +1,193 @@
+//! What is asked for, one kind of step after the other.
+
+/// One wish: documents, or objects whose documents were taken away.
+pub struct Case {
+    pub name: &'static str,
+    /// `Kind/spec` in short: `VirtualMachine {vmid: 100, cpu: {cores: 4}}`, one a line.
+    pub wanted: &'static str,
+    /// Objects that documents owned and asked to be deleted with them: `vm/100`.
+    pub removed: &'static [&'static str],
+}
+
+const fn wanted(name: &'static str, wanted: &'static str) -> Case {
+    Case {
+        name,
+        wanted,
+        removed: &[],
+    }
+}
+
+const fn removed(name: &'static str, removed: &'static [&'static str]) -> Case {
+    Case {
+        name,
+        wanted: "",
+        removed,
+    }
+}
+
+pub const CASES: &[Case] = &[
+    wanted(
+        "create a virtual machine",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, cpu: {cores: 2}, memory: {size: 1Gi}, osType: l26, scsiController: virtio-scsi-single, disks: {scsi0: {storage: fast, size: 8Gi}}, networks: {net0: {model: virtio, bridge: vmbr0}}}",
+    ),
+    wanted(
+        "create one with media and cloud-init",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, memory: {size: 1Gi}, cdroms: {ide2: {iso: 'local:iso/installer.iso'}}, cloudInit: {drive: {slot: ide0, storage: fast}, user: admin}}",
+    ),
+    wanted(
+        "create one in a pool",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, pool: web, memory: {size: 1Gi}}",
+    ),
+    wanted(
+        "create and start one",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, powerState: running, memory: {size: 1Gi}}",
+    ),
+    wanted(
+        "create one with a start order",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, memory: {size: 1Gi}, startup: {order: 3}}",
+    ),
+    wanted(
+        "create one on a VLAN",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, networks: {net0: {model: virtio, bridge: vmbr1, vlan: 20}}}",
+    ),
+    wanted(
+        "create one with a TPM and EFI variables",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, bios: ovmf, efiDisk: {storage: fast}, tpmState: {storage: fast, version: v2.0}}",
+    ),
+    wanted(
+        "create one with mapped devices",
+        "VirtualMachine {vmid: 900, node: pve1, name: new, usb: {usb0: {mapping: stick}}, pci: {hostpci0: {mapping: gpu}}}",
+    ),
+    wanted(
+        "create a container",
+        "Container {vmid: 901, node: pve1, template: 'local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst', cores: 2, memory: 1Gi, rootFs: {storage: fast, size: 4Gi}, mountPoints: {mp0: {storage: shared, size: 2Gi, path: /srv}}, networks: {net0: {name: eth0, bridge: vmbr0, ip: dhcp}}, features: {nesting: true}, onBoot: true}",
+    ),
+    wanted(
+        "create a privileged container",
+        "Container {vmid: 901, node: pve1, template: 'local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst', unprivileged: false, rootFs: {storage: fast, size: 4Gi}}",
+    ),
+    wanted("processors", "VirtualMachine {vmid: 100, cpu: {cores: 4}}"),
+    wanted("memory", "VirtualMachine {vmid: 100, memory: {size: 2Gi}}"),
+    wanted(
+        "hardware",
+        "VirtualMachine {vmid: 100, display: {type: qxl}}",
+    ),
+    wanted(
+        "options",
+        "VirtualMachine {vmid: 100, onBoot: true, tags: [a]}",
+    ),
+    wanted(
+        "start order",
+        "VirtualMachine {vmid: 100, startup: {order: 3}}",
+    ),
+    wanted(
+        "a network card to another bridge",
+        "VirtualMachine {vmid: 100, networks: {net0: {bridge: vmbr1}}}",
+    ),
+    wanted(
+        "a network card away",
+        "VirtualMachine {vmid: 100, networks: {net0: null}}",
+    ),
+    wanted(
+        "cloud-init settings",
+        "VirtualMachine {vmid: 100, cloudInit: {user: admin}}",
+    ),
+    wanted(
+        "a medium",
+        "VirtualMachine {vmid: 100, cdroms: {ide0: {iso: 'local:iso/installer.iso'}}}",
+    ),
+    wanted(
+        "a new disk",
+        "VirtualMachine {vmid: 100, disks: {scsi2: {storage: shared, size: 4Gi}}}",
+    ),
+    wanted(
+        "an option of a disk",
+        "VirtualMachine {vmid: 100, disks: {scsi0: {discard: true}}}",
+    ),
+    wanted(
+        "a greater disk",
+        "VirtualMachine {vmid: 100, disks: {scsi0: {size: 16Gi}}}",
+    ),
+    wanted(
+        "a disk to another storage",
+        "VirtualMachine {vmid: 100, disks: {scsi0: {storage: shared}}}",
+    ),
+    wanted(
+        "a disk away",
+        "VirtualMachine {vmid: 100, disks: {scsi1: null}}",
+    ),
+    wanted("start", "VirtualMachine {vmid: 100, powerState: running}"),
+    wanted("stop", "VirtualMachine {vmid: 101, powerState: stopped}"),
+    wanted(
+        "stop under high availability",
+        "VirtualMachine {vmid: 102, powerState: stopped}",
+    ),
+    wanted("migrate", "VirtualMachine {vmid: 101, node: pve2}"),
+    wanted("container: processors", "Container {vmid: 200, cores: 2}"),
+    wanted("container: memory", "Container {vmid: 200, memory: 1Gi}"),
+    wanted("container: options", "Container {vmid: 200, onBoot: true}"),
+    wanted(
+        "container: start order",
+        "Container {vmid: 200, startup: {order: 3}}",
+    ),
+    wanted(
+        "container: name",
+        "Container {vmid: 200, hostname: c-other}",
+    ),
+    wanted(
+        "container: nesting",
+        "Container {vmid: 200, features: {nesting: true}}",
+    ),
+    wanted(
+        "container: a card to another bridge",
+        "Container {vmid: 200, networks: {net0: {bridge: vmbr1}}}",
+    ),
+    wanted(
+        "container: a new mount point",
+        "Container {vmid: 200, mountPoints: {mp1: {storage: shared, size: 2Gi, path: /data}}}",
+    ),
+    wanted(
+        "container: a greater root file system",
+        "Container {vmid: 200, rootFs: {size: 8Gi}}",
+    ),
+    wanted(
+        "container: a volume to another storage",
+        "Container {vmid: 200, rootFs: {storage: shared}}",
+    ),
+    wanted(
+        "container: a mount point away",
+        "Container {vmid: 200, mountPoints: {mp0: null}}",
+    ),
+    wanted(
+        "container: start",
+        "Container {vmid: 200, powerState: running}",
+    ),
+    wanted(
+        "container: stop",
+        "Container {vmid: 201, powerState: stopped}",
+    ),
+    wanted("container: migrate", "Container {vmid: 201, node: pve2}"),
+    wanted(
+        "create a storage",
+        "Storage {id: more, type: dir, path: /srv/more, content: [backup]}",
+    ),
+    wanted(
+        "change a storage",
+        "Storage {id: spare, type: dir, path: /srv/spare, content: [backup, iso, snippets]}",
+    ),
+    wanted("create a pool", "Pool {id: new, comment: made}"),
+    wanted(
+        "create a pool with members",
+        "Pool {id: new, guests: [100], storages: [fast]}",
+    ),
+    wanted("a pool's comment", "Pool {id: web, comment: other}"),
+    wanted("a pool's guest away", "Pool {id: web, guests: []}"),
+    wanted(
+        "a guest from another pool",
+        "Pool {id: empty, guests: [103]}",
+    ),
+    removed("destroy a virtual machine", &["vm/100"]),
+    removed("destroy a container", &["ct/200"]),
+    removed("delete a storage", &["storage/spare"]),
+    removed("delete a pool", &["pool/empty"]),
+];
