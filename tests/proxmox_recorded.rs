@@ -66,6 +66,7 @@ const UNDECIDED: &[(&str, &str)] = &[
         "no prune-backups options configured",
         "a storage without a retention",
     ),
+    ("not in a cluster", "a lone node asked about its cluster"),
     ("not installed", "a part of Proxmox VE that the node lacks"),
     ("No QEMU guest agent configured", "a guest without an agent"),
     (

@@ -102,6 +102,12 @@ impl Volatile {
         if reason(&line.reason) != reason(&got.reason) {
             found.push(format!("reason '{}', got '{}'", line.reason, got.reason));
         }
+        if line.content_type != got.content_type {
+            found.push(format!(
+                "content type '{}', got '{}'",
+                line.content_type, got.content_type
+            ));
+        }
         let ours = match &got.body {
             Value::Null => Value::String(got.text.clone()),
             body => body.clone(),

@@ -20,6 +20,7 @@ pub struct Recorded {
     pub extjs: bool,
     pub status: u16,
     pub reason: String,
+    pub content_type: String,
     pub body: Value,
     pub note: String,
 }
@@ -67,6 +68,7 @@ fn parse(record: &Value) -> Line {
         extjs: record["ext"] == "extjs",
         status: u16::try_from(record["status"].as_u64().unwrap()).unwrap(),
         reason: text("reason"),
+        content_type: text("content_type"),
         body: record["body"].clone(),
         note: text("note"),
     }))

@@ -89,6 +89,8 @@ pub struct Sim {
 }
 
 /// What came back.
+// Not every test that has this module looks at all of it.
+#[allow(dead_code)]
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -154,6 +156,7 @@ impl Sim {
     }
 
     /// A client of a simulator that was started elsewhere.
+    #[allow(dead_code)]
     pub fn over(running: Running) -> Self {
         let http = client(running.fingerprint());
         Self {
