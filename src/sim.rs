@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod acl;
 pub mod arguments;
 pub mod auth;
+pub mod backups;
 pub mod calendar;
 pub mod call;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod cluster;
 pub mod content;
 pub mod faults;
 pub mod files;
+pub mod firewall;
 pub mod formats;
 pub mod groups;
 pub mod guest;
@@ -29,6 +31,7 @@ pub mod nodes;
 pub mod options;
 pub mod params;
 pub mod pools;
+pub mod realms;
 pub mod replication;
 pub mod resources;
 pub mod roles;
@@ -56,17 +59,20 @@ pub fn routes() -> Vec<router::Route> {
         cluster::routes(),
         access::routes(),
         accounts::routes(),
+        realms::routes(),
         groups::routes(),
         nodes::routes(),
         storage::routes(),
         content::routes(),
         pools::routes(),
         jobs::routes(),
+        backups::routes(),
         replication::routes(),
         ha_api::routes(),
         ha_rules::routes(),
         ha_status::routes(),
         tasks_api::routes(),
+        firewall::routes(),
         guest::routes(),
     ]
     .concat()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::acl::{Privileges, normalize};
-use super::call::{Answer, ApiError, Call, Method, split_list};
+use super::call::{Answer, ApiError, Call, Method};
 use super::params::{Kind, Param};
 use super::router::{Access, Route, route};
 use super::state::Cluster;
@@ -51,7 +51,6 @@ pub fn routes() -> Vec<Route> {
         ),
         route(Get, "/access/acl", &[], Access::User, acl),
         route(Put, "/access/acl", &[ACL], Access::User, change_acl),
-        route(Get, "/access/domains", &[], Access::World, domains),
     ]
 }
 
@@ -328,17 +327,4 @@ fn may_hand_out(cluster: &Cluster, call: &Call, path: &str) -> Result<(), ApiErr
         }
     }
     Ok(())
-}
-
-fn domains(cluster: &mut Cluster, _: &Call) -> Answer {
-    let mut list = vec![
-        json!({ "realm": "pam", "type": "pam", "comment": "Linux PAM standard authentication" }),
-        json!({ "realm": "pve", "type": "pve", "comment": "Proxmox VE authentication server" }),
-    ];
-    for section in super::section_config::parse(cluster.files.read("domains.cfg")) {
-        if !split_list("pam pve").contains(&section.id) {
-            list.push(json!({ "realm": section.id, "type": section.kind }));
-        }
-    }
-    Ok(Value::Array(list))
 }

@@ -102,10 +102,14 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-fn realm_type(realm: &str) -> &str {
+/// The type of a realm, if there is such a realm.
+fn realm_type(cluster: &Cluster, realm: &str) -> Option<String> {
     match realm {
-        "pam" | "pve" => realm,
-        _ => "ldap",
+        "pam" | "pve" => Some(realm.to_owned()),
+        _ => super::section_config::parse(cluster.files.read("domains.cfg"))
+            .into_iter()
+            .find(|section| section.id == realm)
+            .map(|section| section.kind),
     }
 }
 
@@ -134,10 +138,9 @@ fn users(cluster: &mut Cluster, call: &Call) -> Answer {
         }
         let mut entry = user_fields(user);
         entry.insert("userid".into(), json!(id));
-        entry.insert(
-            "realm-type".into(),
-            json!(realm_type(id.rsplit('@').next().unwrap_or(""))),
-        );
+        if let Some(kind) = realm_type(cluster, id.rsplit('@').next().unwrap_or("")) {
+            entry.insert("realm-type".into(), json!(kind));
+        }
         if call.is_set("full") {
             let groups: Vec<&str> = member_of(&config, id);
             entry.insert("groups".into(), json!(groups.join(",")));

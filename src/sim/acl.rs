@@ -79,7 +79,7 @@ impl UserConfig {
         let mut roles = self.roles_on(id, path);
         for pool in self.pools_over(path) {
             for role in self.roles_on(id, &format!("/pool/{pool}")).into_keys() {
-                roles.insert(role, false);
+                roles.insert(role, true);
             }
         }
         if roles.contains_key("NoAccess") {

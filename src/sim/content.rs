@@ -384,7 +384,7 @@ fn volume(cluster: &mut Cluster, call: &Call) -> Answer {
         "path": cluster.volume_path(&volume),
         "size": volume.size,
         "used": volume.used.unwrap_or(volume.size),
-        "format": volume.format,
+        "format": if volume.content() == "backup" { "raw" } else { &volume.format },
     });
     if let (true, Value::Object(answer)) = (volume.content() == "backup", &mut answer) {
         answer.insert(
@@ -456,7 +456,11 @@ fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
     let spec = TaskSpec::new(&node, "imgdel", id, &call.auth).lasting(0.5);
     Ok(cluster.spawn(spec, move |cluster, log| {
         if volume.protected {
-            return Err(format!("can't remove protected backup '{volid}'"));
+            return Err(format!(
+                "cannot remove protected volume '{}' on '{}'",
+                volume.name(),
+                volume.storage()
+            ));
         }
         if known.is_none() {
             log.say(format!("disk image '{path}' does not exist"));

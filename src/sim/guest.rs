@@ -40,6 +40,7 @@ pub mod relocate;
 )]
 mod replay;
 pub mod resize;
+pub mod restore;
 #[cfg(test)]
 mod schema;
 pub mod size;
@@ -51,6 +52,7 @@ mod table_vm;
 pub mod template;
 pub mod update_ct;
 pub mod update_vm;
+pub mod vzdump;
 
 use super::router::Route;
 use super::state::{Cluster, Guest};
@@ -60,6 +62,15 @@ use super::tasks::TaskLog;
 #[must_use]
 pub fn routes() -> Vec<Route> {
     table::routes()
+}
+
+/// A guest's name: what its configuration says, or `VM 100` and `CT100`.
+#[must_use]
+pub fn name(cluster: &Cluster, guest: &Guest) -> String {
+    access::reload(cluster, guest).map_or_else(
+        |_| format!("{} {}", guest.kind.noun(), guest.vmid),
+        |loaded| read::name(&loaded.config, guest),
+    )
 }
 
 /// Starts a guest at once, as the HA manager does.

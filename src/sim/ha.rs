@@ -24,6 +24,8 @@ pub struct Manager {
     moves: BTreeMap<String, String>,
     scheduled: bool,
     known: bool,
+    /// Whether there ever was something to manage.
+    worked: bool,
 }
 
 /// A managed guest.
@@ -62,10 +64,16 @@ impl Cluster {
             .is_some_and(|section| section.get("state") != Some("ignored"))
     }
 
-    /// Whether there is anything to manage.
+    /// Whether the manager is at work: there is something to manage, or there was.
     #[must_use]
     pub fn ha_active(&self) -> bool {
-        !self.ha_resources().is_empty()
+        self.ha.worked || !self.ha_resources().is_empty()
+    }
+
+    /// Whether the manager has worked on a service.
+    #[must_use]
+    pub fn ha_knows(&self, sid: &str) -> bool {
+        self.ha.services.contains_key(sid)
     }
 
     /// A guest's state as the manager last had it.
@@ -162,6 +170,7 @@ fn settled(cluster: &Cluster, guest: &Guest, section: &Section) -> String {
 }
 
 fn round(cluster: &mut Cluster) {
+    cluster.ha.worked |= !cluster.ha_resources().is_empty();
     cluster.ha.scheduled = false;
     let sections = cluster.ha_resources();
     let wanted: Vec<String> = sections

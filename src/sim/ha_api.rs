@@ -35,6 +35,15 @@ const TARGET: &[Param] = &[Param::required("node", Kind::Form(node_name))];
 pub(super) const READ: Access = Access::All("/", &["Sys.Audit"]);
 pub(super) const WRITE: Access = Access::All("/", &["Sys.Console"]);
 
+const GROUP: &[Param] = &[
+    Param::new("comment", Kind::Text),
+    Param::required("group", Kind::Form(super::formats::config_id)),
+    Param::required("nodes", Kind::Text),
+    Param::new("nofailback", Kind::Boolean),
+    Param::new("restricted", Kind::Boolean),
+    Param::new("type", Kind::Enum(&["group"])),
+];
+
 /// The routes of high availability.
 #[must_use]
 pub fn routes() -> Vec<Route> {
@@ -85,6 +94,7 @@ pub fn routes() -> Vec<Route> {
             migrate,
         ),
         route(Get, "/cluster/ha/groups", &[], READ, groups),
+        route(Post, "/cluster/ha/groups", &[GROUP], WRITE, new_group),
     ]
 }
 
@@ -101,6 +111,12 @@ fn index(_: &mut Cluster, _: &Call) -> Answer {
         .iter()
         .map(|id| json!({ "id": id }))
         .collect())
+}
+
+fn new_group(_: &mut Cluster, _: &Call) -> Answer {
+    Err(ApiError::internal(
+        "cannot create group: ha groups have been migrated to rules",
+    ))
 }
 
 fn groups(_: &mut Cluster, _: &Call) -> Answer {

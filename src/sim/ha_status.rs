@@ -49,6 +49,7 @@ fn current(cluster: &mut Cluster, _: &Call) -> Answer {
     let mut answer = vec![
         json!({ "id": "quorum", "type": "quorum", "node": master, "status": "OK", "quorate": 1 }),
     ];
+    let date = super::backups::stamp(now, "%a %b %e %H:%M:%S %Y");
     let active = cluster.ha_active();
     let (status, armed) = if active {
         ("armed (CRM watchdog active)", "armed")
@@ -57,7 +58,7 @@ fn current(cluster: &mut Cluster, _: &Call) -> Answer {
     };
     let fencing = json!({ "id": "fencing", "type": "fencing", "node": master, "status": status, "armed-state": armed });
     if active {
-        answer.push(json!({ "id": "master", "type": "master", "node": master, "timestamp": now, "status": format!("{master} (active)") }));
+        answer.push(json!({ "id": "master", "type": "master", "node": master, "timestamp": now, "status": format!("{master} (active, {date})") }));
     }
     answer.push(fencing);
     if !active {
@@ -69,7 +70,7 @@ fn current(cluster: &mut Cluster, _: &Call) -> Answer {
         } else {
             "old timestamp - dead?"
         };
-        answer.push(json!({ "id": format!("lrm:{name}"), "type": "lrm", "node": name, "timestamp": now, "status": format!("{name} ({status})") }));
+        answer.push(json!({ "id": format!("lrm:{name}"), "type": "lrm", "node": name, "timestamp": now, "status": format!("{name} ({status}, {date})") }));
     }
     for section in cluster.ha_resources() {
         let id = sid(&section);
@@ -105,11 +106,18 @@ fn manager_status(cluster: &mut Cluster, _: &Call) -> Answer {
     let master = master(cluster);
     let now = cluster.clock.unix();
     let mut services = Map::new();
+    let mut results: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for section in cluster.ha_resources() {
         if let Some(guest) = guest_of(cluster, &sid(&section))
             && let Some(state) = cluster.ha_state(&guest)
         {
             let uid: String = files::digest(&sid(&section)).chars().take(22).collect();
+            if cluster.ha_knows(&sid(&section)) {
+                results.entry(guest.node.clone()).or_default().insert(
+                    uid.clone(),
+                    json!({ "exit_code": 0, "sid": sid(&section), "state": state }),
+                );
+            }
             services.insert(
                 sid(&section),
                 json!({ "state": state, "node": guest.node, "uid": uid }),
@@ -128,7 +136,7 @@ fn manager_status(cluster: &mut Cluster, _: &Call) -> Answer {
         .map(|name| {
             (
                 name,
-                json!({ "timestamp": now, "state": "active", "mode": "active", "results": {} }),
+                json!({ "timestamp": now, "state": "active", "mode": "active", "results": results.get(name).cloned().unwrap_or_default() }),
             )
         })
         .collect();

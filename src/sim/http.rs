@@ -215,6 +215,9 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// Among what stands beside `data`: a text that is the whole answer instead, as a file to download.
+pub const PLAIN: &str = "\0text";
+
 /// The response for an answer; `extra` stands beside `data`.
 #[must_use]
 pub fn respond(
@@ -222,6 +225,13 @@ pub fn respond(
     answer: Result<Value, ApiError>,
     extra: BTreeMap<String, Value>,
 ) -> Response<Full<Bytes>> {
+    if let (Ok(_), Some(Value::String(text))) = (&answer, extra.get(PLAIN)) {
+        let mut response = finish(200, "OK", None);
+        *response.body_mut() = Full::new(Bytes::from(text.clone()));
+        let plain = http::HeaderValue::from_static("text/plain");
+        response.headers_mut().insert("content-type", plain);
+        return response;
+    }
     match answer {
         Ok(data) => {
             let mut body = serde_json::Map::from_iter(extra);

@@ -58,6 +58,17 @@ const BACKUP: &[Param] = &[
     Param::new("zstd", Kind::Integer(i64::MIN, i64::MAX)),
 ];
 const NEW_BACKUP: &[Param] = &[Param::new("id", Kind::Form(config_id))];
+const NOW: &[Param] = &[
+    Param::new("job-id", Kind::TextMax(256)),
+    Param::new("stdout", Kind::Boolean),
+];
+const DEFAULTS: &[Param] = &[Param::new("storage", Kind::Form(storage_id))];
+const EXTRACT: &[Param] = &[Param::required("volume", Kind::Text)];
+const ANALYZE: &[Param] = &[
+    Param::new("iterations", Kind::Integer(1, 100)),
+    Param::required("schedule", Kind::Form(schedule)),
+    Param::new("starttime", Kind::Integer(i64::MIN, i64::MAX)),
+];
 const DELETE: &[Param] = &[Param::new("delete", Kind::TextMax(4096))];
 
 /// The routes of jobs.
@@ -84,7 +95,51 @@ pub fn routes() -> Vec<Route> {
             update_backup,
         ),
         route(Delete, "/cluster/backup/{id}", &[], write, delete_backup),
+        route(
+            Get,
+            "/cluster/jobs/schedule-analyze",
+            &[ANALYZE],
+            Access::User,
+            analyze,
+        ),
+        route(
+            Post,
+            "/nodes/{node}/vzdump",
+            &[NOW, BACKUP],
+            Access::User,
+            super::guest::vzdump::backup,
+        ),
+        route(
+            Get,
+            "/nodes/{node}/vzdump/defaults",
+            &[DEFAULTS],
+            Access::User,
+            super::guest::vzdump::defaults,
+        ),
+        route(
+            Get,
+            "/nodes/{node}/vzdump/extractconfig",
+            &[EXTRACT],
+            Access::User,
+            super::guest::vzdump::extract,
+        ),
     ]
+}
+
+/// When a schedule fires next.
+fn analyze(cluster: &mut Cluster, call: &Call) -> Answer {
+    let event = calendar::parse(call.text("schedule"))?;
+    let mut at = call
+        .int("starttime")
+        .unwrap_or_else(|| cluster.clock.unix());
+    let mut answer = vec![];
+    for _ in 0..call.int("iterations").unwrap_or(10) {
+        let Some(next) = event.next(at) else { break };
+        let utc = super::backups::stamp(next, "%a %b %e %H:%M:%S %Y");
+        answer.push(json!({ "timestamp": next, "utc": utc }));
+        at = next;
+    }
+    Ok(Value::Array(answer))
 }
 
 pub(super) fn schedule(value: &str) -> Result<(), String> {
@@ -133,7 +188,7 @@ fn properties(text: &str, default: &str) -> Value {
 }
 
 /// `exclude-path` may come several times in a section; it is one value here.
-fn jobs(cluster: &Cluster) -> Vec<Section> {
+pub(super) fn jobs(cluster: &Cluster) -> Vec<Section> {
     let mut sections = section_config::parse(cluster.files.read(JOBS));
     for section in &mut sections {
         let paths: Vec<String> = section

@@ -65,7 +65,7 @@ fn list(cluster: &mut Cluster, call: &Call) -> Answer {
         if let Some(Value::Object(mut entry)) = super::resources::node_entry(cluster, &name, audit)
         {
             entry.remove("cgroup-mode");
-            entry.insert("ssl_fingerprint".into(), json!(""));
+            entry.insert("ssl_fingerprint".into(), json!(cluster.fingerprint));
             answer.push(Value::Object(entry));
         }
     }
@@ -74,7 +74,47 @@ fn list(cluster: &mut Cluster, call: &Call) -> Answer {
 
 fn index(_: &mut Cluster, _: &Call) -> Answer {
     let names = [
-        "lxc", "network", "qemu", "status", "storage", "tasks", "time", "version",
+        "aplinfo",
+        "apt",
+        "capabilities",
+        "ceph",
+        "certificates",
+        "config",
+        "disks",
+        "dns",
+        "firewall",
+        "hardware",
+        "hosts",
+        "journal",
+        "lxc",
+        "migrateall",
+        "netstat",
+        "network",
+        "qemu",
+        "query-oci-repo-tags",
+        "query-url-metadata",
+        "replication",
+        "report",
+        "rrd",
+        "rrddata",
+        "scan",
+        "sdn",
+        "services",
+        "spiceshell",
+        "startall",
+        "status",
+        "stopall",
+        "storage",
+        "subscription",
+        "suspendall",
+        "syslog",
+        "tasks",
+        "termproxy",
+        "time",
+        "version",
+        "vncshell",
+        "vzdump",
+        "wakeonlan",
     ];
     Ok(names.iter().map(|name| json!({ "name": name })).collect())
 }

@@ -32,6 +32,8 @@ const REMOVE: &[Param] = &[
 ];
 const DELETE: &[Param] = &[Param::new("delete", Kind::TextMax(4096))];
 
+const ON_NODE: &[Param] = &[Param::new("guest", super::formats::VMID)];
+
 /// The routes of replication.
 #[must_use]
 pub fn routes() -> Vec<Route> {
@@ -58,6 +60,13 @@ pub fn routes() -> Vec<Route> {
             &[REPLICATE, DELETE, UPDATE_DIGEST],
             Access::User,
             update_replication,
+        ),
+        route(
+            Get,
+            "/nodes/{node}/replication",
+            &[ON_NODE],
+            Access::User,
+            on_node,
         ),
         route(
             Delete,
@@ -125,6 +134,43 @@ fn replications(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(visible
         .map(|section| Value::Object(shown_replication(section)))
         .collect())
+}
+
+/// How a node's jobs stand: nothing is ever copied here, so none has run yet.
+fn on_node(cluster: &mut Cluster, call: &Call) -> Answer {
+    let mut answer = vec![];
+    for section in section_config::parse(cluster.files.read(REPLICATION)) {
+        let vmid = guest_number(&section.id);
+        let wanted = call
+            .get("guest")
+            .is_none_or(|guest| guest == vmid.to_string());
+        let guest = cluster
+            .guest(vmid)
+            .filter(|guest| guest.node == call.node());
+        let (Some(guest), true) = (
+            guest,
+            wanted && may_audit(cluster, &call.auth, &section.id).is_ok(),
+        ) else {
+            continue;
+        };
+        let schedule = section.get("schedule").unwrap_or("*/15");
+        let next = super::calendar::parse(schedule)
+            .ok()
+            .and_then(|event| event.next(cluster.clock.unix()));
+        let mut map = shown_replication(&section);
+        for (key, value) in [
+            ("source", json!(call.node())),
+            ("vmtype", json!(guest.kind.api())),
+            ("fail_count", json!(0)),
+            ("last_sync", json!(0)),
+            ("last_try", json!(0)),
+            ("next_sync", json!(next.unwrap_or(0))),
+        ] {
+            map.insert(key.to_owned(), value);
+        }
+        answer.push(Value::Object(map));
+    }
+    Ok(Value::Array(answer))
 }
 
 fn no_such(id: &str) -> ApiError {

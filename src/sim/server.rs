@@ -142,6 +142,7 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
         .map_err(io("cannot read the address".into()))?;
     let (acceptor, fingerprint) =
         tls::acceptor(&cluster, address).map_err(SimError::Certificate)?;
+    cluster.fingerprint.clone_from(&fingerprint);
     let shared = Arc::new(Shared {
         cluster: Mutex::new(cluster),
         router: Router::new(super::routes()),

@@ -129,6 +129,8 @@ pub struct Cluster {
     pub tasks: Tasks,
     /// What is told to go wrong.
     pub faults: Faults,
+    /// The SHA-256 of the certificate that is served, as `AA:BB:…`; all nodes have the same.
+    pub fingerprint: String,
     /// Secrets of tokens, by full token id.
     pub secrets: BTreeMap<String, String>,
     /// Passwords of users, by user id.

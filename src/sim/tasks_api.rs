@@ -2,6 +2,8 @@
 //!
 //! A task is seen by who started it (a token's tasks by the token and its owner) and with Sys.Audit on its node.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::call::{Answer, ApiError, Auth, Call, Method};
@@ -112,19 +114,31 @@ fn cluster_listed(task: &Task) -> Value {
     Value::Object(map)
 }
 
+/// A node tells the others of its running tasks, and of the last that ended, as many as make this together.
+const TOLD: usize = 25;
+
 /// Without Sys.Audit on `/` a token sees nothing here, not even its own tasks: Proxmox VE compares the task's user
 /// without the token's name to the caller's full id.
 fn cluster_tasks(cluster: &mut Cluster, call: &Call) -> Answer {
     let all = cluster.allowed(&call.auth, "/", "Sys.Audit");
-    let visible = |task: &&Task| all || task.auth.user() == call.auth.id;
-    Ok(cluster
-        .tasks
-        .iter()
-        .rev()
-        .filter(visible)
-        .take(250)
-        .map(cluster_listed)
-        .collect())
+    let mut told: BTreeMap<&str, usize> = BTreeMap::new();
+    for task in cluster.tasks.iter().filter(|task| task.end.is_none()) {
+        *told.entry(&task.node).or_default() += 1;
+    }
+    let mut answer = vec![];
+    for task in cluster.tasks.iter().rev() {
+        let of_node = told.entry(&task.node).or_default();
+        if task.end.is_some() {
+            if *of_node >= TOLD {
+                continue;
+            }
+            *of_node += 1;
+        }
+        if all || task.auth.user() == call.auth.id {
+            answer.push(cluster_listed(task));
+        }
+    }
+    Ok(Value::Array(answer))
 }
 
 fn node_tasks(cluster: &mut Cluster, call: &Call) -> Answer {
@@ -152,16 +166,15 @@ fn node_tasks(cluster: &mut Cluster, call: &Call) -> Answer {
                 .get("statusfilter")
                 .is_none_or(|_| status_matches(task, &call.list("statusfilter")))
     };
-    let found: Vec<Value> = cluster
-        .tasks
-        .iter()
-        .rev()
-        .filter(wanted)
-        .map(listed)
-        .collect();
+    let mut found: Vec<&Task> = cluster.tasks.iter().rev().filter(wanted).collect();
+    // Running ones first; the archive is written as tasks end.
+    found.sort_by_key(|task| std::cmp::Reverse(task.end.unwrap_or(i64::MAX)));
+    let found: Vec<Value> = found.into_iter().map(listed).collect();
     let skip = usize::try_from(call.int("start").unwrap_or(0)).unwrap_or(0);
     let most = usize::try_from(call.int("limit").unwrap_or(50)).unwrap_or(50);
-    cluster.extra.insert("total".into(), json!(found.len()));
+    if !found.is_empty() {
+        cluster.extra.insert("total".into(), json!(found.len()));
+    }
     Ok(found
         .into_iter()
         .skip(skip)
@@ -241,6 +254,17 @@ fn log(cluster: &mut Cluster, call: &Call) -> Answer {
         Some(task) => task.log.lines.clone(),
         None => vec!["unable to open file - No such file or directory".to_owned()],
     };
+    if call.is_set("download") {
+        for name in ["start", "limit"] {
+            if call.get(name).is_some() {
+                let text = "parameter is not allowed together with 'download'";
+                return Err(ApiError::parameter(name, text));
+            }
+        }
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        cluster.extra.insert(super::http::PLAIN.into(), json!(text));
+        return Ok(Value::Null);
+    }
     let skip = usize::try_from(call.int("start").unwrap_or(0)).unwrap_or(0);
     let most = usize::try_from(call.int("limit").unwrap_or(50)).unwrap_or(50);
     cluster.extra.insert("total".into(), json!(lines.len()));

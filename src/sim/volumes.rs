@@ -29,6 +29,8 @@ pub struct Volume {
     pub notes: Option<String>,
     /// Whether a backup is protected from removal.
     pub protected: bool,
+    /// The configuration that a backup holds; without it nothing can be restored from it.
+    pub contents: Option<String>,
 }
 
 impl Volume {

@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Sizes are bytes, or a number with `K`, `M`, `G` or `T` (powers of 1024). A storage's `total` may be a map by node.
-//! A volume without `node` is on a shared storage; without `format` it is `raw`.
+//! A volume without `node` is on a shared storage; without `format` it is `raw`. A backup can only be restored from if
+//! `contents` has the guest's configuration.
 
 use std::collections::BTreeMap;
 
@@ -97,6 +98,7 @@ struct VolumeText {
     notes: Option<String>,
     #[serde(default)]
     protected: bool,
+    contents: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -206,6 +208,7 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         running: BTreeMap::new(),
         tasks: Default::default(),
         faults: Default::default(),
+        fingerprint: String::new(),
         secrets,
         passwords,
         broadcast: broadcast.unwrap_or(10.0),
@@ -282,6 +285,7 @@ fn read_volume(storage: &str, text: &VolumeText, now: i64) -> Result<Volume, Wor
         parent: text.parent.clone(),
         notes: text.notes.clone(),
         protected: text.protected,
+        contents: text.contents.clone(),
     })
 }
 

@@ -89,10 +89,15 @@ pub struct Sim {
 }
 
 /// What came back.
+// Not every test that has this module looks at all of it.
+#[allow(dead_code)]
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
     pub reason: String,
+    pub content_type: String,
+    pub text: String,
+    /// The body as JSON; null if it is none.
     pub body: Value,
 }
 
@@ -148,6 +153,17 @@ impl Sim {
         };
         sim.become_token(CONTROLLER);
         sim
+    }
+
+    /// A client of a simulator that was started elsewhere.
+    #[allow(dead_code)]
+    pub fn over(running: Running) -> Self {
+        let http = client(running.fingerprint());
+        Self {
+            running,
+            http,
+            authorization: String::new(),
+        }
     }
 
     pub fn become_token(&mut self, (id, secret): (&str, &str)) {
@@ -206,11 +222,17 @@ pub async fn reply(response: reqwest::Response) -> Reply {
     let reason = reason.map_or_else(String::new, |reason| {
         String::from_utf8_lossy(reason.as_bytes()).into_owned()
     });
+    let content_type = response.headers().get("content-type");
+    let content_type = content_type.map_or_else(String::new, |value| {
+        value.to_str().unwrap_or_default().to_owned()
+    });
     let text = response.text().await.unwrap();
     Reply {
         status,
         reason,
+        content_type,
         body: serde_json::from_str(&text).unwrap_or(Value::Null),
+        text,
     }
 }
 

@@ -537,6 +537,7 @@ impl Deed {
                     parent: None,
                     notes: None,
                     protected: false,
+                    contents: None,
                 });
                 true
             }),

@@ -28,12 +28,10 @@ pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
         vmid: guest.vmid,
         pool,
     };
-    permits::create(cluster, subject)?;
     if call.is_set("restore") {
-        return Err(ApiError::internal(
-            "the simulator keeps no contents of backups that could be restored",
-        ));
+        return super::restore::restore(cluster, call);
     }
+    permits::create(cluster, subject)?;
     let mut settings: BTreeMap<String, String> = call
         .params
         .iter()

@@ -43,12 +43,10 @@ pub fn create(cluster: &mut Cluster, call: &Call) -> Answer {
         vmid: guest.vmid,
         pool,
     };
-    permits::create(cluster, subject)?;
     if call.get("archive").is_some() {
-        return Err(ApiError::internal(
-            "the simulator keeps no contents of backups that could be restored",
-        ));
+        return super::restore::restore(cluster, call);
     }
+    permits::create(cluster, subject)?;
     let settings = settings(call);
     check(cluster, subject, &settings)?;
     if call.is_set("start") {

@@ -139,7 +139,8 @@ fn perform(
 }
 
 /// The guest's own volumes that its configuration names anywhere.
-fn volumes(config: &Config, guest: &Guest) -> BTreeSet<String> {
+#[must_use]
+pub fn volumes(config: &Config, guest: &Guest) -> BTreeSet<String> {
     let sections = [&config.main, &config.pending]
         .into_iter()
         .chain(config.snapshots.values());

@@ -137,6 +137,7 @@ pub const VM_CREATE: &[Param] = &[
     Param::required("vmid", forms::VMID),
     Param::new("archive", Type::TextMax(255)),
     Param::new("bwlimit", COUNT),
+    Param::new("force", Type::Boolean),
     Param::new("ha-managed", Type::Boolean),
     Param::new("import-working-storage", Type::Form(forms::storage_id)),
     Param::new("live-restore", Type::Boolean),

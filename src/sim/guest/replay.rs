@@ -1,7 +1,5 @@
-//! Replays what a real Proxmox VE was asked about guests and answered, where a folder with recordings is at hand.
-//!
-//! Compared are status, error texts and the whole body, without what differs from run to run: times, process numbers,
-//! addresses, identifiers, load. Lines that cannot agree are listed with the reason.
+//! The configurations of a recorded cluster, read back by the simulator, where a folder with recordings is at hand. What
+//! was asked and answered one after another is replayed over the wire, by `tests/sim_recorded.rs`.
 
 use std::collections::BTreeMap;
 
@@ -25,23 +23,8 @@ files:
   user.cfg: "user:root@pam:1:0::::::\ntoken:root@pam!test:0:0::\nuser:aud@pve:1:0::::::\ntoken:aud@pve!ro:0:0::\nuser:lim@pve:1:0::::::\ntoken:lim@pve!none:0:0::\nacl:1:/:aud@pve:PVEAuditor:\n"
 "#;
 
-/// Lines about guests that cannot agree: consoles, agents and backups are not simulated, the recorded machine has no
-/// operating system in its guests, a kernel without some features, and quirks of one run.
-const APART: &[u64] = &[
-    14,  // asked below /api2/extjs
-    172, // caught a start that fails a moment later
-    269, // the server answers what no route does
-    410, 423, // a monitor socket that was not there
-    411, // the file system in a container is a little smaller than its volume
-    420, // resize2fs was denied there
-    426, // lxc-checkpoint's own lines
-    440, 444, // statistics of rsync
-    455, 456, 457, 458, 459, 460, 461, 462, 463, 464, // backups have no contents to restore
-];
-
 #[derive(Debug)]
 struct Line {
-    n: u64,
     method: Method,
     auth: &'static str,
     path: String,
@@ -68,7 +51,6 @@ fn line(record: &Value) -> Option<Line> {
         (key, value)
     });
     Some(Line {
-        n: record["n"].as_u64()?,
         method: Method::parse(text("method"))?,
         auth,
         path: text("path").to_owned(),
@@ -157,144 +139,6 @@ fn steady(value: &Value, patterns: &[(Regex, &str)]) -> Value {
     }
 }
 
-#[test]
-fn a_real_proxmox_is_answered_the_same() {
-    let Some(folder) = recorded::folder() else {
-        return;
-    };
-    let text = std::fs::read_to_string(folder.join("pve-9.1.8.jsonl")).unwrap();
-    let mut cluster = crate::sim::worldfile::read(WORLD, 1.0).unwrap();
-    let router = Router::new(crate::sim::routes());
-    let patterns = [
-        (Regex::new("UPID:[^\"]*").unwrap(), "UPID"),
-        (
-            Regex::new("(?i)([0-9a-f]{2}:){5}[0-9a-f]{2}").unwrap(),
-            "MAC",
-        ),
-        (
-            Regex::new("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").unwrap(),
-            "UUID",
-        ),
-        (Regex::new("(?i)^[0-9a-f]{40}$").unwrap(), "DIGEST"),
-        (Regex::new("ctime=[0-9]+").unwrap(), "ctime"),
-    ];
-    let mut upids: BTreeMap<String, String> = BTreeMap::new();
-    let (mut same, mut different) = (0, Vec::new());
-    let mut digests: BTreeMap<String, String> = BTreeMap::new();
-    for record in text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-    {
-        if let Some(command) = record["out_of_band"].as_str() {
-            out_of_band(&mut cluster, command);
-            continue;
-        }
-        let Some(mut line) = line(&record) else {
-            continue;
-        };
-        if let Some(own) = line
-            .params
-            .get("digest")
-            .and_then(|digest| digests.get(digest))
-        {
-            line.params.insert("digest".into(), own.clone());
-        }
-        let mut path = line.path.clone();
-        for (theirs, ours) in &upids {
-            path = path.replace(theirs, ours);
-        }
-        // No virtual machine of the recording has an operating system.
-        for run in cluster.running.values_mut() {
-            run.live.insert("guest".into(), "none".into());
-        }
-        if line.path.contains("/lxc/") {
-            for run in cluster.running.values_mut() {
-                run.live.remove("guest");
-            }
-        }
-        let (status, body) = ask(&mut cluster, &router, &line, &path);
-        if let (Some(theirs), Some(ours)) = (line.body["data"].as_str(), body["data"].as_str())
-            && theirs.starts_with("UPID:")
-        {
-            let escape = |upid: &str| {
-                upid.replace(':', "%3A")
-                    .replace('@', "%40")
-                    .replace('!', "%21")
-                    .replace('>', "%3E")
-            };
-            upids.insert(escape(theirs), escape(ours));
-        }
-        if let (Some(theirs), Some(ours)) = (
-            line.body["data"]["digest"].as_str(),
-            body["data"]["digest"].as_str(),
-        ) {
-            digests.insert(theirs.to_owned(), ours.to_owned());
-        }
-        if record["group"]
-            .as_str()
-            .is_some_and(|group| !group.starts_with("tasks"))
-            && line.method != Method::Get
-        {
-            cluster.clock.advance(700.0);
-            cluster.tick();
-        }
-        let about_guests =
-            line.path.starts_with("/nodes/pve1/qemu") || line.path.starts_with("/nodes/pve1/lxc");
-        let about_tasks = ["%3Aqm", "%3Avz", "%3Aresize", "%3Amove_volume", "%3Aha"]
-            .iter()
-            .any(|word| line.path.contains(word));
-        let foreign = [
-            "firewall",
-            "agent",
-            "proxy",
-            "monitor",
-            "sendkey",
-            "rrd",
-            "%3Avzdump",
-            "cloudinit/dump",
-        ];
-        if !(about_guests || about_tasks)
-            || foreign.iter().any(|word| line.path.contains(word))
-            || APART.contains(&line.n)
-        {
-            continue;
-        }
-        let (theirs, ours) = (steady(&line.body, &patterns), steady(&body, &patterns));
-        if line.status == status && theirs == ours {
-            same += 1;
-        } else {
-            different.push(format!(
-                "{} {} {} {:?}\n  theirs {} {theirs}\n  ours   {status} {ours}",
-                line.n,
-                line.method.name(),
-                line.path,
-                line.params,
-                line.status
-            ));
-        }
-    }
-    assert!(same > 100, "only {same} lines agree");
-    assert!(
-        different.is_empty(),
-        "{same} agree, {} differ:\n{}",
-        different.len(),
-        different.join("\n")
-    );
-}
-
-/// What was done on the node by command line.
-fn out_of_band(cluster: &mut Cluster, command: &str) {
-    let words: Vec<&str> = command.split_whitespace().collect();
-    let (vmid, lock) = match words.as_slice() {
-        ["qm", "set", vmid, "--lock", lock] => (*vmid, Some(*lock)),
-        ["qm", "unlock", vmid] => (*vmid, None),
-        _ => return,
-    };
-    if let Some(guest) = vmid.parse().ok().and_then(|vmid| cluster.guest(vmid)) {
-        super::access::set_lock(cluster, &guest, lock);
-    }
-}
-
 /// Every configuration of a recorded cluster reads back as it did from Proxmox VE.
 #[test]
 fn recorded_configurations_read_the_same() {
@@ -325,7 +169,6 @@ fn recorded_configurations_read_the_same() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
     {
-        record["n"] = json!(0);
         record["auth"] = json!("root");
         let Some(line) = line(&record) else { continue };
         let wanted = ["/config", "/pending", "/snapshot"]

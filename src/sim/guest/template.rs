@@ -9,7 +9,8 @@ use super::access::{self, Loaded};
 use super::drive::{self, Drive};
 use super::kind::Kind;
 
-/// Turns a guest into a template; for a container at once, as Proxmox VE does.
+/// Turns a guest into a template; for a container at once, as Proxmox VE does, which
+/// lists a task for it all the same.
 pub fn convert(cluster: &mut Cluster, call: &Call) -> Answer {
     let Loaded { config, guest, .. } = access::load(cluster, call)?;
     access::check_lock(&config)?;
@@ -34,6 +35,8 @@ pub fn convert(cluster: &mut Cluster, call: &Call) -> Answer {
     match guest.kind {
         Kind::Lxc => {
             perform(cluster, &guest, None)?;
+            let spec = TaskSpec::new(&guest.node, "vztemplate", guest.vmid, &call.auth);
+            cluster.spawn(spec.lasting(0.0), |_, _| Ok(()));
             Ok(Value::Null)
         }
         Kind::Qemu => {
