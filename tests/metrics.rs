@@ -366,7 +366,7 @@ fn the_words_of_calls_and_tasks_are_known() {
         assert!(seen >= 6, "{file}");
     }
     let task = regex::Regex::new(r#""((?:qm|vz|ha)[a-z]+|imgdel|resize|move_volume)""#).unwrap();
-    for found in task.captures_iter(&source("apply/requests.rs")) {
+    for found in task.captures_iter(&source("world/requests.rs")) {
         assert!(metrics::TASK_TYPES.contains(&&found[1]), "{}", &found[1]);
     }
 }

@@ -166,7 +166,7 @@ impl Service {
         but: Option<&PlanHash>,
     ) -> Result<(), ServiceError> {
         let why = format!("the source {source} has moved on");
-        for (hash, state, _) in self.open_of_source(source, &cluster.name).await? {
+        for (hash, state, _) in self.open_of_source(source, &cluster.name, None).await? {
             if Some(&hash) != but {
                 self.overtake(&hash, state, Action::PlanSuperseded, &why)
                     .await?;
@@ -182,7 +182,10 @@ impl Service {
             .iter()
             .map(|document| (document.key.as_str(), document.hash.as_deref()))
             .collect();
-        for (hash, state, plan) in self.open_of_source(source, &made.cluster).await? {
+        for (hash, state, plan) in self
+            .open_of_source(source, &made.cluster, Some(made))
+            .await?
+        {
             let otherwise = plan.documents.iter().find(|document| {
                 now.get(document.key.as_str())
                     .is_some_and(|hash| *hash != document.hash.as_deref())
@@ -196,15 +199,23 @@ impl Service {
         Ok(())
     }
 
-    /// A source's own plans that wait or are approved.
+    /// A source's own plans that wait or are approved: all of them, or those about any document of a plan.
     async fn open_of_source(
         &self,
         source: &str,
         cluster: &ClusterName,
+        about: Option<&Plan>,
     ) -> Result<Vec<(PlanHash, PlanState, Plan)>, ServiceError> {
+        let about: Option<BTreeSet<&str>> = about.map(|plan| {
+            let documents = plan.documents.iter();
+            documents.map(|document| document.key.as_str()).collect()
+        });
         let mut found = BTreeSet::new();
         for active in self.store.active_documents(cluster, None).await? {
             if active.document.source == source
+                && about
+                    .as_ref()
+                    .is_none_or(|keys| keys.contains(active.document.key.as_str()))
                 && matches!(active.state, PlanState::Waiting | PlanState::Approved)
             {
                 found.insert((PlanHash(active.plan), active.state));

@@ -303,7 +303,7 @@ fn size(data: &Value) -> Size {
     Size {
         // There is no node without memory: that is not known rather than nought.
         memory: total,
-        used: memory.and_then(|memory| json::bytes(memory, "used")),
+        used: total.and(memory.and_then(|memory| json::bytes(memory, "used"))),
         cpus: cpus.and_then(|cpus| u32::try_from(cpus).ok()),
     }
 }
