@@ -220,7 +220,7 @@ impl Fault {
     /// its end; at the other points the rows take turns (`resume` kills steps at all of them).
     pub fn in_turn(&self, row: usize) -> bool {
         match self.what {
-            "answered" => row % 3 == 0,
+            "answered" => row.is_multiple_of(3),
             "sent" => row % 3 == 1,
             "ended" => row % 3 == 2,
             _ => true,
