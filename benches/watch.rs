@@ -10,6 +10,9 @@
     missing_docs
 )]
 
+#[allow(dead_code)]
+#[path = "../tests/support/contract.rs"]
+mod contract;
 #[path = "../tests/watch/stand.rs"]
 mod stand;
 
