@@ -294,8 +294,8 @@ fn quietly<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
     })
 }
 
-/// A row with a play that does not come to an end: a started guest that HA does not bring up is waited for as long as a task may take
-/// (24 hours). Played only when it is asked for by name, until that is mended.
+/// A row with a play that does not come to an end; which one and why is not found out yet (maybe the wait for HA, which has no bound of
+/// its own). Played only when it is asked for by name, until that is mended.
 const UNSETTLED: &[&str] = &["HA: start VM"];
 
 /// `BAILIWICK_FAULTS=move,reboot` plays only kinds whose name has one of these.
