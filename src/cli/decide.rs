@@ -1,6 +1,7 @@
 //! `approve` and `reject`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -14,8 +15,9 @@ use crate::approval::key::load_signing_key;
 use crate::approval::signature::dated_message;
 use crate::approval::{Decision, Verdict};
 use crate::plan::PlanHash;
-use crate::service::Service;
 use crate::service::decide::{Decided, HandedIn};
+use crate::service::{Service, ServiceError};
+use crate::store::StoreError;
 
 /// The signature, and the time in the signed message if it has one.
 fn sign(
@@ -64,10 +66,13 @@ fn sign(
     )))
 }
 
-/// `approve`.
-pub async fn approve(service: &Service, approve: &Approve, output: &Output) -> Ended {
-    let (_, plan, _) = service.plan(&approve.plan).await?;
-    let (armoured, signed_at) = sign(service, approve, &plan.hash)?;
+/// Signs and hands in.
+async fn hand_in(
+    service: &Service,
+    approve: &Approve,
+    hash: &PlanHash,
+) -> Result<Result<Decided, ServiceError>, Failure> {
+    let (armoured, signed_at) = sign(service, approve, hash)?;
     let given = HandedIn {
         armoured,
         signed_at,
@@ -76,8 +81,21 @@ pub async fn approve(service: &Service, approve: &Approve, output: &Output) -> E
         unknowns: approve.unknowns.iter().cloned().collect(),
         expected: approve.principal.clone(),
     };
-    let decided = service.approve(&plan.hash.0, given).await?;
-    Ok(show(&decided, output))
+    Ok(service.approve(&hash.0, given).await)
+}
+
+/// `approve`.
+pub async fn approve(service: &Service, approve: &Approve, output: &Output) -> Ended {
+    let (_, plan, _) = service.plan(&approve.plan).await?;
+    let mut decided = hand_in(service, approve, &plan.hash).await?;
+    let ours = approve.signature.is_none();
+    if ours && matches!(&decided, Err(ServiceError::Store(StoreError::Spent { .. }))) {
+        // Signed twice within a second, the signature is the same one; the next second's is another.
+        let into = service.now().subsec_nanosecond().unsigned_abs();
+        tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(into.into())).await;
+        decided = hand_in(service, approve, &plan.hash).await?;
+    }
+    Ok(show(&decided?, output))
 }
 
 /// `reject`.

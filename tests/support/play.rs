@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bailiwick::sim::{self, Entry, Fault, Running};
@@ -64,7 +63,6 @@ pub struct Play {
     world: String,
     settle: u64,
     unchecked: AtomicBool,
-    approved: Mutex<BTreeSet<(String, String)>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -217,7 +215,6 @@ impl Play {
             world: setup.world,
             settle: setup.settle,
             unchecked: AtomicBool::new(false),
-            approved: Mutex::default(),
             runtime,
         };
         play.bailiwick(&["ledger", "keygen"]).ends(0);
@@ -243,7 +240,6 @@ impl Play {
             world: self.world.clone(),
             settle: self.settle,
             unchecked: AtomicBool::new(false),
-            approved: Mutex::default(),
             runtime,
         }
     }
@@ -313,11 +309,6 @@ impl Play {
     /// Approves with somebody's key, every impact seen and every unknown named.
     #[track_caller]
     pub fn approve_with(&self, hash: &str, key: &str) -> Ran {
-        let decision = (hash.to_owned(), key.to_owned());
-        if !self.approved.lock().unwrap().insert(decision) {
-            // A signature says when it was made, to the second, and the same one does not count twice.
-            std::thread::sleep(std::time::Duration::from_millis(1050));
-        }
         let plan = self.json(&["describe", hash]).ends(0).json();
         let unknowns: Vec<&str> = plan["unknowns"]
             .as_array()
