@@ -9,6 +9,7 @@ pub mod executor;
 pub mod journal;
 pub mod port;
 pub mod preconditions;
+mod read_back;
 pub mod step;
 pub mod touched;
 

@@ -190,6 +190,25 @@ fn a_failed_task_fails_the_run_and_the_rest_is_not_begun() {
 }
 
 #[test]
+fn where_ha_gives_up_the_run_ends_and_says_so() {
+    let app = "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: app-04}\nspec: {vmid: 109, powerState: running}\n";
+    let play = Play::new();
+    play.document("app", app);
+    // Its disk is gone, which HA finds when it starts it.
+    play.sim.with(|cluster| {
+        let disk = "ceph-vm:base-105-disk-0/vm-109-disk-0";
+        cluster.free("pve3", disk).unwrap();
+    });
+    let plan = hash_of(&play.apply());
+    play.approve(&plan).ends(0);
+    let ran = play.run(&plan).ends(1).json();
+    let why = ran["why"].as_str().unwrap();
+    assert!(why.contains("HA has given up on vm/109"), "{why}");
+    assert_eq!(step_outcomes(&play), [(1, "failed".to_owned())]);
+    assert_ne!(hash_of(&play.apply()), plan);
+}
+
+#[test]
 fn a_failed_step_is_not_tried_again_by_the_next_process() {
     let (play, plan, _) = approved(&[
         ("mail", include_str!("../examples/demo/mail.yaml")),

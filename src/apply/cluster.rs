@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::port::{Live, Sent, TaskEnd};
 use super::requests::Request;
 use super::touched::Touched;
 use crate::document::desired::SecretRef;
-use crate::ids::NodeName;
+use crate::ids::{GuestKind, NodeName, Vmid};
 use crate::proxmox::tasks::TaskQuery;
-use crate::proxmox::{Client, ErrorClass, TaskOutcome, WriteError};
+use crate::proxmox::{Call, Client, ErrorClass, TaskOutcome, WriteError};
 use crate::world::World;
 use crate::world::observe::{Refresh, refresh};
 
@@ -113,6 +114,25 @@ impl Live for ApiCluster {
             .into_iter()
             .map(|task| task.upid.to_string())
             .collect())
+    }
+
+    async fn ha_state(&self, kind: GuestKind, vmid: Vmid) -> Result<Option<String>, String> {
+        #[derive(Deserialize)]
+        struct Entry {
+            sid: Option<String>,
+            state: Option<String>,
+        }
+        let call = Call::get(["cluster", "ha", "status", "current"]);
+        let entries: Vec<Entry> = self
+            .client
+            .get(call)
+            .await
+            .map_err(|error| error.to_string())?;
+        let sid = format!("{}:{vmid}", kind.word());
+        let of_it = entries
+            .into_iter()
+            .find(|entry| entry.sid.as_ref() == Some(&sid));
+        Ok(of_it.and_then(|entry| entry.state))
     }
 
     fn secret(&self, from: &SecretRef, planned: &str) -> Result<Zeroizing<String>, String> {

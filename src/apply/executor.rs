@@ -27,6 +27,9 @@ pub struct Limits {
     pub lock_patience: Duration,
     /// How long to look for the effect of a write whose outcome is not known.
     pub settle: Duration,
+    /// How long the HA manager may take to do what was requested of it. Its rounds are 10 s apart, and it stops a guest by a
+    /// shutdown first.
+    pub ha_patience: Duration,
     /// How long a task may take.
     pub task_deadline: Duration,
 }
@@ -39,6 +42,7 @@ impl Default for Limits {
             poll: Duration::from_millis(500),
             lock_patience: Duration::from_secs(60),
             settle: Duration::from_secs(35), // Proxmox VE's own proxy gives up after 30 s
+            ha_patience: Duration::from_secs(10 * 60),
             task_deadline: Duration::from_secs(24 * 3600),
         }
     }

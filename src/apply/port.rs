@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::requests::Request;
 use super::touched::Touched;
-use crate::ids::NodeName;
+use crate::ids::{GuestKind, NodeName, Vmid};
 use crate::plan::{Step, StepId};
 use crate::world::World;
 
@@ -65,6 +65,12 @@ pub trait Live: Send + Sync + 'static {
         task_type: &str,
         id: &str,
     ) -> impl Future<Output = Result<BTreeSet<String>, String>> + Send;
+    /// What the HA manager says of a guest: `started`, `queued`, `error` …; nothing of one that it does not manage.
+    fn ha_state(
+        &self,
+        kind: GuestKind,
+        vmid: Vmid,
+    ) -> impl Future<Output = Result<Option<String>, String>> + Send;
     /// The value of a secret, resolved at the moment it is sent. One that no longer has the fingerprint that was planned on, and
     /// approved, is refused.
     fn secret(

@@ -10,6 +10,7 @@ use super::effect;
 use super::executor::Limits;
 use super::port::{Intent, Journal, JournalError, Left, Live, Outcome, Remembered, Sent, TaskEnd};
 use super::preconditions;
+use super::read_back::{ReadBack, read_back};
 use super::touched::Touched;
 use crate::ids::{ClusterName, NodeName};
 use crate::metrics::Metrics;
@@ -75,7 +76,7 @@ impl<L, J> Shared<L, J> {
         self.metrics.step(self.cluster.as_str(), word);
     }
 
-    fn world(&self) -> World {
+    pub(super) fn world(&self) -> World {
         self.world
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -433,15 +434,9 @@ async fn conclude<L: Live, J: Journal>(
         TaskEnd::Unknown(why) => return undetermined(shared, step, why).await,
     };
     let now = match read_back(shared, step, touched).await {
-        Ok(now) => now,
-        Err(why) => {
-            return undetermined(
-                shared,
-                step,
-                format!("done, but what it left cannot be read: {why}"),
-            )
-            .await;
-        }
+        ReadBack::Read(now) => now,
+        ReadBack::GivenUp(why) => return failed(shared, step, why).await,
+        ReadBack::Unknown(why) => return undetermined(shared, step, why).await,
     };
     shared.store(&now, touched);
     let surprises = match before {
@@ -474,29 +469,6 @@ async fn conclude<L: Live, J: Journal>(
     left.message = format!("{NOT_AS_PREDICTED}: {}", surprises.join("; "));
     shared.journal.ended(step, Outcome::Failed, &left).await?;
     Ok(StepEnd::Ended(Outcome::Failed, left))
-}
-
-/// Reads what the step touched, and where the cluster follows late (HA, a list that lags), waits until the effect can be seen.
-async fn read_back<L: Live, J: Journal>(
-    shared: &Shared<L, J>,
-    step: &Step,
-    touched: &Touched,
-) -> Result<World, String> {
-    let patience = match step.action {
-        Action::SetHaState { .. } => shared.limits.task_deadline,
-        _ => shared.limits.settle,
-    };
-    let until = Instant::now() + patience;
-    loop {
-        let late = Instant::now() >= until;
-        match shared.live.refresh(shared.world(), touched.clone()).await {
-            Ok(now) if late || effect::visible(&step.action, &now) => return Ok(now),
-            // A guest on its way may be looked for where it no longer is.
-            Err(why) if late => return Err(why),
-            Ok(_) | Err(_) => {}
-        }
-        sleep(shared.limits.poll).await;
-    }
 }
 
 fn what_is_left(action: &Action, now: &World) -> Left {

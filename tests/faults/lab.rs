@@ -33,7 +33,9 @@ pub fn only(world: &str, guests: &BTreeSet<u32>) -> String {
     for storage in world["storages"].as_object_mut().unwrap().values_mut() {
         storage["volumes"].as_array_mut().unwrap().retain(|volume| {
             let name = volume["volid"].as_str().unwrap();
-            of_guest.captures_iter(name).all(|found| kept(&found[1]))
+            // A linked clone's name begins with its template's disk, which stays.
+            let owner = of_guest.captures_iter(name).last();
+            owner.is_none_or(|found| kept(&found[1]) || found[0].starts_with("base"))
         });
     }
     let files = world["files"].as_object_mut().unwrap();

@@ -9,7 +9,7 @@ use crate::apply::port::{Intent, Sent, TaskEnd};
 use crate::apply::requests::{Request, request_for};
 use crate::apply::touched::Touched;
 use crate::document::desired::SecretRef;
-use crate::ids::{GuestKind, Slot};
+use crate::ids::{GuestKind, Slot, Vmid};
 use crate::metrics::Metrics;
 use crate::plan::{Inverse, PlanHash, Risk};
 use crate::world::Param;
@@ -38,6 +38,8 @@ struct Fake {
     begun: Arc<AtomicUsize>,
     /// Whether the cluster tells its tasks.
     tells: bool,
+    /// What the HA manager says of every guest.
+    ha: Option<&'static str>,
 }
 
 fn path(action: &Action) -> String {
@@ -69,8 +71,11 @@ impl Live for Fake {
 
     async fn wait(&self, upid: &str, _: Duration) -> TaskEnd {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let mut world = self.world.lock().unwrap();
-        *world = world.apply(&self.actions[upid]).unwrap();
+        // Under HA it is the manager that acts.
+        if self.ha.is_none() {
+            let mut world = self.world.lock().unwrap();
+            *world = world.apply(&self.actions[upid]).unwrap();
+        }
         self.notes.lock().unwrap().under_way.remove(upid);
         TaskEnd::Ok
     }
@@ -81,6 +86,10 @@ impl Live for Fake {
         } else {
             Err("the node is down".to_owned())
         }
+    }
+
+    async fn ha_state(&self, _: GuestKind, _: Vmid) -> Result<Option<String>, String> {
+        Ok(self.ha.map(str::to_owned))
     }
 
     fn secret(&self, _: &SecretRef, _: &str) -> Result<Zeroizing<String>, String> {
@@ -150,7 +159,7 @@ fn world() -> World {
                 .vm(number, "pve1", &lines)
                 .volume("pve1", &id, "images", 8 << 30, Some(number));
     }
-    builder.build()
+    builder.ha(106, "stopped").build()
 }
 
 /// A plan of independent steps on `pve1`, numbered from 1.
@@ -189,6 +198,7 @@ struct Setting {
     remembered: BTreeMap<StepId, Remembered>,
     frozen_after: usize,
     tells: bool,
+    ha: Option<&'static str>,
 }
 
 fn setting(per_node: usize) -> Setting {
@@ -197,6 +207,7 @@ fn setting(per_node: usize) -> Setting {
         remembered: BTreeMap::new(),
         frozen_after: usize::MAX,
         tells: true,
+        ha: None,
     }
 }
 
@@ -212,6 +223,7 @@ fn run(plan: &Plan, setting: Setting) -> (RunEnd, Notes) {
         frozen_after: setting.frozen_after,
         begun: Arc::default(),
         tells: setting.tells,
+        ha: setting.ha,
     };
     let limits = Limits {
         per_node: setting.per_node,
@@ -219,6 +231,7 @@ fn run(plan: &Plan, setting: Setting) -> (RunEnd, Notes) {
         poll: Duration::from_millis(1),
         lock_patience: Duration::from_millis(20),
         settle: Duration::from_millis(10),
+        ha_patience: Duration::from_millis(50),
         task_deadline: Duration::from_secs(5),
     };
     let executor = Executor::new(fake.clone(), fake.clone(), limits, world(), Metrics::new());
@@ -361,5 +374,40 @@ fn what_cannot_be_looked_up_stays_open() {
     let (end, notes) = run(&plan, resumed);
     assert!(matches!(end, RunEnd::Undetermined { .. }), "{end:?}");
     assert_eq!(notes.sent, Vec::<String>::new());
+    assert_eq!(notes.ended, [(StepId(1), Outcome::Undetermined)]);
+}
+
+fn under_ha(word: &'static str) -> (RunEnd, Notes) {
+    let plan = plan(vec![Action::SetHaState {
+        kind: GuestKind::Qemu,
+        vmid: vmid(106),
+        state: "started".to_owned(),
+        before: "stopped".to_owned(),
+    }]);
+    let mut setting = setting(1);
+    setting.ha = Some(word);
+    run(&plan, setting)
+}
+
+#[test]
+fn where_ha_gives_up_the_step_has_failed() {
+    let (end, notes) = under_ha("error");
+    let RunEnd::Failed { why, .. } = end else {
+        panic!("{end:?}")
+    };
+    assert!(why.contains("HA has given up on vm/106"), "{why}");
+    assert_eq!(notes.ended, [(StepId(1), Outcome::Failed)]);
+}
+
+#[test]
+fn where_ha_takes_too_long_the_step_stays_open() {
+    let (end, notes) = under_ha("queued");
+    let RunEnd::Undetermined { why, .. } = end else {
+        panic!("{end:?}")
+    };
+    assert!(
+        why.contains("started was requested of HA") && why.contains("HA says `queued`"),
+        "{why}"
+    );
     assert_eq!(notes.ended, [(StepId(1), Outcome::Undetermined)]);
 }
