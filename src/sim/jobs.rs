@@ -259,16 +259,31 @@ fn backup(cluster: &mut Cluster, call: &Call) -> Answer {
         .ok_or_else(|| ApiError::parameter("id", format!("No such job '{id}'")))
 }
 
-/// What only root may say, and what must not be said together.
-fn check_backup(call: &Call, section: &Section) -> Result<(), ApiError> {
-    for key in ["tmpdir", "dumpdir", "script"] {
-        if call.get(key).is_some() && !call.auth.is_root() {
-            return Err(ApiError::new(
-                403,
-                format!("Permission check failed - {key}: Only root may set this option."),
-            ));
+/// What a caller may say: the directories and the script are root's; a storage that is written to takes the right to allocate there
+/// (without one it is `local`), and so does room for fleecing.
+fn may_set(cluster: &Cluster, call: &Call, default_storage: bool) -> Result<(), ApiError> {
+    super::backups::check_options(cluster, call)?;
+    if let Some(storage) = call.get("storage").or(default_storage.then_some("local")) {
+        cluster.check_all(
+            &call.auth,
+            &format!("/storage/{storage}"),
+            &["Datastore.Allocate"],
+        )?;
+    }
+    let fleecing = call
+        .get("fleecing")
+        .map(|text| options::properties(text, "enabled"));
+    for (key, storage) in fleecing.into_iter().flatten() {
+        if key == "storage" {
+            let path = format!("/storage/{storage}");
+            cluster.check_all(&call.auth, &path, &["Datastore.AllocateSpace"])?;
         }
     }
+    Ok(())
+}
+
+/// What must not be said together.
+fn check_backup(section: &Section) -> Result<(), ApiError> {
     let chosen: Vec<&str> = ["all", "vmid", "pool"]
         .into_iter()
         .filter(|key| {
@@ -316,6 +331,7 @@ fn create_backup(cluster: &mut Cluster, call: &Call) -> Answer {
             "property is missing and it is not optional",
         ));
     }
+    may_set(cluster, call, call.get("dumpdir").is_none())?;
     let id = match call.get("id") {
         Some(id) => id.to_owned(),
         None => format!("backup-{}", cluster.random_uuid()),
@@ -333,13 +349,18 @@ fn create_backup(cluster: &mut Cluster, call: &Call) -> Answer {
     if section.get("enabled").is_none() {
         section.set("enabled", "1");
     }
-    check_backup(call, &section)?;
+    check_backup(&section)?;
     sections.push(section);
     write(cluster, &sections);
     Ok(Value::Null)
 }
 
 fn update_backup(cluster: &mut Cluster, call: &Call) -> Answer {
+    may_set(
+        cluster,
+        call,
+        call.list("delete").iter().any(|key| key == "storage"),
+    )?;
     let mut sections = jobs(cluster);
     let section = sections
         .iter_mut()
@@ -350,6 +371,15 @@ fn update_backup(cluster: &mut Cluster, call: &Call) -> Answer {
             403,
             "Permission check failed - dumpdir: Only root may edit this job.",
         ));
+    }
+    // The schema: notes and protection only together with the storage.
+    for key in ["notes-template", "protected"] {
+        if call.get(key).is_some() && call.get("storage").is_none() {
+            return Err(ApiError::parameter(
+                "storage",
+                format!("missing property - required by '{key}'"),
+            ));
+        }
     }
     for key in call.list("delete") {
         if !BACKUP.iter().any(|row| row.name == key) {
@@ -376,7 +406,7 @@ fn update_backup(cluster: &mut Cluster, call: &Call) -> Answer {
     }
     set_all(section, call);
     let checked = section.clone();
-    check_backup(call, &checked)?;
+    check_backup(&checked)?;
     write(cluster, &sections);
     Ok(Value::Null)
 }
