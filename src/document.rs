@@ -5,6 +5,7 @@
 //! every fault at once; then serde makes the typed document, and [`check`] looks at what fields say together. What comes out of
 //! [`load`] is either every document, or every error.
 
+pub mod backup_job;
 pub mod check;
 pub mod container;
 pub mod crd;
@@ -35,6 +36,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::backup_job::BackupJobSpec;
 use self::container::ContainerSpec;
 use self::desired::Desired;
 use self::error::Problem;
@@ -46,7 +48,7 @@ use self::pool::PoolSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
 use self::yaml::Tree;
-use crate::ids::{ClusterName, PoolId, StorageId};
+use crate::ids::{BackupJobId, ClusterName, PoolId, StorageId};
 
 /// The group of the kinds.
 pub const GROUP: &str = "bailiwick.dev";
@@ -66,15 +68,18 @@ pub enum Kind {
     Storage,
     /// A pool of guests and storages.
     Pool,
+    /// A job that backs guests up.
+    BackupJob,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
         Self::Pool,
+        Self::BackupJob,
     ];
 
     /// The kind's name in documents.
@@ -84,6 +89,7 @@ impl Kind {
             Self::Container => "Container",
             Self::Storage => "Storage",
             Self::Pool => "Pool",
+            Self::BackupJob => "BackupJob",
         }
     }
 }
@@ -206,6 +212,8 @@ pub enum Spec {
     Storage(Box<StorageSpec>),
     /// Of a pool.
     Pool(Box<PoolSpec>),
+    /// Of a backup job.
+    BackupJob(Box<BackupJobSpec>),
 }
 
 impl Spec {
@@ -216,6 +224,7 @@ impl Spec {
             Self::Container(_) => Kind::Container,
             Self::Storage(_) => Kind::Storage,
             Self::Pool(_) => Kind::Pool,
+            Self::BackupJob(_) => Kind::BackupJob,
         }
     }
 }
@@ -227,6 +236,7 @@ impl Serialize for Spec {
             Self::Container(spec) => spec.serialize(serializer),
             Self::Storage(spec) => spec.serialize(serializer),
             Self::Pool(spec) => spec.serialize(serializer),
+            Self::BackupJob(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -343,6 +353,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         Spec::Pool(spec) => {
             let id = spec.id.clone().or_else(|| PoolId::new(name).ok())?;
             Desired::Pool(Box::new(spec.desired(id)))
+        }
+        Spec::BackupJob(spec) => {
+            let id = spec.id.clone().or_else(|| BackupJobId::new(name).ok())?;
+            Desired::BackupJob(Box::new(spec.desired(id)))
         }
     })
 }
@@ -490,6 +504,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Container => Spec::Container(serde_json::from_value(spec)?),
         Kind::Storage => Spec::Storage(serde_json::from_value(spec)?),
         Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
+        Kind::BackupJob => Spec::BackupJob(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

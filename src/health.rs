@@ -20,6 +20,7 @@ pub use fit::fit;
 pub use gaps::{Gap, completeness_needed};
 pub use model::*;
 pub use notes::{contents, hidden_clones, notes, tenants};
+pub use protection::selects;
 pub use summary::{Worse, is_worse, summary};
 
 #[cfg(test)]

@@ -183,6 +183,13 @@ name!(
         && t.split('/').all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)))
 );
 name!(
+    /// A backup job's id in `jobs.cfg` (Proxmox VE: `pve-configid`, at most 50 characters).
+    BackupJobId,
+    "backup job id",
+    "letters, digits, `-` and `_`, beginning with a letter, 2 to 50 characters",
+    |t| word(t, b"-_", 2, 50) && t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+);
+name!(
     /// The place of a device in a guest's configuration: `scsi0`, `net1`, `rootfs`, `mp3`, `unused0`, …
     Slot,
     "slot",

@@ -1,11 +1,12 @@
 //! Plans: the pure function from documents, ownership and a world to an immutable, content-addressed set of ordered steps with
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
 //!
-//! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`) and leave drafts of steps; `order` puts them in
+//! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`, `backup_job`) and leave drafts of steps; `order` puts them in
 //! order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
+mod backup_job;
 pub mod check;
 mod draft;
 pub mod error;
@@ -62,8 +63,8 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
 }
 
 impl Planner<'_, '_> {
-    /// Goes through the documents: storages first, then guests, then pools, each in order of their keys, so that the order they
-    /// were handed over in does not matter.
+    /// Goes through the documents: storages first, then guests, pools, what is removed and backup jobs, each in order of their
+    /// keys, so that the order they were handed over in does not matter.
     fn documents(&mut self) {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
         items.sort_by(|a, b| (&a.key, &a.source).cmp(&(&b.key, &b.source)));
@@ -86,6 +87,11 @@ impl Planner<'_, '_> {
         for item in &items {
             if let Wanted::Removed { delete } = &item.wanted {
                 self.removed(item, *delete, &mut pools);
+            }
+        }
+        for item in &items {
+            if let Wanted::Present(Desired::BackupJob(job)) = &item.wanted {
+                self.backup_job_present(item, job, &pools);
             }
         }
         self.pool_steps(pools);
@@ -125,7 +131,13 @@ impl Planner<'_, '_> {
             .strip_prefix("pool/")
             .and_then(|id| crate::ids::PoolId::new(id).ok())
         {
-            self.pool_removed(item, &id, pools);
+            return self.pool_removed(item, &id, pools);
+        }
+        if let Some(id) = object
+            .strip_prefix("backup-job/")
+            .and_then(|id| crate::ids::BackupJobId::new(id).ok())
+        {
+            self.backup_job_removed(item, &id);
         }
     }
 }

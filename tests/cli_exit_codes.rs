@@ -385,7 +385,13 @@ fn completions() {
 #[test]
 fn explanations() {
     let kinds = bare(&["explain"]).ends(0).out;
-    for kind in ["VirtualMachine", "Container", "Storage", "Pool"] {
+    for kind in [
+        "VirtualMachine",
+        "Container",
+        "Storage",
+        "Pool",
+        "BackupJob",
+    ] {
         assert!(kinds.contains(kind));
         assert!(
             bare(&["explain", kind]).ends(0).out.contains("spec"),

@@ -74,6 +74,8 @@ fn a_whole_cluster_comes_back_without_a_change_and_is_adopted_without_a_write() 
         "storage/local-zfs",
         "storage/backup",
         "pool/prod-web",
+        "backupjob/nightly-prod",
+        "backupjob/weekly-infra",
     ] {
         let shown = name.replace(['/', '-'], "_");
         insta::assert_snapshot!(format!("import_{shown}"), written[&format!("{name}.yaml")]);
@@ -84,8 +86,8 @@ fn a_whole_cluster_comes_back_without_a_change_and_is_adopted_without_a_write() 
     assert_eq!(plan["changes"], serde_json::json!([]));
     assert_eq!(plan["impacts"], serde_json::json!([]));
     let guests = play.sim.with(|cluster| cluster.guests().len());
-    let (storages, pools) = (6, 4);
-    assert_eq!(written.len(), guests + storages + pools);
+    let (storages, pools, jobs) = (6, 4, 2);
+    assert_eq!(written.len(), guests + storages + pools + jobs);
     assert_eq!(plan["documents"].as_array().unwrap().len(), written.len());
 
     play.bailiwick(&["apply", "-f", "live"]).ends(0);

@@ -62,6 +62,10 @@ fn generated() -> Vec<(String, String)> {
                 include_str!("../examples/documents/storage.yaml"),
             ),
             Kind::Pool => ("pool", include_str!("../examples/documents/pool.yaml")),
+            Kind::BackupJob => (
+                "backup-job",
+                include_str!("../examples/documents/backup-job.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

@@ -17,8 +17,8 @@ use bailiwick::plan::{
 };
 use bailiwick::proxmox::property::{Domain, PropertyMap};
 use bailiwick::service::import::{Import, ImportRequest, ImportedObject, Live, import_world};
-use bailiwick::world::World;
 use bailiwick::world::testing::{Builder, storage_id};
+use bailiwick::world::{BackupJob, World};
 use proptest::prelude::*;
 
 /// Keys of virtual machines with values Proxmox VE may show, and some it would not.
@@ -406,6 +406,76 @@ const STORAGE: &[(&str, &[&str])] = &[
     ("Odd", &["x"]),
 ];
 
+/// Options of backup jobs, but for whom they are for.
+const BACKUP_JOB: &[(&str, &[&str])] = &[
+    ("id", &["under_test"]),
+    ("type", &["vzdump"]),
+    (
+        "schedule",
+        &["02:00", "sat 03:00", "mon..fri 22:00/15", "*-*-1 04:00"],
+    ),
+    ("enabled", &["1", "0"]),
+    ("storage", &["local", "nas", "a b"]),
+    ("node", &["pve1", "gone"]),
+    ("mode", &["snapshot", "stop", "hover"]),
+    ("compress", &["zstd", "0", "1"]),
+    (
+        "prune-backups",
+        &[
+            "keep-daily=7,keep-last=3",
+            "keep-all=1",
+            "keep-all=1,keep-last=2",
+            "keep-last=x",
+        ],
+    ),
+    ("remove", &["0"]),
+    ("protected", &["1"]),
+    (
+        "notes-template",
+        &["{{guestname}}\\n{{vmid}}", "two\nlines", " x "],
+    ),
+    ("comment", &["every night", "\u{202e}evil"]),
+    ("repeat-missed", &["1", "on"]),
+    ("mailto", &["root,anna@example.org", "a;b"]),
+    ("mailnotification", &["failure"]),
+    ("notification-mode", &["legacy-sendmail"]),
+    (
+        "fleecing",
+        &["enabled=1,storage=local", "1", "enabled=1,cache=2"],
+    ),
+    ("bwlimit", &["0", "100000", "-1"]),
+    ("ionice", &["8", "9"]),
+    ("lockwait", &["180"]),
+    ("stopwait", &["10"]),
+    (
+        "performance",
+        &["max-workers=4,pbs-entries-max=1000", "max-workers=999"],
+    ),
+    ("pigz", &["1"]),
+    ("zstd", &["0", "-1"]),
+    (
+        "exclude-path",
+        &["/var/cache/*", "/tmp/a;b\n/srv/c,d e", "\n"],
+    ),
+    ("stdexcludes", &["0"]),
+    ("pbs-change-detection-mode", &["metadata"]),
+    ("quiet", &["1"]),
+    ("script", &["/root/hook.sh"]),
+    ("tmpdir", &["/srv/tmp"]),
+    ("future-option", &["x"]),
+    ("Odd", &["x"]),
+];
+
+const SELECTIONS: &[&[(&str, &str)]] = &[
+    &[("vmid", "100,101")],
+    &[("vmid", "101;100 999")],
+    &[("all", "1")],
+    &[("all", "1"), ("exclude", "100,999")],
+    &[("all", "0"), ("vmid", "100")],
+    &[("pool", "prod")],
+    &[("pool", "gone/away")],
+];
+
 const TYPES: &[&str] = &[
     "dir",
     "zfspool",
@@ -543,9 +613,12 @@ fn nothing_is_dropped(
                 }
             }),
             Desired::Storage(storage) => storage.options.get(key).cloned(),
+            Desired::BackupJob(job) => job.options.get(key).cloned(),
             Desired::Pool(_) => None,
         };
-        let implied = key == "unprivileged" || (key == "shared" && domain == Domain::Storage);
+        let implied = key == "unprivileged"
+            || (key == "shared" && domain == Domain::Storage)
+            || (matches!(key.as_str(), "id" | "type") && domain == Domain::BackupJob);
         let parts = told.iter().any(|setting| {
             setting
                 .strip_prefix(key.as_str())
@@ -633,6 +706,23 @@ proptest! {
         let section = given.into_iter().collect();
         nothing_is_dropped(Domain::Storage, &section, &document.desired(), object);
         prop_assert!(!object.text.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_backup_job_comes_back(given in section(BACKUP_JOB), whom in prop::sample::select(SELECTIONS)) {
+        let mut options: BTreeMap<String, String> = given.into_iter().collect();
+        options.extend(whom.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let world = cluster().edit(|world| {
+            let job = BackupJob::of(options.clone());
+            world.backup_jobs.insert("under_test".to_owned(), std::sync::Arc::new(job));
+        }).build();
+        let import = imported(&world);
+        right_at_once(&import);
+        let documents = documents(&import);
+        plans_to_nothing(&world, &documents);
+        let object = import.objects.iter().find(|object| object.object == "backup-job/under_test").unwrap();
+        let document = documents.iter().find(|document| document.key() == object.key).unwrap();
+        nothing_is_dropped(Domain::BackupJob, &options, &document.desired(), object);
     }
 
     /// Guests may share a name, have none, or have one that is no name of a document: each gets a document of its own all the same.

@@ -305,6 +305,36 @@ fn table() -> Vec<(Action, &'static str)> {
             },
             "DELETE /pools poolid=prod/web",
         ),
+        (
+            Action::CreateBackupJob {
+                id: "nightly".parse().unwrap(),
+                params: params(&[
+                    ("schedule", "02:00"),
+                    ("storage", "nas"),
+                    ("vmid", "104,301"),
+                    ("prune-backups", "keep-last=3"),
+                    ("exclude-path", "/var/cache/*\n/tmp/a;b"),
+                    ("fleecing", "enabled=1,storage=fast"),
+                    ("notes-template", "{{guestname}}"),
+                    ("compress", "zstd"),
+                ]),
+            },
+            "POST /cluster/backup id=nightly exclude-path=/var/cache/* exclude-path=/tmp/a;b compress=zstd fleecing=enabled=1,storage=fast notes-template={{guestname}} prune-backups=keep-last=3 schedule=02:00 storage=nas vmid=104,301",
+        ),
+        (
+            Action::UpdateBackupJob {
+                id: "nightly".parse().unwrap(),
+                set: params(&[("pool", "prod"), ("enabled", "0")]),
+                delete: words(&["all", "exclude"]),
+            },
+            "PUT /cluster/backup/nightly enabled=0 pool=prod delete=all,exclude",
+        ),
+        (
+            Action::DeleteBackupJob {
+                id: "nightly".parse().unwrap(),
+            },
+            "DELETE /cluster/backup/nightly",
+        ),
     ]
 }
 
@@ -329,6 +359,9 @@ fn variant(action: &Action) -> &'static str {
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
+        Action::CreateBackupJob { .. } => "create backup job",
+        Action::UpdateBackupJob { .. } => "update backup job",
+        Action::DeleteBackupJob { .. } => "delete backup job",
     }
 }
 
@@ -339,7 +372,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 18, "{variants:?}");
+    assert_eq!(variants.len(), 21, "{variants:?}");
 }
 
 #[test]

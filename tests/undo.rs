@@ -123,6 +123,53 @@ fn a_removed_storage_comes_back() {
 }
 
 #[test]
+fn backup_jobs_made_changed_and_removed_are_taken_back() {
+    let play = Play::new();
+    let before = play.end();
+    let job = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: BackupJob\nmetadata: {{name: {name}, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let fresh = "schedule: 'sun 05:00', storage: backup, guests: [102, 303], pruneBackups: {keepLast: 3}, notesTemplate: '{{vmid}}', excludePaths: ['/a;b', /c]";
+    play.document("fresh", &job("fresh", fresh));
+    play.document(
+        "weekly-infra",
+        &job(
+            "weekly-infra",
+            "pool: infra, comment: null, protected: true",
+        ),
+    );
+    let plan = play.carry_out();
+    let jobs = play.end()["jobs.cfg"].clone();
+    for line in [
+        "vzdump: fresh",
+        "vmid 102,303",
+        "exclude-path /a;b",
+        "exclude-path /c",
+        "pool infra",
+        "protected 1",
+    ] {
+        assert!(jobs.contains(line), "{line}: {jobs}");
+    }
+    assert!(!jobs.contains("vmid 100,118"), "{jobs}");
+    let listed = play.bailiwick(&["get", "backup-job"]).ends(0).out;
+    for word in ["fresh", "sun 05:00", "by number", "pool infra"] {
+        assert!(listed.contains(word), "{word}: {listed}");
+    }
+    let told = play.json(&["describe", "backup-job/fresh"]).ends(0).json();
+    assert!(told.to_string().contains("vm/102"), "{told}");
+    // What is removed comes back with it.
+    play.withdraw("fresh");
+    let removal = play.carry_out();
+    assert!(!play.end()["jobs.cfg"].contains("vzdump: fresh"));
+    undone(&play, &removal);
+    assert_eq!(play.end()["jobs.cfg"], jobs);
+    undone(&play, &plan);
+    same_end(&play.end(), &before, "undone");
+}
+
+#[test]
 fn half_a_run_can_be_undone() {
     let play = Play::new();
     let before = play.end();

@@ -1,7 +1,7 @@
 //! Whether the effect of an action can be seen in a world: how an undetermined write is decided without sending it again.
 
 use crate::proxmox::property::{Domain, equivalent};
-use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, World};
+use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, World, views};
 
 /// Whether the world looks as if the action had been done.
 pub fn visible(action: &Action, world: &World) -> bool {
@@ -85,6 +85,20 @@ pub fn visible(action: &Action, world: &World) -> bool {
                 && storages_remove.is_disjoint(&pool.storages)
         }),
         Action::DeletePool { id } => !world.pools.contains_key(id),
+        Action::CreateBackupJob { id, params } => world
+            .backup_jobs
+            .get(id.as_str())
+            .is_some_and(|job| shows(Domain::BackupJob, &job.options, params)),
+        Action::UpdateBackupJob { id, set, delete } => {
+            world.backup_jobs.get(id.as_str()).is_some_and(|job| {
+                let gone = |key: &String| {
+                    let found = job.options.get(key).map(String::as_str);
+                    views::same_job_option(key, found, None)
+                };
+                shows(Domain::BackupJob, &job.options, set) && delete.iter().all(gone)
+            })
+        }
+        Action::DeleteBackupJob { id } => !world.backup_jobs.contains_key(id.as_str()),
     }
 }
 
@@ -111,7 +125,10 @@ pub fn tells(action: &Action) -> bool {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => true,
+        | Action::DeletePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => true,
     }
 }
 

@@ -280,7 +280,10 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => BTreeSet::new(),
+        | Action::DeletePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -293,6 +296,9 @@ fn file_of(action: &Action) -> Option<&'static str> {
         Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
             Some("user.cfg")
         }
+        Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => Some("jobs.cfg"),
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
         Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }

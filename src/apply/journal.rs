@@ -116,6 +116,9 @@ fn subject(step: &Step) -> String {
         Do::CreatePool { id, .. } | Do::UpdatePool { id, .. } | Do::DeletePool { id } => {
             format!("pool/{id}")
         }
+        Do::CreateBackupJob { id, .. }
+        | Do::UpdateBackupJob { id, .. }
+        | Do::DeleteBackupJob { id } => format!("backup-job/{id}"),
         other => other.guest().map_or_else(String::new, |(kind, vmid)| {
             format!("{}/{vmid}", kind.word())
         }),

@@ -1,10 +1,10 @@
 //! Whether what a step was planned on still holds, by a world that was just read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::port::Left;
 use crate::plan::{Precondition, StepId};
-use crate::world::World;
+use crate::world::{World, views};
 
 /// The digest to send with the step's write, if the step has one: the planned one, or the one an earlier step left.
 pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> Option<String> {
@@ -177,6 +177,32 @@ pub fn check(
             None => Ok(()),
             Some(_) => Err(format!("pool {id} exists already")),
         },
+        Precondition::BackupJobIs { id, options } => {
+            let job = world
+                .backup_jobs
+                .get(id.as_str())
+                .ok_or_else(|| format!("backup job {id} is gone"))?;
+            let keys: BTreeSet<&String> = options.keys().chain(job.options.keys()).collect();
+            let changed = keys.into_iter().find(|key| {
+                let value = |options: &BTreeMap<String, String>| options.get(*key).cloned();
+                let (found, planned) = (value(&job.options), value(options));
+                !views::same_job_option(key, found.as_deref(), planned.as_deref())
+            });
+            match changed {
+                None => Ok(()),
+                Some(key) => {
+                    let found = job.options.get(key).map_or("none", String::as_str);
+                    Err(format!("backup job {id} has another {key} now: {found}"))
+                }
+            }
+        }
+        Precondition::BackupJobAbsent { id } => {
+            if world.backup_jobs.contains_key(id.as_str()) {
+                Err(format!("backup job {id} exists already"))
+            } else {
+                Ok(())
+            }
+        }
         Precondition::HaState { vmid, state } => {
             let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
             same(&found, &state.as_ref(), || {

@@ -122,6 +122,9 @@ impl Touched {
                 touched.pools = true;
                 touched.acl = true;
             }
+            Action::CreateBackupJob { .. }
+            | Action::UpdateBackupJob { .. }
+            | Action::DeleteBackupJob { .. } => touched.jobs = true,
         }
         touched
     }

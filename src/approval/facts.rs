@@ -62,11 +62,13 @@ impl Verb {
         match action {
             Action::CreateGuest { .. }
             | Action::CreateStorage { .. }
-            | Action::CreatePool { .. } => Self::Create,
+            | Action::CreatePool { .. }
+            | Action::CreateBackupJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
-            | Action::UpdatePool { .. } => Self::Update,
+            | Action::UpdatePool { .. }
+            | Action::UpdateBackupJob { .. } => Self::Update,
             Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
             Action::DetachDisk { .. } => Self::Detach,
             Action::SetPower { .. } | Action::SetHaState { .. } => Self::Power,
@@ -75,7 +77,8 @@ impl Verb {
             | Action::DestroyGuest { .. }
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. }
-            | Action::DeletePool { .. } => Self::Delete,
+            | Action::DeletePool { .. }
+            | Action::DeleteBackupJob { .. } => Self::Delete,
         }
     }
 }
@@ -109,6 +112,8 @@ pub enum ObjectKind {
     Storage,
     /// A pool.
     Pool,
+    /// A backup job.
+    BackupJob,
 }
 
 impl ObjectKind {
@@ -119,6 +124,7 @@ impl ObjectKind {
             Self::Container => "Container",
             Self::Storage => "Storage",
             Self::Pool => "Pool",
+            Self::BackupJob => "BackupJob",
         }
     }
 
@@ -130,6 +136,7 @@ impl ObjectKind {
             Self::Container,
             Self::Storage,
             Self::Pool,
+            Self::BackupJob,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -159,6 +166,9 @@ impl ObjectKind {
             Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
                 Self::Pool
             }
+            Action::CreateBackupJob { .. }
+            | Action::UpdateBackupJob { .. }
+            | Action::DeleteBackupJob { .. } => Self::BackupJob,
         }
     }
 }

@@ -176,6 +176,7 @@ fn kinds() -> String {
         ("Container", "an LXC guest"),
         ("Storage", "a storage definition"),
         ("Pool", "a pool of guests and storages"),
+        ("BackupJob", "a job that backs guests up"),
     ];
     let lines: Vec<String> = kinds
         .iter()

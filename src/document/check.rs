@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
 use super::error::Problem;
 use super::machine::VirtualMachineSpec;
@@ -9,10 +10,10 @@ use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
 use super::size::Mebibytes;
-use super::storage::{COMMON_OPTIONS, StorageSpec};
+use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
-use crate::ids::{Bytes, StorageId, VolumeId};
+use crate::ids::{BackupJobId, Bytes, StorageId, VolumeId};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
@@ -25,6 +26,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
         Spec::Pool(_) => {}
+        Spec::BackupJob(spec) => check.backup_job(spec),
     }
     check.identity(metadata, spec);
 }
@@ -51,14 +53,23 @@ impl Check<'_> {
     /// The object's id comes from the document's name unless `spec.id` says otherwise; then the name has to be a valid id.
     fn identity(&mut self, metadata: &Metadata, spec: &Spec) {
         let invalid = match spec {
-            Spec::Storage(spec) if spec.id.is_none() => StorageId::new(&metadata.name).err(),
-            Spec::VirtualMachine(_) | Spec::Container(_) | Spec::Storage(_) | Spec::Pool(_) => None,
+            Spec::Storage(spec) if spec.id.is_none() => StorageId::new(&metadata.name)
+                .err()
+                .map(|invalid| ("storage", invalid)),
+            Spec::BackupJob(spec) if spec.id.is_none() => BackupJobId::new(&metadata.name)
+                .err()
+                .map(|invalid| ("backup job", invalid)),
+            Spec::VirtualMachine(_)
+            | Spec::Container(_)
+            | Spec::Storage(_)
+            | Spec::Pool(_)
+            | Spec::BackupJob(_) => None,
         };
-        if let Some(invalid) = invalid {
+        if let Some((what, invalid)) = invalid {
             self.push(
                 &["metadata", "name"],
-                format!("the name is no storage id: {}", invalid.expected),
-                "give the id of the storage as `spec.id`",
+                format!("the name is no {what} id: {}", invalid.expected),
+                &format!("give the id of the {what} as `spec.id`"),
             );
         }
         let annotated = metadata.annotations.0.get(CLUSTER);
@@ -302,23 +313,9 @@ impl Check<'_> {
         }
     }
 
-    fn storage(&mut self, spec: &StorageSpec) {
-        if let Some(storage_type) = spec.r#type {
-            let typed = schema::typed_keys(Kind::Storage);
-            for key in spec.written_keys() {
-                let known = COMMON_OPTIONS.contains(&key.as_str())
-                    || storage_type.options().contains(&key.as_str());
-                if let (false, Some(path)) = (known, typed.get(&key)) {
-                    let field = path.rsplit('.').next().unwrap_or(path);
-                    let message = format!(
-                        "a storage of type `{}` has no `{field}`",
-                        storage_type.as_str()
-                    );
-                    self.push(&["spec", field], message, "remove the line");
-                }
-            }
-        }
-        if let Some(prune) = spec.prune_backups.value()
+    /// A retention that keeps all keeps no counts besides.
+    fn prune(&mut self, prune: &Field<PruneBackups>) {
+        if let Some(prune) = prune.value()
             && prune.keep_all.value() == Some(&true)
         {
             let counts = [
@@ -338,6 +335,65 @@ impl Check<'_> {
                 );
             }
         }
+    }
+
+    /// Which guests a job is for is said in one way; and what a job must have cannot be taken from it.
+    fn backup_job(&mut self, spec: &BackupJobSpec) {
+        let ways = [
+            ("guests", spec.guests.value().is_some()),
+            ("pool", spec.pool.value().is_some()),
+            ("all", spec.all.value() == Some(&true)),
+        ];
+        let mut said = ways.iter().filter(|(_, said)| *said).map(|(way, _)| *way);
+        let first = said.next();
+        if let (Some(first), Some(second)) = (first, said.next()) {
+            self.push(
+                &["spec", second],
+                format!("`{second}` and `{first}` exclude each other"),
+                "a job is for some guests, for a pool, or for all; remove the others",
+            );
+        }
+        if let (Some(way @ ("guests" | "pool")), Some(_)) = (first, spec.exclude.value()) {
+            self.push(
+                &["spec", "exclude"],
+                format!("`exclude` counts only for a job of all guests, and `{way}` names some"),
+                "remove one of the two",
+            );
+        }
+        let removed = [
+            ("schedule", spec.schedule == Field::Remove),
+            ("storage", spec.storage == Field::Remove),
+            ("guests", spec.guests == Field::Remove),
+            ("pool", spec.pool == Field::Remove),
+            ("all", spec.all == Field::Remove),
+        ];
+        for (field, _) in removed.iter().filter(|(_, removed)| *removed) {
+            self.push(
+                &["spec", field],
+                format!("`spec.{field}` cannot be removed"),
+                "leave the line out if it shall not be managed",
+            );
+        }
+        self.prune(&spec.prune_backups);
+    }
+
+    fn storage(&mut self, spec: &StorageSpec) {
+        if let Some(storage_type) = spec.r#type {
+            let typed = schema::typed_keys(Kind::Storage);
+            for key in spec.written_keys() {
+                let known = COMMON_OPTIONS.contains(&key.as_str())
+                    || storage_type.options().contains(&key.as_str());
+                if let (false, Some(path)) = (known, typed.get(&key)) {
+                    let field = path.rsplit('.').next().unwrap_or(path);
+                    let message = format!(
+                        "a storage of type `{}` has no `{field}`",
+                        storage_type.as_str()
+                    );
+                    self.push(&["spec", field], message, "remove the line");
+                }
+            }
+        }
+        self.prune(&spec.prune_backups);
         if let Some(step) = spec
             .safe_remove_step
             .value()
@@ -414,6 +470,13 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 .as_ref()
                 .map_or(document.metadata.name.as_str(), |id| id.as_str());
             all.push((format!("pool `{own}`"), id));
+        }
+        Spec::BackupJob(spec) => {
+            let own = spec
+                .id
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |id| id.as_str());
+            all.push((format!("backup job `{own}`"), id));
         }
     }
     all

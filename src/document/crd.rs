@@ -17,6 +17,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Container => "containers",
         Kind::Storage => "storages",
         Kind::Pool => "pools",
+        Kind::BackupJob => "backupjobs",
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+};
 
 /// What is wanted of one field: a value, or that it be gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub enum Desired {
     Storage(Box<DesiredStorage>),
     /// A pool.
     Pool(Box<DesiredPool>),
+    /// A backup job.
+    BackupJob(Box<DesiredBackupJob>),
 }
 
 /// Whether a guest shall run.
@@ -152,4 +156,15 @@ pub struct DesiredPool {
     pub guests: Option<BTreeSet<Vmid>>,
     /// The exact set of member storages, if managed.
     pub storages: Option<BTreeSet<StorageId>>,
+}
+
+/// What a `BackupJob` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredBackupJob {
+    /// The job's id.
+    pub id: BackupJobId,
+    /// Every option under Proxmox VE's own name (`schedule`, `storage`, `vmid`, `prune-backups`, …); lists comma-joined, the patterns of
+    /// `exclude-path` one a line.
+    pub options: BTreeMap<String, Wish<Value>>,
 }

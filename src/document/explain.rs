@@ -52,6 +52,7 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "ct" | "containers" => "container",
         "storages" => "storage",
         "pools" => "pool",
+        "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         other => other,
     };
     let same = |kind: &Kind| kind.as_str().to_ascii_lowercase() == short;

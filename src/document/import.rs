@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::desired::Power;
 use super::{Kind, ObjectKey};
 use crate::ids::{
-    Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
 };
 
 /// The keys and values of a section of Proxmox VE's configuration, raw.
@@ -89,6 +89,15 @@ pub struct LivePool<'a> {
     pub comment: Option<&'a str>,
     /// Its storages.
     pub storages: &'a BTreeSet<StorageId>,
+}
+
+/// A backup job as it is.
+#[derive(Debug, Clone)]
+pub struct LiveBackupJob<'a> {
+    /// Its id.
+    pub id: &'a BackupJobId,
+    /// Its options.
+    pub options: &'a Section,
 }
 
 /// A setting that is there and is not in the document.
@@ -373,6 +382,25 @@ pub fn pool(name: String, live: &LivePool<'_>) -> Result<Imported, String> {
             "storages".to_owned(),
         );
     }
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a backup job.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn backup_job(name: String, live: &LiveBackupJob<'_>) -> Result<Imported, String> {
+    let kind = Kind::BackupJob;
+    let object = format!("backup-job/{}", live.id);
+    let named = name == live.id.as_str();
+    let mut out = Imported::new(ObjectKey { kind, name }, object);
+    if !named {
+        out.spec.insert("id".to_owned(), json!(live.id.as_str()));
+    }
+    let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
+    reading.fields();
+    reading.rest();
     settle::settle(&mut out)?;
     Ok(out)
 }

@@ -127,6 +127,29 @@ const POOL: &[(&str, &str)] = &[
     ("delete", REQUEST),
 ];
 
+/// Keys of backup jobs.
+const BACKUP_JOB: &[(&str, &str)] = &[
+    ("dumpdir", ROOT),
+    ("script", ROOT),
+    ("tmpdir", ROOT),
+    ("dow", "it is an old name; use `spec.schedule`"),
+    ("starttime", "it is an old name; use `spec.schedule`"),
+    (
+        "maxfiles",
+        "Proxmox VE 9 dropped it; use `spec.pruneBackups`",
+    ),
+    ("size", "Proxmox VE ignores it"),
+    (
+        "stop",
+        "it stops backups that run, once, and is not an option of the job",
+    ),
+    ("stdout", REQUEST),
+    ("job-id", REQUEST),
+    ("type", "every backup job has the type `vzdump`"),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -134,6 +157,7 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Container => CONTAINER,
         Kind::Storage => STORAGE,
         Kind::Pool => POOL,
+        Kind::BackupJob => BACKUP_JOB,
     }
 }
 

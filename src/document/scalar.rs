@@ -12,7 +12,7 @@ use super::desired::{SecretRef, Value};
 use super::options::ToValue;
 use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
-use crate::ids::{ClusterName, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{BackupJobId, ClusterName, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
 
 /// The canonical form of a text, or what was expected instead.
 pub type Checked = Result<String, String>;
@@ -176,6 +176,14 @@ texts! {
     Portal, "portal", |t| keep(t, is_portal(t), || "a host name or an IP address, with an optional port, such as `192.0.2.9:3260`".to_owned());
     /// A block size: a power of two with an optional suffix.
     BlockSize, "block-size", |t| keep(&t.to_ascii_lowercase(), is_block_size(t), || "a power of two with an optional `k` or `m`, such as `16k`".to_owned());
+    /// When a job runs. Proxmox VE reads it anew and refuses what is none; here only what can never be one is refused.
+    CalendarEvent, "calendar-event", |t| keep(t, is_calendar_event(t), || "a calendar event such as `02:30`, `sat 03:00` or `mon..fri 22:00`, at most 128 characters".to_owned());
+    /// One line of text, as long as comments of jobs may be.
+    JobComment, "job-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
+    /// What the notes of backups are made from.
+    NotesTemplate, "notes-template", |t| keep(t, is_line(t, 1024), || "one line of at most 1024 characters".to_owned());
+    /// A pattern of paths, as shells have them.
+    PathPattern, "path-pattern", |t| keep(t, !t.is_empty() && is_line(t, 4096), || "a pattern of paths in one line, such as `/var/cache/*`".to_owned());
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
@@ -184,6 +192,7 @@ texts! {
     "node-name", id::<NodeName>;
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
+    "backup-job-id", id::<BackupJobId>;
     "volume-id", id::<VolumeId>;
     "cluster-name", id::<ClusterName>;
     "slot", id::<Slot>;
@@ -210,6 +219,19 @@ fn is_dns_name(text: &str) -> bool {
                 && is_word(part, b"-")
                 && part.ends_with(|c: char| c.is_ascii_alphanumeric())
         })
+}
+
+/// A line that can stand in a section of a configuration file: nothing around it, no control characters.
+fn is_line(text: &str, most: usize) -> bool {
+    text.chars().count() <= most && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+fn is_calendar_event(text: &str) -> bool {
+    !text.is_empty()
+        && is_line(text, 128)
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b" *,./:~-".contains(&b))
 }
 
 fn is_object_name(text: &str) -> bool {
@@ -385,6 +407,7 @@ id_schemas! {
     NodeName, "node-name";
     StorageId, "storage-id";
     PoolId, "pool-id";
+    BackupJobId, "backup-job-id";
     VolumeId, "volume-id";
     ClusterName, "cluster-name";
     Slot, "slot";

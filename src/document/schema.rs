@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
@@ -87,12 +88,14 @@ fn make(kind: Kind) -> Value {
         Kind::Container => of::<ContainerSpec>(),
         Kind::Storage => of::<StorageSpec>(),
         Kind::Pool => of::<PoolSpec>(),
+        Kind::BackupJob => of::<BackupJobSpec>(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
         Kind::Container => "A container (LXC).",
         Kind::Storage => "A storage definition of the cluster.",
         Kind::Pool => "A pool of guests and storages.",
+        Kind::BackupJob => "A job that backs guests up on a schedule (vzdump).",
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -77,6 +77,18 @@ options! {
     }
 }
 
+impl PruneBackups {
+    /// The counts, under Proxmox VE's names.
+    pub const COUNTS: [&'static str; 6] = [
+        "keep-last",
+        "keep-hourly",
+        "keep-daily",
+        "keep-weekly",
+        "keep-monthly",
+        "keep-yearly",
+    ];
+}
+
 options! {
     /// Limits of bandwidth in KiB a second.
     pub struct BandwidthLimit {

@@ -232,6 +232,39 @@ impl Gaps<'_> {
         }
     }
 
+    /// Backup jobs that come, go or change: whom they are for, and what their retention removes.
+    fn backup_jobs(&mut self, before: &World, after: &World) {
+        let ids: BTreeSet<&String> = before
+            .backup_jobs
+            .keys()
+            .chain(after.backup_jobs.keys())
+            .collect();
+        for id in ids {
+            let (was, is) = (before.backup_jobs.get(id), after.backup_jobs.get(id));
+            if let (Some(was), Some(is)) = (was, is)
+                && Arc::ptr_eq(was, is)
+            {
+                continue;
+            }
+            let entity = Entity::BackupJob(id.clone());
+            self.need(Part::BackupJobs, &entity, "other jobs may cover its guests");
+            self.need(Part::Resources, &entity, "it may be for guests not seen");
+            self.need(Part::Pools, &entity, "jobs may be for the members of pools");
+            self.need(Part::Storages, &entity, "jobs may not work without them");
+            let target = is.and_then(|job| StorageId::new(job.storage.as_deref()?).ok());
+            let target = target.and_then(|target| before.storages.get(&target));
+            for node in target.into_iter().flat_map(|on| nodes_of(self.world, on)) {
+                if let Some(on) = target {
+                    self.need(
+                        Part::StorageContent(node, on.id.clone()),
+                        &entity,
+                        "its retention may remove backups there",
+                    );
+                }
+            }
+        }
+    }
+
     fn rest(&mut self, before: &World, after: &World) {
         for id in before
             .pools
@@ -250,6 +283,7 @@ impl Gaps<'_> {
                 self.need(Part::BackupJobs, &entity, "backup jobs may select the pool");
             }
         }
+        self.backup_jobs(before, after);
         for vmid in before.ha_resources.keys() {
             if !after.ha_resources.contains_key(vmid) {
                 self.need(

@@ -92,7 +92,7 @@ pub(super) fn listing_nodes<'w>(world: &'w World, storage: &'w Storage) -> Vec<&
 }
 
 /// Whether a job is for a guest, by its selection and node.
-pub(super) fn selects(world: &World, job: &BackupJob, guest: &Guest) -> bool {
+pub fn selects(world: &World, job: &BackupJob, guest: &Guest) -> bool {
     if job.node.as_ref().is_some_and(|node| *node != guest.node) {
         return false;
     }
@@ -147,9 +147,13 @@ pub(super) fn covered(world: &World, guest: &Guest) -> State {
             causes: vec![format!("{}: {why}", Part::BackupJobs)],
         };
     }
-    let mut causes = Vec::new();
+    let (mut causes, mut disabled) = (Vec::new(), Vec::new());
     for (id, job) in &world.backup_jobs {
-        if !job.enabled || !selects(world, job, guest) {
+        if !selects(world, job, guest) {
+            continue;
+        }
+        if !job.enabled {
+            disabled.push(id.as_str());
             continue;
         }
         match job_trouble(world, job).or_else(|| out_of_reach(world, job, guest)) {
@@ -157,13 +161,22 @@ pub(super) fn covered(world: &World, guest: &Guest) -> State {
             Some(why) => causes.push(format!("backup job {id} cannot work: {why}")),
         }
     }
+    // A job that cannot work has lost its storage; without any, the jobs themselves are not there.
+    let rule = if causes.is_empty() { "CL03" } else { "ST06" };
     if causes.is_empty() {
-        causes.push("no enabled backup job covers it".to_owned());
+        causes.push(match disabled.as_slice() {
+            [] => "no enabled backup job covers it".to_owned(),
+            [one] => format!("no enabled backup job covers it: {one} is disabled"),
+            several => format!(
+                "no enabled backup job covers it: {} are disabled",
+                several.join(", ")
+            ),
+        });
     }
     State {
         grade: Grade::Lost,
         category: Some(Category::Unprotected),
-        rule: "ST06",
+        rule,
         causes,
     }
 }

@@ -42,6 +42,9 @@ pub enum Kind {
     Storage,
     /// Pools.
     Pool,
+    /// Backup jobs.
+    #[serde(rename = "backup-job")]
+    BackupJob,
     /// Nodes.
     Node,
     /// Documents that were accepted.

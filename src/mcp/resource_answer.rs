@@ -135,6 +135,10 @@ fn live(live: &Live) -> out::Live {
             let members: Vec<String> = guests.chain(storages).collect();
             facts.members = keys(members.iter(), &mut left_out);
         }
+        Live::BackupJob(_, job, guests) => {
+            left_out += options(&mut facts, &job.options);
+            facts.members = keys(guests.iter(), &mut left_out);
+        }
         Live::Node(_, node, guests) => {
             let mut put = |key: &str, value: Option<String>| {
                 if let Some(value) = value {

@@ -215,6 +215,12 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
             has(&|p| matches!(p, Precondition::PoolAbsent { id: i } if i == id))
         }
         Action::UpdatePool { id, .. } | Action::DeletePool { id } => pool(id),
+        Action::CreateBackupJob { id, .. } => {
+            has(&|p| matches!(p, Precondition::BackupJobAbsent { id: i } if i == id))
+        }
+        Action::UpdateBackupJob { id, .. } | Action::DeleteBackupJob { id } => {
+            has(&|p| matches!(p, Precondition::BackupJobIs { id: i, .. } if i == id))
+        }
     };
     if !good {
         say("it lacks a precondition that its action must have".to_owned());
@@ -357,6 +363,19 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
                 }
             }
         }
+        if let Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } =
+            &step.action
+        {
+            for vmid in plain(set, "vmid").unwrap_or_default().split(',') {
+                let made = vmid.parse().ok().and_then(|vmid| guests_made.get(&vmid));
+                wants.extend(made.map(|made| (*made, format!("guest {vmid}"))));
+            }
+            let pool = plain(set, "pool").and_then(|pool| {
+                let found = pools_made.iter().find(|(id, _)| id.as_str() == pool);
+                found.map(|(_, made)| (*made, format!("pool/{pool}")))
+            });
+            wants.extend(pool);
+        }
         // Moves away from a storage come before the storage goes.
         if let Action::DeleteStorage { id } = &step.action {
             for other in &plan.steps {
@@ -409,6 +428,15 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         Action::UpdateConfig { set, .. } => in_params(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
+        Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
+            let target = plain(set, "storage");
+            let fleecing = plain(set, "fleecing")
+                .into_iter()
+                .flat_map(|text| text.split(','));
+            let fleecing = fleecing.filter_map(|part| part.strip_prefix("storage="));
+            let named = target.into_iter().chain(fleecing);
+            named.filter_map(|id| StorageId::new(id).ok()).collect()
+        }
         Action::Migrate { target_storage, .. } => target_storage.values().cloned().collect(),
         Action::UpdateStorage { id, .. } => BTreeSet::from([id.clone()]),
         Action::ResizeDisk { .. }
@@ -422,7 +450,8 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
-        | Action::DeletePool { .. } => BTreeSet::new(),
+        | Action::DeletePool { .. }
+        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
     }
 }
 

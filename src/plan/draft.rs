@@ -22,6 +22,10 @@ pub(super) enum Phase {
     Members,
     /// Guests started or restarted, once they are what they shall be.
     Power,
+    /// Backup jobs made, and changed so that no guest loses one.
+    JobFirst,
+    /// Backup jobs narrowed and taken away, once others have what they leave.
+    JobLast,
     /// Guests taken away.
     GuestLast,
     /// Pools taken away.

@@ -15,8 +15,9 @@ use super::privileges::privileges;
 use super::version::{self, Unchecked};
 use super::{hash, risk};
 use crate::ids::{StorageId, Vmid};
+use crate::proxmox::property::split_list;
 use crate::world::views;
-use crate::world::{Action, Param, Params, Part, World};
+use crate::world::{Action, BackupJob, Param, Params, Part, Selection, World};
 
 /// The storages an action puts something on.
 pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
@@ -40,6 +41,18 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
+        Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
+            let plain = |key: &str| match set.get(key) {
+                Some(Param::Plain(value)) => Some(value.as_str()),
+                Some(Param::Secret { .. }) | None => None,
+            };
+            let fleecing = plain("fleecing").and_then(|text| {
+                text.split(',')
+                    .find_map(|part| part.strip_prefix("storage="))
+            });
+            let named = plain("storage").into_iter().chain(fleecing);
+            named.filter_map(|id| StorageId::new(id).ok()).collect()
+        }
         Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
@@ -53,7 +66,8 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
-        | Action::DeletePool { .. } => BTreeSet::new(),
+        | Action::DeletePool { .. }
+        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -83,7 +97,23 @@ impl Planner<'_, '_> {
                         links.extend(self.drafts.opened.get(storage).map(|made| (id, *made)));
                     }
                 }
+                Action::CreateBackupJob { params: set, .. }
+                | Action::UpdateBackupJob { set, .. } => {
+                    let named = storages_of(&draft.action);
+                    let storages = named.iter().filter_map(|id| self.drafts.opened.get(id));
+                    links.extend(storages.map(|made| (id, *made)));
+                    if let Some(Param::Plain(pool)) = set.get("pool") {
+                        let made = index.pools_made.iter().find(|(id, _)| id.as_str() == pool);
+                        links.extend(made.map(|(_, made)| (id, *made)));
+                    }
+                    if let Some(Param::Plain(guests)) = set.get("vmid") {
+                        let named = split_list(guests).filter_map(|vmid| vmid.parse().ok());
+                        let made = named.filter_map(|vmid: Vmid| index.guests_made.get(&vmid));
+                        links.extend(made.map(|made| (id, *made)));
+                    }
+                }
                 Action::DeletePool { id: pool } => {
+                    links.extend(index.jobs_of_pool(world, pool).map(|job| (id, job)));
                     for (other, step) in self.drafts.steps.iter().enumerate() {
                         let empties = match &step.action {
                             Action::UpdatePool {
@@ -120,6 +150,7 @@ impl Planner<'_, '_> {
                             .into_iter()
                             .map(|user| (id, user)),
                     );
+                    links.extend(index.jobs_of_storage(world, storage).map(|job| (id, job)));
                     for (other, step) in self.drafts.steps.iter().enumerate() {
                         if let Action::UpdatePool {
                             storages_remove, ..
@@ -164,6 +195,8 @@ struct Index {
     guests_made: BTreeMap<Vmid, DraftId>,
     guests_gone: BTreeMap<Vmid, DraftId>,
     pools_made: BTreeMap<crate::ids::PoolId, DraftId>,
+    /// The changes and removals of backup jobs.
+    jobs: BTreeMap<String, DraftId>,
 }
 
 impl Index {
@@ -173,6 +206,7 @@ impl Index {
             guests_made: BTreeMap::new(),
             guests_gone: BTreeMap::new(),
             pools_made: BTreeMap::new(),
+            jobs: BTreeMap::new(),
         };
         for (id, draft) in drafts.steps.iter().enumerate() {
             if let Some((_, vmid)) = draft.action.guest() {
@@ -188,10 +222,50 @@ impl Index {
                 Action::CreatePool { id: pool, .. } => {
                     index.pools_made.insert(pool.clone(), id);
                 }
+                Action::UpdateBackupJob { id: job, .. } | Action::DeleteBackupJob { id: job } => {
+                    index.jobs.insert(job.to_string(), id);
+                }
                 _ => {}
             }
         }
         index
+    }
+
+    /// The steps of jobs that write to a storage now.
+    fn jobs_of_storage<'i>(
+        &'i self,
+        world: &'i World,
+        storage: &'i StorageId,
+    ) -> impl Iterator<Item = DraftId> + 'i {
+        self.jobs_that(world, move |job| {
+            [&job.storage, &job.fleecing_storage]
+                .iter()
+                .any(|named| named.as_deref() == Some(storage.as_str()))
+        })
+    }
+
+    /// The steps of jobs that are for a pool now.
+    fn jobs_of_pool<'i>(
+        &'i self,
+        world: &'i World,
+        pool: &'i crate::ids::PoolId,
+    ) -> impl Iterator<Item = DraftId> + 'i {
+        self.jobs_that(
+            world,
+            move |job| matches!(&job.selection, Selection::Pool(named) if named == pool.as_str()),
+        )
+    }
+
+    fn jobs_that<'i>(
+        &'i self,
+        world: &'i World,
+        is: impl Fn(&BackupJob) -> bool + 'i,
+    ) -> impl Iterator<Item = DraftId> + 'i {
+        let steps = self.jobs.iter();
+        steps.filter_map(move |(id, step)| {
+            let job = world.backup_jobs.get(id)?;
+            is(job).then_some(*step)
+        })
     }
 
     /// The steps of guests that have something on a storage now.

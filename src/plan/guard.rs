@@ -43,7 +43,10 @@ impl Written {
             | Action::DeleteVolume { .. }
             | Action::CreatePool { .. }
             | Action::UpdatePool { .. }
-            | Action::DeletePool { .. } => {}
+            | Action::DeletePool { .. }
+            | Action::CreateBackupJob { .. }
+            | Action::UpdateBackupJob { .. }
+            | Action::DeleteBackupJob { .. } => {}
         }
     }
 }
@@ -68,7 +71,10 @@ fn writes_config(action: &Action) -> bool {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => false,
+        | Action::DeletePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => false,
     }
 }
 
@@ -193,6 +199,16 @@ pub(super) fn preconditions(
                 comment: pool.comment,
                 guests: pool.guests,
                 storages: pool.storages,
+            }]
+        }
+        Action::CreateBackupJob { id, .. } => {
+            vec![Precondition::BackupJobAbsent { id: id.clone() }]
+        }
+        Action::UpdateBackupJob { id, .. } | Action::DeleteBackupJob { id } => {
+            let job = world.backup_jobs.get(id.as_str());
+            vec![Precondition::BackupJobIs {
+                id: id.clone(),
+                options: job.map(|job| job.options.clone()).unwrap_or_default(),
             }]
         }
     }

@@ -2,6 +2,7 @@
 //! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
 
 mod actions;
+mod backups;
 mod creation;
 mod losses;
 mod number;
@@ -49,6 +50,8 @@ pub(super) struct Watch<'a> {
     was_worse: BTreeMap<Key, (Worse, BTreeSet<StepId>, Vec<String>)>,
     /// Steps that made a facet worse.
     blame: BTreeMap<Key, BTreeSet<StepId>>,
+    /// Backup jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
+    removed_jobs: BTreeSet<String>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
 }
@@ -64,6 +67,7 @@ impl<'a> Watch<'a> {
             worse: BTreeMap::new(),
             was_worse: BTreeMap::new(),
             blame: BTreeMap::new(),
+            removed_jobs: BTreeSet::new(),
             raw: Vec::new(),
             unpredictable: Vec::new(),
         }
@@ -94,6 +98,9 @@ impl<'a> Watch<'a> {
             }
         };
         let before = std::mem::replace(&mut self.world, after);
+        if let Action::DeleteBackupJob { id: job } = action {
+            self.removed_jobs.insert(job.to_string());
+        }
         let changed = health::advance(&mut self.health, &before, &self.world);
         self.raw.extend(actions::impacts(
             id,
@@ -253,8 +260,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Whether a step's own impact says it already: room is judged where it is used, and a stop by the step that stops.
+    /// Whether a step's own impact says it already: room is judged where it is used, a stop by the step that
+    /// stops, and a job that is removed is meant to be gone.
     fn told(&self, entity: &Entity, facet: &Facet, category: Category) -> bool {
+        if matches!(entity, Entity::BackupJob(job) if self.removed_jobs.contains(job)) {
+            return true;
+        }
         let by_step = matches!(facet, Facet::Room | Facet::Runs);
         by_step
             && self.raw.iter().any(|raw| {

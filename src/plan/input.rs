@@ -210,6 +210,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DestroyGuest { kind, vmid, .. } => Some(format!("{}/{vmid}", kind.word())),
         Action::DeleteStorage { id } => Some(format!("storage/{id}")),
         Action::DeletePool { id } => Some(format!("pool/{id}")),
+        Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
         Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
@@ -224,7 +225,9 @@ fn destroyed(action: &Action) -> Option<String> {
         | Action::UpdateStorage { .. }
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
-        | Action::UpdatePool { .. } => None,
+        | Action::UpdatePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. } => None,
     }
 }
 
@@ -267,6 +270,7 @@ fn managed(
             }
         }
         Desired::Storage(storage) => options(&storage.options),
+        Desired::BackupJob(job) => options(&job.options),
         Desired::Pool(pool) => {
             for (key, there) in [
                 ("comment", pool.comment.is_some()),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Inverse;
-use crate::ids::{GuestKind, Slot, StorageId, Vmid};
+use crate::ids::{BackupJobId, GuestKind, Slot, StorageId, Vmid};
 use crate::world::views::{self, Source};
-use crate::world::{Action, Param, Params, PowerAction, Storage, World};
+use crate::world::{Action, BackupJob, Param, Params, PowerAction, Storage, World};
 
 fn back(actions: Vec<Action>) -> Inverse {
     Inverse::Actions {
@@ -157,6 +157,14 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
                 comment: before.pools.get(id).and_then(|pool| pool.comment.clone()),
             }],
             remains: acl_of_pool(id, before),
+        },
+        Action::CreateBackupJob { id, .. } => {
+            back(vec![Action::DeleteBackupJob { id: id.clone() }])
+        }
+        Action::UpdateBackupJob { id, set, delete } => job_options(id, set, delete, before),
+        Action::DeleteBackupJob { id } => match before.backup_jobs.get(id.as_str()) {
+            Some(job) => job_again(id, job),
+            None => irreversible("how the backup job was set is not known"),
         },
     }
 }
@@ -317,6 +325,62 @@ fn define_again(storage: &Storage) -> Inverse {
         actions: vec![Action::CreateStorage {
             id: storage.id.clone(),
             storage_type: storage.storage_type.clone(),
+            params,
+        }],
+        remains,
+    }
+}
+
+/// Options of a backup job that no token may set.
+const JOB_ROOT_ONLY: &[&str] = &["dumpdir", "script", "tmpdir"];
+
+fn job_options(
+    id: &BackupJobId,
+    set: &Params,
+    delete: &BTreeSet<String>,
+    before: &World,
+) -> Inverse {
+    let job = before.backup_jobs.get(id.as_str());
+    let was = job.map(|job| job.options.clone()).unwrap_or_default();
+    let (mut set_back, mut delete_back) = (Params::new(), BTreeSet::new());
+    let mut remains = Vec::new();
+    for key in set.keys().chain(delete) {
+        if JOB_ROOT_ONLY.contains(&key.as_str()) {
+            remains.push(format!("{key} is not set again: only root@pam may set it"));
+        } else if let Some(old) = was.get(key) {
+            set_back.insert(key.clone(), Param::Plain(old.clone()));
+        } else {
+            delete_back.insert(key.clone());
+        }
+    }
+    views::with_storage(&mut set_back, job.and_then(|job| job.storage.as_deref()));
+    Inverse::Actions {
+        actions: vec![Action::UpdateBackupJob {
+            id: id.clone(),
+            set: set_back,
+            delete: delete_back,
+        }],
+        remains,
+    }
+}
+
+fn job_again(id: &BackupJobId, job: &BackupJob) -> Inverse {
+    let lost = |key: &str| JOB_ROOT_ONLY.contains(&key) && job.options.contains_key(key);
+    let remains = JOB_ROOT_ONLY
+        .iter()
+        .filter(|key| lost(key))
+        .map(|key| format!("{key} is not set again: only root@pam may set it"))
+        .collect();
+    let params = job
+        .options
+        .iter()
+        .filter(|(key, _)| !matches!(key.as_str(), "id" | "type"))
+        .filter(|(key, _)| !JOB_ROOT_ONLY.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), Param::Plain(value.clone())))
+        .collect();
+    Inverse::Actions {
+        actions: vec![Action::CreateBackupJob {
+            id: id.clone(),
             params,
         }],
         remains,

@@ -7,7 +7,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Category;
-use crate::ids::{ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{
+    BackupJobId, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+};
 use crate::world::{Action, Status};
 
 /// The SHA-256 of a plan's canonical JSON without its hash, printed `sha256:…`.
@@ -172,6 +174,15 @@ pub enum Precondition {
     /// No pool has this id.
     #[serde(rename_all = "camelCase")]
     PoolAbsent { id: PoolId },
+    /// The backup job has these options (jobs have no digest), as far as earlier steps of the plan did not change them.
+    #[serde(rename_all = "camelCase")]
+    BackupJobIs {
+        id: BackupJobId,
+        options: BTreeMap<String, String>,
+    },
+    /// No backup job has this id.
+    #[serde(rename_all = "camelCase")]
+    BackupJobAbsent { id: BackupJobId },
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]
     HaState { vmid: Vmid, state: Option<String> },

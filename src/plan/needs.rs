@@ -60,6 +60,22 @@ pub fn of_document(
                 storages_remove: BTreeSet::new(),
             });
         }
+        Desired::BackupJob(job) => {
+            if let Some(live) = world.backup_jobs.get(job.id.as_str()) {
+                let mut set = Params::new();
+                for (key, wish) in &job.options {
+                    if let Wish::Set(value) = wish {
+                        set.insert(key.clone(), Param::Plain(plain(value)));
+                    }
+                }
+                views::with_storage(&mut set, live.storage.as_deref());
+                actions.push(Action::UpdateBackupJob {
+                    id: job.id.clone(),
+                    set,
+                    delete: BTreeSet::new(),
+                });
+            }
+        }
         Desired::Storage(_) | Desired::Pool(_) => {}
     }
     actions
@@ -199,7 +215,8 @@ fn a_move(
 
 /// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
-/// need: `Sys.Modify` (the start order of a guest, privileged containers) and `Sys.Console` (guests under high availability).
+/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs) and `Sys.Console` (guests under high
+/// availability).
 pub fn role() -> BTreeSet<String> {
     const APART: [&str; 2] = ["Sys.Modify", "Sys.Console"];
     let mut role: BTreeSet<String> = READING

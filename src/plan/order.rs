@@ -105,6 +105,9 @@ fn sort_key(action: &Action) -> String {
             Action::CreatePool { id, .. }
             | Action::UpdatePool { id, .. }
             | Action::DeletePool { id } => format!("pool/{id}"),
+            Action::CreateBackupJob { id, .. }
+            | Action::UpdateBackupJob { id, .. }
+            | Action::DeleteBackupJob { id } => format!("backup-job/{id}"),
             Action::DeleteVolume { volume, .. } => format!("volume/{volume}"),
             Action::CreateGuest { .. }
             | Action::UpdateConfig { .. }
@@ -164,7 +167,10 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         | Action::Migrate { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }
-        | Action::DeleteVolume { .. } => {}
+        | Action::DeleteVolume { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => {}
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));
@@ -174,6 +180,16 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         Action::CreateStorage { .. } | Action::UpdateStorage { .. } | Action::DeleteStorage { .. }
     ) {
         files.insert("storage.cfg".to_owned());
+    }
+    // A purged guest is taken out of the backup jobs, which have no digest.
+    if matches!(
+        action,
+        Action::CreateBackupJob { .. }
+            | Action::UpdateBackupJob { .. }
+            | Action::DeleteBackupJob { .. }
+            | Action::DestroyGuest { purge: true, .. }
+    ) {
+        files.insert("jobs.cfg".to_owned());
     }
     files
 }

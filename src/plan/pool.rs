@@ -34,6 +34,18 @@ pub(super) struct Pools {
     born: BTreeMap<Vmid, PoolId>,
 }
 
+impl Pools {
+    /// Whether the plan makes this pool.
+    pub(super) fn makes(&self, id: &PoolId) -> bool {
+        self.make.contains_key(id)
+    }
+
+    /// Whether the plan deletes this pool.
+    pub(super) fn deletes(&self, id: &PoolId) -> bool {
+        self.delete.contains(id)
+    }
+}
+
 impl Planner<'_, '_> {
     /// A pool that shall be as a document says.
     pub(super) fn pool_present(&mut self, item: &Item, desired: &DesiredPool, pools: &mut Pools) {

@@ -199,7 +199,33 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             }
             all
         }
+        Action::CreateBackupJob { params, .. } => job(params, !params.contains_key("storage")),
+        Action::UpdateBackupJob { set, delete, .. } => job(set, delete.contains("storage")),
+        Action::DeleteBackupJob { .. } => job(&Params::new(), false),
     }
+}
+
+/// What a backup job takes: the whole cluster, the storage it writes to (`local` where none is said), and room for fleecing.
+fn job(params: &Params, default_storage: bool) -> Vec<Choice> {
+    let mut all = vec![vec![one("/", "Sys.Modify")]];
+    let storage = params.get("storage").and_then(plain);
+    if let Some(storage) = storage.or(default_storage.then_some("local")) {
+        all.push(vec![one(
+            format!("/storage/{storage}"),
+            "Datastore.Allocate",
+        )]);
+    }
+    let fleecing = params.get("fleecing").and_then(plain);
+    let fleecing = fleecing
+        .and_then(|text| PropertyMap::parse(Domain::BackupJob, "fleecing", text).ok())
+        .and_then(|fleecing| fleecing.get("storage").map(str::to_owned));
+    if let Some(storage) = fleecing {
+        all.push(vec![one(
+            format!("/storage/{storage}"),
+            "Datastore.AllocateSpace",
+        )]);
+    }
+    all
 }
 
 /// The privileges of which a change of a configuration takes any one, besides what its keys take.

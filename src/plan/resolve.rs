@@ -195,7 +195,9 @@ impl<'a> Planner<'a, '_> {
             .iter()
             .filter_map(|item| match &item.wanted {
                 super::input::Wanted::Present(Desired::Guest(guest)) => guest.vmid,
-                super::input::Wanted::Present(Desired::Storage(_) | Desired::Pool(_))
+                super::input::Wanted::Present(
+                    Desired::Storage(_) | Desired::Pool(_) | Desired::BackupJob(_),
+                )
                 | super::input::Wanted::Removed { .. } => None,
             })
             .chain(

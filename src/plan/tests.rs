@@ -8,6 +8,7 @@
 )]
 
 mod fixture;
+mod jobs;
 mod laws;
 mod making;
 mod rules;

@@ -1,6 +1,7 @@
 //! Undo: a plan that takes a run back. Three-way: only what the run changed, and only where the world still has what it left;
 //! anything else stays and is named. The same order, impacts, risk and gate as every plan.
 
+mod backup_job;
 mod disks;
 mod guest;
 mod ours;
@@ -239,6 +240,9 @@ impl Back<'_, '_, '_> {
             Action::CreatePool { id, comment } => self.pool_again(id, comment.clone()),
             Action::UpdatePool { .. } => self.members(action),
             Action::DeletePool { id } => self.pool_away(id),
+            Action::CreateBackupJob { id, params } => self.job_again(id, params),
+            Action::UpdateBackupJob { id, set, delete } => self.job(id, set, delete),
+            Action::DeleteBackupJob { id } => self.job_away(id),
             Action::CreateGuest { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }

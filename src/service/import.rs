@@ -12,10 +12,10 @@ use super::open::Service;
 use crate::document::desired::Power;
 use crate::document::import::names::{Unnamed, names};
 use crate::document::import::{
-    self, Held, Imported, LeftOut, LiveDisk, LiveGuest, LivePool, LiveStorage,
+    self, Held, Imported, LeftOut, LiveBackupJob, LiveDisk, LiveGuest, LivePool, LiveStorage,
 };
 use crate::document::{Kind, ObjectKey};
-use crate::ids::{GuestKind, Vmid};
+use crate::ids::{BackupJobId, GuestKind, Vmid};
 use crate::plan::Ownership;
 use crate::proxmox::property::Domain;
 use crate::proxmox::schema::{KeySpec, key_spec};
@@ -72,9 +72,10 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 4] = [
+const WORDS: [(&str, Kind); 5] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
+    ("backup-job", Kind::BackupJob),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
 ];
@@ -182,7 +183,7 @@ fn shown(object: &Unnamed) -> String {
     format!("{}/{}", word(object.kind), object.id)
 }
 
-/// Everything there is, storages and pools first.
+/// Everything there is, guests last.
 fn objects(live: &Live<'_>) -> Vec<Unnamed> {
     let managed_by = |object: &str, kind: Kind| {
         let owned = live.ownership.objects.get(object)?;
@@ -201,8 +202,11 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
         .keys()
         .map(|id| (Kind::Storage, id.to_string()));
     let pools = world.pools.keys().map(|id| (Kind::Pool, id.to_string()));
+    let jobs = world.backup_jobs.keys();
+    let jobs = jobs.map(|id| (Kind::BackupJob, id.clone()));
     let mut all: Vec<Unnamed> = storages
         .chain(pools)
+        .chain(jobs)
         .map(|(kind, id)| object(kind, id.clone(), Some(id)))
         .collect();
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
@@ -227,15 +231,17 @@ fn part_of(kind: Kind) -> Part {
         Kind::VirtualMachine | Kind::Container => Part::Resources,
         Kind::Storage => Part::Storages,
         Kind::Pool => Part::Pools,
+        Kind::BackupJob => Part::BackupJobs,
     }
 }
 
 /// The lists that could not be read whole.
 fn parts(world: &World, only: &Only) -> Vec<NotImported> {
-    let lists: [&[Kind]; 3] = [
+    let lists: [&[Kind]; 4] = [
         &[Kind::VirtualMachine, Kind::Container],
         &[Kind::Storage],
         &[Kind::Pool],
+        &[Kind::BackupJob],
     ];
     lists
         .iter()
@@ -300,6 +306,21 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
                 );
             }
             imported
+        }
+        Kind::BackupJob => {
+            let job = world.backup_jobs.get(&object.id).ok_or("it is gone")?;
+            let id = BackupJobId::new(&object.id)
+                .map_err(|error| format!("no document can be about it: {error}"))?;
+            if job.options.contains_key("dumpdir") {
+                return Err(
+                    "it has a `dumpdir`, and such a job only root@pam may change".to_owned(),
+                );
+            }
+            let of = LiveBackupJob {
+                id: &id,
+                options: &job.options,
+            };
+            import::backup_job(name, &of)?
         }
     };
     if live.name_cluster {

@@ -141,6 +141,7 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
                 &guest.options
             }
             Desired::Storage(storage) => &storage.options,
+            Desired::BackupJob(job) => &job.options,
             Desired::Pool(_) => continue,
         };
         options

@@ -12,7 +12,7 @@ use crate::ids::{ClusterName, GuestKind};
 use crate::plan::Ownership;
 use crate::plan::words::clean;
 use crate::store::{self, Condition, Event, EventFilter};
-use crate::world::{Guest, Node, Part, Pool, Status, Storage, StorageState, World};
+use crate::world::{BackupJob, Guest, Node, Part, Pool, Status, Storage, StorageState, World};
 
 /// How many of the latest events are told with an object.
 const EVENTS: u32 = 20;
@@ -28,6 +28,8 @@ pub enum ResourceKind {
     Storage,
     /// A pool.
     Pool,
+    /// A backup job.
+    BackupJob,
     /// A node.
     Node,
     /// A document that was accepted.
@@ -42,6 +44,7 @@ impl ResourceKind {
             Self::Ct => "ct",
             Self::Storage => "storage",
             Self::Pool => "pool",
+            Self::BackupJob => "backup-job",
             Self::Node => "node",
             Self::Document => "document",
         }
@@ -115,6 +118,8 @@ pub enum Live {
     Storage(Arc<Storage>, Vec<(String, StorageState)>),
     /// A pool.
     Pool(String, Arc<Pool>),
+    /// A backup job, and the guests it is for.
+    BackupJob(String, Arc<BackupJob>, Vec<String>),
     /// A node, and how many guests are on it.
     Node(String, Arc<Node>, usize),
 }
@@ -231,7 +236,8 @@ impl Service {
         })
     }
 
-    /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `node/pve1`) or a document
+    /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `backup-job/nightly`,
+    /// `node/pve1`) or a document
     /// (`VirtualMachine/web-7`).
     pub async fn resource(
         &self,
@@ -241,7 +247,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, node/NAME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, node/NAME, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -344,7 +350,7 @@ fn document_line(stored: &store::Document, ownership: &Ownership) -> (String, Re
         }),
         object,
     };
-    (format!("5/{id}"), resource)
+    (format!("6/{id}"), resource)
 }
 
 fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
@@ -398,6 +404,14 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
         let line = plain(ResourceKind::Pool, id.as_str(), "enabled");
         lines.push((format!("3/{id}"), line));
     }
+    for (id, job) in &world.backup_jobs {
+        let status = if job.enabled { "enabled" } else { "disabled" };
+        let line = Resource {
+            node: job.node.as_ref().map(ToString::to_string),
+            ..plain(ResourceKind::BackupJob, id, status)
+        };
+        lines.push((format!("4/{id}"), line));
+    }
     for (name, node) in &world.nodes {
         let status = match node.online {
             Some(true) => "online",
@@ -405,7 +419,7 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
             None => "unknown",
         };
         lines.push((
-            format!("4/{name}"),
+            format!("5/{name}"),
             plain(ResourceKind::Node, name.as_str(), status),
         ));
     }
@@ -447,6 +461,16 @@ fn live(world: &World, id: &str) -> Option<Live> {
         "pool" => {
             let (id, pool) = world.pools.iter().find(|(id, _)| id.as_str() == name)?;
             Some(Live::Pool(id.to_string(), Arc::clone(pool)))
+        }
+        "backup-job" => {
+            let (id, job) = world.backup_jobs.get_key_value(name)?;
+            let guests = world.guests.values();
+            let selected = guests.filter(|guest| crate::health::selects(world, job, guest));
+            Some(Live::BackupJob(
+                id.clone(),
+                Arc::clone(job),
+                selected.map(|guest| guest.entity()).collect(),
+            ))
         }
         "node" => {
             let (id, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;

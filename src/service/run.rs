@@ -633,6 +633,7 @@ fn made(action: &crate::world::Action) -> Option<String> {
         Do::CreateGuest { kind, vmid, .. } => Some(format!("{}/{vmid}", kind.word())),
         Do::CreateStorage { id, .. } => Some(format!("storage/{id}")),
         Do::CreatePool { id, .. } => Some(format!("pool/{id}")),
+        Do::CreateBackupJob { id, .. } => Some(format!("backup-job/{id}")),
         _ => None,
     }
 }

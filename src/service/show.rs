@@ -7,7 +7,7 @@ use super::open::Service;
 use crate::ids::{ClusterName, GuestKind};
 use crate::plan::words::clean;
 use crate::store::RunId;
-use crate::world::{Guest, Status, World};
+use crate::world::{BackupJob, Guest, Selection, Status, World};
 
 /// A list: a row of headings, and a row of texts for each thing; with the same as JSON.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +57,7 @@ pub const LISTS: &[&str] = &[
     "ct",
     "storage",
     "pool",
+    "backup-job",
     "node",
 ];
 
@@ -76,6 +77,10 @@ impl Service {
             | "nodes" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(live(what.trim_end_matches('s'), &world))
+            }
+            "backup-job" | "backup-jobs" | "backupjob" | "backupjobs" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(live("backup-job", &world))
             }
             other => {
                 let near = LISTS
@@ -426,6 +431,32 @@ fn live(what: &str, world: &World) -> List {
             }
             list
         }
+        "backup-job" => {
+            let mut list = List::new(&[
+                "JOB",
+                "ENABLED",
+                "SCHEDULE",
+                "STORAGE",
+                "SELECTION",
+                "GUESTS",
+                "COMMENT",
+            ]);
+            for (id, job) in &world.backup_jobs {
+                let option = |key: &str| job.options.get(key).cloned().unwrap_or_default();
+                let guests = world.guests.values();
+                let selected = guests.filter(|guest| crate::health::selects(world, job, guest));
+                list.row([
+                    id.clone(),
+                    if job.enabled { "yes" } else { "no" }.to_owned(),
+                    option("schedule"),
+                    option("storage"),
+                    selection(job),
+                    selected.count().to_string(),
+                    option("comment"),
+                ]);
+            }
+            list
+        }
         _ => {
             let mut list = List::new(&["NODE", "ONLINE", "IP", "CPUS", "MEMORY"]);
             for (name, node) in &world.nodes {
@@ -445,6 +476,16 @@ fn live(what: &str, world: &World) -> List {
             }
             list
         }
+    }
+}
+
+/// Which guests a backup job is for, in a few words.
+fn selection(job: &BackupJob) -> String {
+    match &job.selection {
+        Selection::AllBut(none) if none.is_empty() => "all".to_owned(),
+        Selection::AllBut(some) => format!("all but {}", some.len()),
+        Selection::Guests(_) => "by number".to_owned(),
+        Selection::Pool(pool) => format!("pool {pool}"),
     }
 }
 
@@ -469,6 +510,13 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
             Some(
                 json!({ "pool": name, "comment": pool.comment, "guests": pool.guests, "storages": pool.storages }),
             )
+        }
+        "backup-job" => {
+            let job = world.backup_jobs.get(name)?;
+            let guests = world.guests.values();
+            let selected = guests.filter(|guest| crate::health::selects(world, job, guest));
+            let selected: Vec<String> = selected.map(|guest| guest.entity()).collect();
+            Some(json!({ "backupJob": name, "options": job.options, "guests": selected }))
         }
         "node" => {
             let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::document::desired::SecretRef;
-use crate::ids::{Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+};
 
 /// One parameter of an API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +177,19 @@ pub enum Action {
     /// Remove an empty pool.
     #[serde(rename_all = "camelCase")]
     DeletePool { id: PoolId },
+    /// Make a backup job. `params` holds every parameter of the POST but `id`.
+    #[serde(rename_all = "camelCase")]
+    CreateBackupJob { id: BackupJobId, params: Params },
+    /// Change a backup job's options.
+    #[serde(rename_all = "camelCase")]
+    UpdateBackupJob {
+        id: BackupJobId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Remove a backup job; the backups it made stay.
+    #[serde(rename_all = "camelCase")]
+    DeleteBackupJob { id: BackupJobId },
 }
 
 impl Action {
@@ -198,7 +213,10 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::CreatePool { .. }
             | Self::UpdatePool { .. }
-            | Self::DeletePool { .. } => None,
+            | Self::DeletePool { .. }
+            | Self::CreateBackupJob { .. }
+            | Self::UpdateBackupJob { .. }
+            | Self::DeleteBackupJob { .. } => None,
         }
     }
 
@@ -210,6 +228,7 @@ impl Action {
             | Self::DeleteStorage { .. }
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
+            | Self::DeleteBackupJob { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::UpdateConfig { .. }
@@ -222,21 +241,25 @@ impl Action {
             | Self::CreateStorage { .. }
             | Self::UpdateStorage { .. }
             | Self::CreatePool { .. }
-            | Self::UpdatePool { .. } => false,
+            | Self::UpdatePool { .. }
+            | Self::CreateBackupJob { .. }
+            | Self::UpdateBackupJob { .. } => false,
         }
     }
 
     /// The word for what it does, for policy: `create`, `update`, `move`, `power`, `delete`.
     pub fn verb(&self) -> &'static str {
         match self {
-            Self::CreateGuest { .. } | Self::CreateStorage { .. } | Self::CreatePool { .. } => {
-                "create"
-            }
+            Self::CreateGuest { .. }
+            | Self::CreateStorage { .. }
+            | Self::CreatePool { .. }
+            | Self::CreateBackupJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }
-            | Self::UpdatePool { .. } => "update",
+            | Self::UpdatePool { .. }
+            | Self::UpdateBackupJob { .. } => "update",
             Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
             Self::SetPower { .. } | Self::SetHaState { .. } => "power",
             Self::FreeDisk { .. }
@@ -244,6 +267,7 @@ impl Action {
             | Self::DeleteStorage { .. }
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
+            | Self::DeleteBackupJob { .. }
             | Self::RemoveHaResource { .. } => "delete",
         }
     }

@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 mod demand;
 mod guests;
+mod jobs;
 mod migrate;
 mod power;
 mod surprises;
@@ -18,6 +19,7 @@ use super::action::Action;
 use super::model::{Guest, Part, Storage, World};
 
 pub use demand::{Demand, demand};
+pub use jobs::displaced;
 pub use surprises::surprises;
 
 /// Why an action's outcome cannot be told.
@@ -207,6 +209,11 @@ impl World {
                 cluster::update_pool(&mut world, id, &change)?;
             }
             Action::DeletePool { id } => cluster::delete_pool(&mut world, id)?,
+            Action::CreateBackupJob { id, params } => jobs::create(&mut world, id, params)?,
+            Action::UpdateBackupJob { id, set, delete } => {
+                jobs::update(&mut world, id, set, delete)?;
+            }
+            Action::DeleteBackupJob { id } => jobs::delete(&mut world, id)?,
         }
         Ok(world)
     }

@@ -85,6 +85,18 @@ impl Request {
         }
     }
 
+    /// The options of a backup job, of which one is a list: each of its lines is sent by itself.
+    fn with_options(mut self, params: &Params, secrets: &Secrets<'_>) -> Result<Self, Unsendable> {
+        const LIST: &str = "exclude-path";
+        let mut rest = params.clone();
+        if let Some(Param::Plain(lines)) = rest.remove(LIST) {
+            for line in lines.lines() {
+                self = self.with(LIST, line);
+            }
+        }
+        self.with_all(&rest, secrets)
+    }
+
     fn with_all(mut self, params: &Params, secrets: &Secrets<'_>) -> Result<Self, Unsendable> {
         for (key, param) in params {
             self.call = match param {
@@ -367,6 +379,20 @@ pub fn request_for(
         }
         Action::DeletePool { id } => {
             request(Method::Delete, ["pools"], None).with("poolid", id.as_str())
+        }
+        Action::CreateBackupJob { id, params } => {
+            request(Method::Post, ["cluster", "backup"], None)
+                .with("id", id.as_str())
+                .with_options(params, secrets)?
+        }
+        Action::UpdateBackupJob { id, set, delete } => {
+            let delete = (!delete.is_empty()).then(|| join(delete));
+            request(Method::Put, ["cluster", "backup", id.as_str()], None)
+                .with_options(set, secrets)?
+                .with_some("delete", delete)
+        }
+        Action::DeleteBackupJob { id } => {
+            request(Method::Delete, ["cluster", "backup", id.as_str()], None)
         }
     })
 }

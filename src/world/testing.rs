@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::model::{
     AclEntry, BackupJob, Completeness, Guest, GuestConfig, HaResource, Node, Part, Pending, Pool,
-    ReplicationJob, Section, Selection, Snapshot, Status, Storage, StorageState, Volume, World,
+    ReplicationJob, Section, Snapshot, Status, Storage, StorageState, Volume, World,
 };
 use super::views;
 use crate::ids::{Bytes, ClusterName, GuestKind, NodeName, StorageId, Vmid, VolumeId};
@@ -342,14 +342,10 @@ impl Builder {
     #[must_use]
     pub fn backup_job(mut self, id: &str, storage: &str, guests: &[u32]) -> Self {
         let numbers: Vec<String> = guests.iter().map(ToString::to_string).collect();
-        let job = BackupJob {
-            enabled: true,
-            selection: Selection::Guests(guests.iter().map(|n| vmid(*n)).collect()),
-            node: None,
-            storage: Some(storage.to_owned()),
-            fleecing_storage: None,
-            options: section(&[("vmid", &numbers.join(",")), ("storage", storage)]),
-        };
+        let job = BackupJob::of(section(&[
+            ("vmid", &numbers.join(",")),
+            ("storage", storage),
+        ]));
         self.world.backup_jobs.insert(id.to_owned(), Arc::new(job));
         self
     }
@@ -471,14 +467,7 @@ pub fn large(guests: u32) -> World {
         }
     }
     builder = builder.edit(|world| {
-        let job = BackupJob {
-            enabled: true,
-            selection: Selection::AllBut(BTreeSet::new()),
-            node: None,
-            storage: Some("backup".to_owned()),
-            fleecing_storage: None,
-            options: section(&[("all", "1"), ("storage", "backup")]),
-        };
+        let job = BackupJob::of(section(&[("all", "1"), ("storage", "backup")]));
         world
             .backup_jobs
             .insert("nightly".to_owned(), Arc::new(job));

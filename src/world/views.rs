@@ -1,6 +1,7 @@
 //! Typed views of one section of a guest's configuration: disks, NICs, boot order, references to files. They are computed from the
 //! raw text where they are needed and hold nothing back: what is not understood is simply not a disk. They decide nothing.
 
+mod jobs;
 mod names;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::proxmox::size;
 
 use super::model::Section;
 
+pub use jobs::{same_job_option, with_storage};
 pub use names::{Parent, file_content, is_cloudinit, names_tell_parents, owner, parent};
 
 /// What stands in a slot.

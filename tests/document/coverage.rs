@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 8] = [
+const CALLS: [(Kind, &str, &str); 10] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -50,6 +50,8 @@ const CALLS: [(Kind, &str, &str); 8] = [
     (Kind::Storage, "PUT", "/storage/{storage}"),
     (Kind::Pool, "POST", "/pools"),
     (Kind::Pool, "PUT", "/pools"),
+    (Kind::BackupJob, "POST", "/cluster/backup"),
+    (Kind::BackupJob, "PUT", "/cluster/backup/{id}"),
 ];
 
 #[test]

@@ -368,3 +368,31 @@ fn every_field_of_a_storage_arrives_under_its_key() {
         assert_eq!(storage.options.len(), 1);
     }
 }
+
+#[test]
+fn backup_jobs() {
+    let spec = "{schedule: 'sat 03:00', guests: [301, 104], pruneBackups: {keepLast: 3, keepDaily: null}, fleecing: {enabled: true, storage: fast}, \
+        excludePaths: [/var/cache/*, '/a;b'], comment: null, mailTo: [root, anna@example.org], bandwidthLimit: 1000, extraConfig: {future: x}}";
+    let Desired::BackupJob(job) = desired("BackupJob", spec) else {
+        panic!()
+    };
+    let plain = |key: &str| match &job.options[key] {
+        Wish::Set(Value::Plain(text)) => text.clone(),
+        other => panic!("{key}: {other:?}"),
+    };
+    assert_eq!(plain("vmid"), "104,301");
+    assert_eq!(plain("exclude-path"), "/var/cache/*\n/a;b");
+    assert_eq!(plain("mailto"), "anna@example.org,root");
+    assert_eq!(
+        (plain("bwlimit"), plain("future")),
+        ("1000".to_owned(), "x".to_owned())
+    );
+    assert_eq!(job.options["comment"], Wish::Remove);
+    let Wish::Set(Value::Properties { set, remove }) = &job.options["prune-backups"] else {
+        panic!()
+    };
+    assert_eq!(set["keep-last"], "3");
+    let gone: Vec<&str> = remove.iter().map(String::as_str).collect();
+    assert_eq!(gone, ["keep-all", "keep-daily"]);
+    assert_eq!(job.options.len(), 9);
+}

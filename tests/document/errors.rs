@@ -263,3 +263,35 @@ fn hostile_texts_take_no_time() {
     }
     assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn what_a_backup_job_cannot_be() {
+    use bailiwick::document::explain::explain;
+    let spec = [
+        "  id: x",
+        "  schedule: whenever!",
+        "  guests: [104]",
+        "  pool: prod",
+        "  all: true",
+        "  exclude: [301]",
+        "  storage: null",
+        "  compress: 1",
+        "  pruneBackups: {keepAll: true, keepLast: 3}",
+        "  script: /root/x.sh",
+        "  starttime: '02:00'",
+    ];
+    let head =
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: BackupJob\nmetadata: {name: nightly}\nspec:\n";
+    assert_snapshot!(shown(&format!("{head}{}\n", spec.join("\n"))));
+    let together = spec.iter().filter(|line| {
+        let alone = ["id:", "schedule:", "compress:", "script:", "starttime:"];
+        !alone
+            .iter()
+            .any(|field| line.trim_start().starts_with(field))
+    });
+    let together: Vec<&str> = together.copied().collect();
+    assert_snapshot!(shown(&format!("{head}{}\n", together.join("\n"))));
+    let twice = format!("{head}  id: other\n---\n{head}  id: other\n");
+    assert_snapshot!(shown(&twice.replacen("name: nightly", "name: x", 1)));
+    assert_snapshot!(explain("BackupJob.spec").unwrap());
+}

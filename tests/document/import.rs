@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredDisk, DesiredGuest, DesiredStorage, Media, Value, Wish,
+    Desired, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredStorage, Media, Value, Wish,
 };
 use bailiwick::document::import::{
-    self, Held, Imported, LiveDisk, LiveGuest, LiveStorage, Section,
+    self, Held, Imported, LiveBackupJob, LiveDisk, LiveGuest, LiveStorage, Section,
 };
 use bailiwick::document::{Kind, load};
 use bailiwick::ids::{Bytes, Slot, VolumeId};
@@ -184,6 +184,32 @@ fn storage_returns(storage: DesiredStorage) {
     }
 }
 
+fn job_returns(job: DesiredBackupJob) {
+    let mut section = raw(Domain::BackupJob, &job.options);
+    let live = LiveBackupJob {
+        id: &job.id,
+        options: &section,
+    };
+    let imported = import::backup_job(job.id.to_string().to_lowercase(), &live).unwrap();
+    let Desired::BackupJob(asked) = again(&imported) else {
+        panic!()
+    };
+    assert_eq!(asked.id, job.id);
+    // What is for all guests and for some at once is told and not written; Proxmox VE has no such job.
+    for left in imported.left_out() {
+        section.remove(&left.setting);
+    }
+    same(Domain::BackupJob, &section, &asked.options, &imported);
+}
+
+/// The kinds whose documents say settings.
+const KINDS: [Kind; 4] = [
+    Kind::VirtualMachine,
+    Kind::Container,
+    Kind::Storage,
+    Kind::BackupJob,
+];
+
 /// Whether the document's object could be made and brought back.
 fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
     let mut rng = TestRng::from_seed(proptest::test_runner::RngAlgorithm::ChaCha, &seed);
@@ -192,6 +218,7 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         None => return false,
         Some(Desired::Guest(guest)) => guest_returns(*guest),
         Some(Desired::Storage(storage)) => storage_returns(*storage),
+        Some(Desired::BackupJob(job)) => job_returns(*job),
         Some(Desired::Pool(_)) => {}
     }
     true
@@ -201,20 +228,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_a_document_made_comes_back_as_that_document(seed in any::<[u8; 32]>(), kind in 0usize..3, sparse in 2u32..40) {
-        returns(Kind::ALL[kind], seed, sparse);
+    fn what_a_document_made_comes_back_as_that_document(seed in any::<[u8; 32]>(), kind in 0usize..4, sparse in 2u32..40) {
+        returns(KINDS[kind], seed, sparse);
     }
 }
 
 #[test]
 fn the_law_is_about_something() {
-    let valid = (0..60u8).filter(|n| {
-        returns(
-            Kind::ALL[usize::from(n % 3)],
-            [*n; 32],
-            3 + u32::from(*n % 9),
-        )
-    });
+    let valid =
+        (0..60u8).filter(|n| returns(KINDS[usize::from(n % 4)], [*n; 32], 3 + u32::from(*n % 9)));
     let valid = valid.count();
     assert!(valid >= 20, "only {valid} of 60 documents were valid");
 }

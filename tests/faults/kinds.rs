@@ -122,11 +122,14 @@ pub fn variant(action: &Action) -> &'static str {
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
+        Action::CreateBackupJob { .. } => "create backup job",
+        Action::UpdateBackupJob { .. } => "update backup job",
+        Action::DeleteBackupJob { .. } => "delete backup job",
     }
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 19;
+pub const PLANNED: usize = 22;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -371,7 +374,7 @@ fn power() -> Vec<Kind> {
     ]
 }
 
-/// Storages and pools.
+/// Storages, pools and backup jobs.
 fn elsewhere() -> Vec<Kind> {
     vec![
         makes(
@@ -424,6 +427,35 @@ fn elsewhere() -> Vec<Kind> {
         .in_a_world_with(
             "    pool:prod:what customers see:",
             "    pool:spare:unused:::\n",
+        ),
+        makes(
+            "create backup job",
+            document(
+                "BackupJob",
+                "fresh",
+                "schedule: 'sun 05:00', storage: backup, guests: [102, 303], pruneBackups: {keepLast: 3}, notesTemplate: '{{vmid}}'",
+            ),
+            is!(Action::CreateBackupJob { .. }),
+        ),
+        makes(
+            "update backup job",
+            document(
+                "BackupJob",
+                "weekly-infra",
+                "schedule: 'sun 04:30', comment: null, excludePaths: [/var/cache/*, /tmp/*]",
+            ),
+            is!(Action::UpdateBackupJob { .. }),
+        ),
+        removes(
+            "delete backup job",
+            "BackupJob",
+            "spare",
+            "comment: unused",
+            is!(Action::DeleteBackupJob { .. }),
+        )
+        .in_a_world_with(
+            "    vzdump: nightly-prod\n",
+            "    vzdump: spare\n    \tcomment unused\n    \tschedule 04:00\n    \tenabled 1\n    \tstorage backup\n    \tvmid 102\n\n",
         ),
     ]
 }

@@ -169,7 +169,7 @@ pub const CASES: &[Case] = &[
     wanted("container: migrate", "Container {vmid: 201, node: pve2}"),
     wanted(
         "create a storage",
-        "Storage {id: more, type: dir, path: /srv/more, content: [backup]}",
+        "Storage {id: other, type: dir, path: /srv/other, content: [backup]}",
     ),
     wanted(
         "change a storage",
@@ -186,8 +186,30 @@ pub const CASES: &[Case] = &[
         "a guest from another pool",
         "Pool {id: empty, guests: [103]}",
     ),
+    wanted(
+        "create a backup job",
+        "BackupJob {id: new, schedule: '02:00', storage: spare, guests: [100, 200]}",
+    ),
+    wanted(
+        "create a backup job with fleecing and limits",
+        "BackupJob {id: new, schedule: '02:00', storage: spare, all: true, fleecing: {enabled: true, storage: fast}, bandwidthLimit: 1000, performance: {maxWorkers: 4}}",
+    ),
+    wanted(
+        "a backup job's schedule",
+        "BackupJob {id: weekly, schedule: 'sat 03:00'}",
+    ),
+    wanted(
+        "a backup job's notes",
+        "BackupJob {id: weekly, notesTemplate: '{{guestname}}'}",
+    ),
+    wanted("a backup job's guests", "BackupJob {id: weekly, pool: web}"),
+    wanted(
+        "a backup job's storage",
+        "BackupJob {id: weekly, storage: more}",
+    ),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),
     removed("delete a pool", &["pool/empty"]),
+    removed("delete a backup job", &["backup-job/weekly"]),
 ];

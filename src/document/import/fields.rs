@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::{Imported, Section, value};
+use crate::document::backup_job::BackupJobSpec;
 use crate::document::container::ContainerSpec;
 use crate::document::desired::{self, Desired, Wish};
 use crate::document::machine::VirtualMachineSpec;
 use crate::document::schema::{self, PROXMOX_KEY};
 use crate::document::storage::StorageSpec;
 use crate::document::{Kind, refused, scalar};
-use crate::ids::{GuestKind, StorageId};
+use crate::ids::{BackupJobId, GuestKind, StorageId};
 use crate::proxmox::property::tables::format_of;
 use crate::proxmox::property::{Domain, PropertyMap, equivalent, merged};
 use crate::proxmox::schema::root_only;
@@ -53,6 +54,7 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         ],
         Kind::Storage => &["id", "type", "extraConfig"],
         Kind::Pool => &["id", "comment", "guests", "storages"],
+        Kind::BackupJob => &["id", "extraConfig"],
     }
 }
 
@@ -91,13 +93,23 @@ impl<'a> Reading<'a> {
         let mut reading = Self {
             guest,
             kind,
-            domain: guest.map_or(Domain::Storage, Domain::from),
+            domain: match kind {
+                Kind::BackupJob => Domain::BackupJob,
+                Kind::VirtualMachine | Kind::Container | Kind::Storage | Kind::Pool => {
+                    guest.map_or(Domain::Storage, Domain::from)
+                }
+            },
             section,
             out,
             done: BTreeSet::new(),
             taken: BTreeMap::new(),
         };
         for (key, raw) in section {
+            // What an object is, not how it is set.
+            if kind == Kind::BackupJob && matches!(key.as_str(), "id" | "type") {
+                reading.pass_over(key);
+                continue;
+            }
             let closed = refused::key(kind, key)
                 .or_else(|| guest.and_then(|guest| root_only(guest, key, Some(raw), Some(raw))));
             if let Some(why) = closed {
@@ -404,6 +416,10 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: StorageSpec = serde_json::from_value(spec).ok()?;
             Desired::Storage(Box::new(spec.desired(StorageId::new("any").ok()?)))
         }
+        Kind::BackupJob => {
+            let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
+            Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
+        }
         Kind::Pool => return None,
     })
 }
@@ -422,6 +438,7 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
             }
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
+        Desired::BackupJob(mut job) => job.options.remove(key),
         Desired::Pool(_) => None,
     }
 }

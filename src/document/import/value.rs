@@ -126,6 +126,8 @@ fn list(schema: &Value, key: &str, raw: &str) -> Result<Value, String> {
                 .filter(|line| !line.trim().is_empty())
                 .collect()
         }
+        // Patterns of paths may hold what separates other lists.
+        "exclude-path" => raw.lines().collect(),
         "hotplug" if raw == "0" => Vec::new(),
         _ => split_list(raw).collect(),
     };

@@ -44,6 +44,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::CreatePool { id, .. }
         | Action::UpdatePool { id, .. }
         | Action::DeletePool { id } => Entity::Pool(id.clone()),
+        Action::CreateBackupJob { id, .. }
+        | Action::UpdateBackupJob { id, .. }
+        | Action::DeleteBackupJob { id } => Entity::BackupJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
         | Action::UpdateConfig { kind, vmid, .. }
         | Action::ResizeDisk { kind, vmid, .. }
@@ -170,7 +173,9 @@ pub(super) fn impacts(
         | Action::DeleteStorage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => {}
+        | Action::DeletePool { .. }
+        | Action::DeleteBackupJob { .. } => {}
+        Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all
 }

@@ -30,6 +30,9 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::DeleteStorage { .. } => "ST06",
         Action::DeleteVolume { .. } => "ST08",
         Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => "GU03",
+        Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => "CL03",
     }
 }
 
@@ -122,7 +125,10 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => {}
+        | Action::DeletePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => {}
     }
     reasons
 }

@@ -13,13 +13,14 @@ pub fn schema() -> Value {
         "type": "object", "required": ["do"], "properties": {"do": {"enum": [
             "createGuest", "updateConfig", "resizeDisk", "moveDisk", "detachDisk", "freeDisk", "setPower", "setHaState",
             "removeHaResource", "migrate", "destroyGuest", "createStorage", "updateStorage", "deleteStorage",
-            "deleteVolume", "createPool", "updatePool", "deletePool"
+            "deleteVolume", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
+            "deleteBackupJob"
         ]}}
     });
     let precondition = json!({
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
-            "poolIs", "poolAbsent", "haState", "volumeExists"
+            "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "haState", "volumeExists"
         ]}}
     });
     let inverse = json!({"oneOf": [

@@ -11,7 +11,7 @@ use crate::plan::input::{ApiView, Item, Owned, Ownership, PlanInput, Restart, Se
 use crate::plan::{Origin, Plan, PlanError, check, make_plan};
 use crate::world::{
     AclEntry, BackupJob, Completeness, Guest, GuestConfig, HaResource, Node, Part, Pool, Section,
-    Selection, Snapshot, Status, Storage, StorageState, Volume, World,
+    Snapshot, Status, Storage, StorageState, Volume, World,
 };
 
 pub fn vmid(number: u32) -> Vmid {
@@ -200,16 +200,9 @@ impl Lab {
                 storages: BTreeSet::new(),
             }),
         );
-        lab.world.backup_jobs.insert(
-            "nightly".to_owned(),
-            Arc::new(BackupJob {
-                enabled: true,
-                selection: Selection::AllBut(BTreeSet::new()),
-                node: None,
-                storage: Some("nas".to_owned()),
-                fleecing_storage: None,
-                options: section(&[("all", "1"), ("storage", "nas"), ("schedule", "02:00")]),
-            }),
+        lab.job(
+            "nightly",
+            &[("all", "1"), ("storage", "nas"), ("schedule", "02:00")],
         );
         lab
     }
@@ -407,19 +400,17 @@ impl Lab {
     }
 
     pub fn backup_job(&mut self, id: &str, storage: &str, guests: &[u32]) {
-        self.world.backup_jobs.insert(
-            id.to_owned(),
-            Arc::new(crate::world::BackupJob {
-                enabled: true,
-                selection: crate::world::Selection::Guests(
-                    guests.iter().map(|number| vmid(*number)).collect(),
-                ),
-                node: None,
-                storage: Some(storage.to_owned()),
-                fleecing_storage: None,
-                options: Section::new(),
-            }),
-        );
+        let numbers: Vec<String> = guests.iter().map(ToString::to_string).collect();
+        self.job(id, &[("vmid", &numbers.join(",")), ("storage", storage)]);
+    }
+
+    /// A backup job with these options.
+    pub fn job(&mut self, id: &str, options: &[(&str, &str)]) {
+        let mut all = section(&[("id", id), ("type", "vzdump"), ("enabled", "1")]);
+        all.extend(section(options));
+        self.world
+            .backup_jobs
+            .insert(id.to_owned(), Arc::new(BackupJob::of(all)));
     }
 
     /// Makes the source own an object.

@@ -78,6 +78,10 @@ const fn indexed(stem: &'static str, max_index: u32, value: ValueKind) -> KeySpe
 const BOOL: ValueKind = ValueKind::Boolean;
 const TEXT: ValueKind = ValueKind::Text;
 const PROPS: ValueKind = ValueKind::Properties;
+const INTEGER: ValueKind = ValueKind::Integer {
+    min: None,
+    max: None,
+};
 
 const fn from(min: i64) -> ValueKind {
     ValueKind::Integer {
@@ -361,13 +365,61 @@ pub const STORAGE: &[KeySpec] = &[
     key("zfs-base-path", TEXT),
 ];
 
+/// The options of a backup job.
+pub const BACKUP_JOB: &[KeySpec] = &[
+    key("all", BOOL),
+    key("bwlimit", from(0)),
+    key("comment", TEXT),
+    key(
+        "compress",
+        ValueKind::Enum(&["0", "1", "gzip", "lzo", "zstd"]),
+    ),
+    key("dumpdir", TEXT),
+    key("enabled", BOOL),
+    key("exclude", ValueKind::Set),
+    key("exclude-path", TEXT),
+    key("fleecing", PROPS),
+    key("ionice", between(0, 8)),
+    key("lockwait", from(0)),
+    key("mailnotification", ValueKind::Enum(&["always", "failure"])),
+    key("mailto", ValueKind::Set),
+    key("mode", ValueKind::Enum(&["snapshot", "suspend", "stop"])),
+    key("node", TEXT),
+    key("notes-template", TEXT),
+    key(
+        "notification-mode",
+        ValueKind::Enum(&["auto", "legacy-sendmail", "notification-system"]),
+    ),
+    key(
+        "pbs-change-detection-mode",
+        ValueKind::Enum(&["legacy", "data", "metadata"]),
+    ),
+    key("performance", PROPS),
+    key("pigz", INTEGER),
+    key("pool", TEXT),
+    key("protected", BOOL),
+    key("prune-backups", PROPS),
+    key("quiet", BOOL),
+    key("remove", BOOL),
+    key("repeat-missed", BOOL),
+    key("schedule", TEXT),
+    key("script", TEXT),
+    key("stdexcludes", BOOL),
+    key("stopwait", from(0)),
+    key("storage", TEXT),
+    key("tmpdir", TEXT),
+    key("vmid", ValueKind::Set),
+    key("zstd", INTEGER),
+];
+
 /// Every key of a domain that has a table here.
 pub fn keys(domain: Domain) -> &'static [KeySpec] {
     match domain {
         Domain::Qemu => QEMU,
         Domain::Lxc => LXC,
         Domain::Storage => STORAGE,
-        Domain::BackupJob | Domain::Cluster => &[],
+        Domain::BackupJob => BACKUP_JOB,
+        Domain::Cluster => &[],
     }
 }
 

@@ -39,7 +39,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, or a whole kind as `vm`, `ct`, `storage` or `pool`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, or a whole kind as `vm`, `ct`, `storage`, `pool` or `backup-job`",
                         clean(text)
                     )));
                 }

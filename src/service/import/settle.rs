@@ -21,7 +21,12 @@ pub(super) fn settle(
     // What was read of a list is so, even where there may be more of it.
     let mut world = live.world.clone();
     let at = world.observed_at;
-    for part in [Part::Resources, Part::Storages, Part::Pools] {
+    for part in [
+        Part::Resources,
+        Part::Storages,
+        Part::Pools,
+        Part::BackupJobs,
+    ] {
         world
             .completeness
             .insert(part, Completeness::Complete { at });

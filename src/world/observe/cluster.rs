@@ -12,7 +12,7 @@ use crate::ids::{GuestKind, NodeName, PoolId, StorageId, Vmid};
 use crate::proxmox::{ApiError, Call, ErrorClass};
 use crate::world::model::{
     AclEntry, BackupJob, Guest, GuestConfig, HaResource, HaRule, Node, Part, Pool, ReplicationJob,
-    Selection, Status, Storage,
+    Status, Storage,
 };
 
 /// Storage types whose volumes all nodes see, whatever the definition says (pve-storage's plugins).
@@ -213,26 +213,13 @@ impl Observation<'_> {
         for item in json::items(&data) {
             let id =
                 json::text(item, "id").ok_or_else(|| format!("a backup job has no id: {item}"))?;
-            let vmids = |field| {
-                json::text(item, field)
-                    .map(|text| json::set(&text))
-                    .unwrap_or_default()
-            };
-            let selection = if json::flag(item, "all").unwrap_or(false) {
-                Selection::AllBut(vmids("exclude"))
-            } else if let Some(pool) = json::text(item, "pool") {
-                Selection::Pool(pool)
-            } else {
-                Selection::Guests(vmids("vmid"))
-            };
-            let job = BackupJob {
-                enabled: json::flag(item, "enabled").unwrap_or(true),
-                selection,
-                node: json::name(item, "node"),
-                storage: json::text(item, "storage"),
-                fleecing_storage: item.get("fleecing").and_then(fleecing_storage),
-                options: json::section(item, &["digest", "next-run"]),
-            };
+            let mut options = json::section(item, &["digest", "next-run"]);
+            // A pattern of paths may hold what separates other lists, but is never more than a line.
+            if let Some(Value::Array(patterns)) = item.get("exclude-path") {
+                let patterns: Vec<String> = patterns.iter().filter_map(json::flat).collect();
+                options.insert("exclude-path".to_owned(), patterns.join("\n"));
+            }
+            let job = BackupJob::of(options);
             self.world.backup_jobs.insert(id, Arc::new(job));
         }
         Ok(())
@@ -433,20 +420,6 @@ pub(in crate::world) fn guest_of_list(kind: GuestKind, item: &Value) -> Option<G
         pool: json::name(item, "pool"),
         config: GuestConfig::default(),
     })
-}
-
-/// The storage of a job's `fleecing` option, which is an object or its text.
-fn fleecing_storage(value: &Value) -> Option<String> {
-    match value {
-        Value::Object(_) => json::text(value, "storage"),
-        Value::String(text) => {
-            crate::proxmox::PropertyMap::parse(crate::proxmox::Domain::BackupJob, "fleecing", text)
-                .ok()?
-                .get("storage")
-                .map(str::to_owned)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
-    }
 }
 
 /// `vm:104`, `ct:301`.

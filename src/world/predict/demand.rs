@@ -125,7 +125,10 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => Vec::new(),
+        | Action::DeletePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => Vec::new(),
     }
 }
 

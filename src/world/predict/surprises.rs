@@ -47,6 +47,7 @@ pub fn surprises(
     guests(before, predicted, observed, action, &mut found);
     storages(before, predicted, observed, action, &mut found);
     pools(before, predicted, observed, &mut found);
+    super::jobs::surprises(before, predicted, observed, &mut found);
     for (vmid, was) in &before.ha_resources {
         let (expected, seen) = (
             predicted.ha_resources.get(vmid),
@@ -72,7 +73,7 @@ pub fn surprises(
 }
 
 /// The keys whose entries differ between two maps, or are in one of them only.
-fn touched<K: Ord + Clone, V>(
+pub(super) fn touched<K: Ord + Clone, V>(
     before: &BTreeMap<K, Arc<V>>,
     after: &BTreeMap<K, Arc<V>>,
 ) -> BTreeSet<K> {
@@ -372,7 +373,10 @@ fn storages(
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
-        | Action::DeletePool { .. } => None,
+        | Action::DeletePool { .. }
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => None,
     };
     if let Some(id) = named {
         match (predicted.storages.get(id), observed.storages.get(id)) {
