@@ -441,10 +441,14 @@ fn elsewhere() -> Vec<Kind> {
             "update backup job",
             document(
                 "BackupJob",
-                "weekly-infra",
+                "weekly",
                 "schedule: 'sun 04:30', comment: null, excludePaths: [/var/cache/*, /tmp/*]",
             ),
             is!(Action::UpdateBackupJob { .. }),
+        )
+        .in_a_world_with(
+            "    vzdump: nightly-prod\n",
+            "    vzdump: weekly\n    \tcomment mail\n    \tschedule 04:00\n    \tenabled 1\n    \tstorage backup\n    \tvmid 102\n\n",
         ),
         removes(
             "delete backup job",
