@@ -71,6 +71,7 @@ fn every_tool_answers_as_its_schema_says() {
         "ct/301",
         "storage/local-zfs",
         "pool/prod",
+        "backup-job/nightly-prod",
         "node/pve1",
     ] {
         assert_eq!(
@@ -83,7 +84,7 @@ fn every_tool_answers_as_its_schema_says() {
             .as_array()
             .unwrap()
             .len(),
-        4
+        5
     );
     let explained = ask(
         "explain_kind",
