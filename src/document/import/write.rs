@@ -186,6 +186,8 @@ fn scalar(text: &str, in_flow: bool) -> String {
         .is_some_and(|c| c.is_alphanumeric() || "/_".contains(c))
         && text.chars().all(|c| safe(c) || c == ':')
         && colons
+        // YAML before 1.2 reads `22:30` as a number to the base of 60.
+        && !(text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || c == ':'))
         && !text.ends_with(' ')
         && resolve(text, true) == Resolved::Text;
     if plain {
