@@ -277,17 +277,14 @@ impl Seen {
             if let (None, Some(why)) = (&was.wont_start, &is.wont_start) {
                 lost(
                     format!("it can no longer be started: {why}"),
-                    &["won't-boot", "may-not-boot"],
+                    &["won't-boot", "may-not-boot", "stranded"],
                 );
             }
             self.disks_lost(was, is, now, &mut lost);
             let cards = is.cards();
             for (card, bridge) in was.cards() {
                 if cards.get(card) != Some(&bridge) {
-                    lost(
-                        format!("{card} is no longer on {bridge}"),
-                        &["unreachable", "link-flap", "degraded", "won't-boot"],
-                    );
+                    lost(format!("{card} is no longer on {bridge}"), &["unreachable"]);
                 }
             }
             if is.snapshots < was.snapshots {

@@ -94,7 +94,10 @@ impl Stage {
 
     /// The cluster as it is, after everything under way has come to its end.
     pub fn seen(&self) -> Seen {
-        self.sim.advance(600.0);
+        // What ends may begin something else: HA follows a request at its next round.
+        for _ in 0..5 {
+            self.sim.advance(60.0);
+        }
         self.sim.with(|cluster| Seen::of(cluster))
     }
 
