@@ -294,6 +294,55 @@ fn a_changed_configuration_is_taken_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn a_configuration_that_disappears_is_said_once_and_the_last_good_one_stays() {
+    let play = play();
+    let serving = Serving::start(&play);
+    let (file, away) = (play.path("bailiwick.yaml"), play.path("away.yaml"));
+    let said = || {
+        let said = serving.said();
+        said.matches("cannot be read").count()
+    };
+    // The other commands read the configuration too: they are given the copy.
+    std::fs::rename(&file, &away).unwrap();
+    serving.until("it is said", || (said() > 0).then_some(()));
+    assert!(
+        serving
+            .said()
+            .contains("the last good configuration stays in force"),
+        "{}",
+        serving.said()
+    );
+    let with = |args: &[&str]| play.json(&[&["--config", "away.yaml"], args].concat());
+    let document = machine("mail", MAIL);
+    let args = ["--config", "away.yaml"];
+    let hash = propose(&play, &args, &document);
+    with(&["approve", &hash, "--key", "anna", "--impacts", "all"]).ends(0);
+    // It goes on: what was approved is run, and meanwhile nothing is said again.
+    serving.until("the plan is applied", || {
+        let plans = with(&["get", "plans"]).ends(0).json();
+        let mut plans = plans.as_array().unwrap().iter();
+        plans
+            .any(|plan| plan["plan"] == hash.as_str() && plan["state"] == "applied")
+            .then_some(())
+    });
+    assert_eq!(said(), 1, "{}", serving.said());
+    // Once it is back, a change of it is taken as ever; gone again, it is said again.
+    let good = std::fs::read_to_string(&away).unwrap();
+    let changed = good.replace("interval: 1s", "interval: 2s");
+    assert_ne!(good, changed);
+    std::fs::write(&file, &changed).unwrap();
+    serving.until("it is in force", || {
+        let said = serving.said();
+        said.contains("the changed configuration is in force")
+            .then_some(())
+    });
+    std::fs::remove_file(&file).unwrap();
+    serving.until("it is said again", || (said() == 2).then_some(()));
+    std::fs::write(&file, &changed).unwrap();
+    serving.stop();
+}
+
+#[test]
 fn a_wish_is_taken_and_without_a_loop_nobody_takes_it() {
     let play = play();
     let ran = play.bailiwick(&["reconcile", "--wait", "0"]).ends(1);
