@@ -69,6 +69,14 @@ impl Planner<'_, '_> {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
         items.sort_by(|a, b| (&a.key, &a.source).cmp(&(&b.key, &b.source)));
         let mut pools = Pools::default();
+        self.drafts.going = items
+            .iter()
+            .filter(|item| matches!(item.wanted, Wanted::Removed { delete: true }))
+            .filter_map(|item| {
+                let owner = self.input.ownership.of_document(&item.key, &item.source);
+                owner.map(|(object, _)| object.to_owned())
+            })
+            .collect();
         for item in &items {
             if let Wanted::Present(Desired::Storage(storage)) = &item.wanted {
                 self.storage_present(item, storage);

@@ -266,10 +266,17 @@ fn a_cluster_that_is_not_well_is_named() {
         "cluster lab: token",
         &[
             "not accepted",
+            "its secret in the file token is wrong, or the token does not exist",
+            "pveum user token modify bailiwick@pve controller -regenerate 1",
             "pveum user token add bailiwick@pve controller",
         ],
     );
     assert!(!ran.all().contains("2222"), "the secret is not shown");
+    // What the token may do is another matter, and not known now.
+    let text = with("name: lab", "name: lab").ends(1).out.to_lowercase();
+    for word in ["pveum acl", "pveum role", "privilege", "grants"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
     std::fs::write(play.path("token"), token).unwrap();
     // A cluster that is none.
     let ran = play.json(&["doctor", "--cluster", "nowhere"]).ends(1);

@@ -197,3 +197,121 @@ fn a_policy_that_became_stricter_holds_for_what_was_approved_before() {
     play.run(&new).ends(0);
     assert_eq!(play.writes().len(), 1);
 }
+
+/// Two documents whose removal deletes their guests, accepted as `agent:demo`'s, and now gone from the folder. The fuse lets one deletion
+/// pass.
+fn with_deletions() -> Play {
+    let play = Play::with(support::play::Setup {
+        sources: "{\"agent:demo\": {prune: true, fuse: {count: 1, share: 1.0}}}".to_owned(),
+        ..Default::default()
+    });
+    for vmid in [103, 125] {
+        let name = format!("vm-{vmid}");
+        let text = support::desk::deletable("VirtualMachine", &name, &format!("vmid: {vmid}"));
+        play.document(&name, &text);
+    }
+    let pool = support::desk::document("Pool", "lab", "comment: try things here");
+    play.document("lab", &pool);
+    play.bailiwick(&["apply", "-f", "docs"]).ends(0);
+    play.withdraw("vm-103");
+    play.withdraw("vm-125");
+    play
+}
+
+/// Submits the folder as somebody who may let both deletions pass.
+fn let_pass(play: &Play) -> String {
+    let args = ["apply", "-f", "docs", "--prune", "--allow-deletions", "2"];
+    let person = ["--as", "person:anna", "--source", "agent:demo"];
+    play.json(&[&args[..], &person].concat()).ends(2).hash()
+}
+
+/// How often the ledger has a record of this action about a plan.
+fn records(play: &Play, action: &str, plan: &str) -> usize {
+    play.ledger()
+        .iter()
+        .filter(|record| record["action"] == action && record["plan"] == plan)
+        .count()
+}
+
+#[test]
+fn a_fuse_that_trips_blocks_a_plan_that_is_known_already() {
+    let play = with_deletions();
+    let plan = let_pass(&play);
+    play.approve(&plan).ends(0);
+    assert_eq!(play.plans_in("approved"), std::slice::from_ref(&plan));
+    assert_eq!(records(&play, "fuse-tripped", &plan), 0);
+    // The agent says the same, and may not: it is the same plan, and nobody can run it any more.
+    let again = play.json(&["apply", "-f", "docs", "--prune"]).ends(3);
+    assert_eq!(again.hash(), plan);
+    assert!(
+        again
+            .out
+            .contains("the fuse of source `agent:demo` tripped")
+    );
+    assert_eq!(play.plans_in("waiting"), std::slice::from_ref(&plan));
+    assert_eq!(records(&play, "fuse-tripped", &plan), 1);
+    play.run(&plan).ends(3);
+    play.approve_with(&plan, "ben").ends(3);
+    play.run(&plan).ends(3);
+    // Once more is nothing new.
+    play.json(&["apply", "-f", "docs", "--prune"]).ends(3);
+    assert_eq!(records(&play, "fuse-tripped", &plan), 1);
+    assert_eq!(play.writes().len(), 0);
+}
+
+#[test]
+fn an_approval_of_what_nobody_can_approve_is_not_kept_for_later() {
+    let play = with_deletions();
+    let plan = play
+        .json(&["apply", "-f", "docs", "--prune"])
+        .ends(3)
+        .hash();
+    let refused = play.approve(&plan).ends(3);
+    assert_eq!(records(&play, "approved", &plan), 0);
+    assert!(
+        refused.err.contains("nobody can approve the plan")
+            && refused
+                .err
+                .contains("the fuse of source `agent:demo` tripped"),
+        "{}",
+        refused.all()
+    );
+    // Once it may be approved, it is to be looked at anew.
+    assert_eq!(let_pass(&play), plan);
+    let shown = play.json(&["describe", &plan]).ends(0).json();
+    assert_eq!(shown["approval"]["state"], "waiting", "{shown:#}");
+    assert_eq!(play.plans_in("waiting"), std::slice::from_ref(&plan));
+    play.run(&plan).ends(3);
+    assert_eq!(play.writes().len(), 0);
+    play.approve(&plan).ends(0);
+    assert_eq!(play.plans_in("approved"), std::slice::from_ref(&plan));
+}
+
+#[test]
+fn an_approval_is_taken_though_a_loop_was_the_first_to_see_that_it_is_enough() {
+    use sqlx::Connection;
+
+    let (play, plan) = waits();
+    // A loop that looks right after the approval was kept, and before whoever handed it in has noted what follows.
+    play.block_on(async {
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(play.path("state/bailiwick.db"));
+        let mut state = sqlx::SqliteConnection::connect_with(&options)
+            .await
+            .unwrap();
+        sqlx::query(
+            "CREATE TRIGGER quick_loop AFTER INSERT ON approvals BEGIN \
+             UPDATE plans SET state = 'approved' WHERE hash = NEW.plan; END",
+        )
+        .execute(&mut state)
+        .await
+        .unwrap();
+        state.close().await.unwrap();
+    });
+    play.approve(&plan).ends(0);
+    assert_eq!(play.plans_in("approved"), std::slice::from_ref(&plan));
+    // The person's approval, and no second note that it is enough.
+    assert_eq!(records(&play, "approved", &plan), 1);
+    play.run(&plan).ends(0);
+    assert_eq!(play.writes().len(), 1);
+}

@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    clippy::print_stderr
 )]
 
 mod support;
@@ -293,6 +294,55 @@ fn a_changed_configuration_is_taken_and_a_broken_one_is_not() {
 }
 
 #[test]
+fn a_configuration_that_disappears_is_said_once_and_the_last_good_one_stays() {
+    let play = play();
+    let serving = Serving::start(&play);
+    let (file, away) = (play.path("bailiwick.yaml"), play.path("away.yaml"));
+    let said = || {
+        let said = serving.said();
+        said.matches("cannot be read").count()
+    };
+    // The other commands read the configuration too: they are given the copy.
+    std::fs::rename(&file, &away).unwrap();
+    serving.until("it is said", || (said() > 0).then_some(()));
+    assert!(
+        serving
+            .said()
+            .contains("the last good configuration stays in force"),
+        "{}",
+        serving.said()
+    );
+    let with = |args: &[&str]| play.json(&[&["--config", "away.yaml"], args].concat());
+    let document = machine("mail", MAIL);
+    let args = ["--config", "away.yaml"];
+    let hash = propose(&play, &args, &document);
+    with(&["approve", &hash, "--key", "anna", "--impacts", "all"]).ends(0);
+    // It goes on: what was approved is run, and meanwhile nothing is said again.
+    serving.until("the plan is applied", || {
+        let plans = with(&["get", "plans"]).ends(0).json();
+        let mut plans = plans.as_array().unwrap().iter();
+        plans
+            .any(|plan| plan["plan"] == hash.as_str() && plan["state"] == "applied")
+            .then_some(())
+    });
+    assert_eq!(said(), 1, "{}", serving.said());
+    // Once it is back, a change of it is taken as ever; gone again, it is said again.
+    let good = std::fs::read_to_string(&away).unwrap();
+    let changed = good.replace("interval: 1s", "interval: 2s");
+    assert_ne!(good, changed);
+    std::fs::write(&file, &changed).unwrap();
+    serving.until("it is in force", || {
+        let said = serving.said();
+        said.contains("the changed configuration is in force")
+            .then_some(())
+    });
+    std::fs::remove_file(&file).unwrap();
+    serving.until("it is said again", || (said() == 2).then_some(()));
+    std::fs::write(&file, &changed).unwrap();
+    serving.stop();
+}
+
+#[test]
 fn a_wish_is_taken_and_without_a_loop_nobody_takes_it() {
     let play = play();
     let ran = play.bailiwick(&["reconcile", "--wait", "0"]).ends(1);
@@ -357,7 +407,6 @@ fn a_folder_s_documents_are_planned_and_a_document_of_another_source_is_refused(
     serving.stop();
 }
 
-/// Runs git in a folder, as nobody in particular.
 /// What the doctor finds of the one source: how it came out, and what is said last.
 fn doctor(play: &Play) -> (String, String) {
     let ran = play
@@ -381,6 +430,7 @@ fn doctor(play: &Play) -> (String, String) {
     )
 }
 
+/// Runs git in a folder, as nobody in particular.
 fn git(folder: &std::path::Path, args: &[&str]) -> String {
     let ran = std::process::Command::new("git")
         .args(args)
@@ -525,6 +575,73 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
     serving.until("the commit is applied", || {
         source("applied").filter(|source| source["applied"] == rewritten.as_str())
     });
+    serving.stop();
+}
+
+#[test]
+fn a_source_is_verified_again_once_a_commit_that_is_not_has_left_the_branch() {
+    let there = std::process::Command::new("ssh-keygen").arg("-?").output();
+    if there.is_err() {
+        eprintln!("NOTICE: ssh-keygen is not installed; this test of signed commits was skipped");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    std::fs::create_dir_all(work.join("clusters/lab")).unwrap();
+    git(
+        folder.path(),
+        &["init", "-q", "--bare", "-b", "main", "infra.git"],
+    );
+    git(&work, &["init", "-q", "-b", "main"]);
+    let remote = folder.path().join("infra.git").display().to_string();
+    git(&work, &["remote", "add", "origin", &remote]);
+    git(&work, &["config", "gpg.format", "ssh"]);
+    let play = with(&format!(
+        "{{\"git:infra\": {{git: {{url: \"{remote}\", paths: {{lab: clusters/lab}}, interval: 5s, signedBy: allowed}}}}}}"
+    ));
+    // Commits, signed with somebody's key or not at all, and pushes.
+    let commit = |name: &str, key: Option<&str>| {
+        let text = document("Pool", name, "comment: x");
+        std::fs::write(work.join(format!("clusters/lab/{name}.yaml")), text).unwrap();
+        let signed = match key {
+            Some(key) => format!("-S{}", play.path(key).display()),
+            None => "--no-gpg-sign".to_owned(),
+        };
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", &signed, "-m", name]);
+        git(&work, &["push", "-q", "origin", "main"]);
+        git(&work, &["rev-parse", "HEAD"])
+    };
+    let good = commit("first", Some("anna"));
+    let serving = Serving::start(&play);
+    let verified = |wanted: &str| {
+        let object = "source/git:infra";
+        serving.until(&format!("SourceVerified is {wanted}"), || {
+            let conditions = play.list("conditions");
+            let found = |kind: &str| {
+                conditions
+                    .iter()
+                    .find(|found| found["object"] == object && found["type"] == kind)
+                    .cloned()
+            };
+            let verified = found("SourceVerified").filter(|found| found["status"] == wanted)?;
+            // Both are said at once, or one right after the other.
+            found("Ready").filter(|ready| ready["status"] == wanted)?;
+            Some(verified)
+        })
+    };
+    verified("True");
+    for (name, key) in [("unsigned", None), ("strange", Some("stranger"))] {
+        let bad = commit(name, key);
+        let said = verified("False");
+        let message = said["message"].as_str().unwrap();
+        assert!(message.contains(&bad[..12]), "{said}");
+        // The branch is put back to what was seen last: there is nothing new on it, and nothing bad any more.
+        git(&work, &["reset", "-q", "--hard", &good]);
+        git(&work, &["push", "-q", "--force", "origin", "main"]);
+        let said = verified("True");
+        assert_eq!(said["reason"], "Signed", "{said}");
+    }
     serving.stop();
 }
 

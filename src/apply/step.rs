@@ -434,7 +434,7 @@ async fn conclude<L: Live, J: Journal>(
         TaskEnd::Unknown(why) => return undetermined(shared, step, why).await,
     };
     let now = match read_back(shared, step, touched).await {
-        ReadBack::Read(now) => now,
+        ReadBack::Read(now) => *now,
         ReadBack::GivenUp(why) => return failed(shared, step, why).await,
         ReadBack::Unknown(why) => return undetermined(shared, step, why).await,
     };

@@ -1,4 +1,5 @@
-//! `import`: documents for what is there, printed or as files. What could not be said goes to standard error with counts.
+//! `import`: documents for what is there, printed or as files. What could not be said goes to standard error, and last how much was read
+//! and written, whatever the form of the output.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use super::Ended;
 use super::arguments::{Format, Import as Given};
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use crate::document::Kind;
 use crate::plan::words::clean;
 use crate::service::Service;
 use crate::service::import::{Import, ImportRequest, ImportedObject, left_out_counts};
@@ -21,28 +23,38 @@ pub async fn run(service: &Service, given: &Given, output: &Output) -> Ended {
         power: given.power,
     };
     let import = service.import(&request).await?;
-    let files = match &given.to {
+    let written = match &given.to {
         Some(folder) => write(folder, &import, given.force)?,
         None => {
             if output.format == Format::Text {
                 let texts: Vec<&str> = import.objects.iter().map(|o| o.text.as_str()).collect();
                 output.raw(&texts.join("---\n"));
             }
-            Vec::new()
+            Written::default()
         }
     };
-    output.value(&value(&import, &files));
+    output.value(&value(&import, &written.files));
+    let mut said = String::new();
     if output.format == Format::Text {
-        // Whoever closed standard error does not read it either way.
-        let _ = std::io::stderr()
-            .lock()
-            .write_all(summary(&import, given.to.as_deref()).as_bytes());
+        said = summary(&import, given.to.as_deref());
     }
+    said.push_str(&totals(&import, given.to.as_deref().map(|_| &written)));
+    // Whoever closed standard error does not read it either way.
+    let _ = std::io::stderr().lock().write_all(said.as_bytes());
     Ok(if import.whole() {
         Exit::Success
     } else {
         Exit::Error
     })
+}
+
+/// The files of an import.
+#[derive(Default)]
+struct Written {
+    /// All of them, in the order of the objects.
+    files: Vec<PathBuf>,
+    /// How many were new or said something else before.
+    changed: usize,
 }
 
 fn file_of(folder: &Path, object: &ImportedObject) -> PathBuf {
@@ -51,7 +63,7 @@ fn file_of(folder: &Path, object: &ImportedObject) -> PathBuf {
 }
 
 /// Writes every document to its file. Nothing is written when a file says something else already.
-fn write(folder: &Path, import: &Import, force: bool) -> Result<Vec<PathBuf>, Failure> {
+fn write(folder: &Path, import: &Import, force: bool) -> Result<Written, Failure> {
     let mut files = Vec::new();
     let mut other = Vec::new();
     for object in &import.objects {
@@ -71,17 +83,19 @@ fn write(folder: &Path, import: &Import, force: bool) -> Result<Vec<PathBuf>, Fa
             other.join("\n")
         )));
     }
+    let mut changed = 0;
     for (object, file) in import.objects.iter().zip(&files) {
-        replace(file, &object.text)
+        let replaced = replace(file, &object.text)
             .map_err(|error| Failure::error(format!("cannot write {}: {error}", file.display())))?;
+        changed += usize::from(replaced);
     }
-    Ok(files)
+    Ok(Written { files, changed })
 }
 
-/// Writes a file whole or not at all; one that says the same already is not touched.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a file whole or not at all; one that says the same already is not touched. Returns whether it was written.
+fn replace(file: &Path, text: &str) -> std::io::Result<bool> {
     if std::fs::read(file).is_ok_and(|there| there == text.as_bytes()) {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
@@ -92,7 +106,8 @@ fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     name.push(".new");
     let new = file.with_file_name(name);
     std::fs::write(&new, text)?;
-    std::fs::rename(&new, file)
+    std::fs::rename(&new, file)?;
+    Ok(true)
 }
 
 fn value(import: &Import, files: &[PathBuf]) -> Value {
@@ -120,12 +135,44 @@ fn value(import: &Import, files: &[PathBuf]) -> Value {
     json!({ "cluster": import.cluster, "objects": objects, "notImported": missing })
 }
 
-/// What was done and what was not, for people.
-fn summary(import: &Import, to: Option<&Path>) -> String {
-    let count = |count: usize, one: &str| match count {
+fn count(count: usize, one: &str) -> String {
+    match count {
         1 => format!("1 {one}"),
         count => format!("{count} {one}s"),
+    }
+}
+
+/// One line with how much was read, and what became of it.
+fn totals(import: &Import, written: Option<&Written>) -> String {
+    let of = |kinds: &[Kind]| {
+        let objects = import.objects.iter();
+        objects
+            .filter(|object| kinds.contains(&object.key.kind))
+            .count()
     };
+    let mut line = format!(
+        "read {}, {}, {}; ",
+        count(of(&[Kind::VirtualMachine, Kind::Container]), "guest"),
+        count(of(&[Kind::Storage]), "storage"),
+        count(of(&[Kind::Pool]), "pool")
+    );
+    line.push_str(&match written {
+        None => format!("printed {}", count(import.objects.len(), "document")),
+        Some(written) => format!(
+            "wrote {}, {} said the same already",
+            count(written.changed, "file"),
+            written.files.len().saturating_sub(written.changed)
+        ),
+    });
+    if !import.missing.is_empty() {
+        line.push_str(&format!("; not imported: {}", import.missing.len()));
+    }
+    line.push('\n');
+    line
+}
+
+/// What was done and what was not, for people.
+fn summary(import: &Import, to: Option<&Path>) -> String {
     let mut lines = vec![format!(
         "imported {} of cluster {}{}",
         count(import.objects.len(), "object"),

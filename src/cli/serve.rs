@@ -32,6 +32,8 @@ enum Woken {
     Stop,
     /// The configuration may have changed.
     Reload,
+    /// The configuration file is not there any more, or cannot be looked at, for this reason.
+    Gone(String),
 }
 
 /// What runs under one configuration.
@@ -58,6 +60,14 @@ pub async fn run(config: &Path, asked: &Serve, output: &Output) -> Ended {
         match signals.next(&mut file).await {
             Woken::Stop => break,
             Woken::Reload => {}
+            Woken::Gone(why) => {
+                let file = config.display();
+                let text = format!(
+                    "the configuration file {file} cannot be read ({why}): the last good configuration stays in force"
+                );
+                say(&telling, true, text);
+                continue;
+            }
         }
         reloading();
         let fresh = match fresh(&service, config).await {
@@ -300,7 +310,7 @@ impl Signals {
             _ = self.terminate.recv() => Woken::Stop,
             _ = self.interrupt.recv() => Woken::Stop,
             _ = self.hangup.recv() => Woken::Reload,
-            () = file.changed() => Woken::Reload,
+            woken = file.changed() => woken,
         }
     }
 
@@ -312,38 +322,58 @@ impl Signals {
     }
 }
 
+/// What is looked at of a file to see whether it is another: when it was written, and how long it is.
+type Stamp = (SystemTime, u64);
+
 /// A file whose changes are noticed.
 struct Watched {
     file: PathBuf,
-    before: Option<(SystemTime, u64)>,
+    before: Option<Stamp>,
+    /// Whether it was said that it is gone.
+    gone: bool,
 }
 
 impl Watched {
     fn new(file: &Path) -> Self {
         Self {
             file: file.to_owned(),
-            before: stamp(file),
+            before: stamp(file).ok(),
+            gone: false,
         }
     }
 
-    /// Waits until the file is another than before, and for two looks the same: whoever writes it has finished.
-    async fn changed(&mut self) {
+    /// Waits until the file is another than before, and for two looks the same: whoever writes it has finished. That it is gone is told
+    /// once, and only if it stays away: an editor may put another in its place.
+    async fn changed(&mut self) -> Woken {
         loop {
             tokio::time::sleep(LOOK).await;
             let now = stamp(&self.file);
-            if now.is_none() || now == self.before {
-                continue;
+            match &now {
+                Ok(now) if self.before == Some(*now) => {
+                    self.gone = false;
+                    continue;
+                }
+                Err(_) if self.gone => continue,
+                Ok(_) | Err(_) => {}
             }
             tokio::time::sleep(LOOK / 4).await;
-            if stamp(&self.file) == now {
-                self.before = now;
-                return;
+            match (now, stamp(&self.file)) {
+                (Ok(now), Ok(again)) if now == again => {
+                    self.before = Some(now);
+                    self.gone = false;
+                    return Woken::Reload;
+                }
+                (Err(_), Err(why)) => {
+                    self.gone = true;
+                    return Woken::Gone(why.to_string());
+                }
+                _ => {}
             }
         }
     }
 }
 
-fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+fn stamp(file: &Path) -> std::io::Result<Stamp> {
+    let metadata = std::fs::metadata(file)?;
+    Ok((metadata.modified()?, metadata.len()))
 }

@@ -277,13 +277,70 @@ impl Tool {
                     known.join(", ")
                 )));
             };
+            // What may be left out may be `null`, which is the same.
+            let optional = required(&listed.input_schema).all(|needed| needed != name);
+            if optional && value.is_null() {
+                continue;
+            }
+            right_type(name, value, property)?;
             bounds(name, value, property)?;
+        }
+        for name in required(&listed.input_schema) {
+            if !arguments.contains_key(name) {
+                let property = properties.and_then(|all| all.get(name));
+                return Err(Refusal::arguments(format!(
+                    "{} needs `{name}`, {}",
+                    self.name(),
+                    property.map_or("which is not given", takes)
+                )));
+            }
         }
         Ok(())
     }
 }
 
-/// Whether a value is within the bounds that the schema of its property gives. Its type is looked at by whoever reads it.
+/// The names of the arguments that a call must have.
+fn required(schema: &JsonObject) -> impl Iterator<Item = &str> {
+    let names = schema.get("required").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// What a property takes, in words.
+fn takes(property: &Value) -> &'static str {
+    match property.get("type").and_then(Value::as_str) {
+        Some("string") => "a string",
+        Some("boolean") => "true or false",
+        Some("integer") => "a whole number",
+        Some("number") => "a number",
+        Some("array") => "a list",
+        _ => "an object",
+    }
+}
+
+/// Whether a value is of its property's type.
+fn right_type(name: &str, value: &Value, property: &Value) -> Result<(), Refusal> {
+    let wanted = takes(property);
+    let (fits, given) = match value {
+        Value::Null => (false, "null"),
+        Value::Bool(true) => (wanted == "true or false", "true"),
+        Value::Bool(false) => (wanted == "true or false", "false"),
+        Value::Number(number) if number.is_i64() || number.is_u64() => {
+            (matches!(wanted, "a whole number" | "a number"), "a number")
+        }
+        Value::Number(_) => (wanted == "a number", "a fraction"),
+        Value::String(_) => (wanted == "a string", "a string"),
+        Value::Array(_) => (wanted == "a list", "a list"),
+        Value::Object(_) => (wanted == "an object", "an object"),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Refusal::arguments(format!(
+        "`{name}` is {given}; it takes {wanted}"
+    )))
+}
+
+/// Whether a value is within the bounds that the schema of its property gives.
 fn bounds(name: &str, value: &Value, property: &Value) -> Result<(), Refusal> {
     let number = |key: &str| property.get(key).and_then(Value::as_u64);
     if let Some(text) = value.as_str() {
@@ -537,5 +594,91 @@ mod tests {
         );
         assert!(check(Tool::Withdraw, json!({"id": "abcd", "reason": ""})).is_err());
         assert!(check(Tool::GetPlan, json!({"plan": "x".repeat(81)})).is_err());
+    }
+
+    #[test]
+    fn an_argument_of_the_wrong_type_or_none_is_named_with_what_it_takes() {
+        let refused = |tool: Tool, value: Value| {
+            let refusal = tool.check(value.as_object().unwrap()).unwrap_err();
+            assert_eq!(refusal.code.word(), "invalid_arguments");
+            refusal.message
+        };
+        for (tool, given, said) in [
+            (
+                Tool::Submit,
+                json!({}),
+                "submit needs `documents`, a string",
+            ),
+            (
+                Tool::Withdraw,
+                json!({"id": "sub_1"}),
+                "withdraw needs `reason`, a string",
+            ),
+            (
+                Tool::Submit,
+                json!({"documents": null}),
+                "`documents` is null; it takes a string",
+            ),
+            (
+                Tool::Submit,
+                json!({"documents": ["a"]}),
+                "`documents` is a list; it takes a string",
+            ),
+            (
+                Tool::Submit,
+                json!({"documents": "a", "prune": "yes"}),
+                "`prune` is a string; it takes true or false",
+            ),
+            (
+                Tool::ListPlans,
+                json!({"limit": "ten"}),
+                "`limit` is a string; it takes a whole number",
+            ),
+            (
+                Tool::ListPlans,
+                json!({"limit": 2.5}),
+                "`limit` is a fraction; it takes a whole number",
+            ),
+            (
+                Tool::GetPlan,
+                json!({"plan": {"hash": "a"}}),
+                "`plan` is an object; it takes a string",
+            ),
+            (
+                Tool::GetPlan,
+                json!({"plan": 7}),
+                "`plan` is a number; it takes a string",
+            ),
+            (
+                Tool::ListResources,
+                json!({"kind": true}),
+                "`kind` is true; it takes a string",
+            ),
+        ] {
+            assert_eq!(refused(tool, given), said);
+        }
+        let kind = refused(Tool::ListResources, json!({"kind": "lxc"}));
+        assert_eq!(
+            kind,
+            "`kind` takes one of vm, ct, storage, pool, node, document"
+        );
+        let nothing = json!({"limit": null, "state": null});
+        assert_eq!(Tool::ListPlans.check(nothing.as_object().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn every_argument_s_type_is_one_that_is_looked_at() {
+        for tool in tools() {
+            let properties = tool.input_schema.get("properties").unwrap();
+            for (name, property) in properties.as_object().unwrap() {
+                let known = ["string", "boolean", "integer", "number", "array", "object"];
+                let found = property.get("type").and_then(Value::as_str);
+                assert!(
+                    found.is_some_and(|found| known.contains(&found)),
+                    "{}: {name}: {found:?}",
+                    tool.name
+                );
+            }
+        }
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Drafts {
     pub problems: BTreeSet<Problem>,
     /// Storages this plan makes (or opens for more), by the draft that does.
     pub opened: BTreeMap<StorageId, DraftId>,
+    /// Objects that this plan deletes: `storage/fast`, `vm/104`.
+    pub going: BTreeSet<String>,
     /// VMIDs given away in this plan.
     pub taken: BTreeSet<Vmid>,
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft::{Draft, DraftId};
 use super::error::Reason;
 use super::model::StepId;
-use crate::ids::PoolId;
-use crate::world::{Action, World};
+use crate::ids::{PoolId, StorageId, Vmid};
+use crate::world::{Action, Param, Params, World, views};
 
 /// A draft with its number and the numbers of what it needs.
 #[derive(Debug, Clone)]
@@ -74,6 +74,7 @@ fn number(drafts: Vec<Draft>, line: &[DraftId], world: &World) -> Vec<Ordered> {
         .collect();
     let mut by_index: BTreeMap<DraftId, Draft> = drafts.into_iter().enumerate().collect();
     let mut last: BTreeMap<String, StepId> = BTreeMap::new();
+    let mut storages = InUse::default();
     let mut steps = Vec::with_capacity(line.len());
     for index in line {
         let (Some(id), Some(draft)) = (ids.get(index).copied(), by_index.remove(index)) else {
@@ -89,9 +90,113 @@ fn number(drafts: Vec<Draft>, line: &[DraftId], world: &World) -> Vec<Ordered> {
                 needs.insert(before);
             }
         }
+        needs.extend(storages.take(id, &draft.action, world));
         steps.push(Ordered { id, needs, draft });
     }
     steps
+}
+
+/// Which steps so far work with which storage. A change of a storage's definition comes after everything that worked with the storage
+/// before it, and before everything that does so later: otherwise whichever is faster decides.
+#[derive(Debug, Default)]
+struct InUse {
+    defined: BTreeMap<StorageId, StepId>,
+    used: BTreeMap<StorageId, BTreeSet<StepId>>,
+}
+
+impl InUse {
+    /// Takes a step down; what it has to wait for.
+    fn take(&mut self, step: StepId, action: &Action, world: &World) -> BTreeSet<StepId> {
+        let mut needs = BTreeSet::new();
+        if let Action::CreateStorage { id, .. }
+        | Action::UpdateStorage { id, .. }
+        | Action::DeleteStorage { id } = action
+        {
+            needs.extend(self.used.remove(id).unwrap_or_default());
+            needs.extend(self.defined.insert(id.clone(), step));
+            return needs;
+        }
+        for id in worked_with(action, world) {
+            needs.extend(self.defined.get(&id));
+            self.used.entry(id).or_default().insert(step);
+        }
+        needs
+    }
+}
+
+/// The storages that have to be there while an action is carried out.
+fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
+    let of_guest = |vmid: &Vmid| -> BTreeSet<StorageId> {
+        let guest = world.guests.get(vmid);
+        let disks = guest
+            .map(|guest| views::disks(guest.kind, &guest.config.next_start()))
+            .unwrap_or_default();
+        let volumes = disks.iter().filter_map(|disk| disk.source.volume());
+        volumes.map(|volume| volume.storage().clone()).collect()
+    };
+    // New disks as well as kept ones, media and templates: `STORAGE:…`.
+    let in_params = |params: &Params| -> BTreeSet<StorageId> {
+        let plain = params.iter().filter_map(|(key, param)| match param {
+            Param::Plain(text) => Some((key, text)),
+            Param::Secret { .. } => None,
+        });
+        plain
+            .flat_map(|(key, text)| {
+                let whole = (key == "storage").then(|| text.clone());
+                let volumes = text.split(',').filter_map(|part| {
+                    let part = part.rsplit('=').next().unwrap_or(part);
+                    part.split_once(':').map(|(storage, _)| storage.to_owned())
+                });
+                whole.into_iter().chain(volumes).collect::<Vec<_>>()
+            })
+            .filter_map(|name| StorageId::new(&name).ok())
+            .collect()
+    };
+    match action {
+        Action::CreateGuest { params, .. } => in_params(params),
+        Action::UpdateConfig {
+            kind, vmid, set, ..
+        } => {
+            let mut all = in_params(set);
+            // Hot-plugging and pending changes touch the disks that are there.
+            if set.keys().any(|key| views::is_disk_key(*kind, key)) {
+                all.extend(of_guest(vmid));
+            }
+            all
+        }
+        Action::ResizeDisk { vmid, .. }
+        | Action::DetachDisk { vmid, .. }
+        | Action::FreeDisk { vmid, .. }
+        | Action::DestroyGuest { vmid, .. }
+        | Action::SetPower { vmid, .. }
+        | Action::SetHaState { vmid, .. } => of_guest(vmid),
+        Action::MoveDisk { vmid, to, .. } => {
+            let mut all = of_guest(vmid);
+            all.insert(to.clone());
+            all
+        }
+        Action::Migrate {
+            vmid,
+            target_storage,
+            ..
+        } => {
+            let mut all = of_guest(vmid);
+            all.extend(target_storage.values().cloned());
+            all
+        }
+        Action::DeleteVolume { volume, .. } => [volume.storage().clone()].into(),
+        Action::RemoveHaResource { .. }
+        | Action::CreateStorage { .. }
+        | Action::UpdateStorage { .. }
+        | Action::DeleteStorage { .. }
+        | Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. }
+        // A job only names its storages; when it runs it needs them.
+        | Action::CreateBackupJob { .. }
+        | Action::UpdateBackupJob { .. }
+        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+    }
 }
 
 /// The object an action is about, padded so that numbers sort as numbers.

@@ -86,6 +86,14 @@ impl Planner<'_, '_> {
         }
         if let Some(guests) = &desired.guests {
             for vmid in guests {
+                let live = self.input.world.guests.get(vmid);
+                if let Some(object) = live.map(|guest| guest.entity())
+                    && self.drafts.going.contains(&object)
+                {
+                    let why = format!("{object} is destroyed by this plan");
+                    self.drafts
+                        .problem(&item.key, "guests", Reason::Ambiguous { why });
+                }
                 if !self.input.world.guests.contains_key(vmid) && !self.drafts.taken.contains(vmid)
                 {
                     self.drafts.problem(

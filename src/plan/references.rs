@@ -14,6 +14,12 @@ impl Planner<'_, '_> {
 
     fn storage_exists(&mut self, document: &str, field: &str, storage: &StorageId) -> bool {
         let world = self.input.world;
+        if self.drafts.going.contains(&format!("storage/{storage}")) {
+            let why = format!("storage/{storage} is deleted by this plan");
+            self.drafts
+                .problem(document, field, Reason::Ambiguous { why });
+            return false;
+        }
         if world.storages.contains_key(storage) || self.drafts.opened.contains_key(storage) {
             return true;
         }

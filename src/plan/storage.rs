@@ -207,14 +207,12 @@ impl Planner<'_, '_> {
         });
     }
 
-    /// The nodes and content a storage will have once this plan has opened it, and whether it will be there at all.
+    /// The nodes and content a storage will have once this plan has changed it, and whether it will be there at all.
     pub(super) fn storage_will_be(&self, id: &StorageId) -> Option<WillBe> {
         let live = self.input.world.storages.get(id);
-        let draft = self
-            .drafts
-            .opened
-            .get(id)
-            .and_then(|index| self.drafts.steps.get(*index));
+        let draft = self.drafts.steps.iter().find(|draft| {
+            matches!(&draft.action, Action::CreateStorage { id: of, .. } | Action::UpdateStorage { id: of, .. } if of == id)
+        });
         let base = live.map(|storage| WillBe {
             nodes: storage
                 .nodes

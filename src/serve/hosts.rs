@@ -46,7 +46,9 @@ impl Hosts {
             .ok()
             .and_then(|text| text.parse().ok())
             .ok_or(Stranger::NoHost)?;
-        if !self.is_here(&host, local) {
+        // Some clients leave the port out of `Host`. A page of a browser cannot: another origin shows in `Origin`, port and all.
+        let bare = host.as_str().eq_ignore_ascii_case("localhost") && on_loopback(local);
+        if !bare && !self.is_here(&host, local) {
             return Err(Stranger::Host);
         }
         for origin in headers.get_all(ORIGIN) {
@@ -77,7 +79,7 @@ impl Hosts {
         let by_address = bare
             .parse::<std::net::IpAddr>()
             .is_ok_and(|ip| ip.to_canonical() == local_ip);
-        let by_name = host == "localhost" && local_ip.is_loopback();
+        let by_name = host == "localhost" && on_loopback(local);
         if (by_address || by_name) && port.unwrap_or(usual) == local.port() {
             return true;
         }
@@ -85,6 +87,10 @@ impl Hosts {
         self.names.contains(&host)
             || port.is_some_and(|port| self.names.contains(&format!("{host}:{port}")))
     }
+}
+
+fn on_loopback(local: SocketAddr) -> bool {
+    local.ip().to_canonical().is_loopback()
 }
 
 #[cfg(test)]
@@ -120,7 +126,11 @@ mod tests {
             "127.0.0.1",
             "127.0.0.1:80",
             "127.0.0.2:8420",
-            "localhost",
+            "localhost:80",
+            "localhost:",
+            "localhost.",
+            "x@localhost",
+            "localhost.evil.example",
             "x@127.0.0.1:8420",
             "localhost.evil.example:8420",
         ] {
@@ -132,6 +142,29 @@ mod tests {
         }
         assert_eq!(check(&[], false, "[::1]:8420", "[::1]:8420", None), Ok(()));
         assert_eq!(check(&[], false, at, "a b", None), Err(Stranger::NoHost));
+    }
+
+    #[test]
+    fn localhost_needs_no_port_on_loopback() {
+        for at in ["127.0.0.1:8420", "[::1]:8420", "[::ffff:127.0.0.1]:8420"] {
+            for host in ["localhost", "LocalHost"] {
+                assert_eq!(check(&[], false, at, host, None), Ok(()), "{at} {host}");
+                assert_eq!(check(&[], true, at, host, None), Ok(()), "{at} {host}");
+            }
+        }
+        let elsewhere = check(&[], true, "10.0.0.5:8420", "localhost", None);
+        assert_eq!(elsewhere, Err(Stranger::Host));
+        // A page's origin is another one on another port: there the port counts.
+        let at = "127.0.0.1:8420";
+        let page = |origin| check(&[], false, at, "localhost", Some(origin));
+        assert_eq!(page("http://localhost:8420"), Ok(()));
+        for strange in [
+            "http://localhost",
+            "http://localhost:3000",
+            "http://evil.example",
+        ] {
+            assert_eq!(page(strange), Err(Stranger::Origin), "{strange}");
+        }
     }
 
     #[test]

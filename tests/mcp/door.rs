@@ -158,6 +158,10 @@ fn strange_hosts_and_origins_are_refused() {
     assert_eq!(with("host", "evil.example"), 403);
     assert_eq!(with("host", &format!("evil.example:{port}")), 403);
     assert_eq!(with("host", &format!("localhost:{port}")), 200);
+    assert_eq!(with("host", "localhost"), 200);
+    assert_eq!(with("host", "localhost.evil.example"), 403);
+    assert_eq!(with("host", &format!("localhost:{}", port ^ 1)), 403);
+    assert_eq!(with("origin", "http://localhost"), 403);
     assert_eq!(with("origin", "http://evil.example"), 403);
     assert_eq!(with("origin", "null"), 403);
     assert_eq!(with("origin", &format!("http://127.0.0.1:{port}")), 200);

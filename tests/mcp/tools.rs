@@ -201,6 +201,43 @@ fn every_tool_answers_as_its_schema_says() {
 }
 
 #[test]
+fn a_wrong_argument_is_named_and_an_unknown_kind_answered_with_those_there_are() {
+    let desk = Desk::new();
+    let agent = desk.agent("scout");
+    desk.keep();
+    let said = |tool: &str, arguments: Value| {
+        let error = desk.call(&agent, tool, arguments).unwrap_err();
+        let word = |name: &str| error[name].as_str().unwrap().to_owned();
+        (word("code"), word("message"))
+    };
+    let refused = |message: &str| ("invalid_arguments".to_owned(), message.to_owned());
+    assert_eq!(
+        said("submit", json!({})),
+        refused("submit needs `documents`, a string")
+    );
+    assert_eq!(
+        said("list_plans", json!({ "limit": "ten" })),
+        refused("`limit` is a string; it takes a whole number")
+    );
+    assert_eq!(
+        said("explain_kind", json!({ "kind": "Pool" })),
+        refused("explain_kind takes no `kind`; it takes path, schema")
+    );
+    let all = ["VirtualMachine", "Container", "Storage", "Pool"];
+    for path in ["Nonsense", "Deployment.spec", "VirtualMachin", ""] {
+        let (code, message) = said("explain_kind", json!({ "path": path }));
+        assert_eq!(code, "not_found");
+        for kind in all {
+            assert!(message.contains(kind), "{path}: {message}");
+        }
+    }
+    // What may be left out may be `null`.
+    let kinds = desk.call(&agent, "explain_kind", json!({ "path": null }));
+    assert_eq!(kinds.unwrap()["kinds"].as_array().unwrap().len(), all.len());
+    assert_eq!(desk.play.writes().len(), 0);
+}
+
+#[test]
 fn what_is_wrong_is_said_in_stable_words() {
     let desk = Desk::new();
     let agent = desk.agent("scout");

@@ -10,7 +10,7 @@ use super::refusals::will_fail;
 use crate::health::{Category, Entity, Facet, Grade, Health};
 use crate::ids::{GuestKind, Vmid};
 use crate::proxmox::schema::{ChangeEffect, change_effect};
-use crate::world::views;
+use crate::world::views::{self, Nic};
 use crate::world::{Action, Param, Params, PowerAction, Status, World};
 
 pub(super) fn raw(
@@ -180,6 +180,15 @@ pub(super) fn impacts(
     all
 }
 
+/// The network a card is on, as people say it.
+fn segment(nic: &Nic) -> String {
+    let bridge = nic.bridge.as_deref().unwrap_or("no bridge");
+    match &nic.tag {
+        Some(tag) => format!("on {bridge}, VLAN {tag}"),
+        None => format!("on {bridge}"),
+    }
+}
+
 /// A step with the worlds around it.
 pub(super) struct At<'a> {
     pub step: StepId,
@@ -213,7 +222,7 @@ impl At<'_> {
                 continue;
             }
             let old = next.get(key).map(String::as_str);
-            all.extend(self.exposed(&entity, key, old, new));
+            all.extend(self.rewired(&entity, key, old, new));
             let current = guest.config.current.get(key).map(String::as_str);
             let effect = change_effect(kind, key, current, new, hotplug);
             let cause = difference(key, current, new);
@@ -244,27 +253,66 @@ impl At<'_> {
         all
     }
 
-    /// A card whose firewall is switched off.
-    fn exposed(
+    /// A card that stays, and is not where it was or is no longer filtered.
+    fn rewired(
         &self,
         entity: &Entity,
         key: &str,
         old: Option<&str>,
         new: Option<&str>,
-    ) -> Option<Raw> {
-        let old = views::nic(key, old?)?;
-        let new = views::nic(key, new?)?;
-        (old.firewall && !new.firewall).then(|| {
-            raw(
-                self.step,
-                entity.clone(),
-                Category::Exposed,
-                ("filtered by the guest's firewall", "not filtered"),
-                format!("{key} loses its firewall flag"),
-                Duration::Permanent,
-                "GU12",
-            )
-        })
+    ) -> Vec<Raw> {
+        let nic = |value: Option<&str>| value.and_then(|value| views::nic(key, value));
+        let (Some(old), Some(new)) = (nic(old), nic(new)) else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        let mut put = |category, states: (&str, &str), cause| {
+            let entity = entity.clone();
+            let lasts = Duration::Permanent;
+            all.push(raw(
+                self.step, entity, category, states, cause, lasts, "GU12",
+            ));
+        };
+        let (from, to) = (segment(&old), segment(&new));
+        if from != to {
+            let cause =
+                format!("{key} moves: whoever reaches it on the old network no longer does");
+            put(Category::Unreachable, (&from, &to), cause);
+        }
+        let down = |nic: &Nic| nic.options.get("link_down").is_some_and(|on| on == "1");
+        if !down(&old) && down(&new) {
+            let cause = format!("{key} gets its link taken away");
+            put(Category::Unreachable, ("connected", "not connected"), cause);
+        }
+        for family in ["ip", "ip6"] {
+            let address = |nic: &Nic| {
+                nic.options
+                    .get(family)
+                    .filter(|ip| ip.contains('/'))
+                    .cloned()
+            };
+            let (was, is) = (address(&old), new.options.get(family));
+            if let Some(was) = was.filter(|was| Some(was) != is) {
+                let is = is.map_or("no address", |is| is);
+                let cause = format!("{key} no longer has the address {was}");
+                put(Category::Unreachable, (&was, is), cause);
+            }
+        }
+        let mac = |nic: &Nic| nic.mac.as_deref().map(str::to_ascii_lowercase);
+        if let (Some(was), Some(is)) = (mac(&old), mac(&new))
+            && was != is
+        {
+            let cause = format!(
+                "{key} gets another MAC address: leases, filters and licences bound to the old one do not fit it"
+            );
+            put(Category::Degraded, (&was, &is), cause);
+        }
+        if old.firewall && !new.firewall {
+            let cause = format!("{key} loses its firewall flag");
+            let states = ("filtered by the guest's firewall", "not filtered");
+            put(Category::Exposed, states, cause);
+        }
+        all
     }
 
     fn power(&self, kind: GuestKind, vmid: Vmid, power: &PowerAction) -> Vec<Raw> {

@@ -7,7 +7,7 @@ use super::super::words::clean;
 use super::Raw;
 use super::actions::{entity_of, raw};
 use crate::health::Category;
-use crate::ids::{Bytes, GuestKind, NodeName, Vmid};
+use crate::ids::{Bytes, GuestKind, NodeName, Slot, Vmid};
 use crate::proxmox::schema::effect::protects;
 use crate::proxmox::schema::split_index;
 use crate::world::views;
@@ -110,12 +110,13 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
             power: PowerAction::Start,
             ..
         } => reasons.extend(start_refused(guest, world)),
+        Action::MoveDisk { slot, .. } | Action::ResizeDisk { slot, .. } => {
+            reasons.extend(disk_out_of_reach(guest, slot, world));
+        }
         Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }
-        | Action::ResizeDisk { .. }
-        | Action::MoveDisk { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }
         | Action::RemoveHaResource { .. }
@@ -131,6 +132,25 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DeleteBackupJob { .. } => {}
     }
     reasons
+}
+
+/// Why a disk cannot be worked with where it lies now.
+fn disk_out_of_reach(guest: &Guest, slot: &Slot, world: &World) -> Option<String> {
+    let value = guest.config.current.get(slot.as_str())?;
+    let disk = views::disk(guest.kind, slot.as_str(), value)?;
+    let id = disk.source.volume()?.storage();
+    if world.unreadable(&Part::Storages).is_some() {
+        return None;
+    }
+    let why = match world.storages.get(id) {
+        None => "does not exist".to_owned(),
+        Some(storage) if storage.disabled => "is disabled".to_owned(),
+        Some(storage) if !storage.on_node(&guest.node) => {
+            format!("is not available on {}", guest.node)
+        }
+        Some(_) => return None,
+    };
+    Some(format!("{slot} lies on storage {id}, which {why}"))
 }
 
 fn protection(guest: &Guest) -> String {

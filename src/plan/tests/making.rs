@@ -147,6 +147,44 @@ fn a_storage_made_in_the_plan_can_be_used_in_it() {
 }
 
 #[test]
+fn what_works_with_a_storage_is_done_before_its_definition_changes() {
+    let lab = Lab::new();
+    let narrower = storage_doc("nas", None, &[("content", "images")]);
+    let disk = with_disk(vm(105), "scsi1", sized("nas", 8));
+    let plan = lab.plan(vec![doc(disk), narrower]);
+    let titles = titles(&plan);
+    assert_eq!(titles.len(), 2, "{titles:?}");
+    assert!(
+        titles[1].starts_with("set storage/nas content"),
+        "{titles:?}"
+    );
+    assert_eq!(plan.steps[1].needs, [plan.steps[0].id].into());
+}
+
+#[test]
+fn what_the_plan_takes_away_cannot_be_used_in_it() {
+    let mut lab = Lab::new();
+    lab.own("storage/nas", "Storage/nas");
+    lab.own("vm/104", "VirtualMachine/104");
+    let disk = with_disk(vm(105), "scsi1", sized("nas", 8));
+    let problem = lab.refused(vec![doc(disk), removed("Storage/nas", true)]);
+    assert!(
+        problem.contains("storage/nas is deleted by this plan"),
+        "{problem}"
+    );
+    let pool = pool_doc("prod", Some(&[102, 104]));
+    let problem = lab.refused(vec![pool, removed("VirtualMachine/104", true)]);
+    assert!(
+        problem.contains("vm/104 is destroyed by this plan"),
+        "{problem}"
+    );
+    let narrowed = storage_doc("nas", None, &[("nodes", "pve2")]);
+    let disk = with_disk(vm(105), "scsi1", sized("nas", 8));
+    let problem = lab.refused(vec![doc(disk), narrowed]);
+    assert!(problem.contains("pve1"), "{problem}");
+}
+
+#[test]
 fn problems_are_told_all_at_once() {
     let mut lab = Lab::new();
     lab.own("vm/105", "VirtualMachine/other");

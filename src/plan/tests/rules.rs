@@ -1,5 +1,7 @@
 //! The rules of the blast radius that only a plan can judge: each fires where it must and is silent where it must not.
 
+use std::sync::Arc;
+
 use super::fixture::*;
 use crate::document::desired::{DesiredDisk, Media, Power, Value, Wish};
 use crate::health::Category;
@@ -682,7 +684,13 @@ fn gu03_silent_for_a_guest_nobody_names() {
 fn gu04_fires_with_the_effect_of_every_key() {
     let nic = set(vm(102), "net0", "virtio,bridge=vmbr1,firewall=1");
     let plan = Lab::new().plan(vec![doc(set(set(nic, "memory", "6144"), "onboot", "1"))]);
-    assert_eq!(facts(&plan), ["vm/102 link-flap GU04 (transient)"]);
+    assert_eq!(
+        facts(&plan),
+        [
+            "vm/102 unreachable GU12",
+            "vm/102 link-flap GU04 (transient)"
+        ]
+    );
     let effect = |field: &str| {
         plan.changes
             .iter()
@@ -694,6 +702,69 @@ fn gu04_fires_with_the_effect_of_every_key() {
     assert_eq!(effect("memory"), "at the next stop and start");
     assert_eq!(effect("onboot"), "at once");
     assert_eq!(effect("net0"), "at once; the link goes down for a moment");
+}
+
+/// What GU12 says of the card of vm/104, `virtio=BC:24:11:00:01:04,bridge=vmbr0`.
+fn rewired(value: &str) -> Vec<String> {
+    of_rule(
+        &Lab::new().plan(vec![doc(set(vm(104), "net0", value))]),
+        "GU12",
+    )
+}
+
+#[test]
+fn gu12_fires_when_a_card_is_no_longer_where_it_was() {
+    for unreachable in [
+        "virtio=BC:24:11:00:01:04,bridge=vmbr1",
+        "virtio=BC:24:11:00:01:04,bridge=vmbr0,tag=20",
+        "virtio=BC:24:11:00:01:04,bridge=vmbr0,link_down=1",
+    ] {
+        assert_eq!(
+            rewired(unreachable),
+            ["vm/104 unreachable GU12"],
+            "{unreachable}"
+        );
+    }
+    let other = "virtio=BC:24:11:FF:FF:FF,bridge=vmbr0";
+    assert_eq!(rewired(other), ["vm/104 degraded GU12"]);
+    // A container's address stands in its configuration.
+    let mut lab = Lab::new();
+    let net = |ip: &str| format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:03:01,ip={ip}");
+    let files = Arc::make_mut(lab.world.guests.get_mut(&vmid(301)).unwrap());
+    let section = &mut files.config.current;
+    section.insert("net0".to_owned(), net("10.0.0.5/24"));
+    let plan = lab.plan(vec![doc(set(ct(301), "net0", &net("dhcp")))]);
+    assert_eq!(of_rule(&plan, "GU12"), ["ct/301 unreachable GU12"]);
+}
+
+#[test]
+fn gu12_silent_for_a_card_that_stays_where_it_is() {
+    for same in [
+        "virtio=BC:24:11:00:01:04,bridge=vmbr0,queues=2",
+        "virtio=BC:24:11:00:01:04,bridge=vmbr0,firewall=1",
+        "e1000=bc:24:11:00:01:04,bridge=vmbr0",
+    ] {
+        assert_eq!(rewired(same), Vec::<String>::new(), "{same}");
+    }
+}
+
+#[test]
+fn st09_fires_for_a_disk_on_a_disabled_storage() {
+    let mut lab = Lab::new();
+    let storage = Arc::make_mut(
+        lab.world
+            .storages
+            .get_mut(&storage_id("local-zfs"))
+            .unwrap(),
+    );
+    storage.disabled = true;
+    let plan = lab.plan(vec![doc(with_disk(vm(104), "scsi0", on("ceph-vm")))]);
+    assert_eq!(of_rule(&plan, "ST09"), ["vm/104 will-fail ST09"]);
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.causes[0] == "scsi0 lies on storage local-zfs, which is disabled")
+    );
 }
 
 #[test]

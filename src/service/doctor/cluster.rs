@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::grants::{self, Grants};
 use super::{Diagnosis, Ward, needs};
 use crate::configuration::Cluster;
-use crate::configuration::parts::{Endpoint, Tls};
+use crate::configuration::parts::{Endpoint, Tls, Token};
 use crate::plan::{ApiView, Privilege};
 use crate::proxmox::certificate::{Certificate, look};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass, ServedApi};
@@ -68,13 +68,7 @@ async fn one(ward: &Ward<'_>, cluster: &Cluster, found: &mut Diagnosis) {
         return found.skipped(&name("what can be seen"), "no endpoint can be asked");
     };
     if !accepted {
-        let what = format!(
-            "{} is not accepted: it does not exist, has expired, or its secret is wrong",
-            token.id()
-        );
-        found
-            .failed(&name("token"), what)
-            .advise(format!("make a new one: {}", grants::new_token(token.id())));
+        not_accepted(cluster, token.id(), &name("token"), found);
         return found.skipped(&name("what can be seen"), "the token is not accepted");
     }
     found.ok(&name("token"), format!("{} is accepted", token.id()));
@@ -101,6 +95,31 @@ async fn one(ward: &Ward<'_>, cluster: &Cluster, found: &mut Diagnosis) {
             privileges(ward, cluster, &client, &world, api.as_ref(), found).await;
         }
     }
+}
+
+/// A token that no node takes (401). What it may do is not known then, and nothing is said of it.
+fn not_accepted(cluster: &Cluster, token: &str, name: &str, found: &mut Diagnosis) {
+    let place = match &cluster.token {
+        Token::File(file) => format!("the file {}", file.display()),
+        Token::Env(variable) => format!("the environment variable {variable}"),
+    };
+    found
+        .failed(
+            name,
+            format!(
+                "{token} is not accepted: its secret in {place} is wrong, or the token does not exist or has expired"
+            ),
+        )
+        .advise(format!(
+            "if it is listed by `pveum user token list {}`, give it a new secret (Proxmox VE 9.2 and later): {}",
+            grants::split(token).0,
+            grants::new_secret(token)
+        ))
+        .advise(format!(
+            "if it is not, or before 9.2 once it is removed (`pveum user token remove`), make a new one: {}",
+            grants::new_token(token)
+        ))
+        .advise(format!("then write it to {place}: {token}=SECRET"));
 }
 
 /// One endpoint: whether it answers, is trusted, and takes the token; `None` if it cannot be asked.

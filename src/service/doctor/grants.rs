@@ -116,7 +116,7 @@ impl Grants {
 }
 
 /// User and name of a token's id.
-fn split(token: &str) -> (&str, &str) {
+pub(super) fn split(token: &str) -> (&str, &str) {
     token.split_once('!').unwrap_or((token, ""))
 }
 
@@ -159,6 +159,13 @@ fn role_name(privileges: &BTreeSet<String>) -> String {
 pub(super) fn new_token(token: &str) -> String {
     let (user, name) = split(token);
     format!("pveum user token add {user} {name} -privsep 1")
+}
+
+/// The command that gives a token that is there a new secret. Its entries in the access control list stay. Since Proxmox VE 9.2:
+/// `PUT /access/users/{userid}/token/{tokenid}` takes `regenerate`.
+pub(super) fn new_secret(token: &str) -> String {
+    let (user, name) = split(token);
+    format!("pveum user token modify {user} {name} -regenerate 1")
 }
 
 #[cfg(test)]

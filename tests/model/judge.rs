@@ -1,0 +1,353 @@
+//! What got worse in a simulated cluster, read from its files and processes: no code of the planner, of health or of the world is
+//! used here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick::sim::state::Cluster;
+
+/// A cluster as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    pub guests: BTreeMap<u32, Guest>,
+    pub storages: BTreeMap<String, BTreeMap<String, String>>,
+    pub pools: BTreeMap<String, BTreeSet<u32>>,
+    volumes: BTreeSet<String>,
+    backups: BTreeMap<u32, usize>,
+    /// Jobs that back a guest up.
+    covered: BTreeMap<u32, BTreeSet<String>>,
+    managed: BTreeSet<u32>,
+}
+
+/// A guest as it is.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    /// `vm` or `ct`.
+    pub kind: &'static str,
+    pub node: String,
+    pub pid: Option<u32>,
+    pub config: BTreeMap<String, String>,
+    snapshots: usize,
+    wont_start: Option<String>,
+}
+
+/// Something that got worse.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Loss {
+    /// `vm/104`.
+    pub who: String,
+    pub what: String,
+    /// The categories of impacts that name it.
+    pub named: &'static [&'static str],
+}
+
+/// Section-config files: `type: id`, then lines with a tabulator.
+fn sections(text: &str) -> Vec<(String, String, BTreeMap<String, String>)> {
+    let mut all: Vec<(String, String, BTreeMap<String, String>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(option) = line.strip_prefix(['\t', ' ']) {
+            let (key, value) = option.trim().split_once(' ').unwrap_or((option.trim(), ""));
+            let (_, _, last) = all.last_mut().unwrap();
+            last.insert(key.to_owned(), value.to_owned());
+        } else if let Some((kind, id)) = line.split_once(": ") {
+            all.push((kind.to_owned(), id.to_owned(), BTreeMap::new()));
+        }
+    }
+    all
+}
+
+fn list(text: &str) -> BTreeSet<u32> {
+    text.split(',')
+        .filter_map(|id| id.trim().parse().ok())
+        .collect()
+}
+
+fn is_slot(key: &str) -> bool {
+    let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    [
+        "scsi", "virtio", "sata", "ide", "efidisk", "tpmstate", "rootfs", "mp",
+    ]
+    .contains(&stem)
+        && (stem == "rootfs" || stem.len() < key.len())
+}
+
+/// The volume of a disk or mount point.
+fn volume(value: &str) -> Option<&str> {
+    let first = value.split(',').next()?;
+    let first = first
+        .strip_prefix("file=")
+        .or(first.strip_prefix("volume="))
+        .unwrap_or(first);
+    first.contains(':').then_some(first)
+}
+
+impl Guest {
+    /// Disks and mount points with their volumes, media left out.
+    pub fn disks(&self) -> BTreeMap<&str, &str> {
+        self.config
+            .iter()
+            .filter(|(key, value)| is_slot(key) && !value.contains("media=cdrom"))
+            .filter_map(|(key, value)| Some((key.as_str(), volume(value)?)))
+            .collect()
+    }
+
+    fn detached(&self) -> impl Iterator<Item = &str> {
+        let lines = self.config.iter();
+        lines
+            .filter(|(key, _)| key.starts_with("unused"))
+            .filter_map(|(_, value)| volume(value))
+    }
+
+    fn cards(&self) -> BTreeMap<&str, &str> {
+        let lines = self.config.iter().filter(|(key, _)| key.starts_with("net"));
+        lines
+            .filter_map(|(key, value)| {
+                let bridge = value
+                    .split(',')
+                    .find_map(|part| part.strip_prefix("bridge="))?;
+                Some((key.as_str(), bridge))
+            })
+            .collect()
+    }
+}
+
+impl Seen {
+    /// Reads a cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        let mut seen = Self::default();
+        for (kind, id, mut options) in sections(cluster.files.read("storage.cfg")) {
+            options.insert("type".to_owned(), kind);
+            seen.storages.insert(id, options);
+        }
+        for line in cluster.files.read("user.cfg").lines() {
+            let fields: Vec<&str> = line.split(':').collect();
+            if let ["pool", id, _, guests, ..] = fields[..] {
+                seen.pools.insert(id.to_owned(), list(guests));
+            }
+        }
+        for volume in cluster.volumes.iter() {
+            seen.volumes.insert(volume.volid.clone());
+            if let (Some(owner), true) = (volume.owner(), volume.volid.contains(":backup/")) {
+                *seen.backups.entry(owner).or_default() += 1;
+            }
+        }
+        for (path, _) in cluster.files.under("nodes/") {
+            seen.read_guest(cluster, path);
+        }
+        for (_, id, options) in sections(cluster.files.read("ha/resources.cfg")) {
+            if options.get("state").is_none_or(|state| state != "ignored") {
+                seen.managed.insert(id.parse().unwrap());
+            }
+        }
+        for (kind, id, options) in sections(cluster.files.read("jobs.cfg")) {
+            if kind == "vzdump" {
+                seen.read_job(&id, &options);
+            }
+        }
+        seen
+    }
+
+    fn read_guest(&mut self, cluster: &Cluster, path: &str) {
+        let parts: Vec<&str> = path.split('/').collect();
+        let ["nodes", node, folder @ ("qemu-server" | "lxc"), file] = parts[..] else {
+            return;
+        };
+        let Some(vmid) = file
+            .strip_suffix(".conf")
+            .and_then(|id| id.parse::<u32>().ok())
+        else {
+            return;
+        };
+        let text = cluster.files.read(path);
+        let main = text.split("\n[").next().unwrap_or_default();
+        let config = main.lines().filter_map(|line| line.split_once(": "));
+        let headers = text.lines().filter(|line| line.starts_with('['));
+        let mut guest = Guest {
+            kind: if folder == "lxc" { "ct" } else { "vm" },
+            node: node.to_owned(),
+            pid: cluster.running.get(&vmid).map(|run| run.pid),
+            config: config
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            snapshots: headers
+                .filter(|line| !line.contains("PENDING") && !line.contains("special:"))
+                .count(),
+            wont_start: None,
+        };
+        let bridges = &cluster.nodes[node].bridges;
+        guest.wont_start = self.obstacle(&guest, bridges);
+        self.guests.insert(vmid, guest);
+    }
+
+    /// Why a guest could not be started now.
+    fn obstacle(&self, guest: &Guest, bridges: &[String]) -> Option<String> {
+        for (slot, volume) in guest.disks() {
+            let storage = volume.split(':').next().unwrap_or_default();
+            if let Err(why) = self.usable(
+                storage,
+                &guest.node,
+                if guest.kind == "vm" {
+                    "images"
+                } else {
+                    "rootdir"
+                },
+            ) {
+                return Some(format!("{slot}: {why}"));
+            }
+            if !self.volumes.contains(volume) {
+                return Some(format!("{slot}: {volume} is gone"));
+            }
+        }
+        let missing = guest
+            .cards()
+            .into_iter()
+            .find(|(_, bridge)| !bridges.iter().any(|b| b == bridge));
+        missing.map(|(card, bridge)| format!("{card}: {bridge} is not on {}", guest.node))
+    }
+
+    fn usable(&self, storage: &str, node: &str, content: &str) -> Result<(), String> {
+        let options = self
+            .storages
+            .get(storage)
+            .ok_or(format!("{storage} is gone"))?;
+        let has = |key: &str, what: &str| {
+            options
+                .get(key)
+                .is_none_or(|text| text.split(',').any(|one| one == what))
+        };
+        if options.contains_key("disable") {
+            return Err(format!("{storage} is disabled"));
+        }
+        if !has("nodes", node) {
+            return Err(format!("{storage} is not on {node}"));
+        }
+        if !has("content", content) {
+            return Err(format!("{storage} does not hold {content}"));
+        }
+        Ok(())
+    }
+
+    fn read_job(&mut self, id: &str, options: &BTreeMap<String, String>) {
+        if options.get("enabled").is_some_and(|enabled| enabled == "0") {
+            return;
+        }
+        let mut guests = options
+            .get("vmid")
+            .map(|text| list(text))
+            .unwrap_or_default();
+        if let Some(members) = options.get("pool").and_then(|pool| self.pools.get(pool)) {
+            guests.extend(members);
+        }
+        if options.contains_key("all") {
+            guests.extend(self.guests.keys());
+        }
+        let target = options.get("storage").cloned().unwrap_or_default();
+        for vmid in guests {
+            let Some(guest) = self.guests.get(&vmid) else {
+                continue;
+            };
+            if self.usable(&target, &guest.node, "backup").is_ok() {
+                self.covered.entry(vmid).or_default().insert(id.to_owned());
+            }
+        }
+    }
+
+    /// What is worse now than it was.
+    pub fn losses(&self, now: &Self) -> BTreeSet<Loss> {
+        let mut losses = BTreeSet::new();
+        for (vmid, was) in &self.guests {
+            let who = format!("{}/{vmid}", was.kind);
+            let mut lost = |what: String, named: &'static [&'static str]| {
+                losses.insert(Loss {
+                    who: who.clone(),
+                    what,
+                    named,
+                });
+            };
+            let Some(is) = now.guests.get(vmid) else {
+                lost("it is gone".to_owned(), &["data-lost", "irreversible"]);
+                continue;
+            };
+            match (was.pid, is.pid) {
+                (Some(_), None) => lost("it no longer runs".to_owned(), &["stopped"]),
+                (Some(before), Some(after)) if before != after => {
+                    lost("it was restarted".to_owned(), &["restarted", "stopped"]);
+                }
+                _ => {}
+            }
+            if let (None, Some(why)) = (&was.wont_start, &is.wont_start) {
+                lost(
+                    format!("it can no longer be started: {why}"),
+                    &["won't-boot", "may-not-boot", "stranded"],
+                );
+            }
+            self.disks_lost(was, is, now, &mut lost);
+            let cards = is.cards();
+            for (card, bridge) in was.cards() {
+                if cards.get(card) != Some(&bridge) {
+                    lost(format!("{card} is no longer on {bridge}"), &["unreachable"]);
+                }
+            }
+            if is.snapshots < was.snapshots {
+                lost("snapshots are gone".to_owned(), &["data-lost"]);
+            }
+            let (before, after) = (self.backups.get(vmid), now.backups.get(vmid));
+            if after < before {
+                lost(
+                    format!("{before:?} backups became {after:?}"),
+                    &["last-copy", "unprotected", "data-lost"],
+                );
+            }
+            let none = BTreeSet::new();
+            let jobs = now.covered.get(vmid).unwrap_or(&none);
+            if !self.covered.get(vmid).unwrap_or(&none).is_subset(jobs) {
+                lost(
+                    format!("it is only backed up by {jobs:?}"),
+                    &["unprotected"],
+                );
+            }
+            if self.managed.contains(vmid) && !now.managed.contains(vmid) {
+                lost(
+                    "HA no longer keeps it".to_owned(),
+                    &["not-highly-available"],
+                );
+            }
+        }
+        losses
+    }
+
+    fn disks_lost(
+        &self,
+        was: &Guest,
+        is: &Guest,
+        now: &Self,
+        lost: &mut impl FnMut(String, &'static [&'static str]),
+    ) {
+        let disks = is.disks();
+        let kept: BTreeSet<&str> = is.detached().collect();
+        for (slot, volume) in was.disks() {
+            // Moved to another storage, it is another volume in the same slot.
+            if disks.contains_key(slot) || !self.volumes.contains(volume) {
+                continue;
+            }
+            if now.volumes.contains(volume) && kept.contains(volume) {
+                lost(
+                    format!("{slot} is detached"),
+                    &[
+                        "degraded",
+                        "won't-boot",
+                        "may-not-boot",
+                        "data-lost",
+                        "orphaned",
+                    ],
+                );
+            } else {
+                lost(format!("{slot} is gone"), &["data-lost", "irreversible"]);
+            }
+        }
+        for volume in was.detached() {
+            if self.volumes.contains(volume) && !now.volumes.contains(volume) {
+                lost(format!("{volume} is gone"), &["data-lost", "irreversible"]);
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Random documents over what there is, and what somebody does by hand.
+
+use bailiwick::proxmox::Call;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use crate::judge::{Guest, Seen};
+
+/// What is asked for of one object.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// `Kind {spec}`.
+    Present(String),
+    /// The document of this object is taken away, and asked for the object's deletion.
+    Removed(String),
+}
+
+fn one<'a, T: ?Sized>(random: &mut StdRng, of: &[&'a T]) -> &'a T {
+    of[random.random_range(0..of.len())]
+}
+
+fn storages(random: &mut StdRng) -> &'static str {
+    one(random, &["fast", "shared", "vault", "nowhere"])
+}
+
+/// Gibibytes of a disk as its configuration has them, and some more.
+fn grown(random: &mut StdRng, value: &str) -> Option<u64> {
+    let size = value
+        .split(',')
+        .find_map(|part| part.strip_prefix("size="))?;
+    let whole: u64 = size.strip_suffix('G')?.parse().ok()?;
+    Some(whole + random.random_range(0..3) * 4)
+}
+
+fn disk(random: &mut StdRng, guest: &Guest, free: &str) -> String {
+    let disks: Vec<&str> = guest.disks().into_keys().collect();
+    let path = if guest.kind == "ct" {
+        ", path: /data"
+    } else {
+        ""
+    };
+    if disks.is_empty() || random.random_ratio(1, 4) {
+        return format!("{free}: {{storage: {}, size: 2Gi{path}}}", storages(random));
+    }
+    let slot = one(random, &disks);
+    match random.random_range(0..3) {
+        0 => format!("{slot}: {{storage: {}}}", storages(random)),
+        1 => match grown(random, &guest.config[slot]) {
+            Some(size) => format!("{slot}: {{size: {size}Gi}}"),
+            None => format!("{slot}: {{storage: shared}}"),
+        },
+        _ => format!("{slot}: null"),
+    }
+}
+
+fn machine(random: &mut StdRng, guest: &Guest) -> String {
+    match random.random_range(0..12) {
+        0 => format!("cpu: {{cores: {}}}", random.random_range(1..5)),
+        1 => format!("memory: {{size: {}Mi}}", random.random_range(2..9) * 256),
+        2 => format!("tags: [t{}]", random.random_range(0..3)),
+        3 => format!("onBoot: {}", random.random_bool(0.5)),
+        4 => format!("protection: {}", random.random_bool(0.5)),
+        5 | 6 => format!("powerState: {}", one(random, &["running", "stopped"])),
+        7 => format!("node: {}", one(random, &["pve1", "pve2"])),
+        8 => {
+            let card = one(random, &["net0", "net1"]);
+            match random.random_range(0..3) {
+                0 => format!("networks: {{{card}: null}}"),
+                1 => format!("networks: {{{card}: {{model: virtio, bridge: vmbr1}}}}"),
+                _ => format!("networks: {{{card}: {{model: virtio, bridge: vmbr0}}}}"),
+            }
+        }
+        9 => format!("description: 'seen {} times'", random.random_range(0..9)),
+        _ => format!("disks: {{{}}}", disk(random, guest, "scsi5")),
+    }
+}
+
+fn container(random: &mut StdRng, guest: &Guest) -> String {
+    match random.random_range(0..10) {
+        0 => format!("cores: {}", random.random_range(1..5)),
+        1 => format!("memory: {}Mi", random.random_range(2..9) * 128),
+        2 => format!("tags: [t{}]", random.random_range(0..3)),
+        3 => format!("onBoot: {}", random.random_bool(0.5)),
+        4 => format!("protection: {}", random.random_bool(0.5)),
+        5 => format!("powerState: {}", one(random, &["running", "stopped"])),
+        6 => format!("node: {}", one(random, &["pve1", "pve2"])),
+        7 => format!(
+            "networks: {{net0: {{name: eth0, bridge: {}}}}}",
+            one(random, &["vmbr0", "vmbr1"])
+        ),
+        _ => {
+            let disk = disk(random, guest, "mp5");
+            match disk.strip_prefix("rootfs: ") {
+                Some("null") => "cores: 1".to_owned(),
+                Some(root) => format!("rootFs: {root}"),
+                None => format!("mountPoints: {{{disk}}}"),
+            }
+        }
+    }
+}
+
+fn of_guest(random: &mut StdRng, vmid: u32, guest: &Guest) -> Wish {
+    if random.random_ratio(1, 8) {
+        return Wish::Removed(format!("{}/{vmid}", guest.kind));
+    }
+    let (kind, field): (_, fn(&mut StdRng, &Guest) -> String) = match guest.kind {
+        "vm" => ("VirtualMachine", machine),
+        _ => ("Container", container),
+    };
+    let mut fields = vec![field(random, guest)];
+    let second = field(random, guest);
+    let key = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+    if random.random_bool(0.4) && key(&second) != key(&fields[0]) {
+        fields.push(second);
+    }
+    Wish::Present(format!("{kind} {{vmid: {vmid}, {}}}", fields.join(", ")))
+}
+
+fn of_new(random: &mut StdRng, vmid: u32) -> Wish {
+    let node = one(random, &["pve1", "pve2"]);
+    let storage = storages(random);
+    let power = one(random, &["running", "stopped"]);
+    Wish::Present(if random.random_bool(0.5) {
+        format!(
+            "VirtualMachine {{vmid: {vmid}, node: {node}, powerState: {power}, memory: {{size: 512Mi}}, disks: {{scsi0: {{storage: {storage}, size: 2Gi}}}}}}"
+        )
+    } else {
+        format!(
+            "Container {{vmid: {vmid}, node: {node}, powerState: {power}, template: 'local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst', \
+             unprivileged: true, memory: 256Mi, rootFs: {{storage: {storage}, size: 2Gi}}}}"
+        )
+    })
+}
+
+fn of_storage(random: &mut StdRng) -> Wish {
+    let id = one(random, &["fast", "shared", "vault"]);
+    if random.random_ratio(1, 6) {
+        return Wish::Removed(format!("storage/{id}"));
+    }
+    let field = match random.random_range(0..4) {
+        0 => format!("disable: {}", random.random_bool(0.5)),
+        1 => format!("nodes: [{}]", one(random, &["pve1", "pve2", "pve1, pve2"])),
+        _ => format!(
+            "content: [{}]",
+            one(
+                random,
+                &[
+                    "images",
+                    "rootdir",
+                    "backup",
+                    "images, rootdir",
+                    "images, rootdir, backup"
+                ]
+            )
+        ),
+    };
+    Wish::Present(format!("Storage {{id: {id}, {field}}}"))
+}
+
+fn of_pool(random: &mut StdRng, seen: &Seen) -> Wish {
+    let known: Vec<&str> = seen.pools.keys().map(String::as_str).collect();
+    if known.is_empty() || random.random_ratio(1, 4) {
+        return Wish::Present("Pool {id: fresh, comment: made}".to_owned());
+    }
+    let id = one(random, &known);
+    if random.random_ratio(1, 5) {
+        return Wish::Removed(format!("pool/{id}"));
+    }
+    let some: Vec<String> = seen
+        .guests
+        .keys()
+        .filter(|_| random.random_bool(0.3))
+        .map(u32::to_string)
+        .collect();
+    Wish::Present(format!("Pool {{id: {id}, guests: [{}]}}", some.join(", ")))
+}
+
+/// One to three wishes about different objects.
+pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
+    let vmids: Vec<u32> = seen.guests.keys().copied().collect();
+    let mut taken = std::collections::BTreeSet::new();
+    let mut wishes = Vec::new();
+    for _ in 0..random.random_range(1..4) {
+        let what = random.random_range(0..12);
+        let (object, wish) = match what {
+            0 => {
+                let vmid = random.random_range(900..903);
+                if vmids.contains(&vmid) {
+                    continue;
+                }
+                (format!("guest {vmid}"), of_new(random, vmid))
+            }
+            1 | 2 => ("storage".to_owned(), of_storage(random)),
+            3 => ("pool".to_owned(), of_pool(random, seen)),
+            _ if vmids.is_empty() => continue,
+            _ => {
+                let vmid = vmids[random.random_range(0..vmids.len())];
+                (
+                    format!("guest {vmid}"),
+                    of_guest(random, vmid, &seen.guests[&vmid]),
+                )
+            }
+        };
+        if taken.insert(object) {
+            wishes.push(wish);
+        }
+    }
+    wishes
+}
+
+/// Something that somebody does by hand.
+pub fn by_hand(random: &mut StdRng, seen: &Seen) -> Call {
+    let vmids: Vec<u32> = seen.guests.keys().copied().collect();
+    if vmids.is_empty() || random.random_ratio(1, 6) {
+        let disable = one(random, &["0", "1"]);
+        return Call::put(["storage", "shared"]).param("disable", disable);
+    }
+    let vmid = vmids[random.random_range(0..vmids.len())];
+    let guest = &seen.guests[&vmid];
+    let kind = if guest.kind == "vm" { "qemu" } else { "lxc" };
+    let number = vmid.to_string();
+    let path = |rest: &[&'static str]| -> Vec<String> {
+        let start = ["nodes", &guest.node, kind, &number].map(str::to_owned);
+        start
+            .into_iter()
+            .chain(rest.iter().map(|part| (*part).to_owned()))
+            .collect()
+    };
+    match random.random_range(0..4) {
+        0 => Call::put(path(&["config"])).param("tags", "by-hand"),
+        1 => Call::put(path(&["config"])).param("memory", "768"),
+        _ if guest.pid.is_some() => Call::post(path(&["status", "stop"])),
+        _ => Call::post(path(&["status", "start"])),
+    }
+}
+
+/// Something that goes wrong on the wire or in a task, in the simulator's words.
+pub fn fault(random: &mut StdRng) -> String {
+    let write = one(random, &["PUT", "POST", "DELETE"]);
+    match random.random_range(0..6) {
+        0 => format!("drop=after;method={write}"),
+        1 => format!("drop=before;method={write}"),
+        2 => format!("after=595 Connection timed out;method={write}"),
+        3 => format!("status=500 can't lock file '/var/lock/x' - got timeout;method={write}"),
+        4 => "task=it broke".to_owned(),
+        _ => "warn=1".to_owned(),
+    }
+}
