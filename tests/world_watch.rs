@@ -24,7 +24,7 @@ use bailiwick::sim::Fault;
 use bailiwick::world::{Changed, ObserveError, Part, Status, Watch, WatchSettings, observe};
 use hands::Deed;
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use stand::{Stand, changed_guest, changed_part, cycles_until, node, storage, vmid};
 
 const LISTS: [&str; 10] = [
@@ -624,6 +624,36 @@ async fn what_cannot_be_read_is_tried_again() {
     assert_eq!(stand::difference(watch.world(), &stand.fresh().await), "");
 }
 
+/// Its configuration is taken over by another node, as somebody does by hand whose node has died.
+#[tokio::test]
+async fn a_guest_taken_from_a_dead_node_is_seen_where_it_is() {
+    let stand = Stand::new(&stand::world(9)).await;
+    let mut watch = stand.watch(10).await;
+    let moved = stand.sim.with(|cluster| {
+        cluster.nodes.get_mut("n1").unwrap().online = false;
+        let guests = cluster.guests();
+        let of_n1 = guests.into_iter().filter(|guest| guest.node == "n1");
+        let mut moved = Vec::new();
+        for guest in of_n1 {
+            cluster.running.remove(&guest.vmid);
+            let to = bailiwick::sim::state::Guest {
+                node: "n2".to_owned(),
+                ..guest.clone()
+            };
+            if moved.is_empty() && cluster.files.rename(&guest.file(), &to.file()) {
+                moved.push(guest.vmid);
+            }
+        }
+        moved
+    });
+    assert_eq!(moved.len(), 1);
+    for _ in 0..watch.sweep_cycles() + 2 {
+        stand.cycle(&mut watch).await;
+    }
+    assert_eq!(stand::difference(watch.world(), &stand.fresh().await), "");
+    assert_eq!(watch.world().guests[&vmid(moved[0])].node, node("n2"));
+}
+
 #[tokio::test]
 async fn a_token_that_sees_no_tasks_watches_all_the_same() {
     let world = stand::world(9).replace("Sys.Audit,", "");
@@ -672,7 +702,13 @@ fn watching_comes_to_what_observing_comes_to() {
         ..ProptestConfig::default()
     };
     let done = Mutex::new(BTreeMap::new());
-    let outcome = TestRunner::new(config).run(&strategy, |(deeds, requests)| {
+    // The same cases each time; the long mode tries others.
+    let mut runner = if long() {
+        TestRunner::new(config)
+    } else {
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+    };
+    let outcome = runner.run(&strategy, |(deeds, requests)| {
         runtime
             .block_on(watched(&deeds, requests, &done))
             .map_err(TestCaseError::fail)

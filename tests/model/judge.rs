@@ -277,7 +277,8 @@ impl Seen {
             if let (None, Some(why)) = (&was.wont_start, &is.wont_start) {
                 lost(
                     format!("it can no longer be started: {why}"),
-                    &["won't-boot", "may-not-boot", "stranded"],
+                    // A data disk out of reach: `degraded`, with the note that it does not start so.
+                    &["won't-boot", "may-not-boot", "stranded", "degraded"],
                 );
             }
             self.disks_lost(was, is, now, &mut lost);
@@ -299,11 +300,8 @@ impl Seen {
             }
             let none = BTreeSet::new();
             let jobs = now.covered.get(vmid).unwrap_or(&none);
-            if !self.covered.get(vmid).unwrap_or(&none).is_subset(jobs) {
-                lost(
-                    format!("it is only backed up by {jobs:?}"),
-                    &["unprotected"],
-                );
+            if jobs.is_empty() && self.covered.contains_key(vmid) {
+                lost("no job backs it up".to_owned(), &["unprotected"]);
             }
             if self.managed.contains(vmid) && !now.managed.contains(vmid) {
                 lost(

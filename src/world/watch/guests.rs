@@ -117,10 +117,17 @@ impl Turn<'_> {
         }
         if difference.guest {
             let node: Option<NodeName> = json::name(item, "node");
-            match node.and_then(|node| self.seen.lost.get(&node)).cloned() {
-                Some(why) => self.guest_lost(kind, item, &why),
-                None => self.due.guest(vmid, self.now),
+            let lost = node.as_ref().and_then(|node| self.seen.lost.get(node));
+            if let Some(why) = lost.cloned() {
+                return self.guest_lost(kind, item, &why);
             }
+            // It is where the list says: the node it was on may be lost in this very cycle, and then it would not be read.
+            if let Some((node, guest)) = node.zip(self.seen.world.guests.get_mut(&vmid))
+                && guest.node != node
+            {
+                Arc::make_mut(guest).node = node;
+            }
+            self.due.guest(vmid, self.now);
         }
     }
 
