@@ -223,7 +223,13 @@ fn a_wrong_argument_is_named_and_an_unknown_kind_answered_with_those_there_are()
         said("explain_kind", json!({ "kind": "Pool" })),
         refused("explain_kind takes no `kind`; it takes path, schema")
     );
-    let all = ["VirtualMachine", "Container", "Storage", "Pool"];
+    let all = [
+        "VirtualMachine",
+        "Container",
+        "Storage",
+        "Pool",
+        "BackupJob",
+    ];
     for path in ["Nonsense", "Deployment.spec", "VirtualMachin", ""] {
         let (code, message) = said("explain_kind", json!({ "path": path }));
         assert_eq!(code, "not_found");
