@@ -108,15 +108,23 @@ pub(super) fn memory_given<'w>(guests: impl Iterator<Item = &'w Guest>) -> u64 {
         .sum()
 }
 
-/// The memory a guest is configured with (Proxmox VE's default is 512 MiB for both kinds).
+/// The memory a guest has or gets at its next start, whichever is more (Proxmox VE's default is 512 MiB for both kinds).
 pub(super) fn memory_of(guest: &Guest) -> u64 {
-    let text = guest
-        .config
-        .current
-        .get("memory")
-        .map(String::as_str)
-        .unwrap_or("512");
-    let text = match guest.kind {
+    let key = "memory";
+    let now = guest.config.current.get(key).map(String::as_str);
+    let waiting = guest.config.pending.iter().find(|p| p.key == key);
+    let next = waiting.map_or(now, |pending| pending.value.as_deref());
+    [now, next]
+        .map(|text| memory_in(guest.kind, text.unwrap_or("512")))
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+        .saturating_mul(Bytes::MIB)
+}
+
+/// The MiB in a value of `memory`.
+fn memory_in(kind: GuestKind, text: &str) -> u64 {
+    let text = match kind {
         GuestKind::Qemu => text
             .split(',')
             .next()
@@ -124,10 +132,7 @@ pub(super) fn memory_of(guest: &Guest) -> u64 {
             .trim_start_matches("current="),
         GuestKind::Lxc => text,
     };
-    text.trim()
-        .parse::<u64>()
-        .unwrap_or(512)
-        .saturating_mul(Bytes::MIB)
+    text.trim().parse().unwrap_or(512)
 }
 
 /// The memory given on every node.

@@ -2,11 +2,13 @@
 //! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
 
 mod actions;
+mod addresses;
 mod backups;
 mod creation;
 mod losses;
 mod number;
 mod refusals;
+mod returning;
 
 use std::collections::{BTreeMap, BTreeSet};
 

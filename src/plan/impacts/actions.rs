@@ -79,7 +79,10 @@ pub(super) fn impacts(
     match action {
         Action::CreateGuest {
             kind, vmid, params, ..
-        } => all.extend(at.create(*kind, *vmid, params)),
+        } => {
+            all.extend(at.create(*kind, *vmid, params));
+            all.extend(at.shared_addresses(*kind, *vmid));
+        }
         Action::UpdateConfig {
             kind,
             vmid,
@@ -87,6 +90,13 @@ pub(super) fn impacts(
             delete,
         } => {
             all.extend(at.config(*kind, *vmid, set, delete));
+            if set
+                .keys()
+                .any(|key| key.starts_with("net") || key.starts_with("ipconfig"))
+            {
+                all.extend(at.shared_addresses(*kind, *vmid));
+            }
+            all.extend(at.coming_back(*kind, *vmid));
             all.extend(at.freed(*vmid, "GU05"));
         }
         Action::ResizeDisk {
