@@ -13,6 +13,7 @@ use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
+use super::snapshot::SnapshotSpec;
 use super::storage::StorageSpec;
 use super::{API_VERSION, Kind, refused};
 
@@ -89,12 +90,14 @@ fn make(kind: Kind) -> Value {
         Kind::Storage => of::<StorageSpec>(),
         Kind::Pool => of::<PoolSpec>(),
         Kind::BackupJob => of::<BackupJobSpec>(),
+        Kind::Snapshot => of::<SnapshotSpec>(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
         Kind::Container => "A container (LXC).",
         Kind::Storage => "A storage definition of the cluster.",
         Kind::Pool => "A pool of guests and storages.",
+        Kind::Snapshot => "A snapshot of a guest.",
         Kind::BackupJob => "A job that backs guests up on a schedule (vzdump).",
     };
     json!({
