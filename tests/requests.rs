@@ -402,7 +402,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 21, "{variants:?}");
+    assert_eq!(variants.len(), 24, "{variants:?}");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
 use super::size::Mebibytes;
-use super::snapshot::SnapshotSpec;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
@@ -26,9 +25,8 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
-        Spec::Pool(_) => {}
+        Spec::Pool(_) | Spec::Snapshot(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
-        Spec::Snapshot(spec) => check.snapshot(spec),
     }
     check.identity(metadata, spec);
 }
@@ -347,17 +345,6 @@ impl Check<'_> {
                     "remove it or the counts",
                 );
             }
-        }
-    }
-
-    /// A snapshot is of a guest, and its name comes from the document's unless `spec.name` says otherwise.
-    fn snapshot(&mut self, spec: &SnapshotSpec) {
-        if spec.vmid.is_none() {
-            self.push(
-                &["spec"],
-                "the document does not say which guest the snapshot is of".to_owned(),
-                "add `vmid: ` with the guest's number",
-            );
         }
     }
 

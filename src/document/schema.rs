@@ -39,6 +39,14 @@ fn of<T: JsonSchema>() -> Value {
     schema
 }
 
+/// A schema of an object in which these fields have to be written.
+fn with_required(mut schema: Value, fields: &[&str]) -> Value {
+    if let Value::Object(map) = &mut schema {
+        map.insert("required".to_owned(), json!(fields));
+    }
+    schema
+}
+
 /// Removes what says nothing: titles of types, empty keys, line ends within a sentence.
 fn tidy(schema: &mut Value) {
     if let Value::Object(map) = schema {
@@ -90,7 +98,7 @@ fn make(kind: Kind) -> Value {
         Kind::Storage => of::<StorageSpec>(),
         Kind::Pool => of::<PoolSpec>(),
         Kind::BackupJob => of::<BackupJobSpec>(),
-        Kind::Snapshot => of::<SnapshotSpec>(),
+        Kind::Snapshot => with_required(of::<SnapshotSpec>(), &["vmid"]),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
