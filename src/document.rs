@@ -25,6 +25,7 @@ pub mod shared;
 pub mod similar;
 pub mod size;
 pub mod slots;
+pub mod snapshot;
 pub mod storage;
 pub mod tree;
 pub mod validate;
@@ -45,10 +46,11 @@ use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
+use self::snapshot::SnapshotSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
 use self::yaml::Tree;
-use crate::ids::{BackupJobId, ClusterName, PoolId, StorageId};
+use crate::ids::{BackupJobId, ClusterName, PoolId, SnapshotName, StorageId};
 
 /// The group of the kinds.
 pub const GROUP: &str = "bailiwick.dev";
@@ -70,16 +72,19 @@ pub enum Kind {
     Pool,
     /// A job that backs guests up.
     BackupJob,
+    /// A snapshot of a guest.
+    Snapshot,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
         Self::Pool,
         Self::BackupJob,
+        Self::Snapshot,
     ];
 
     /// The kind's name in documents.
@@ -90,6 +95,7 @@ impl Kind {
             Self::Storage => "Storage",
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
+            Self::Snapshot => "Snapshot",
         }
     }
 }
@@ -214,6 +220,8 @@ pub enum Spec {
     Pool(Box<PoolSpec>),
     /// Of a backup job.
     BackupJob(Box<BackupJobSpec>),
+    /// Of a snapshot.
+    Snapshot(Box<SnapshotSpec>),
 }
 
 impl Spec {
@@ -225,6 +233,7 @@ impl Spec {
             Self::Storage(_) => Kind::Storage,
             Self::Pool(_) => Kind::Pool,
             Self::BackupJob(_) => Kind::BackupJob,
+            Self::Snapshot(_) => Kind::Snapshot,
         }
     }
 }
@@ -237,6 +246,7 @@ impl Serialize for Spec {
             Self::Storage(spec) => spec.serialize(serializer),
             Self::Pool(spec) => spec.serialize(serializer),
             Self::BackupJob(spec) => spec.serialize(serializer),
+            Self::Snapshot(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -357,6 +367,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         Spec::BackupJob(spec) => {
             let id = spec.id.clone().or_else(|| BackupJobId::new(name).ok())?;
             Desired::BackupJob(Box::new(spec.desired(id)))
+        }
+        Spec::Snapshot(spec) => {
+            let id = spec.name.clone().or_else(|| SnapshotName::new(name).ok())?;
+            Desired::Snapshot(Box::new(spec.desired(id)?))
         }
     })
 }
@@ -505,6 +519,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Storage => Spec::Storage(serde_json::from_value(spec)?),
         Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
         Kind::BackupJob => Spec::BackupJob(serde_json::from_value(spec)?),
+        Kind::Snapshot => Spec::Snapshot(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

@@ -190,6 +190,14 @@ name!(
     |t| word(t, b"-_", 2, 50) && t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
 );
 name!(
+    /// A snapshot's name (Proxmox VE: `pve-configid`, at most 40 characters; `current` and `pending` are reserved).
+    SnapshotName,
+    "snapshot name",
+    "letters, digits, `-` and `_`, beginning with a letter, 2 to 40 characters, not `current` or `pending`",
+    |t| word(t, b"-_", 2, 40) && t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        && !["current", "pending"].contains(&t)
+);
+name!(
     /// The place of a device in a guest's configuration: `scsi0`, `net1`, `rootfs`, `mp3`, `unused0`, …
     Slot,
     "slot",

@@ -66,6 +66,10 @@ fn generated() -> Vec<(String, String)> {
                 "backup-job",
                 include_str!("../examples/documents/backup-job.yaml"),
             ),
+            Kind::Snapshot => (
+                "snapshot",
+                include_str!("../examples/documents/snapshot.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

@@ -335,6 +335,33 @@ fn table() -> Vec<(Action, &'static str)> {
             },
             "DELETE /cluster/backup/nightly",
         ),
+        (
+            Action::TakeSnapshot {
+                kind: Qemu,
+                vmid: vmid(104),
+                name: "before".parse().unwrap(),
+                description: Some("a\nb".to_owned()),
+                memory: true,
+            },
+            "POST /nodes/pve1/qemu/104/snapshot snapname=before description=a\nb vmstate=1 (qmsnapshot 104)",
+        ),
+        (
+            Action::DescribeSnapshot {
+                kind: Lxc,
+                vmid: vmid(301),
+                name: "before".parse().unwrap(),
+                description: String::new(),
+            },
+            "PUT /nodes/pve1/lxc/301/snapshot/before/config description=",
+        ),
+        (
+            Action::DeleteSnapshot {
+                kind: Lxc,
+                vmid: vmid(301),
+                name: "before".parse().unwrap(),
+            },
+            "DELETE /nodes/pve1/lxc/301/snapshot/before (vzdelsnapshot 301)",
+        ),
     ]
 }
 
@@ -362,6 +389,9 @@ fn variant(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. } => "create backup job",
         Action::UpdateBackupJob { .. } => "update backup job",
         Action::DeleteBackupJob { .. } => "delete backup job",
+        Action::TakeSnapshot { .. } => "take snapshot",
+        Action::DescribeSnapshot { .. } => "describe snapshot",
+        Action::DeleteSnapshot { .. } => "delete snapshot",
     }
 }
 
@@ -372,7 +402,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 21, "{variants:?}");
+    assert_eq!(variants.len(), 24, "{variants:?}");
 }
 
 #[test]

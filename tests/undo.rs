@@ -241,3 +241,35 @@ fn what_somebody_did_by_hand_already_needs_no_run() {
     assert!(ran.code == Some(0) || ran.code == Some(2), "{}", ran.all());
     assert_eq!(play.writes().len(), 0);
 }
+
+#[test]
+fn a_snapshot_is_taken_described_and_deleted_again() {
+    let play = Play::new();
+    let before = play.end();
+    let document = |description: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Snapshot\nmetadata: {{name: before, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{vmid: 104, description: {description}}}\n"
+        )
+    };
+    play.document("before", &document("first"));
+    let taken = play.carry_out();
+    let config = play.config(104).unwrap();
+    assert!(
+        config.contains("[before]") && config.contains("first"),
+        "{config}"
+    );
+    play.document("before", &document("second"));
+    let described = play.carry_out();
+    assert!(play.config(104).unwrap().contains("second"));
+    undone(&play, &described);
+    assert!(play.config(104).unwrap().contains("first"));
+    undone(&play, &taken);
+    same_end(&play.end(), &before, "undone");
+    // Only who asks for it gets a document for one.
+    play.document("before", &document("first"));
+    play.carry_out();
+    let imported = play
+        .bailiwick(&["import", "--only", "snapshot/104/before"])
+        .ends(0);
+    assert!(imported.out.contains("vmid: 104"), "{}", imported.out);
+}

@@ -99,6 +99,29 @@ pub fn visible(action: &Action, world: &World) -> bool {
             })
         }
         Action::DeleteBackupJob { id } => !world.backup_jobs.contains_key(id.as_str()),
+        Action::TakeSnapshot {
+            vmid, name, memory, ..
+        } => guest(vmid).is_some_and(|guest| {
+            let taken = guest.config.snapshots.get(name.as_str());
+            guest.lock.is_none()
+                && taken.is_some_and(|taken| {
+                    taken.state.is_none() && taken.section.contains_key("vmstate") == *memory
+                })
+        }),
+        Action::DescribeSnapshot {
+            vmid,
+            name,
+            description,
+            ..
+        } => guest(vmid)
+            .and_then(|guest| guest.config.snapshots.get(name.as_str()))
+            .is_some_and(|snapshot| {
+                let text = snapshot.section.get("description");
+                text.map_or("", |text| text.trim_end()) == description
+            }),
+        Action::DeleteSnapshot { vmid, name, .. } => {
+            guest(vmid).is_none_or(|guest| !guest.config.snapshots.contains_key(name.as_str()))
+        }
     }
 }
 
@@ -128,7 +151,10 @@ pub fn tells(action: &Action) -> bool {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => true,
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => true,
     }
 }
 

@@ -283,7 +283,10 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => BTreeSet::new(),
     }
 }
 
@@ -308,6 +311,9 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::Migrate { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
         | Action::DestroyGuest { .. } => None,
         // Its task carries no id: two at once could not be told apart if an answer were lost.
         Action::DeleteVolume { .. } => Some("(volumes)"),

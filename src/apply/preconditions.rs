@@ -203,6 +203,24 @@ pub fn check(
                 Ok(())
             }
         }
+        Precondition::SnapshotIs { vmid, name, taken } => {
+            let guest = world.guests.get(vmid);
+            let snapshot = guest.and_then(|guest| guest.config.snapshots.get(name.as_str()));
+            let snapshot = snapshot.ok_or_else(|| format!("snapshot {name} of {vmid} is gone"))?;
+            same(&snapshot.taken, taken, || {
+                format!(
+                    "snapshot {name} of {vmid} is another one now: it was taken at another time"
+                )
+            })
+        }
+        Precondition::SnapshotAbsent { vmid, name } => {
+            let guest = world.guests.get(vmid);
+            if guest.is_some_and(|guest| guest.config.snapshots.contains_key(name.as_str())) {
+                Err(format!("{vmid} has a snapshot {name} already"))
+            } else {
+                Ok(())
+            }
+        }
         Precondition::HaState { vmid, state } => {
             let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
             same(&found, &state.as_ref(), || {

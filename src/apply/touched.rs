@@ -106,6 +106,11 @@ impl Touched {
                 touched.ha = *purge;
                 touched.jobs = *purge;
             }
+            Action::TakeSnapshot { vmid, .. }
+            | Action::DescribeSnapshot { vmid, .. }
+            | Action::DeleteSnapshot { vmid, .. } => {
+                touched.guests.insert(*vmid);
+            }
             Action::CreateStorage { .. } | Action::UpdateStorage { .. } => touched.storages = true,
             Action::DeleteStorage { .. } => {
                 touched.storages = true;

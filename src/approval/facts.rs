@@ -63,12 +63,14 @@ impl Verb {
             Action::CreateGuest { .. }
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
-            | Action::CreateBackupJob { .. } => Self::Create,
+            | Action::CreateBackupJob { .. }
+            | Action::TakeSnapshot { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
             | Action::UpdatePool { .. }
-            | Action::UpdateBackupJob { .. } => Self::Update,
+            | Action::UpdateBackupJob { .. }
+            | Action::DescribeSnapshot { .. } => Self::Update,
             Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
             Action::DetachDisk { .. } => Self::Detach,
             Action::SetPower { .. } | Action::SetHaState { .. } => Self::Power,
@@ -78,7 +80,8 @@ impl Verb {
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. }
             | Action::DeletePool { .. }
-            | Action::DeleteBackupJob { .. } => Self::Delete,
+            | Action::DeleteBackupJob { .. }
+            | Action::DeleteSnapshot { .. } => Self::Delete,
         }
     }
 }
@@ -114,6 +117,8 @@ pub enum ObjectKind {
     Pool,
     /// A backup job.
     BackupJob,
+    /// A snapshot of a guest.
+    Snapshot,
 }
 
 impl ObjectKind {
@@ -125,6 +130,7 @@ impl ObjectKind {
             Self::Storage => "Storage",
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
+            Self::Snapshot => "Snapshot",
         }
     }
 
@@ -137,6 +143,7 @@ impl ObjectKind {
             Self::Storage,
             Self::Pool,
             Self::BackupJob,
+            Self::Snapshot,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -169,6 +176,9 @@ impl ObjectKind {
             Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
             | Action::DeleteBackupJob { .. } => Self::BackupJob,
+            Action::TakeSnapshot { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::DeleteSnapshot { .. } => Self::Snapshot,
         }
     }
 }

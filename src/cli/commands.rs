@@ -177,6 +177,7 @@ fn kinds() -> String {
         ("Storage", "a storage definition"),
         ("Pool", "a pool of guests and storages"),
         ("BackupJob", "a job that backs guests up"),
+        ("Snapshot", "a snapshot of a guest"),
     ];
     let lines: Vec<String> = kinds
         .iter()

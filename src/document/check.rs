@@ -13,7 +13,7 @@ use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
-use crate::ids::{BackupJobId, Bytes, StorageId, VolumeId};
+use crate::ids::{BackupJobId, Bytes, SnapshotName, StorageId, VolumeId};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
@@ -25,7 +25,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
-        Spec::Pool(_) => {}
+        Spec::Pool(_) | Spec::Snapshot(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
     }
     check.identity(metadata, spec);
@@ -63,13 +63,24 @@ impl Check<'_> {
             | Spec::Container(_)
             | Spec::Storage(_)
             | Spec::Pool(_)
-            | Spec::BackupJob(_) => None,
+            | Spec::BackupJob(_)
+            | Spec::Snapshot(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
                 &["metadata", "name"],
                 format!("the name is no {what} id: {}", invalid.expected),
                 &format!("give the id of the {what} as `spec.id`"),
+            );
+        }
+        if let Spec::Snapshot(spec) = spec
+            && spec.name.is_none()
+            && let Err(invalid) = SnapshotName::new(&metadata.name)
+        {
+            self.push(
+                &["metadata", "name"],
+                format!("the name is no snapshot's name: {}", invalid.expected),
+                "give the name of the snapshot as `spec.name`",
             );
         }
         let annotated = metadata.annotations.0.get(CLUSTER);
@@ -477,6 +488,16 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 .as_ref()
                 .map_or(document.metadata.name.as_str(), |id| id.as_str());
             all.push((format!("backup job `{own}`"), id));
+        }
+        Spec::Snapshot(spec) => {
+            let own = spec
+                .name
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |name| name.as_str());
+            if let Some(vmid) = spec.vmid {
+                let place: &'static [&'static str] = &["spec", "vmid"];
+                all.push((format!("snapshot `{own}` of guest {vmid}"), place));
+            }
         }
     }
     all

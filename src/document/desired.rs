@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
 };
 
 /// What is wanted of one field: a value, or that it be gone.
@@ -60,6 +60,8 @@ pub enum Desired {
     Pool(Box<DesiredPool>),
     /// A backup job.
     BackupJob(Box<DesiredBackupJob>),
+    /// A snapshot of a guest.
+    Snapshot(Box<DesiredSnapshot>),
 }
 
 /// Whether a guest shall run.
@@ -167,4 +169,18 @@ pub struct DesiredBackupJob {
     /// Every option under Proxmox VE's own name (`schedule`, `storage`, `vmid`, `prune-backups`, …); lists comma-joined, the patterns of
     /// `exclude-path` one a line.
     pub options: BTreeMap<String, Wish<Value>>,
+}
+
+/// What a `Snapshot` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredSnapshot {
+    /// The guest.
+    pub vmid: Vmid,
+    /// The snapshot's name.
+    pub name: SnapshotName,
+    /// The description, if managed; never an empty text.
+    pub description: Option<Wish<String>>,
+    /// Whether the memory is to be in it, if that matters.
+    pub memory: Option<bool>,
 }

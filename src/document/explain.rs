@@ -53,6 +53,7 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "storages" => "storage",
         "pools" => "pool",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
+        "snapshots" => "snapshot",
         other => other,
     };
     let same = |kind: &Kind| kind.as_str().to_ascii_lowercase() == short;

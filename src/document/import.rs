@@ -20,7 +20,8 @@ use serde_json::{Map, Value, json};
 use super::desired::Power;
 use super::{Kind, ObjectKey};
 use crate::ids::{
-    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId,
+    Vmid, VolumeId,
 };
 
 /// The keys and values of a section of Proxmox VE's configuration, raw.
@@ -98,6 +99,19 @@ pub struct LiveBackupJob<'a> {
     pub id: &'a BackupJobId,
     /// Its options.
     pub options: &'a Section,
+}
+
+/// A snapshot as it is.
+#[derive(Debug, Clone)]
+pub struct LiveSnapshot<'a> {
+    /// The guest it is of.
+    pub vmid: Vmid,
+    /// Its name.
+    pub name: &'a SnapshotName,
+    /// Its description.
+    pub description: Option<&'a str>,
+    /// Whether the guest's memory is in it.
+    pub memory: bool,
 }
 
 /// A setting that is there and is not in the document.
@@ -401,6 +415,30 @@ pub fn backup_job(name: String, live: &LiveBackupJob<'_>) -> Result<Imported, St
     let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
     reading.fields();
     reading.rest();
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a snapshot.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn snapshot(name: String, live: &LiveSnapshot<'_>) -> Result<Imported, String> {
+    let kind = Kind::Snapshot;
+    let object = format!("snapshot/{}/{}", live.vmid, live.name);
+    let named = name == live.name.as_str();
+    let mut out = Imported::new(ObjectKey { kind, name }, object);
+    out.spec.insert("vmid".to_owned(), json!(live.vmid));
+    if !named {
+        out.spec
+            .insert("name".to_owned(), json!(live.name.as_str()));
+    }
+    if let Some(text) = live.description.filter(|text| !text.is_empty()) {
+        out.spec.insert("description".to_owned(), json!(text));
+    }
+    if live.memory {
+        out.spec.insert("includeMemory".to_owned(), json!(true));
+    }
     settle::settle(&mut out)?;
     Ok(out)
 }

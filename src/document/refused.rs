@@ -150,6 +150,9 @@ const BACKUP_JOB: &[(&str, &str)] = &[
     ("digest", REQUEST),
 ];
 
+/// Keys of snapshots.
+const SNAPSHOT: &[(&str, &str)] = &[("node", REQUEST)];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -158,6 +161,7 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Storage => STORAGE,
         Kind::Pool => POOL,
         Kind::BackupJob => BACKUP_JOB,
+        Kind::Snapshot => SNAPSHOT,
     }
 }
 

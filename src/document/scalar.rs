@@ -12,7 +12,9 @@ use super::desired::{SecretRef, Value};
 use super::options::ToValue;
 use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
-use crate::ids::{BackupJobId, ClusterName, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{
+    BackupJobId, ClusterName, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
+};
 
 /// The canonical form of a text, or what was expected instead.
 pub type Checked = Result<String, String>;
@@ -193,6 +195,7 @@ texts! {
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
     "backup-job-id", id::<BackupJobId>;
+    "snapshot-name", id::<SnapshotName>;
     "volume-id", id::<VolumeId>;
     "cluster-name", id::<ClusterName>;
     "slot", id::<Slot>;
@@ -408,6 +411,7 @@ id_schemas! {
     StorageId, "storage-id";
     PoolId, "pool-id";
     BackupJobId, "backup-job-id";
+    SnapshotName, "snapshot-name";
     VolumeId, "volume-id";
     ClusterName, "cluster-name";
     Slot, "slot";

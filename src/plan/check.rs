@@ -221,6 +221,18 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
         Action::UpdateBackupJob { id, .. } | Action::DeleteBackupJob { id } => {
             has(&|p| matches!(p, Precondition::BackupJobIs { id: i, .. } if i == id))
         }
+        Action::TakeSnapshot { vmid, name, .. } => {
+            identity(*vmid)
+                && has(
+                    &|p| matches!(p, Precondition::SnapshotAbsent { vmid: v, name: n } if v == vmid && n == name),
+                )
+        }
+        Action::DescribeSnapshot { vmid, name, .. } | Action::DeleteSnapshot { vmid, name, .. } => {
+            identity(*vmid)
+                && has(
+                    &|p| matches!(p, Precondition::SnapshotIs { vmid: v, name: n, .. } if v == vmid && n == name),
+                )
+        }
     };
     if !good {
         say("it lacks a precondition that its action must have".to_owned());
@@ -451,7 +463,10 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => BTreeSet::new(),
     }
 }
 

@@ -67,7 +67,10 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => BTreeSet::new(),
     }
 }
 

@@ -46,7 +46,10 @@ impl Written {
             | Action::DeletePool { .. }
             | Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
-            | Action::DeleteBackupJob { .. } => {}
+            | Action::DeleteBackupJob { .. }
+            | Action::TakeSnapshot { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::DeleteSnapshot { .. } => {}
         }
     }
 }
@@ -62,7 +65,10 @@ fn writes_config(action: &Action) -> bool {
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }
-        | Action::Migrate { .. } => true,
+        | Action::Migrate { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => true,
         Action::RemoveHaResource { .. }
         | Action::DestroyGuest { .. }
         | Action::CreateStorage { .. }
@@ -210,6 +216,40 @@ pub(super) fn preconditions(
                 id: id.clone(),
                 options: job.map(|job| job.options.clone()).unwrap_or_default(),
             }]
+        }
+        Action::TakeSnapshot {
+            kind,
+            vmid,
+            name,
+            memory,
+            ..
+        } => {
+            let mut all = at.guest(*kind, *vmid);
+            all.push(Precondition::SnapshotAbsent {
+                vmid: *vmid,
+                name: name.clone(),
+            });
+            if *memory {
+                all.push(Precondition::Status {
+                    vmid: *vmid,
+                    status: Status::Running,
+                });
+            }
+            all
+        }
+        Action::DescribeSnapshot {
+            kind, vmid, name, ..
+        }
+        | Action::DeleteSnapshot { kind, vmid, name } => {
+            let mut all = at.guest(*kind, *vmid);
+            let guest = world.guests.get(vmid);
+            let snapshot = guest.and_then(|guest| guest.config.snapshots.get(name.as_str()));
+            all.push(Precondition::SnapshotIs {
+                vmid: *vmid,
+                name: name.clone(),
+                taken: snapshot.and_then(|snapshot| snapshot.taken),
+            });
+            all
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Inverse;
+use super::snapshot::described_as;
 use crate::ids::{BackupJobId, GuestKind, Slot, StorageId, Vmid};
 use crate::world::views::{self, Source};
 use crate::world::{Action, BackupJob, Param, Params, PowerAction, Storage, World};
@@ -166,6 +167,29 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
             Some(job) => job_again(id, job),
             None => irreversible("how the backup job was set is not known"),
         },
+        Action::TakeSnapshot {
+            kind, vmid, name, ..
+        } => back(vec![Action::DeleteSnapshot {
+            kind: *kind,
+            vmid: *vmid,
+            name: name.clone(),
+        }]),
+        Action::DescribeSnapshot {
+            kind, vmid, name, ..
+        } => {
+            let guest = before.guests.get(vmid);
+            let was = guest.and_then(|guest| guest.config.snapshots.get(name.as_str()));
+            let description = was.map(described_as).unwrap_or_default().to_owned();
+            back(vec![Action::DescribeSnapshot {
+                kind: *kind,
+                vmid: *vmid,
+                name: name.clone(),
+                description,
+            }])
+        }
+        Action::DeleteSnapshot { .. } => {
+            irreversible("a deleted snapshot, and what the guest was then, does not come back")
+        }
     }
 }
 

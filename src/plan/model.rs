@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::Category;
 use crate::ids::{
-    BackupJobId, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, ClusterName, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid,
+    VolumeId,
 };
 use crate::world::{Action, Status};
 
@@ -183,6 +184,16 @@ pub enum Precondition {
     /// No backup job has this id.
     #[serde(rename_all = "camelCase")]
     BackupJobAbsent { id: BackupJobId },
+    /// The guest has this snapshot, taken at that time (seconds since 1970).
+    #[serde(rename_all = "camelCase")]
+    SnapshotIs {
+        vmid: Vmid,
+        name: SnapshotName,
+        taken: Option<i64>,
+    },
+    /// The guest has no snapshot of this name.
+    #[serde(rename_all = "camelCase")]
+    SnapshotAbsent { vmid: Vmid, name: SnapshotName },
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]
     HaState { vmid: Vmid, state: Option<String> },

@@ -8,7 +8,7 @@ use super::privileges::privileges;
 use crate::document::desired::{Desired, DesiredDisk, DesiredGuest, Media, Value, Wish};
 use crate::document::{Kind, schema};
 use crate::ids::{
-    Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
 };
 use crate::proxmox::schema::{KeyPrivilege, privilege};
 use crate::world::observe::READING;
@@ -73,6 +73,17 @@ pub fn of_document(
                     id: job.id.clone(),
                     set,
                     delete: BTreeSet::new(),
+                });
+            }
+        }
+        Desired::Snapshot(snapshot) => {
+            if let Some(guest) = world.guests.get(&snapshot.vmid) {
+                actions.push(Action::TakeSnapshot {
+                    kind: guest.kind,
+                    vmid: guest.vmid,
+                    name: snapshot.name.clone(),
+                    description: None,
+                    memory: snapshot.memory == Some(true),
                 });
             }
         }
@@ -300,6 +311,13 @@ fn samples() -> Option<Vec<Action>> {
             kind,
             vmid,
             purge: false,
+        },
+        Action::TakeSnapshot {
+            kind,
+            vmid,
+            name: SnapshotName::new("any").ok()?,
+            description: None,
+            memory: false,
         },
         Action::CreateStorage {
             id: storage.clone(),

@@ -169,7 +169,9 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         | Action::FreeDisk { vmid, .. }
         | Action::DestroyGuest { vmid, .. }
         | Action::SetPower { vmid, .. }
-        | Action::SetHaState { vmid, .. } => of_guest(vmid),
+        | Action::SetHaState { vmid, .. }
+        | Action::TakeSnapshot { vmid, .. }
+        | Action::DeleteSnapshot { vmid, .. } => of_guest(vmid),
         Action::MoveDisk { vmid, to, .. } => {
             let mut all = of_guest(vmid);
             all.insert(to.clone());
@@ -195,7 +197,8 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         // A job only names its storages; when it runs it needs them.
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::DescribeSnapshot { .. } => BTreeSet::new(),
     }
 }
 
@@ -224,6 +227,9 @@ fn sort_key(action: &Action) -> String {
             | Action::SetHaState { .. }
             | Action::RemoveHaResource { .. }
             | Action::Migrate { .. }
+            | Action::TakeSnapshot { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::DeleteSnapshot { .. }
             | Action::DestroyGuest { .. } => String::new(),
         },
     }
@@ -275,7 +281,10 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         | Action::DeleteVolume { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => {}
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));

@@ -202,6 +202,9 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
         Action::CreateBackupJob { params, .. } => job(params, !params.contains_key("storage")),
         Action::UpdateBackupJob { set, delete, .. } => job(set, delete.contains("storage")),
         Action::DeleteBackupJob { .. } => job(&Params::new(), false),
+        Action::TakeSnapshot { vmid, .. }
+        | Action::DescribeSnapshot { vmid, .. }
+        | Action::DeleteSnapshot { vmid, .. } => vec![on_guest(*vmid, "VM.Snapshot")],
     }
 }
 

@@ -13,4 +13,5 @@ mod laws;
 mod making;
 mod rules;
 mod shown;
+mod snapshots;
 mod undoing;

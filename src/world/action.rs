@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::desired::SecretRef;
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
 };
 
 /// One parameter of an API call.
@@ -190,6 +190,30 @@ pub enum Action {
     /// Remove a backup job; the backups it made stay.
     #[serde(rename_all = "camelCase")]
     DeleteBackupJob { id: BackupJobId },
+    /// Take a snapshot of a guest; with `memory` also of what a running machine has in its memory.
+    #[serde(rename_all = "camelCase")]
+    TakeSnapshot {
+        kind: GuestKind,
+        vmid: Vmid,
+        name: SnapshotName,
+        description: Option<String>,
+        memory: bool,
+    },
+    /// Give a snapshot another description; an empty one is none.
+    #[serde(rename_all = "camelCase")]
+    DescribeSnapshot {
+        kind: GuestKind,
+        vmid: Vmid,
+        name: SnapshotName,
+        description: String,
+    },
+    /// Delete a snapshot; the guest and its other snapshots stay.
+    #[serde(rename_all = "camelCase")]
+    DeleteSnapshot {
+        kind: GuestKind,
+        vmid: Vmid,
+        name: SnapshotName,
+    },
 }
 
 impl Action {
@@ -206,6 +230,9 @@ impl Action {
             | Self::SetHaState { kind, vmid, .. }
             | Self::RemoveHaResource { kind, vmid }
             | Self::Migrate { kind, vmid, .. }
+            | Self::TakeSnapshot { kind, vmid, .. }
+            | Self::DescribeSnapshot { kind, vmid, .. }
+            | Self::DeleteSnapshot { kind, vmid, .. }
             | Self::DestroyGuest { kind, vmid, .. } => Some((*kind, *vmid)),
             Self::CreateStorage { .. }
             | Self::UpdateStorage { .. }
@@ -229,6 +256,7 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::UpdateConfig { .. }
@@ -243,7 +271,9 @@ impl Action {
             | Self::CreatePool { .. }
             | Self::UpdatePool { .. }
             | Self::CreateBackupJob { .. }
-            | Self::UpdateBackupJob { .. } => false,
+            | Self::UpdateBackupJob { .. }
+            | Self::TakeSnapshot { .. }
+            | Self::DescribeSnapshot { .. } => false,
         }
     }
 
@@ -253,13 +283,15 @@ impl Action {
             Self::CreateGuest { .. }
             | Self::CreateStorage { .. }
             | Self::CreatePool { .. }
-            | Self::CreateBackupJob { .. } => "create",
+            | Self::CreateBackupJob { .. }
+            | Self::TakeSnapshot { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }
             | Self::UpdatePool { .. }
-            | Self::UpdateBackupJob { .. } => "update",
+            | Self::UpdateBackupJob { .. }
+            | Self::DescribeSnapshot { .. } => "update",
             Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
             Self::SetPower { .. } | Self::SetHaState { .. } => "power",
             Self::FreeDisk { .. }
@@ -268,6 +300,7 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::RemoveHaResource { .. } => "delete",
         }
     }

@@ -333,6 +333,8 @@ pub struct Snapshot {
     pub parent: Option<String>,
     /// When it was made, seconds since 1970.
     pub taken: Option<i64>,
+    /// While it is being taken or deleted, or where that was broken off: `prepare`, `delete`.
+    pub state: Option<String>,
     /// The configuration as it was; `vmstate` names the volume with the memory. Empty if the section could not be read.
     pub section: Section,
 }

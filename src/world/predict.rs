@@ -8,6 +8,7 @@ mod guests;
 mod jobs;
 mod migrate;
 mod power;
+mod snapshots;
 mod surprises;
 mod volumes;
 
@@ -20,6 +21,7 @@ use super::model::{Guest, Part, Storage, World};
 
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
+pub use snapshots::{snapshot_refused, snapshot_stays};
 pub use surprises::surprises;
 
 /// Why an action's outcome cannot be told.
@@ -214,6 +216,24 @@ impl World {
                 jobs::update(&mut world, id, set, delete)?;
             }
             Action::DeleteBackupJob { id } => jobs::delete(&mut world, id)?,
+            Action::TakeSnapshot {
+                kind: _,
+                vmid,
+                name,
+                description,
+                memory,
+            } => snapshots::take(&mut world, *vmid, name, description.as_deref(), *memory)?,
+            Action::DescribeSnapshot {
+                kind: _,
+                vmid,
+                name,
+                description,
+            } => snapshots::describe(&mut world, *vmid, name, description)?,
+            Action::DeleteSnapshot {
+                kind: _,
+                vmid,
+                name,
+            } => snapshots::delete(&mut world, *vmid, name)?,
         }
         Ok(world)
     }

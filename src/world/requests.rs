@@ -394,6 +394,41 @@ pub fn request_for(
         Action::DeleteBackupJob { id } => {
             request(Method::Delete, ["cluster", "backup", id.as_str()], None)
         }
+        Action::TakeSnapshot {
+            kind,
+            vmid,
+            name,
+            description,
+            memory,
+        } => {
+            let task = by_kind(*kind, "qmsnapshot", "vzsnapshot");
+            request(
+                Method::Post,
+                guest(node, *kind, *vmid, &["snapshot"]),
+                Some((task, vmid.to_string())),
+            )
+            .with("snapname", name.as_str())
+            .with_some("description", description.clone())
+            .with_some("vmstate", memory.then_some("1"))
+        }
+        Action::DescribeSnapshot {
+            kind,
+            vmid,
+            name,
+            description,
+        } => {
+            let path = ["snapshot", name.as_str(), "config"];
+            request(Method::Put, guest(node, *kind, *vmid, &path), None)
+                .with("description", description.as_str())
+        }
+        Action::DeleteSnapshot { kind, vmid, name } => {
+            let task = by_kind(*kind, "qmdelsnapshot", "vzdelsnapshot");
+            request(
+                Method::Delete,
+                guest(node, *kind, *vmid, &["snapshot", name.as_str()]),
+                Some((task, vmid.to_string())),
+            )
+        }
     })
 }
 

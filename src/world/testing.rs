@@ -315,6 +315,7 @@ impl Builder {
         let snapshot = Snapshot {
             parent: None,
             taken: Some(1_750_000_000),
+            state: None,
             section,
         };
         self.change(number, |guest| {

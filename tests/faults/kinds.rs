@@ -23,6 +23,9 @@ pub struct Kind {
 /// The file in a play's folder that holds a secret.
 pub const SECRET_FILE: &str = "guest-password";
 
+/// A snapshot of VM 104, at the end of its file.
+const SNAPSHOT: &str = "\n    [before]\n    boot: order=scsi0\n    cores: 8\n    memory: 16384\n    scsi0: local-zfs:vm-104-disk-0,size=48G\n    scsi1: ceph-vm:vm-104-disk-0,size=200G\n    smbios1: uuid=5acd774d-3cb0-4b33-a541-0073c97ecd1c\n    snaptime: 1768985900\n";
+
 /// A document that always stands beside, so that the source is never empty.
 const BESIDE: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: infra}\nspec: {comment: network and monitoring}\n";
 
@@ -125,6 +128,9 @@ pub fn variant(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. } => "create backup job",
         Action::UpdateBackupJob { .. } => "update backup job",
         Action::DeleteBackupJob { .. } => "delete backup job",
+        Action::TakeSnapshot { .. } => "take snapshot",
+        Action::DescribeSnapshot { .. } => "describe snapshot",
+        Action::DeleteSnapshot { .. } => "delete snapshot",
     }
 }
 
@@ -461,5 +467,24 @@ fn elsewhere() -> Vec<Kind> {
             "    vzdump: nightly-prod\n",
             "    vzdump: spare\n    \tcomment unused\n    \tschedule 04:00\n    \tenabled 1\n    \tstorage backup\n    \tvmid 102\n\n",
         ),
+        makes(
+            "take snapshot",
+            document("Snapshot", "before", "vmid: 104, description: why"),
+            is!(Action::TakeSnapshot { .. }),
+        ),
+        makes(
+            "describe snapshot",
+            document("Snapshot", "before", "vmid: 104, description: why"),
+            is!(Action::DescribeSnapshot { .. }),
+        )
+        .in_a_world_with("  nodes/pve1/qemu-server/105.conf: |", SNAPSHOT),
+        removes(
+            "delete snapshot",
+            "Snapshot",
+            "before",
+            "vmid: 104",
+            is!(Action::DeleteSnapshot { .. }),
+        )
+        .in_a_world_with("  nodes/pve1/qemu-server/105.conf: |", SNAPSHOT),
     ]
 }

@@ -207,9 +207,15 @@ pub const CASES: &[Case] = &[
         "a backup job's storage",
         "BackupJob {id: weekly, storage: more}",
     ),
+    wanted("take a snapshot", "Snapshot {name: new, vmid: 101}"),
+    wanted(
+        "a snapshot's description",
+        "Snapshot {name: old, vmid: 103, description: other}",
+    ),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),
     removed("delete a pool", &["pool/empty"]),
     removed("delete a backup job", &["backup-job/weekly"]),
+    removed("delete a snapshot", &["snapshot/103/old"]),
 ];

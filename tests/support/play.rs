@@ -391,9 +391,10 @@ impl Play {
     /// Every file of the cluster and every volume, without what a creation draws at random or takes from the clock: two plays that
     /// came to the same end have the same.
     pub fn end(&self) -> BTreeMap<String, String> {
-        let random =
-            regex::Regex::new(r"(?m)^(smbios1|vmgenid|meta): .*$|[0-9A-F]{2}(:[0-9A-F]{2}){5}")
-                .unwrap();
+        let random = regex::Regex::new(
+            r"(?m)^(smbios1|snaptime|vmgenid|meta): .*$|[0-9A-F]{2}(:[0-9A-F]{2}){5}",
+        )
+        .unwrap();
         self.sim.with(|cluster| {
             let mut end = BTreeMap::new();
             for (file, text) in cluster.files.all() {

@@ -55,6 +55,7 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Storage => &["id", "type", "extraConfig"],
         Kind::Pool => &["id", "comment", "guests", "storages"],
         Kind::BackupJob => &["id", "extraConfig"],
+        Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
     }
 }
 
@@ -95,9 +96,11 @@ impl<'a> Reading<'a> {
             kind,
             domain: match kind {
                 Kind::BackupJob => Domain::BackupJob,
-                Kind::VirtualMachine | Kind::Container | Kind::Storage | Kind::Pool => {
-                    guest.map_or(Domain::Storage, Domain::from)
-                }
+                Kind::VirtualMachine
+                | Kind::Container
+                | Kind::Storage
+                | Kind::Pool
+                | Kind::Snapshot => guest.map_or(Domain::Storage, Domain::from),
             },
             section,
             out,
@@ -420,7 +423,7 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
             Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
         }
-        Kind::Pool => return None,
+        Kind::Pool | Kind::Snapshot => return None,
     })
 }
 
@@ -439,6 +442,6 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
-        Desired::Pool(_) => None,
+        Desired::Pool(_) | Desired::Snapshot(_) => None,
     }
 }

@@ -57,6 +57,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::SetHaState { kind, vmid, .. }
         | Action::RemoveHaResource { kind, vmid }
         | Action::Migrate { kind, vmid, .. }
+        | Action::TakeSnapshot { kind, vmid, .. }
+        | Action::DescribeSnapshot { kind, vmid, .. }
+        | Action::DeleteSnapshot { kind, vmid, .. }
         | Action::DestroyGuest { kind, vmid, .. } => Entity::Guest(*kind, *vmid),
     }
 }
@@ -184,7 +187,10 @@ pub(super) fn impacts(
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => {}
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

@@ -11,7 +11,9 @@ use crate::ids::{Bytes, GuestKind, NodeName, Slot, Vmid};
 use crate::proxmox::schema::effect::protects;
 use crate::proxmox::schema::split_index;
 use crate::world::views;
-use crate::world::{Action, Guest, Part, PowerAction, Status, World};
+use crate::world::{
+    Action, Guest, Part, PowerAction, Status, World, snapshot_refused, snapshot_stays,
+};
 
 /// The rule that speaks when a kind of step fails.
 pub(super) fn failure_rule(action: &Action) -> &'static str {
@@ -33,6 +35,9 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::DeleteBackupJob { .. } => "CL03",
+        Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => "GU10",
     }
 }
 
@@ -113,6 +118,10 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         Action::MoveDisk { slot, .. } | Action::ResizeDisk { slot, .. } => {
             reasons.extend(disk_out_of_reach(guest, slot, world));
         }
+        Action::TakeSnapshot { memory, .. } => {
+            reasons.extend(snapshot_refused(world, guest, *memory));
+        }
+        Action::DeleteSnapshot { name, .. } => reasons.extend(snapshot_stays(world, guest, name)),
         Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::CreateGuest { .. }
@@ -129,7 +138,8 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::DescribeSnapshot { .. } => {}
     }
     reasons
 }

@@ -371,6 +371,7 @@ impl Lab {
                 Snapshot {
                     parent: None,
                     taken: Some(1_690_000_000),
+                    state: None,
                     section,
                 },
             );

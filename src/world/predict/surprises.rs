@@ -376,7 +376,10 @@ fn storages(
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => None,
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => None,
     };
     if let Some(id) = named {
         match (predicted.storages.get(id), observed.storages.get(id)) {
