@@ -119,6 +119,9 @@ pub struct Validate {
     /// One or more documents as YAML, with `---` between them.
     #[schemars(length(min = 1, max = 1_048_576))]
     pub documents: String,
+    /// Where to go on: the `nextCursor` of the answer before, with the same documents.
+    #[schemars(length(max = 1024))]
+    pub cursor: Option<String>,
 }
 
 /// `plan` and `submit`.

@@ -209,7 +209,11 @@ impl Service {
                 or_dash(state.seen),
                 or_dash(state.applied),
                 or_dash(remembered.plan),
-                remembered.message,
+                if remembered.message.is_empty() {
+                    remembered.warnings.join("; ")
+                } else {
+                    remembered.message
+                },
             ]);
         }
         Ok(list)

@@ -94,6 +94,23 @@ fn every_tool_answers_as_its_schema_says() {
         explained["schema"].is_object() && explained["text"].as_str().unwrap().contains("memory")
     );
     assert_eq!(ask("validate", json!({ "documents": MAIL }))["valid"], true);
+    let pool = |n| {
+        format!(
+            "---\napiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {{name: p{n}}}\nspec: {{}}\n"
+        )
+    };
+    let pools: String = (0..250).map(pool).collect();
+    let first = ask("validate", json!({ "documents": pools }));
+    let next = ask(
+        "validate",
+        json!({ "documents": pools, "cursor": first["nextCursor"] }),
+    );
+    let page = |answer: &Value| answer["documents"].as_array().unwrap().len();
+    assert_eq!((page(&first), page(&next)), (200, 50));
+    assert_eq!(
+        (&first["count"], &next["nextCursor"]),
+        (&json!(250), &Value::Null)
+    );
     let wrong = ask(
         "validate",
         json!({ "documents": MAIL.replace("memory", "memry") }),
