@@ -19,6 +19,7 @@ pub mod options;
 pub mod pool;
 pub mod reference;
 pub mod refused;
+pub mod replication_job;
 pub mod scalar;
 pub mod schema;
 pub mod shared;
@@ -45,6 +46,7 @@ use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
+use self::replication_job::ReplicationJobSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
 use self::yaml::Tree;
@@ -70,16 +72,19 @@ pub enum Kind {
     Pool,
     /// A job that backs guests up.
     BackupJob,
+    /// A job that copies a guest's disks to another node.
+    ReplicationJob,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
         Self::Pool,
         Self::BackupJob,
+        Self::ReplicationJob,
     ];
 
     /// The kind's name in documents.
@@ -90,6 +95,7 @@ impl Kind {
             Self::Storage => "Storage",
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
+            Self::ReplicationJob => "ReplicationJob",
         }
     }
 }
@@ -214,6 +220,8 @@ pub enum Spec {
     Pool(Box<PoolSpec>),
     /// Of a backup job.
     BackupJob(Box<BackupJobSpec>),
+    /// Of a replication job.
+    ReplicationJob(Box<ReplicationJobSpec>),
 }
 
 impl Spec {
@@ -225,6 +233,7 @@ impl Spec {
             Self::Storage(_) => Kind::Storage,
             Self::Pool(_) => Kind::Pool,
             Self::BackupJob(_) => Kind::BackupJob,
+            Self::ReplicationJob(_) => Kind::ReplicationJob,
         }
     }
 }
@@ -237,6 +246,7 @@ impl Serialize for Spec {
             Self::Storage(spec) => spec.serialize(serializer),
             Self::Pool(spec) => spec.serialize(serializer),
             Self::BackupJob(spec) => spec.serialize(serializer),
+            Self::ReplicationJob(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -357,6 +367,9 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         Spec::BackupJob(spec) => {
             let id = spec.id.clone().or_else(|| BackupJobId::new(name).ok())?;
             Desired::BackupJob(Box::new(spec.desired(id)))
+        }
+        Spec::ReplicationJob(spec) => {
+            Desired::ReplicationJob(Box::new(spec.desired(spec.id(metadata)?)))
         }
     })
 }
@@ -505,6 +518,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Storage => Spec::Storage(serde_json::from_value(spec)?),
         Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
         Kind::BackupJob => Spec::BackupJob(serde_json::from_value(spec)?),
+        Kind::ReplicationJob => Spec::ReplicationJob(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

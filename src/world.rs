@@ -15,5 +15,5 @@ pub mod watch;
 pub use action::{Action, Param, Params, PowerAction};
 pub use model::*;
 pub use observe::{ObserveError, ObserveSettings, observe};
-pub use predict::{Unpredictable, displaced, surprises};
+pub use predict::{Unpredictable, displaced, held_by_replication, replication_refusals, surprises};
 pub use watch::{Changed, Cycle, Watch, WatchSettings};

@@ -66,6 +66,10 @@ fn generated() -> Vec<(String, String)> {
                 "backup-job",
                 include_str!("../examples/documents/backup-job.yaml"),
             ),
+            Kind::ReplicationJob => (
+                "replication-job",
+                include_str!("../examples/documents/replication-job.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

@@ -614,6 +614,7 @@ fn nothing_is_dropped(
             }),
             Desired::Storage(storage) => storage.options.get(key).cloned(),
             Desired::BackupJob(job) => job.options.get(key).cloned(),
+            Desired::ReplicationJob(job) => job.options.get(key).cloned(),
             Desired::Pool(_) => None,
         };
         let implied = key == "unprivileged"

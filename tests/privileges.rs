@@ -356,7 +356,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let apart = ["free disk", "remove HA resource", "delete volume"];
-    assert_eq!(variants.len() + apart.len(), 21, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 24, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -384,6 +384,9 @@ fn variant(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. } => "create backup job",
         Action::UpdateBackupJob { .. } => "update backup job",
         Action::DeleteBackupJob { .. } => "delete backup job",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 

@@ -335,6 +335,28 @@ fn table() -> Vec<(Action, &'static str)> {
             },
             "DELETE /cluster/backup/nightly",
         ),
+        (
+            Action::CreateReplicationJob {
+                id: "104-0".parse().unwrap(),
+                target: "pve2".parse().unwrap(),
+                params: params(&[("schedule", "*/30"), ("rate", "12.5"), ("disable", "1")]),
+            },
+            "POST /cluster/replication id=104-0 type=local target=pve2 disable=1 rate=12.5 schedule=*/30",
+        ),
+        (
+            Action::UpdateReplicationJob {
+                id: "104-0".parse().unwrap(),
+                set: params(&[("schedule", "22:00")]),
+                delete: words(&["comment", "rate"]),
+            },
+            "PUT /cluster/replication/104-0 schedule=22:00 delete=comment,rate",
+        ),
+        (
+            Action::DeleteReplicationJob {
+                id: "104-0".parse().unwrap(),
+            },
+            "DELETE /cluster/replication/104-0",
+        ),
     ]
 }
 
@@ -362,6 +384,9 @@ fn variant(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. } => "create backup job",
         Action::UpdateBackupJob { .. } => "update backup job",
         Action::DeleteBackupJob { .. } => "delete backup job",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 
@@ -372,7 +397,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 21, "{variants:?}");
+    assert_eq!(variants.len(), 24, "{variants:?}");
 }
 
 #[test]

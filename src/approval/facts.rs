@@ -63,12 +63,14 @@ impl Verb {
             Action::CreateGuest { .. }
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
-            | Action::CreateBackupJob { .. } => Self::Create,
+            | Action::CreateBackupJob { .. }
+            | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
             | Action::UpdatePool { .. }
-            | Action::UpdateBackupJob { .. } => Self::Update,
+            | Action::UpdateBackupJob { .. }
+            | Action::UpdateReplicationJob { .. } => Self::Update,
             Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
             Action::DetachDisk { .. } => Self::Detach,
             Action::SetPower { .. } | Action::SetHaState { .. } => Self::Power,
@@ -78,7 +80,8 @@ impl Verb {
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. }
             | Action::DeletePool { .. }
-            | Action::DeleteBackupJob { .. } => Self::Delete,
+            | Action::DeleteBackupJob { .. }
+            | Action::DeleteReplicationJob { .. } => Self::Delete,
         }
     }
 }
@@ -114,6 +117,8 @@ pub enum ObjectKind {
     Pool,
     /// A backup job.
     BackupJob,
+    /// A replication job.
+    ReplicationJob,
 }
 
 impl ObjectKind {
@@ -125,6 +130,7 @@ impl ObjectKind {
             Self::Storage => "Storage",
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
+            Self::ReplicationJob => "ReplicationJob",
         }
     }
 
@@ -137,6 +143,7 @@ impl ObjectKind {
             Self::Storage,
             Self::Pool,
             Self::BackupJob,
+            Self::ReplicationJob,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -169,6 +176,9 @@ impl ObjectKind {
             Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
             | Action::DeleteBackupJob { .. } => Self::BackupJob,
+            Action::CreateReplicationJob { .. }
+            | Action::UpdateReplicationJob { .. }
+            | Action::DeleteReplicationJob { .. } => Self::ReplicationJob,
         }
     }
 }

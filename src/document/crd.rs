@@ -18,6 +18,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Storage => "storages",
         Kind::Pool => "pools",
         Kind::BackupJob => "backupjobs",
+        Kind::ReplicationJob => "replicationjobs",
     }
 }
 

@@ -20,8 +20,10 @@ use serde_json::{Map, Value, json};
 use super::desired::Power;
 use super::{Kind, ObjectKey};
 use crate::ids::{
-    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot,
+    StorageId, Vmid, VolumeId,
 };
+use crate::proxmox::property::boolean;
 
 /// The keys and values of a section of Proxmox VE's configuration, raw.
 pub type Section = BTreeMap<String, String>;
@@ -96,6 +98,19 @@ pub struct LivePool<'a> {
 pub struct LiveBackupJob<'a> {
     /// Its id.
     pub id: &'a BackupJobId,
+    /// Its options.
+    pub options: &'a Section,
+}
+
+/// A replication job as it is.
+#[derive(Debug, Clone)]
+pub struct LiveReplicationJob<'a> {
+    /// Its id.
+    pub id: &'a ReplicationJobId,
+    /// The guest it copies.
+    pub guest: Vmid,
+    /// The node it copies to.
+    pub target: &'a NodeName,
     /// Its options.
     pub options: &'a Section,
 }
@@ -399,6 +414,40 @@ pub fn backup_job(name: String, live: &LiveBackupJob<'_>) -> Result<Imported, St
         out.spec.insert("id".to_owned(), json!(live.id.as_str()));
     }
     let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
+    reading.fields();
+    reading.rest();
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a replication job.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn replication_job(name: String, live: &LiveReplicationJob<'_>) -> Result<Imported, String> {
+    let kind = Kind::ReplicationJob;
+    let object = format!("replication-job/{}", live.id);
+    let named = name == live.id.as_str();
+    let mut out = Imported::new(ObjectKey { kind, name }, object);
+    if !named {
+        out.spec.insert("id".to_owned(), json!(live.id.as_str()));
+    }
+    out.spec.insert("guest".to_owned(), json!(live.guest.get()));
+    out.spec
+        .insert("target".to_owned(), json!(live.target.as_str()));
+    let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
+    let disabled = reading.raw("disable").map(boolean);
+    match disabled {
+        None => {}
+        Some(Some(disabled)) => {
+            reading.pass_over("disable");
+            reading
+                .out
+                .spec
+                .insert("enabled".to_owned(), json!(!disabled));
+        }
+        Some(None) => reading.give_up("disable", "it is neither yes nor no"),
+    }
     reading.fields();
     reading.rest();
     settle::settle(&mut out)?;

@@ -211,6 +211,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteStorage { id } => Some(format!("storage/{id}")),
         Action::DeletePool { id } => Some(format!("pool/{id}")),
         Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
+        Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
         Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
@@ -227,7 +228,9 @@ fn destroyed(action: &Action) -> Option<String> {
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::CreateBackupJob { .. }
-        | Action::UpdateBackupJob { .. } => None,
+        | Action::UpdateBackupJob { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. } => None,
     }
 }
 
@@ -271,6 +274,12 @@ fn managed(
         }
         Desired::Storage(storage) => options(&storage.options),
         Desired::BackupJob(job) => options(&job.options),
+        Desired::ReplicationJob(job) => {
+            options(&job.options);
+            if job.target.is_some() {
+                keys.insert("(target)".to_owned(), None);
+            }
+        }
         Desired::Pool(pool) => {
             for (key, there) in [
                 ("comment", pool.comment.is_some()),

@@ -6,6 +6,7 @@ mod disks;
 mod guest;
 mod ours;
 mod pool;
+mod replication_job;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,6 +244,13 @@ impl Back<'_, '_, '_> {
             Action::CreateBackupJob { id, params } => self.job_again(id, params),
             Action::UpdateBackupJob { id, set, delete } => self.job(id, set, delete),
             Action::DeleteBackupJob { id } => self.job_away(id),
+            Action::CreateReplicationJob { id, target, params } => {
+                self.replicated_again(id, target, params);
+            }
+            Action::UpdateReplicationJob { id, set, delete } => {
+                self.replication(id, set, delete);
+            }
+            Action::DeleteReplicationJob { id } => self.replication_away(id),
             Action::CreateGuest { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }

@@ -142,6 +142,7 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
+            Desired::ReplicationJob(job) => &job.options,
             Desired::Pool(_) => continue,
         };
         options

@@ -634,6 +634,7 @@ fn made(action: &crate::world::Action) -> Option<String> {
         Do::CreateStorage { id, .. } => Some(format!("storage/{id}")),
         Do::CreatePool { id, .. } => Some(format!("pool/{id}")),
         Do::CreateBackupJob { id, .. } => Some(format!("backup-job/{id}")),
+        Do::CreateReplicationJob { id, .. } => Some(format!("replication-job/{id}")),
         _ => None,
     }
 }

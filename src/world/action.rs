@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::desired::SecretRef;
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, StorageId, Vmid,
+    VolumeId,
 };
 
 /// One parameter of an API call.
@@ -190,6 +191,23 @@ pub enum Action {
     /// Remove a backup job; the backups it made stay.
     #[serde(rename_all = "camelCase")]
     DeleteBackupJob { id: BackupJobId },
+    /// Make a replication job to a node. `params` holds every parameter of the POST but `id`, `type` and `target`.
+    #[serde(rename_all = "camelCase")]
+    CreateReplicationJob {
+        id: ReplicationJobId,
+        target: NodeName,
+        params: Params,
+    },
+    /// Change a replication job's options.
+    #[serde(rename_all = "camelCase")]
+    UpdateReplicationJob {
+        id: ReplicationJobId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Mark a replication job for removal: the next run on the guest's node removes the copy on the target, and the job.
+    #[serde(rename_all = "camelCase")]
+    DeleteReplicationJob { id: ReplicationJobId },
 }
 
 impl Action {
@@ -216,7 +234,10 @@ impl Action {
             | Self::DeletePool { .. }
             | Self::CreateBackupJob { .. }
             | Self::UpdateBackupJob { .. }
-            | Self::DeleteBackupJob { .. } => None,
+            | Self::DeleteBackupJob { .. }
+            | Self::CreateReplicationJob { .. }
+            | Self::UpdateReplicationJob { .. }
+            | Self::DeleteReplicationJob { .. } => None,
         }
     }
 
@@ -229,6 +250,7 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::UpdateConfig { .. }
@@ -243,7 +265,9 @@ impl Action {
             | Self::CreatePool { .. }
             | Self::UpdatePool { .. }
             | Self::CreateBackupJob { .. }
-            | Self::UpdateBackupJob { .. } => false,
+            | Self::UpdateBackupJob { .. }
+            | Self::CreateReplicationJob { .. }
+            | Self::UpdateReplicationJob { .. } => false,
         }
     }
 
@@ -253,13 +277,15 @@ impl Action {
             Self::CreateGuest { .. }
             | Self::CreateStorage { .. }
             | Self::CreatePool { .. }
-            | Self::CreateBackupJob { .. } => "create",
+            | Self::CreateBackupJob { .. }
+            | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }
             | Self::UpdatePool { .. }
-            | Self::UpdateBackupJob { .. } => "update",
+            | Self::UpdateBackupJob { .. }
+            | Self::UpdateReplicationJob { .. } => "update",
             Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
             Self::SetPower { .. } | Self::SetHaState { .. } => "power",
             Self::FreeDisk { .. }
@@ -268,6 +294,7 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => "delete",
         }
     }

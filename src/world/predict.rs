@@ -8,6 +8,7 @@ mod guests;
 mod jobs;
 mod migrate;
 mod power;
+mod replication;
 mod surprises;
 mod volumes;
 
@@ -20,6 +21,8 @@ use super::model::{Guest, Part, Storage, World};
 
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
+pub use migrate::held_by_replication;
+pub use replication::refusals as replication_refusals;
 pub use surprises::surprises;
 
 /// Why an action's outcome cannot be told.
@@ -214,6 +217,13 @@ impl World {
                 jobs::update(&mut world, id, set, delete)?;
             }
             Action::DeleteBackupJob { id } => jobs::delete(&mut world, id)?,
+            Action::CreateReplicationJob { id, target, params } => {
+                replication::create(&mut world, id, target, params)?;
+            }
+            Action::UpdateReplicationJob { id, set, delete } => {
+                replication::update(&mut world, id, set, delete)?;
+            }
+            Action::DeleteReplicationJob { id } => replication::delete(&mut world, id)?,
         }
         Ok(world)
     }

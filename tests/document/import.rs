@@ -219,7 +219,7 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::Guest(guest)) => guest_returns(*guest),
         Some(Desired::Storage(storage)) => storage_returns(*storage),
         Some(Desired::BackupJob(job)) => job_returns(*job),
-        Some(Desired::Pool(_)) => {}
+        Some(Desired::Pool(_) | Desired::ReplicationJob(_)) => {}
     }
     true
 }

@@ -47,6 +47,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::CreateBackupJob { id, .. }
         | Action::UpdateBackupJob { id, .. }
         | Action::DeleteBackupJob { id } => Entity::BackupJob(id.to_string()),
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
         | Action::UpdateConfig { kind, vmid, .. }
         | Action::ResizeDisk { kind, vmid, .. }
@@ -174,7 +177,10 @@ pub(super) fn impacts(
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => {}
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

@@ -14,13 +14,13 @@ pub fn schema() -> Value {
             "createGuest", "updateConfig", "resizeDisk", "moveDisk", "detachDisk", "freeDisk", "setPower", "setHaState",
             "removeHaResource", "migrate", "destroyGuest", "createStorage", "updateStorage", "deleteStorage",
             "deleteVolume", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
-            "deleteBackupJob"
+            "deleteBackupJob", "createReplicationJob", "updateReplicationJob", "deleteReplicationJob"
         ]}}
     });
     let precondition = json!({
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
-            "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "haState", "volumeExists"
+            "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "replicationJobIs", "replicationJobAbsent", "haState", "volumeExists"
         ]}}
     });
     let inverse = json!({"oneOf": [

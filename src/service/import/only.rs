@@ -39,7 +39,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, or a whole kind as `vm`, `ct`, `storage`, `pool` or `backup-job`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `replication-job/ID`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job` or `replication-job`",
                         clean(text)
                     )));
                 }
