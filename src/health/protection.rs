@@ -277,18 +277,13 @@ fn stuck(world: &World, guest: &Guest) -> Option<(&'static str, String)> {
         others
             .retain(|node| storage.on_node(node) && (storage.shared || replicated.contains(node)));
         if others.is_empty() {
-            let (slot, on) = (&disk.slot, &storage.id);
-            let local = !storage.shared && views::replicates(storage);
-            let copied = local && candidates(world, guest).iter().any(|n| storage.on_node(n));
-            return Some(if copied {
-                let cause = format!(
-                    "no other node can start it with {slot} on {on}: no replication job keeps a copy where HA may bring it"
-                );
-                ("CL04", cause)
-            } else {
-                let cause = format!("no other node can start it with {slot} on {on}");
-                ("ST03", cause)
-            });
+            let mut jobs = world.replication_jobs.values();
+            let copied = !storage.shared && jobs.any(|job| job.guest == guest.vmid);
+            let cause = format!(
+                "no other node can start it with {} on {}",
+                disk.slot, storage.id
+            );
+            return Some((if copied { "CL04" } else { "ST03" }, cause));
         }
     }
     None

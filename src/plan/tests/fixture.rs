@@ -418,7 +418,7 @@ impl Lab {
     /// A replication job, not marked for removal.
     pub fn replication(&mut self, id: &str, target: &str, options: &[(&str, &str)]) {
         let guest = id.split('-').next().unwrap().parse().unwrap();
-        let job = ReplicationJob::of(guest, node(target), false, section(options));
+        let job = crate::world::ReplicationJob::of(guest, node(target), false, section(options));
         self.world
             .replication_jobs
             .insert(id.to_owned(), Arc::new(job));

@@ -63,7 +63,7 @@ fn a_job_is_made_with_what_its_document_says() {
     };
     assert_eq!(target.as_str(), "pve2");
     let keys: Vec<&str> = params.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["comment", "disable", "rate", "schedule"]);
+    assert_eq!(keys, ["comment", "rate", "schedule"]);
     let conditions = &plan.steps[0].preconditions;
     assert!(
         conditions
@@ -212,7 +212,7 @@ fn cl04_fires_for_a_disabled_job_and_is_silent_for_other_changes() {
     );
     let plan = settles(
         &lab,
-        vec![job("104-0", "{schedule: '22:00', rate: null, comment: y}")],
+        vec![job("104-0", "{schedule: '22:00', rate: null, comment: z}")],
     );
     assert_eq!(plan.impacts, vec![]);
     let unchanged = lab.plan(vec![job("104-0", "{rate: 10.0}")]);
