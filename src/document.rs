@@ -19,6 +19,7 @@ pub mod options;
 pub mod pool;
 pub mod reference;
 pub mod refused;
+pub mod replication_job;
 pub mod scalar;
 pub mod schema;
 pub mod shared;
@@ -46,6 +47,7 @@ use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
+use self::replication_job::ReplicationJobSpec;
 use self::snapshot::SnapshotSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
@@ -74,17 +76,20 @@ pub enum Kind {
     BackupJob,
     /// A snapshot of a guest.
     Snapshot,
+    /// A job that copies a guest's disks to another node.
+    ReplicationJob,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
         Self::Pool,
         Self::BackupJob,
         Self::Snapshot,
+        Self::ReplicationJob,
     ];
 
     /// The kind's name in documents.
@@ -96,6 +101,7 @@ impl Kind {
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
             Self::Snapshot => "Snapshot",
+            Self::ReplicationJob => "ReplicationJob",
         }
     }
 }
@@ -222,6 +228,8 @@ pub enum Spec {
     BackupJob(Box<BackupJobSpec>),
     /// Of a snapshot.
     Snapshot(Box<SnapshotSpec>),
+    /// Of a replication job.
+    ReplicationJob(Box<ReplicationJobSpec>),
 }
 
 impl Spec {
@@ -234,6 +242,7 @@ impl Spec {
             Self::Pool(_) => Kind::Pool,
             Self::BackupJob(_) => Kind::BackupJob,
             Self::Snapshot(_) => Kind::Snapshot,
+            Self::ReplicationJob(_) => Kind::ReplicationJob,
         }
     }
 }
@@ -247,6 +256,7 @@ impl Serialize for Spec {
             Self::Pool(spec) => spec.serialize(serializer),
             Self::BackupJob(spec) => spec.serialize(serializer),
             Self::Snapshot(spec) => spec.serialize(serializer),
+            Self::ReplicationJob(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -371,6 +381,9 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         Spec::Snapshot(spec) => {
             let id = spec.name.clone().or_else(|| SnapshotName::new(name).ok())?;
             Desired::Snapshot(Box::new(spec.desired(id)?))
+        }
+        Spec::ReplicationJob(spec) => {
+            Desired::ReplicationJob(Box::new(spec.desired(spec.id(metadata)?)))
         }
     })
 }
@@ -520,6 +533,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
         Kind::BackupJob => Spec::BackupJob(serde_json::from_value(spec)?),
         Kind::Snapshot => Spec::Snapshot(serde_json::from_value(spec)?),
+        Kind::ReplicationJob => Spec::ReplicationJob(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

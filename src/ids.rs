@@ -198,6 +198,26 @@ name!(
         && !["current", "pending"].contains(&t)
 );
 name!(
+    /// A replication job's id in `replication.cfg`: the guest and a number of the job (Proxmox VE: `pve-replication-job-id`).
+    ReplicationJobId,
+    "replication job id",
+    "a VMID and a number of at most nine digits, joined by `-`, such as `104-0`",
+    |t| t.split_once('-').is_some_and(|(vmid, number)| {
+        !vmid.starts_with('0')
+            && vmid.parse::<Vmid>().is_ok()
+            && (1..=9).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit())
+    })
+);
+
+impl ReplicationJobId {
+    /// The guest that the job copies.
+    pub fn guest(&self) -> Option<Vmid> {
+        self.0.split('-').next()?.parse().ok()
+    }
+}
+
+name!(
     /// The place of a device in a guest's configuration: `scsi0`, `net1`, `rootfs`, `mp3`, `unused0`, …
     Slot,
     "slot",

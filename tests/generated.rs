@@ -70,6 +70,10 @@ fn generated() -> Vec<(String, String)> {
                 "snapshot",
                 include_str!("../examples/documents/snapshot.yaml"),
             ),
+            Kind::ReplicationJob => (
+                "replication-job",
+                include_str!("../examples/documents/replication-job.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

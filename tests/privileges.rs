@@ -387,6 +387,9 @@ fn variant(action: &Action) -> &'static str {
         Action::TakeSnapshot { .. } => "take snapshot",
         Action::DescribeSnapshot { .. } => "describe snapshot",
         Action::DeleteSnapshot { .. } => "delete snapshot",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 

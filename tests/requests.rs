@@ -362,6 +362,28 @@ fn table() -> Vec<(Action, &'static str)> {
             },
             "DELETE /nodes/pve1/lxc/301/snapshot/before (vzdelsnapshot 301)",
         ),
+        (
+            Action::CreateReplicationJob {
+                id: "104-0".parse().unwrap(),
+                target: "pve2".parse().unwrap(),
+                params: params(&[("schedule", "*/30"), ("rate", "12.5"), ("disable", "1")]),
+            },
+            "POST /cluster/replication id=104-0 type=local target=pve2 disable=1 rate=12.5 schedule=*/30",
+        ),
+        (
+            Action::UpdateReplicationJob {
+                id: "104-0".parse().unwrap(),
+                set: params(&[("schedule", "22:00")]),
+                delete: words(&["comment", "rate"]),
+            },
+            "PUT /cluster/replication/104-0 schedule=22:00 delete=comment,rate",
+        ),
+        (
+            Action::DeleteReplicationJob {
+                id: "104-0".parse().unwrap(),
+            },
+            "DELETE /cluster/replication/104-0",
+        ),
     ]
 }
 
@@ -392,6 +414,9 @@ fn variant(action: &Action) -> &'static str {
         Action::TakeSnapshot { .. } => "take snapshot",
         Action::DescribeSnapshot { .. } => "describe snapshot",
         Action::DeleteSnapshot { .. } => "delete snapshot",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 
@@ -402,7 +427,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 24, "{variants:?}");
+    assert_eq!(variants.len(), 27, "{variants:?}");
 }
 
 #[test]

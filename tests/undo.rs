@@ -170,6 +170,43 @@ fn backup_jobs_made_changed_and_removed_are_taken_back() {
 }
 
 #[test]
+fn a_replication_job_made_and_changed_is_taken_back() {
+    let play = Play::new();
+    let job = |spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: ReplicationJob\nmetadata: {{name: copy, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{guest: 104, target: pve2, {spec}}}\n"
+        )
+    };
+    play.document("copy", &job("rate: 12.5, comment: shop"));
+    let made = play.carry_out();
+    let jobs = || {
+        let end = play.end();
+        end.get("replication.cfg").cloned().unwrap_or_default()
+    };
+    for line in ["local: 104-0", "target pve2", "rate 12.5", "comment shop"] {
+        assert!(jobs().contains(line), "{line}: {}", jobs());
+    }
+    let listed = play.bailiwick(&["get", "replication-job"]).ends(0).out;
+    assert!(
+        listed.contains("104-0") && listed.contains("pve2"),
+        "{listed}"
+    );
+    let before = jobs();
+    play.document("copy", &job("rate: 20, enabled: false"));
+    let changed = play.carry_out();
+    assert!(
+        jobs().contains("disable") && jobs().contains("rate 20"),
+        "{}",
+        jobs()
+    );
+    undone(&play, &changed);
+    assert_eq!(jobs(), before);
+    // Undone, the job is marked; its copy and itself go with the next run.
+    undone(&play, &made);
+    assert!(!jobs().contains("104-0"), "{}", jobs());
+}
+
+#[test]
 fn half_a_run_can_be_undone() {
     let play = Play::new();
     let before = play.end();

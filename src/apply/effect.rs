@@ -122,6 +122,26 @@ pub fn visible(action: &Action, world: &World) -> bool {
         Action::DeleteSnapshot { vmid, name, .. } => {
             guest(vmid).is_none_or(|guest| !guest.config.snapshots.contains_key(name.as_str()))
         }
+        Action::CreateReplicationJob { id, target, params } => {
+            world.replication_jobs.get(id.as_str()).is_some_and(|job| {
+                let asked = shows(Domain::ReplicationJob, &job.options, params);
+                job.target == *target && !job.removing && asked
+            })
+        }
+        Action::UpdateReplicationJob { id, set, delete } => {
+            world.replication_jobs.get(id.as_str()).is_some_and(|job| {
+                let gone = |key: &String| {
+                    let found = job.options.get(key).map(String::as_str);
+                    views::same_replication_option(key, found, None)
+                };
+                shows(Domain::ReplicationJob, &job.options, set) && delete.iter().all(gone)
+            })
+        }
+        // It is gone only after the next run on the guest's node, which may be down; the mark is what the call leaves.
+        Action::DeleteReplicationJob { id } => {
+            let job = world.replication_jobs.get(id.as_str());
+            job.is_none_or(|job| job.removing)
+        }
     }
 }
 
@@ -154,7 +174,10 @@ pub fn tells(action: &Action) -> bool {
         | Action::DeleteBackupJob { .. }
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
-        | Action::DeleteSnapshot { .. } => true,
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => true,
     }
 }
 

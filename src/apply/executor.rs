@@ -286,7 +286,10 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::DeleteBackupJob { .. }
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
-        | Action::DeleteSnapshot { .. } => BTreeSet::new(),
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -302,6 +305,9 @@ fn file_of(action: &Action) -> Option<&'static str> {
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::DeleteBackupJob { .. } => Some("jobs.cfg"),
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => Some("replication.cfg"),
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
         Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }

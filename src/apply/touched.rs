@@ -77,6 +77,11 @@ impl Touched {
                 ..
             } => {
                 touched.guests.insert(*vmid);
+                // A job to its target turns round.
+                touched.jobs = world
+                    .replication_jobs
+                    .values()
+                    .any(|job| job.guest == *vmid);
                 // Where its local volumes come from and go to: a later step has to find them.
                 let local: BTreeSet<&StorageId> = world
                     .guests
@@ -130,6 +135,12 @@ impl Touched {
             Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
             | Action::DeleteBackupJob { .. } => touched.jobs = true,
+            Action::CreateReplicationJob { id, .. }
+            | Action::UpdateReplicationJob { id, .. }
+            | Action::DeleteReplicationJob { id } => {
+                touched.jobs = true;
+                touched.guests.extend(id.guest());
+            }
         }
         touched
     }

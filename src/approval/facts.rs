@@ -64,13 +64,15 @@ impl Verb {
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
             | Action::CreateBackupJob { .. }
-            | Action::TakeSnapshot { .. } => Self::Create,
+            | Action::TakeSnapshot { .. }
+            | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
             | Action::UpdatePool { .. }
             | Action::UpdateBackupJob { .. }
-            | Action::DescribeSnapshot { .. } => Self::Update,
+            | Action::DescribeSnapshot { .. }
+            | Action::UpdateReplicationJob { .. } => Self::Update,
             Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
             Action::DetachDisk { .. } => Self::Detach,
             Action::SetPower { .. } | Action::SetHaState { .. } => Self::Power,
@@ -81,7 +83,8 @@ impl Verb {
             | Action::DeleteVolume { .. }
             | Action::DeletePool { .. }
             | Action::DeleteBackupJob { .. }
-            | Action::DeleteSnapshot { .. } => Self::Delete,
+            | Action::DeleteSnapshot { .. }
+            | Action::DeleteReplicationJob { .. } => Self::Delete,
         }
     }
 }
@@ -119,6 +122,8 @@ pub enum ObjectKind {
     BackupJob,
     /// A snapshot of a guest.
     Snapshot,
+    /// A replication job.
+    ReplicationJob,
 }
 
 impl ObjectKind {
@@ -131,6 +136,7 @@ impl ObjectKind {
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
             Self::Snapshot => "Snapshot",
+            Self::ReplicationJob => "ReplicationJob",
         }
     }
 
@@ -144,6 +150,7 @@ impl ObjectKind {
             Self::Pool,
             Self::BackupJob,
             Self::Snapshot,
+            Self::ReplicationJob,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -179,6 +186,9 @@ impl ObjectKind {
             Action::TakeSnapshot { .. }
             | Action::DescribeSnapshot { .. }
             | Action::DeleteSnapshot { .. } => Self::Snapshot,
+            Action::CreateReplicationJob { .. }
+            | Action::UpdateReplicationJob { .. }
+            | Action::DeleteReplicationJob { .. } => Self::ReplicationJob,
         }
     }
 }

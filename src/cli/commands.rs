@@ -178,6 +178,10 @@ fn kinds() -> String {
         ("Pool", "a pool of guests and storages"),
         ("BackupJob", "a job that backs guests up"),
         ("Snapshot", "a snapshot of a guest"),
+        (
+            "ReplicationJob",
+            "a job that copies a guest to another node",
+        ),
     ];
     let lines: Vec<String> = kinds
         .iter()

@@ -9,6 +9,7 @@ use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
+use super::replication_job::ReplicationJobSpec;
 use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
@@ -27,6 +28,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::Storage(spec) => check.storage(spec),
         Spec::Pool(_) | Spec::Snapshot(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
+        Spec::ReplicationJob(spec) => check.replication_job(metadata, spec),
     }
     check.identity(metadata, spec);
 }
@@ -64,7 +66,8 @@ impl Check<'_> {
             | Spec::Storage(_)
             | Spec::Pool(_)
             | Spec::BackupJob(_)
-            | Spec::Snapshot(_) => None,
+            | Spec::Snapshot(_)
+            | Spec::ReplicationJob(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -388,6 +391,26 @@ impl Check<'_> {
         self.prune(&spec.prune_backups);
     }
 
+    /// A job's id, its guest and the document's name say the same; and it is for another guest as soon as they do not.
+    fn replication_job(&mut self, metadata: &Metadata, spec: &ReplicationJobSpec) {
+        let Some(id) = spec.id(metadata) else {
+            return self.push(
+                &["metadata", "name"],
+                "the document does not say which replication job it is about".to_owned(),
+                "give `spec.guest`, or the id of the job as `spec.id`, such as `104-0`",
+            );
+        };
+        if let Some(guest) = spec.guest
+            && id.guest() != Some(guest)
+        {
+            self.push(
+                &["spec", "guest"],
+                format!("replication job `{id}` is not for guest {guest}"),
+                "the id of a job begins with its guest's VMID; change one of the two",
+            );
+        }
+    }
+
     fn storage(&mut self, spec: &StorageSpec) {
         if let Some(storage_type) = spec.r#type {
             let typed = schema::typed_keys(Kind::Storage);
@@ -498,6 +521,10 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 let place: &'static [&'static str] = &["spec", "vmid"];
                 all.push((format!("snapshot `{own}` of guest {vmid}"), place));
             }
+        }
+        Spec::ReplicationJob(spec) => {
+            let own = spec.id(&document.metadata);
+            all.extend(own.map(|own| (format!("replication job `{own}`"), id)));
         }
     }
     all

@@ -19,6 +19,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Pool => "pools",
         Kind::BackupJob => "backupjobs",
         Kind::Snapshot => "snapshots",
+        Kind::ReplicationJob => "replicationjobs",
     }
 }
 

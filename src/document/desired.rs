@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 
 /// What is wanted of one field: a value, or that it be gone.
@@ -62,6 +63,8 @@ pub enum Desired {
     BackupJob(Box<DesiredBackupJob>),
     /// A snapshot of a guest.
     Snapshot(Box<DesiredSnapshot>),
+    /// A replication job.
+    ReplicationJob(Box<DesiredReplicationJob>),
 }
 
 /// Whether a guest shall run.
@@ -183,4 +186,15 @@ pub struct DesiredSnapshot {
     pub description: Option<Wish<String>>,
     /// Whether the memory is to be in it, if that matters.
     pub memory: Option<bool>,
+}
+/// What a `ReplicationJob` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredReplicationJob {
+    /// The job's id, which begins with the guest's VMID.
+    pub id: ReplicationJobId,
+    /// The node the guest's disks are copied to, if the document says it.
+    pub target: Option<NodeName>,
+    /// Every option under Proxmox VE's own name (`schedule`, `disable`, `rate`, `comment`).
+    pub options: BTreeMap<String, Wish<Value>>,
 }

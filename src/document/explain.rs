@@ -52,6 +52,7 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "ct" | "containers" => "container",
         "storages" => "storage",
         "pools" => "pool",
+        "replication-job" | "replication-jobs" | "replicationjobs" => "replicationjob",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         "snapshots" => "snapshot",
         other => other,

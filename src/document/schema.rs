@@ -13,6 +13,7 @@ use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
+use super::replication_job::ReplicationJobSpec;
 use super::snapshot::SnapshotSpec;
 use super::storage::StorageSpec;
 use super::{API_VERSION, Kind, refused};
@@ -99,6 +100,7 @@ fn make(kind: Kind) -> Value {
         Kind::Pool => of::<PoolSpec>(),
         Kind::BackupJob => of::<BackupJobSpec>(),
         Kind::Snapshot => with_required(of::<SnapshotSpec>(), &["vmid"]),
+        Kind::ReplicationJob => of::<ReplicationJobSpec>(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -107,6 +109,9 @@ fn make(kind: Kind) -> Value {
         Kind::Pool => "A pool of guests and storages.",
         Kind::Snapshot => "A snapshot of a guest.",
         Kind::BackupJob => "A job that backs guests up on a schedule (vzdump).",
+        Kind::ReplicationJob => {
+            "A job that copies a guest's disks to another node on a schedule (pvesr)."
+        }
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

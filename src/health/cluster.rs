@@ -263,6 +263,10 @@ pub(super) fn replication_job(
     job: &ReplicationJob,
     put: &mut dyn FnMut(Facet, State),
 ) {
+    // It does its last work: what is lost with it is told of the guest.
+    if job.removing {
+        return;
+    }
     let lost = match world.guests.get(&job.guest) {
         None => Some(format!(
             "replication {id} is for guest {}, which does not exist",
@@ -284,28 +288,25 @@ fn replication_trouble(world: &World, guest: &Guest, target: &NodeName) -> Optio
     if super::guest::unread(world, guest).is_some() || world.unreadable(&Part::Storages).is_some() {
         return None;
     }
-    views::disks(guest.kind, &guest.config.current)
-        .into_iter()
-        .find_map(|disk| {
-            let volume = disk.source.data()?;
-            let replicated =
-                disk.options.get("replicate").is_none_or(|v| is_true(v)) && !disk.unused();
-            if !replicated {
-                return None;
+    views::replicated_disks(guest).into_iter().find_map(|disk| {
+        let volume = disk.source.data()?;
+        let slot = &disk.slot;
+        match world.storages.get(volume.storage()) {
+            None => Some(format!("{slot} on {}", volume.storage())),
+            Some(storage) if storage.disabled => {
+                Some(format!("{slot} on {}, which is disabled", storage.id))
             }
-            let slot = &disk.slot;
-            match world.storages.get(volume.storage()) {
-                None => Some(format!("{slot} on {}", volume.storage())),
-                Some(storage) if storage.disabled => {
-                    Some(format!("{slot} on {}, which is disabled", storage.id))
-                }
-                Some(storage) if !storage.on_node(target) => Some(format!(
-                    "{slot} on {}, which target node {target} may not use",
-                    storage.id
-                )),
-                Some(_) => None,
-            }
-        })
+            Some(storage) if !storage.on_node(target) => Some(format!(
+                "{slot} on {}, which target node {target} may not use",
+                storage.id
+            )),
+            Some(storage) if !views::replicates(storage) => Some(format!(
+                "{slot} on {}, which is no ZFS pool and cannot be replicated",
+                storage.id
+            )),
+            Some(_) => None,
+        }
+    })
 }
 
 /// The entity of an ACL entry: `/storage/local-zfs ops@pve PVEDatastoreUser`.

@@ -45,6 +45,9 @@ pub enum Kind {
     /// Backup jobs.
     #[serde(rename = "backup-job")]
     BackupJob,
+    /// Replication jobs.
+    #[serde(rename = "replication-job")]
+    ReplicationJob,
     /// Nodes.
     Node,
     /// Documents that were accepted.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::{Precondition, StepId};
-use crate::ids::{GuestKind, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{GuestKind, ReplicationJobId, Slot, StorageId, Vmid, VolumeId};
 use crate::world::views;
 use crate::world::{Action, PowerAction, Status, World};
 
@@ -50,6 +50,9 @@ impl Written {
             | Action::TakeSnapshot { .. }
             | Action::DescribeSnapshot { .. }
             | Action::DeleteSnapshot { .. } => {}
+            Action::CreateReplicationJob { .. }
+            | Action::UpdateReplicationJob { .. }
+            | Action::DeleteReplicationJob { .. } => {}
         }
     }
 }
@@ -80,7 +83,10 @@ fn writes_config(action: &Action) -> bool {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => false,
+        | Action::DeleteBackupJob { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => false,
     }
 }
 
@@ -251,6 +257,21 @@ pub(super) fn preconditions(
             });
             all
         }
+        Action::CreateReplicationJob { id, .. } => {
+            let mut all = at.replicated(id);
+            all.push(Precondition::ReplicationJobAbsent { id: id.clone() });
+            all
+        }
+        Action::UpdateReplicationJob { id, .. } | Action::DeleteReplicationJob { id } => {
+            let job = world.replication_jobs.get(id.as_str());
+            let mut all = at.replicated(id);
+            all.push(Precondition::ReplicationJobIs {
+                id: id.clone(),
+                target: job.map(|job| job.target.clone()),
+                options: job.map(|job| job.options.clone()).unwrap_or_default(),
+            });
+            all
+        }
     }
 }
 
@@ -280,6 +301,12 @@ impl Guard<'_> {
             });
         }
         all
+    }
+
+    /// The guest of a replication job, if it is there.
+    fn replicated(&self, id: &ReplicationJobId) -> Vec<Precondition> {
+        let guest = id.guest().and_then(|vmid| self.world.guests.get(&vmid));
+        guest.map_or_else(Vec::new, |guest| self.guest(guest.kind, guest.vmid))
     }
 
     fn config(&self, kind: GuestKind, vmid: Vmid) -> Vec<Precondition> {

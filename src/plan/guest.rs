@@ -326,7 +326,10 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::DeleteBackupJob { .. }
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
-        | Action::DeleteSnapshot { .. } => false,
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => false,
     }
 }
 

@@ -52,8 +52,8 @@ pub(super) struct Watch<'a> {
     was_worse: BTreeMap<Key, (Worse, BTreeSet<StepId>, Vec<String>)>,
     /// Steps that made a facet worse.
     blame: BTreeMap<Key, BTreeSet<StepId>>,
-    /// Backup jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
-    removed_jobs: BTreeSet<String>,
+    /// Jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
+    removed_jobs: BTreeSet<Entity>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
 }
@@ -101,7 +101,11 @@ impl<'a> Watch<'a> {
         };
         let before = std::mem::replace(&mut self.world, after);
         if let Action::DeleteBackupJob { id: job } = action {
-            self.removed_jobs.insert(job.to_string());
+            self.removed_jobs.insert(Entity::BackupJob(job.to_string()));
+        }
+        if let Action::DeleteReplicationJob { id: job } = action {
+            let job = Entity::ReplicationJob(job.to_string());
+            self.removed_jobs.insert(job);
         }
         let changed = health::advance(&mut self.health, &before, &self.world);
         self.raw.extend(actions::impacts(
@@ -265,7 +269,7 @@ impl<'a> Watch<'a> {
     /// Whether a step's own impact says it already: room is judged where it is used, a stop by the step that
     /// stops, and a job that is removed is meant to be gone.
     fn told(&self, entity: &Entity, facet: &Facet, category: Category) -> bool {
-        if matches!(entity, Entity::BackupJob(job) if self.removed_jobs.contains(job)) {
+        if self.removed_jobs.contains(entity) {
             return true;
         }
         let by_step = matches!(facet, Facet::Room | Facet::Runs);
@@ -440,6 +444,7 @@ fn good(facet: &Facet) -> &'static str {
         Facet::Snapshot(_) => "snapshot usable",
         Facet::Recoverable => "has a backup",
         Facet::Covered => "is backed up",
+        Facet::Replicated(_) => "is copied to another node",
         Facet::HighlyAvailable => "highly available",
         Facet::Movable => "can migrate",
         Facet::Nic(_) => "connected",

@@ -215,6 +215,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeletePool { id } => Some(format!("pool/{id}")),
         Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
         Action::DeleteSnapshot { vmid, name, .. } => Some(snapshot::object_of(*vmid, name)),
+        Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
         Action::CreateGuest { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
@@ -233,7 +234,9 @@ fn destroyed(action: &Action) -> Option<String> {
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::TakeSnapshot { .. }
-        | Action::DescribeSnapshot { .. } => None,
+        | Action::DescribeSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. } => None,
     }
 }
 
@@ -287,6 +290,12 @@ fn managed(
         Desired::Snapshot(snapshot) => {
             if snapshot.description.is_some() {
                 keys.insert("description".to_owned(), None);
+            }
+        }
+        Desired::ReplicationJob(job) => {
+            options(&job.options);
+            if job.target.is_some() {
+                keys.insert("(target)".to_owned(), None);
             }
         }
         Desired::Pool(pool) => {

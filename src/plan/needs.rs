@@ -8,7 +8,8 @@ use super::privileges::privileges;
 use crate::document::desired::{Desired, DesiredDisk, DesiredGuest, Media, Value, Wish};
 use crate::document::{Kind, schema};
 use crate::ids::{
-    Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
+    Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 use crate::proxmox::schema::{KeyPrivilege, privilege};
 use crate::world::observe::READING;
@@ -87,7 +88,10 @@ pub fn of_document(
                 });
             }
         }
-        Desired::Storage(_) | Desired::Pool(_) => {}
+        Desired::ReplicationJob(job) if world.replication_jobs.contains_key(job.id.as_str()) => {
+            actions.push(Action::DeleteReplicationJob { id: job.id.clone() });
+        }
+        Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}
     }
     actions
         .iter()
@@ -333,5 +337,8 @@ fn samples() -> Option<Vec<Action>> {
             storages_remove: BTreeSet::new(),
         },
         Action::DeletePool { id: pool },
+        Action::DeleteReplicationJob {
+            id: ReplicationJobId::new(format!("{vmid}-0")).ok()?,
+        },
     ])
 }

@@ -198,7 +198,10 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::DeleteBackupJob { .. }
-        | Action::DescribeSnapshot { .. } => BTreeSet::new(),
+        | Action::DescribeSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -216,6 +219,9 @@ fn sort_key(action: &Action) -> String {
             Action::CreateBackupJob { id, .. }
             | Action::UpdateBackupJob { id, .. }
             | Action::DeleteBackupJob { id } => format!("backup-job/{id}"),
+            Action::CreateReplicationJob { id, .. }
+            | Action::UpdateReplicationJob { id, .. }
+            | Action::DeleteReplicationJob { id } => format!("replication-job/{id}"),
             Action::DeleteVolume { volume, .. } => format!("volume/{volume}"),
             Action::CreateGuest { .. }
             | Action::UpdateConfig { .. }
@@ -285,6 +291,9 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
         | Action::DeleteSnapshot { .. } => {}
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => {}
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));
@@ -304,6 +313,27 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
             | Action::DestroyGuest { purge: true, .. }
     ) {
         files.insert("jobs.cfg".to_owned());
+    }
+    // So is it of the replication jobs; and a migration turns them round.
+    match action {
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => {
+            files.insert("replication.cfg".to_owned());
+            files.extend(id.guest().map(|vmid| format!("guest/{vmid}")));
+        }
+        Action::DestroyGuest { purge: true, .. } => {
+            files.insert("replication.cfg".to_owned());
+        }
+        Action::Migrate { vmid, .. }
+            if world
+                .replication_jobs
+                .values()
+                .any(|job| job.guest == *vmid) =>
+        {
+            files.insert("replication.cfg".to_owned());
+        }
+        _ => {}
     }
     files
 }

@@ -205,6 +205,12 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
         Action::TakeSnapshot { vmid, .. }
         | Action::DescribeSnapshot { vmid, .. }
         | Action::DeleteSnapshot { vmid, .. } => vec![on_guest(*vmid, "VM.Snapshot")],
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => {
+            let guest = id.guest().into_iter();
+            guest.map(|vmid| on_guest(vmid, "VM.Replicate")).collect()
+        }
     }
 }
 

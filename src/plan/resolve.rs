@@ -199,7 +199,8 @@ impl<'a> Planner<'a, '_> {
                     Desired::Storage(_)
                     | Desired::Pool(_)
                     | Desired::BackupJob(_)
-                    | Desired::Snapshot(_),
+                    | Desired::Snapshot(_)
+                    | Desired::ReplicationJob(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

@@ -11,6 +11,7 @@ mod fixture;
 mod jobs;
 mod laws;
 mod making;
+mod replicating;
 mod rules;
 mod shown;
 mod snapshots;

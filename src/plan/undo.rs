@@ -6,6 +6,7 @@ mod disks;
 mod guest;
 mod ours;
 mod pool;
+mod replication_job;
 mod snapshot;
 mod storage;
 
@@ -253,6 +254,13 @@ impl Back<'_, '_, '_> {
                 name,
                 description,
             } => self.snapshot_described(*kind, *vmid, name, description),
+            Action::CreateReplicationJob { id, target, params } => {
+                self.replicated_again(id, target, params);
+            }
+            Action::UpdateReplicationJob { id, set, delete } => {
+                self.replication(id, set, delete);
+            }
+            Action::DeleteReplicationJob { id } => self.replication_away(id),
             Action::CreateGuest { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }

@@ -12,11 +12,11 @@ use super::open::Service;
 use crate::document::desired::Power;
 use crate::document::import::names::{Unnamed, names};
 use crate::document::import::{
-    self, Held, Imported, LeftOut, LiveBackupJob, LiveDisk, LiveGuest, LivePool, LiveSnapshot,
-    LiveStorage,
+    self, Held, Imported, LeftOut, LiveBackupJob, LiveDisk, LiveGuest, LivePool,
+    LiveReplicationJob, LiveSnapshot, LiveStorage,
 };
 use crate::document::{Kind, ObjectKey};
-use crate::ids::{BackupJobId, GuestKind, SnapshotName, Vmid};
+use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, SnapshotName, Vmid};
 use crate::plan::Ownership;
 use crate::proxmox::property::Domain;
 use crate::proxmox::schema::{KeySpec, key_spec};
@@ -73,10 +73,11 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 6] = [
+const WORDS: [(&str, Kind); 7] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
+    ("replication-job", Kind::ReplicationJob),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
@@ -206,9 +207,12 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
     let pools = world.pools.keys().map(|id| (Kind::Pool, id.to_string()));
     let jobs = world.backup_jobs.keys();
     let jobs = jobs.map(|id| (Kind::BackupJob, id.clone()));
+    let copies = world.replication_jobs.keys();
+    let copies = copies.map(|id| (Kind::ReplicationJob, id.clone()));
     let mut all: Vec<Unnamed> = storages
         .chain(pools)
         .chain(jobs)
+        .chain(copies)
         .map(|(kind, id)| object(kind, id.clone(), Some(id)))
         .collect();
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
@@ -241,16 +245,18 @@ fn part_of(kind: Kind) -> Part {
         Kind::Storage => Part::Storages,
         Kind::Pool => Part::Pools,
         Kind::BackupJob => Part::BackupJobs,
+        Kind::ReplicationJob => Part::ReplicationJobs,
     }
 }
 
 /// The lists that could not be read whole.
 fn parts(world: &World, only: &Only) -> Vec<NotImported> {
-    let lists: [&[Kind]; 4] = [
+    let lists: [&[Kind]; 5] = [
         &[Kind::VirtualMachine, Kind::Container],
         &[Kind::Storage],
         &[Kind::Pool],
         &[Kind::BackupJob],
+        &[Kind::ReplicationJob],
     ];
     lists
         .iter()
@@ -332,6 +338,21 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             import::backup_job(name, &of)?
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
+        Kind::ReplicationJob => {
+            let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;
+            let id = ReplicationJobId::new(&object.id)
+                .map_err(|error| format!("no document can be about it: {error}"))?;
+            if job.removing {
+                return Err("it is marked for removal".to_owned());
+            }
+            let of = LiveReplicationJob {
+                id: &id,
+                guest: job.guest,
+                target: &job.target,
+                options: &job.options,
+            };
+            import::replication_job(name, &of)?
+        }
     };
     if live.name_cluster {
         imported.cluster = Some(world.cluster.clone());

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::desired::SecretRef;
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, SnapshotName, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 
 /// One parameter of an API call.
@@ -214,6 +215,23 @@ pub enum Action {
         vmid: Vmid,
         name: SnapshotName,
     },
+    /// Make a replication job to a node. `params` holds every parameter of the POST but `id`, `type` and `target`.
+    #[serde(rename_all = "camelCase")]
+    CreateReplicationJob {
+        id: ReplicationJobId,
+        target: NodeName,
+        params: Params,
+    },
+    /// Change a replication job's options.
+    #[serde(rename_all = "camelCase")]
+    UpdateReplicationJob {
+        id: ReplicationJobId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Mark a replication job for removal: the next run on the guest's node removes the copy on the target, and the job.
+    #[serde(rename_all = "camelCase")]
+    DeleteReplicationJob { id: ReplicationJobId },
 }
 
 impl Action {
@@ -243,7 +261,10 @@ impl Action {
             | Self::DeletePool { .. }
             | Self::CreateBackupJob { .. }
             | Self::UpdateBackupJob { .. }
-            | Self::DeleteBackupJob { .. } => None,
+            | Self::DeleteBackupJob { .. }
+            | Self::CreateReplicationJob { .. }
+            | Self::UpdateReplicationJob { .. }
+            | Self::DeleteReplicationJob { .. } => None,
         }
     }
 
@@ -257,6 +278,7 @@ impl Action {
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
             | Self::DeleteSnapshot { .. }
+            | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::UpdateConfig { .. }
@@ -273,7 +295,9 @@ impl Action {
             | Self::CreateBackupJob { .. }
             | Self::UpdateBackupJob { .. }
             | Self::TakeSnapshot { .. }
-            | Self::DescribeSnapshot { .. } => false,
+            | Self::DescribeSnapshot { .. }
+            | Self::CreateReplicationJob { .. }
+            | Self::UpdateReplicationJob { .. } => false,
         }
     }
 
@@ -284,14 +308,16 @@ impl Action {
             | Self::CreateStorage { .. }
             | Self::CreatePool { .. }
             | Self::CreateBackupJob { .. }
-            | Self::TakeSnapshot { .. } => "create",
+            | Self::TakeSnapshot { .. }
+            | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }
             | Self::UpdatePool { .. }
             | Self::UpdateBackupJob { .. }
-            | Self::DescribeSnapshot { .. } => "update",
+            | Self::DescribeSnapshot { .. }
+            | Self::UpdateReplicationJob { .. } => "update",
             Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
             Self::SetPower { .. } | Self::SetHaState { .. } => "power",
             Self::FreeDisk { .. }
@@ -301,6 +327,7 @@ impl Action {
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
             | Self::DeleteSnapshot { .. }
+            | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => "delete",
         }
     }

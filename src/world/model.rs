@@ -445,8 +445,10 @@ pub struct ReplicationJob {
     pub target: NodeName,
     /// Whether it is disabled.
     pub disabled: bool,
-    /// Marked for removal.
+    /// Marked for removal: it is gone after the next run on its guest's node.
     pub removing: bool,
+    /// Its other options (`schedule`, `disable`, `rate`, `comment`), raw.
+    pub options: Section,
 }
 
 /// A guest under high availability.

@@ -8,6 +8,7 @@ mod guests;
 mod jobs;
 mod migrate;
 mod power;
+mod replication;
 mod snapshots;
 mod surprises;
 mod volumes;
@@ -21,6 +22,8 @@ use super::model::{Guest, Part, Storage, World};
 
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
+pub use migrate::held_by_replication;
+pub use replication::refusals as replication_refusals;
 pub use snapshots::{snapshot_refused, snapshot_stays};
 pub use surprises::surprises;
 
@@ -234,6 +237,13 @@ impl World {
                 vmid,
                 name,
             } => snapshots::delete(&mut world, *vmid, name)?,
+            Action::CreateReplicationJob { id, target, params } => {
+                replication::create(&mut world, id, target, params)?;
+            }
+            Action::UpdateReplicationJob { id, set, delete } => {
+                replication::update(&mut world, id, set, delete)?;
+            }
+            Action::DeleteReplicationJob { id } => replication::delete(&mut world, id)?,
         }
         Ok(world)
     }

@@ -429,6 +429,24 @@ pub fn request_for(
                 Some((task, vmid.to_string())),
             )
         }
+        Action::CreateReplicationJob { id, target, params } => {
+            request(Method::Post, ["cluster", "replication"], None)
+                .with("id", id.as_str())
+                .with("type", "local")
+                .with("target", target.as_str())
+                .with_all(params, secrets)?
+        }
+        Action::UpdateReplicationJob { id, set, delete } => {
+            let delete = (!delete.is_empty()).then(|| join(delete));
+            request(Method::Put, ["cluster", "replication", id.as_str()], None)
+                .with_all(set, secrets)?
+                .with_some("delete", delete)
+        }
+        Action::DeleteReplicationJob { id } => request(
+            Method::Delete,
+            ["cluster", "replication", id.as_str()],
+            None,
+        ),
     })
 }
 

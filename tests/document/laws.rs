@@ -60,6 +60,8 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "storage-id" => &["local-zfs", "ceph"],
         "pool-id" => &["prod/web", "a"],
         "snapshot-name" => &["before-upgrade", "Golden_1"],
+        "replication-job-id" => &["104-0", "301-12"],
+        "replication-comment" => &["to the other room", "1"],
         "backup-job-id" => &["nightly", "Weekly-2"],
         "calendar-event" => &["02:30", "mon..fri 22:00", "*-*-1 03:00"],
         "job-comment" => &["every night", "- x", "null", "ü😀 \"quoted\""],

@@ -131,11 +131,14 @@ pub fn variant(action: &Action) -> &'static str {
         Action::TakeSnapshot { .. } => "take snapshot",
         Action::DescribeSnapshot { .. } => "describe snapshot",
         Action::DeleteSnapshot { .. } => "delete snapshot",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 25;
+pub const PLANNED: usize = 28;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -380,7 +383,10 @@ fn power() -> Vec<Kind> {
     ]
 }
 
-/// Storages, pools and backup jobs.
+/// A guest that is copied to another node.
+const REPLICATION: &str = "  replication.cfg: |\n    local: 104-0\n    \tcomment shop\n    \tschedule */30\n    \tsource pve1\n    \ttarget pve2\n\n";
+
+/// Storages, pools, backup and replication jobs.
 fn elsewhere() -> Vec<Kind> {
     vec![
         makes(
@@ -456,6 +462,33 @@ fn elsewhere() -> Vec<Kind> {
             "    vzdump: nightly-prod\n",
             "    vzdump: weekly\n    \tcomment mail\n    \tschedule 04:00\n    \tenabled 1\n    \tstorage backup\n    \tvmid 102\n\n",
         ),
+        makes(
+            "create replication job",
+            document(
+                "ReplicationJob",
+                "copy",
+                "guest: 104, target: pve2, schedule: '*/30', rate: 12.5",
+            ),
+            is!(Action::CreateReplicationJob { .. }),
+        ),
+        makes(
+            "update replication job",
+            document(
+                "ReplicationJob",
+                "copy",
+                "guest: 104, schedule: '22:00', enabled: false, comment: null",
+            ),
+            is!(Action::UpdateReplicationJob { .. }),
+        )
+        .in_a_world_with("  user.cfg: |\n", REPLICATION),
+        removes(
+            "delete replication job",
+            "ReplicationJob",
+            "copy",
+            "guest: 104",
+            is!(Action::DeleteReplicationJob { .. }),
+        )
+        .in_a_world_with("  user.cfg: |\n", REPLICATION),
         removes(
             "delete backup job",
             "BackupJob",

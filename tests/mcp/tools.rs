@@ -84,7 +84,7 @@ fn every_tool_answers_as_its_schema_says() {
             .as_array()
             .unwrap()
             .len(),
-        6
+        7
     );
     let explained = ask(
         "explain_kind",
@@ -247,6 +247,7 @@ fn a_wrong_argument_is_named_and_an_unknown_kind_answered_with_those_there_are()
         "Pool",
         "BackupJob",
         "Snapshot",
+        "ReplicationJob",
     ];
     for path in ["Nonsense", "Deployment.spec", "VirtualMachin", ""] {
         let (code, message) = said("explain_kind", json!({ "path": path }));

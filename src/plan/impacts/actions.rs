@@ -47,6 +47,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::CreateBackupJob { id, .. }
         | Action::UpdateBackupJob { id, .. }
         | Action::DeleteBackupJob { id } => Entity::BackupJob(id.to_string()),
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
         | Action::UpdateConfig { kind, vmid, .. }
         | Action::ResizeDisk { kind, vmid, .. }
@@ -191,6 +194,9 @@ pub(super) fn impacts(
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
         | Action::DeleteSnapshot { .. } => {}
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => {}
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

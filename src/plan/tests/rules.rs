@@ -8,7 +8,7 @@ use crate::health::Category;
 use crate::ids::{Bytes, GuestKind};
 use crate::plan::render::{Style, text};
 use crate::plan::{Plan, Risk};
-use crate::world::{Action, Part, Pending, ReplicationJob, Status};
+use crate::world::{Action, Part, Pending, ReplicationJob, Section, Status};
 
 fn delete_storage(lab: &mut Lab, id: &str) -> Plan {
     lab.own(&format!("storage/{id}"), &format!("Storage/{id}"));
@@ -654,6 +654,7 @@ fn gu03_fires_for_access_rules_jobs_and_replication() {
             target: node("pve2"),
             disabled: false,
             removing: false,
+            options: Section::new(),
         }),
     );
     let plan = delete_guest(&mut lab, 104);

@@ -41,7 +41,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job` or `snapshot`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot` or `replication-job`",
                         clean(text)
                     )));
                 }

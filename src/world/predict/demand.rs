@@ -146,7 +146,10 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::DeleteBackupJob { .. }
         | Action::TakeSnapshot { memory: false, .. }
         | Action::DescribeSnapshot { .. }
-        | Action::DeleteSnapshot { .. } => Vec::new(),
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => Vec::new(),
     }
 }
 
