@@ -42,7 +42,7 @@ options! {
         /// number 0.
         id: Option<ReplicationJobId> = "id" by hand,
         /// The guest whose disks are copied. It never changes: the id begins with it.
-        guest: Option<Vmid> = "guest" by hand,
+        guest: Option<Vmid> = "" by hand,
         /// The node the disks are copied to. It never changes: another target is another job, with an id of its own. When the guest
         /// moves to its target, the job turns round and copies back to where it came from; that is no drift.
         target: Option<NodeName> = "target" by hand,

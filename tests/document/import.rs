@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredSnapshot, DesiredStorage, Media,
-    Value, Wish,
+    Desired, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredReplicationJob, DesiredSnapshot,
+    DesiredStorage, Media, Value, Wish,
 };
 use bailiwick::document::import::{
-    self, Held, Imported, LiveBackupJob, LiveDisk, LiveGuest, LiveSnapshot, LiveStorage, Section,
+    self, Held, Imported, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob, LiveSnapshot,
+    LiveStorage, Section,
 };
 use bailiwick::document::{Kind, load};
 use bailiwick::ids::{Bytes, Slot, VolumeId};
@@ -203,6 +204,24 @@ fn job_returns(job: DesiredBackupJob) {
     same(Domain::BackupJob, &section, &asked.options, &imported);
 }
 
+fn replication_returns(job: DesiredReplicationJob) {
+    let section = raw(Domain::ReplicationJob, &job.options);
+    let target = job.target.unwrap_or_else(|| "pve2".parse().unwrap());
+    let live = LiveReplicationJob {
+        id: &job.id,
+        guest: job.id.guest().unwrap(),
+        target: &target,
+        options: &section,
+    };
+    let imported = import::replication_job(job.id.to_string(), &live).unwrap();
+    let Desired::ReplicationJob(asked) = again(&imported) else {
+        panic!()
+    };
+    assert_eq!((&asked.id, asked.target.as_ref()), (&job.id, Some(&target)));
+    same(Domain::ReplicationJob, &section, &asked.options, &imported);
+    assert!(imported.left_out().is_empty(), "{}", imported.text());
+}
+
 fn snapshot_returns(asked: DesiredSnapshot) {
     let text = match &asked.description {
         Some(Wish::Set(text)) => Some(text.clone()),
@@ -224,12 +243,13 @@ fn snapshot_returns(asked: DesiredSnapshot) {
 }
 
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
     Kind::BackupJob,
     Kind::Snapshot,
+    Kind::ReplicationJob,
 ];
 
 /// Whether the document's object could be made and brought back.
@@ -242,7 +262,8 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::Storage(storage)) => storage_returns(*storage),
         Some(Desired::BackupJob(job)) => job_returns(*job),
         Some(Desired::Snapshot(snapshot)) => snapshot_returns(*snapshot),
-        Some(Desired::Pool(_) | Desired::ReplicationJob(_)) => {}
+        Some(Desired::ReplicationJob(job)) => replication_returns(*job),
+        Some(Desired::Pool(_)) => {}
     }
     true
 }
@@ -251,15 +272,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_a_document_made_comes_back_as_that_document(seed in any::<[u8; 32]>(), kind in 0usize..5, sparse in 2u32..40) {
+    fn what_a_document_made_comes_back_as_that_document(seed in any::<[u8; 32]>(), kind in 0usize..KINDS.len(), sparse in 2u32..40) {
         returns(KINDS[kind], seed, sparse);
     }
 }
 
 #[test]
 fn the_law_is_about_something() {
-    let valid =
-        (0..60u8).filter(|n| returns(KINDS[usize::from(n % 5)], [*n; 32], 3 + u32::from(*n % 9)));
+    let valid = (0..60u8).filter(|n| {
+        returns(
+            KINDS[usize::from(*n) % KINDS.len()],
+            [*n; 32],
+            3 + u32::from(*n % 9),
+        )
+    });
     let valid = valid.count();
     assert!(valid >= 20, "only {valid} of 60 documents were valid");
 }
