@@ -212,6 +212,8 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeletePool { id } => Some(format!("pool/{id}")),
         Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

@@ -244,6 +244,8 @@ impl Back<'_, '_, '_> {
             Action::UpdateBackupJob { id, set, delete } => self.job(id, set, delete),
             Action::DeleteBackupJob { id } => self.job_away(id),
             Action::CreateGuest { .. }
+            | Action::CloneGuest { .. }
+            | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }
             | Action::RemoveHaResource { .. }

@@ -48,6 +48,8 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::UpdateBackupJob { id, .. }
         | Action::DeleteBackupJob { id } => Entity::BackupJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
+        | Action::CloneGuest { kind, vmid, .. }
+        | Action::ConvertToTemplate { kind, vmid }
         | Action::UpdateConfig { kind, vmid, .. }
         | Action::ResizeDisk { kind, vmid, .. }
         | Action::MoveDisk { kind, vmid, .. }
@@ -80,6 +82,7 @@ pub(super) fn impacts(
         Action::CreateGuest {
             kind, vmid, params, ..
         } => all.extend(at.create(*kind, *vmid, params)),
+        Action::CloneGuest { kind, vmid, .. } => all.extend(at.cloned(*kind, *vmid)),
         Action::UpdateConfig {
             kind,
             vmid,
@@ -166,7 +169,9 @@ pub(super) fn impacts(
             Duration::Permanent,
             "ST08",
         )),
-        Action::MoveDisk { .. }
+        // That there is no way back is said of every step that has none.
+        Action::ConvertToTemplate { .. }
+        | Action::MoveDisk { .. }
         | Action::RemoveHaResource { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }

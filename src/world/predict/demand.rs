@@ -46,6 +46,13 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             }
             wanted
         }
+        Action::CloneGuest {
+            source,
+            node,
+            full,
+            storage,
+            ..
+        } => super::clone::demand(world, *source, node, *full, storage.as_ref()),
         Action::UpdateConfig {
             kind, vmid, set, ..
         } => {
@@ -113,7 +120,8 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             target_storage,
             ..
         } => migrate_demand(world, *vmid, to, target_storage),
-        Action::DetachDisk { .. }
+        Action::ConvertToTemplate { .. }
+        | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }
