@@ -20,12 +20,14 @@ pub mod options;
 pub mod pool;
 pub mod reference;
 pub mod refused;
+pub mod replication_job;
 pub mod scalar;
 pub mod schema;
 pub mod shared;
 pub mod similar;
 pub mod size;
 pub mod slots;
+pub mod snapshot;
 pub mod storage;
 pub mod tree;
 pub mod validate;
@@ -46,10 +48,12 @@ use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
+use self::replication_job::ReplicationJobSpec;
+use self::snapshot::SnapshotSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
 use self::yaml::Tree;
-use crate::ids::{BackupJobId, ClusterName, PoolId, StorageId};
+use crate::ids::{BackupJobId, ClusterName, PoolId, SnapshotName, StorageId};
 
 /// The group of the kinds.
 pub const GROUP: &str = "bailiwick.dev";
@@ -71,16 +75,22 @@ pub enum Kind {
     Pool,
     /// A job that backs guests up.
     BackupJob,
+    /// A snapshot of a guest.
+    Snapshot,
+    /// A job that copies a guest's disks to another node.
+    ReplicationJob,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
         Self::Pool,
         Self::BackupJob,
+        Self::Snapshot,
+        Self::ReplicationJob,
     ];
 
     /// The kind's name in documents.
@@ -91,6 +101,8 @@ impl Kind {
             Self::Storage => "Storage",
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
+            Self::Snapshot => "Snapshot",
+            Self::ReplicationJob => "ReplicationJob",
         }
     }
 }
@@ -215,6 +227,10 @@ pub enum Spec {
     Pool(Box<PoolSpec>),
     /// Of a backup job.
     BackupJob(Box<BackupJobSpec>),
+    /// Of a snapshot.
+    Snapshot(Box<SnapshotSpec>),
+    /// Of a replication job.
+    ReplicationJob(Box<ReplicationJobSpec>),
 }
 
 impl Spec {
@@ -226,6 +242,8 @@ impl Spec {
             Self::Storage(_) => Kind::Storage,
             Self::Pool(_) => Kind::Pool,
             Self::BackupJob(_) => Kind::BackupJob,
+            Self::Snapshot(_) => Kind::Snapshot,
+            Self::ReplicationJob(_) => Kind::ReplicationJob,
         }
     }
 }
@@ -238,6 +256,8 @@ impl Serialize for Spec {
             Self::Storage(spec) => spec.serialize(serializer),
             Self::Pool(spec) => spec.serialize(serializer),
             Self::BackupJob(spec) => spec.serialize(serializer),
+            Self::Snapshot(spec) => spec.serialize(serializer),
+            Self::ReplicationJob(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -358,6 +378,13 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         Spec::BackupJob(spec) => {
             let id = spec.id.clone().or_else(|| BackupJobId::new(name).ok())?;
             Desired::BackupJob(Box::new(spec.desired(id)))
+        }
+        Spec::Snapshot(spec) => {
+            let id = spec.name.clone().or_else(|| SnapshotName::new(name).ok())?;
+            Desired::Snapshot(Box::new(spec.desired(id)?))
+        }
+        Spec::ReplicationJob(spec) => {
+            Desired::ReplicationJob(Box::new(spec.desired(spec.id(metadata)?)))
         }
     })
 }
@@ -506,6 +533,8 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Storage => Spec::Storage(serde_json::from_value(spec)?),
         Kind::Pool => Spec::Pool(serde_json::from_value(spec)?),
         Kind::BackupJob => Spec::BackupJob(serde_json::from_value(spec)?),
+        Kind::Snapshot => Spec::Snapshot(serde_json::from_value(spec)?),
+        Kind::ReplicationJob => Spec::ReplicationJob(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

@@ -190,6 +190,34 @@ name!(
     |t| word(t, b"-_", 2, 50) && t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
 );
 name!(
+    /// A snapshot's name (Proxmox VE: `pve-configid`, at most 40 characters; `current` and `pending` are reserved).
+    SnapshotName,
+    "snapshot name",
+    "letters, digits, `-` and `_`, beginning with a letter, 2 to 40 characters, not `current` or `pending`",
+    |t| word(t, b"-_", 2, 40) && t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+        && !["current", "pending"].contains(&t)
+);
+name!(
+    /// A replication job's id in `replication.cfg`: the guest and a number of the job (Proxmox VE: `pve-replication-job-id`).
+    ReplicationJobId,
+    "replication job id",
+    "a VMID and a number of at most nine digits, joined by `-`, such as `104-0`",
+    |t| t.split_once('-').is_some_and(|(vmid, number)| {
+        !vmid.starts_with('0')
+            && vmid.parse::<Vmid>().is_ok()
+            && (1..=9).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit())
+    })
+);
+
+impl ReplicationJobId {
+    /// The guest that the job copies.
+    pub fn guest(&self) -> Option<Vmid> {
+        self.0.split('-').next()?.parse().ok()
+    }
+}
+
+name!(
     /// The place of a device in a guest's configuration: `scsi0`, `net1`, `rootfs`, `mp3`, `unused0`, …
     Slot,
     "slot",

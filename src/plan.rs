@@ -1,8 +1,8 @@
 //! Plans: the pure function from documents, ownership and a world to an immutable, content-addressed set of ordered steps with
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
 //!
-//! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`, `backup_job`) and leave drafts of steps; `order` puts them in
-//! order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`, `backup_job`, `snapshot`, `replication_job`) and
+//! leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
@@ -24,9 +24,11 @@ mod pool;
 mod privileges;
 mod references;
 pub mod render;
+mod replication_job;
 mod resolve;
 pub mod rest;
 pub mod risk;
+mod snapshot;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -63,7 +65,7 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
 }
 
 impl Planner<'_, '_> {
-    /// Goes through the documents: storages first, then guests, pools, what is removed and backup jobs, each in order of their
+    /// Goes through the documents: storages first, then guests, pools, what is removed, jobs and snapshots, each in order of their
     /// keys, so that the order they were handed over in does not matter.
     fn documents(&mut self) {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
@@ -112,6 +114,14 @@ impl Planner<'_, '_> {
                 self.backup_job_present(item, job, &pools);
             }
         }
+        for item in &items {
+            if let Wanted::Present(Desired::Snapshot(snapshot)) = &item.wanted {
+                self.snapshot_present(item, snapshot);
+            }
+            if let Wanted::Present(Desired::ReplicationJob(job)) = &item.wanted {
+                self.replication_job_present(item, job);
+            }
+        }
         self.pool_steps(pools);
     }
 
@@ -155,7 +165,16 @@ impl Planner<'_, '_> {
             .strip_prefix("backup-job/")
             .and_then(|id| crate::ids::BackupJobId::new(id).ok())
         {
-            self.backup_job_removed(item, &id);
+            return self.backup_job_removed(item, &id);
+        }
+        if let Some((vmid, name)) = snapshot::of_object(&object) {
+            self.snapshot_removed(item, &owned, vmid, &name);
+        }
+        if let Some(id) = object
+            .strip_prefix("replication-job/")
+            .and_then(|id| crate::ids::ReplicationJobId::new(id).ok())
+        {
+            self.replication_job_removed(item, &id);
         }
     }
 }

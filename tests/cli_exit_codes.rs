@@ -391,6 +391,7 @@ fn explanations() {
         "Storage",
         "Pool",
         "BackupJob",
+        "ReplicationJob",
     ] {
         assert!(kinds.contains(kind));
         assert!(

@@ -134,7 +134,7 @@ fn how_much_was_read_and_written_is_said_last_and_never_on_standard_output() {
     assert_eq!(ran.out, "");
     assert_eq!(
         last(&ran),
-        "read 3 guests, 0 storages, 4 pools; wrote 7 files, 0 said the same already"
+        "read 3 guests, 0 storages, 4 pools, 0 backup jobs; wrote 7 files, 0 said the same already"
     );
     // Programs read the answer from standard output, whole; the line is on standard error all the same.
     std::fs::remove_file(play.path("live/virtualmachine/mail.yaml")).unwrap();
@@ -142,27 +142,27 @@ fn how_much_was_read_and_written_is_said_last_and_never_on_standard_output() {
     assert_eq!(ran.json()["objects"].as_array().unwrap().len(), 7);
     assert_eq!(
         ran.err,
-        "read 3 guests, 0 storages, 4 pools; wrote 1 file, 6 said the same already\n"
+        "read 3 guests, 0 storages, 4 pools, 0 backup jobs; wrote 1 file, 6 said the same already\n"
     );
     let ran = play.json(&some).ends(0);
     assert_eq!(ran.json()["objects"].as_array().unwrap().len(), 7);
     assert_eq!(
         ran.err,
-        "read 3 guests, 0 storages, 4 pools; printed 7 documents\n"
+        "read 3 guests, 0 storages, 4 pools, 0 backup jobs; printed 7 documents\n"
     );
     let ran = play.bailiwick(&["import", "--only", "vm/104"]).ends(0);
     assert_eq!(ran.out.matches("apiVersion:").count(), 1);
     assert!(!ran.out.contains("printed"), "{}", ran.out);
     assert_eq!(
         last(&ran),
-        "read 1 guest, 0 storages, 0 pools; printed 1 document"
+        "read 1 guest, 0 storages, 0 pools, 0 backup jobs; printed 1 document"
     );
     // What could not be read is counted too.
     play.fault("status=500 it is on fire;method=GET;path=/nodes/*/qemu/104/pending;count=*");
     let ran = play.bailiwick(&to).ends(1);
     assert_eq!(
         last(&ran),
-        "read 2 guests, 0 storages, 4 pools; wrote 0 files, 6 said the same already; not imported: 1"
+        "read 2 guests, 0 storages, 4 pools, 0 backup jobs; wrote 0 files, 6 said the same already; not imported: 1"
     );
 }
 

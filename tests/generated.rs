@@ -66,6 +66,14 @@ fn generated() -> Vec<(String, String)> {
                 "backup-job",
                 include_str!("../examples/documents/backup-job.yaml"),
             ),
+            Kind::Snapshot => (
+                "snapshot",
+                include_str!("../examples/documents/snapshot.yaml"),
+            ),
+            Kind::ReplicationJob => (
+                "replication-job",
+                include_str!("../examples/documents/replication-job.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

@@ -377,6 +377,55 @@ fn table() -> Vec<(Action, &'static str)> {
             },
             "DELETE /cluster/backup/nightly",
         ),
+        (
+            Action::TakeSnapshot {
+                kind: Qemu,
+                vmid: vmid(104),
+                name: "before".parse().unwrap(),
+                description: Some("a\nb".to_owned()),
+                memory: true,
+            },
+            "POST /nodes/pve1/qemu/104/snapshot snapname=before description=a\nb vmstate=1 (qmsnapshot 104)",
+        ),
+        (
+            Action::DescribeSnapshot {
+                kind: Lxc,
+                vmid: vmid(301),
+                name: "before".parse().unwrap(),
+                description: String::new(),
+            },
+            "PUT /nodes/pve1/lxc/301/snapshot/before/config description=",
+        ),
+        (
+            Action::DeleteSnapshot {
+                kind: Lxc,
+                vmid: vmid(301),
+                name: "before".parse().unwrap(),
+            },
+            "DELETE /nodes/pve1/lxc/301/snapshot/before (vzdelsnapshot 301)",
+        ),
+        (
+            Action::CreateReplicationJob {
+                id: "104-0".parse().unwrap(),
+                target: "pve2".parse().unwrap(),
+                params: params(&[("schedule", "*/30"), ("rate", "12.5"), ("disable", "1")]),
+            },
+            "POST /cluster/replication id=104-0 type=local target=pve2 disable=1 rate=12.5 schedule=*/30",
+        ),
+        (
+            Action::UpdateReplicationJob {
+                id: "104-0".parse().unwrap(),
+                set: params(&[("schedule", "22:00")]),
+                delete: words(&["comment", "rate"]),
+            },
+            "PUT /cluster/replication/104-0 schedule=22:00 delete=comment,rate",
+        ),
+        (
+            Action::DeleteReplicationJob {
+                id: "104-0".parse().unwrap(),
+            },
+            "DELETE /cluster/replication/104-0",
+        ),
     ]
 }
 
@@ -406,6 +455,12 @@ fn variant(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. } => "create backup job",
         Action::UpdateBackupJob { .. } => "update backup job",
         Action::DeleteBackupJob { .. } => "delete backup job",
+        Action::TakeSnapshot { .. } => "take snapshot",
+        Action::DescribeSnapshot { .. } => "describe snapshot",
+        Action::DeleteSnapshot { .. } => "delete snapshot",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 
@@ -416,7 +471,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 23, "{variants:?}");
+    assert_eq!(variants.len(), 29, "{variants:?}");
 }
 
 #[test]

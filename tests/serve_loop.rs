@@ -383,6 +383,29 @@ fn a_folder_s_documents_are_planned_and_a_document_of_another_source_is_refused(
             .any(|source| source["state"] == "applied" && source["applied"] != "-")
             .then_some(())
     });
+    // What is passed over is named, though nothing else changed.
+    let link = play.path("docs").join("users.yaml");
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    serving.until("the link that leads out is named", || {
+        let named = play.list("sources").iter().any(|source| {
+            source["state"] == "applied"
+                && source["message"].as_str().unwrap().contains("users.yaml")
+        });
+        named.then_some(())
+    });
+    let said = serving.said();
+    assert!(
+        said.contains("source directory:lab: `directory:lab:users.yaml`"),
+        "{said}"
+    );
+    std::fs::remove_file(&link).unwrap();
+    serving.until("it is gone, and so is the warning", || {
+        let quiet = play
+            .list("sources")
+            .iter()
+            .any(|source| source["message"] == "");
+        quiet.then_some(())
+    });
     play.document("mail", "kind: VirtualMachine\nspec: [");
     serving.until("it is said to be broken", || {
         (play.condition("source/directory:lab", "Stalled").as_deref() == Some("True")).then_some(())
@@ -556,6 +579,26 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
         tripped["message"].as_str().unwrap().contains(&rewritten),
         "{tripped}"
     );
+    serving.until("the source is said to get no further", || {
+        let is = |kind| play.condition("source/git:infra", kind);
+        (is("Stalled").as_deref() == Some("True") && is("Ready").as_deref() == Some("False"))
+            .then_some(())
+    });
+    let said = serving.said();
+    assert!(said.contains("source git:infra: the fuse of"), "{said}");
+    serving.until("its commit has a note that says so", || {
+        let mut git = std::process::Command::new("git");
+        git.args([
+            "--git-dir",
+            &remote,
+            "notes",
+            "--ref=bailiwick",
+            "show",
+            &rewritten,
+        ]);
+        let note = String::from_utf8(git.output().unwrap().stdout).unwrap();
+        note.contains("history was rewritten").then_some(())
+    });
     let blocked = serving.until("the plan stands, and nobody can approve it", || {
         play.plans_in("waiting").pop()
     });
@@ -575,6 +618,8 @@ fn a_commit_becomes_a_plan_and_a_rewritten_history_trips_the_fuse() {
     serving.until("the commit is applied", || {
         source("applied").filter(|source| source["applied"] == rewritten.as_str())
     });
+    let stalled = play.condition("source/git:infra", "Stalled");
+    assert_eq!(stalled.as_deref(), Some("False"));
     serving.stop();
 }
 

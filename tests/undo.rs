@@ -170,6 +170,43 @@ fn backup_jobs_made_changed_and_removed_are_taken_back() {
 }
 
 #[test]
+fn a_replication_job_made_and_changed_is_taken_back() {
+    let play = Play::new();
+    let job = |spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: ReplicationJob\nmetadata: {{name: copy, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{guest: 104, target: pve2, {spec}}}\n"
+        )
+    };
+    play.document("copy", &job("rate: 12.5, comment: shop"));
+    let made = play.carry_out();
+    let jobs = || {
+        let end = play.end();
+        end.get("replication.cfg").cloned().unwrap_or_default()
+    };
+    for line in ["local: 104-0", "target pve2", "rate 12.5", "comment shop"] {
+        assert!(jobs().contains(line), "{line}: {}", jobs());
+    }
+    let listed = play.bailiwick(&["get", "replication-job"]).ends(0).out;
+    assert!(
+        listed.contains("104-0") && listed.contains("pve2"),
+        "{listed}"
+    );
+    let before = jobs();
+    play.document("copy", &job("rate: 20, enabled: false"));
+    let changed = play.carry_out();
+    assert!(
+        jobs().contains("disable") && jobs().contains("rate 20"),
+        "{}",
+        jobs()
+    );
+    undone(&play, &changed);
+    assert_eq!(jobs(), before);
+    // Undone, the job is marked; its copy and itself go with the next run.
+    undone(&play, &made);
+    assert!(!jobs().contains("104-0"), "{}", jobs());
+}
+
+#[test]
 fn half_a_run_can_be_undone() {
     let play = Play::new();
     let before = play.end();
@@ -240,4 +277,36 @@ fn what_somebody_did_by_hand_already_needs_no_run() {
     let ran = play.run(&plan);
     assert!(ran.code == Some(0) || ran.code == Some(2), "{}", ran.all());
     assert_eq!(play.writes().len(), 0);
+}
+
+#[test]
+fn a_snapshot_is_taken_described_and_deleted_again() {
+    let play = Play::new();
+    let before = play.end();
+    let document = |description: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Snapshot\nmetadata: {{name: before, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{vmid: 104, description: {description}}}\n"
+        )
+    };
+    play.document("before", &document("first"));
+    let taken = play.carry_out();
+    let config = play.config(104).unwrap();
+    assert!(
+        config.contains("[before]") && config.contains("first"),
+        "{config}"
+    );
+    play.document("before", &document("second"));
+    let described = play.carry_out();
+    assert!(play.config(104).unwrap().contains("second"));
+    undone(&play, &described);
+    assert!(play.config(104).unwrap().contains("first"));
+    undone(&play, &taken);
+    same_end(&play.end(), &before, "undone");
+    // Only who asks for it gets a document for one.
+    play.document("before", &document("first"));
+    play.carry_out();
+    let imported = play
+        .bailiwick(&["import", "--only", "snapshot/104/before"])
+        .ends(0);
+    assert!(imported.out.contains("vmid: 104"), "{}", imported.out);
 }

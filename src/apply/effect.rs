@@ -105,6 +105,49 @@ pub fn visible(action: &Action, world: &World) -> bool {
             })
         }
         Action::DeleteBackupJob { id } => !world.backup_jobs.contains_key(id.as_str()),
+        Action::TakeSnapshot {
+            vmid, name, memory, ..
+        } => guest(vmid).is_some_and(|guest| {
+            let taken = guest.config.snapshots.get(name.as_str());
+            guest.lock.is_none()
+                && taken.is_some_and(|taken| {
+                    taken.state.is_none() && taken.section.contains_key("vmstate") == *memory
+                })
+        }),
+        Action::DescribeSnapshot {
+            vmid,
+            name,
+            description,
+            ..
+        } => guest(vmid)
+            .and_then(|guest| guest.config.snapshots.get(name.as_str()))
+            .is_some_and(|snapshot| {
+                let text = snapshot.section.get("description");
+                text.map_or("", |text| text.trim_end()) == description
+            }),
+        Action::DeleteSnapshot { vmid, name, .. } => {
+            guest(vmid).is_none_or(|guest| !guest.config.snapshots.contains_key(name.as_str()))
+        }
+        Action::CreateReplicationJob { id, target, params } => {
+            world.replication_jobs.get(id.as_str()).is_some_and(|job| {
+                let asked = shows(Domain::ReplicationJob, &job.options, params);
+                job.target == *target && !job.removing && asked
+            })
+        }
+        Action::UpdateReplicationJob { id, set, delete } => {
+            world.replication_jobs.get(id.as_str()).is_some_and(|job| {
+                let gone = |key: &String| {
+                    let found = job.options.get(key).map(String::as_str);
+                    views::same_replication_option(key, found, None)
+                };
+                shows(Domain::ReplicationJob, &job.options, set) && delete.iter().all(gone)
+            })
+        }
+        // It is gone only after the next run on the guest's node, which may be down; the mark is what the call leaves.
+        Action::DeleteReplicationJob { id } => {
+            let job = world.replication_jobs.get(id.as_str());
+            job.is_none_or(|job| job.removing)
+        }
     }
 }
 
@@ -136,7 +179,13 @@ pub fn tells(action: &Action) -> bool {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => true,
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => true,
     }
 }
 

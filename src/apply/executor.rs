@@ -285,7 +285,13 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -301,6 +307,9 @@ fn file_of(action: &Action) -> Option<&'static str> {
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::DeleteBackupJob { .. } => Some("jobs.cfg"),
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => Some("replication.cfg"),
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
@@ -312,6 +321,9 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::Migrate { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
         | Action::DestroyGuest { .. } => None,
         // Its task carries no id: two at once could not be told apart if an answer were lost.
         Action::DeleteVolume { .. } => Some("(volumes)"),

@@ -119,6 +119,9 @@ fn subject(step: &Step) -> String {
         Do::CreateBackupJob { id, .. }
         | Do::UpdateBackupJob { id, .. }
         | Do::DeleteBackupJob { id } => format!("backup-job/{id}"),
+        Do::CreateReplicationJob { id, .. }
+        | Do::UpdateReplicationJob { id, .. }
+        | Do::DeleteReplicationJob { id } => format!("replication-job/{id}"),
         other => other.guest().map_or_else(String::new, |(kind, vmid)| {
             format!("{}/{vmid}", kind.word())
         }),

@@ -203,6 +203,65 @@ pub fn check(
                 Ok(())
             }
         }
+        Precondition::SnapshotIs { vmid, name, taken } => {
+            let guest = world.guests.get(vmid);
+            let snapshot = guest.and_then(|guest| guest.config.snapshots.get(name.as_str()));
+            let snapshot = snapshot.ok_or_else(|| format!("snapshot {name} of {vmid} is gone"))?;
+            same(&snapshot.taken, taken, || {
+                format!(
+                    "snapshot {name} of {vmid} is another one now: it was taken at another time"
+                )
+            })
+        }
+        Precondition::SnapshotAbsent { vmid, name } => {
+            let guest = world.guests.get(vmid);
+            if guest.is_some_and(|guest| guest.config.snapshots.contains_key(name.as_str())) {
+                Err(format!("{vmid} has a snapshot {name} already"))
+            } else {
+                Ok(())
+            }
+        }
+        Precondition::ReplicationJobIs {
+            id,
+            target,
+            options,
+        } => {
+            let job = world
+                .replication_jobs
+                .get(id.as_str())
+                .ok_or_else(|| format!("replication job {id} is gone"))?;
+            if job.removing {
+                return Err(format!("replication job {id} is being removed"));
+            }
+            if Some(&job.target) != target.as_ref() {
+                return Err(format!("replication job {id} copies to {} now", job.target));
+            }
+            let keys: BTreeSet<&String> = options.keys().chain(job.options.keys()).collect();
+            let changed = keys.into_iter().find(|key| {
+                let (found, planned) = (job.options.get(*key), options.get(*key));
+                let text = |value: Option<&String>| value.cloned();
+                let (found, planned) = (text(found), text(planned));
+                !views::same_replication_option(key, found.as_deref(), planned.as_deref())
+            });
+            match changed {
+                None => Ok(()),
+                Some(key) => {
+                    let found = job.options.get(key).map_or("none", String::as_str);
+                    Err(format!(
+                        "replication job {id} has another {key} now: {found}"
+                    ))
+                }
+            }
+        }
+        Precondition::ReplicationJobAbsent { id } => {
+            match world.replication_jobs.get(id.as_str()) {
+                None => Ok(()),
+                Some(job) if job.removing => {
+                    Err(format!("replication job {id} is still being removed"))
+                }
+                Some(_) => Err(format!("replication job {id} exists already")),
+            }
+        }
         Precondition::HaState { vmid, state } => {
             let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
             same(&found, &state.as_ref(), || {

@@ -98,6 +98,11 @@ impl Touched {
                 ..
             } => {
                 touched.guests.insert(*vmid);
+                // A job to its target turns round.
+                touched.jobs = world
+                    .replication_jobs
+                    .values()
+                    .any(|job| job.guest == *vmid);
                 // Where its local volumes come from and go to: a later step has to find them.
                 let local: BTreeSet<&StorageId> = world
                     .guests
@@ -127,6 +132,11 @@ impl Touched {
                 touched.ha = *purge;
                 touched.jobs = *purge;
             }
+            Action::TakeSnapshot { vmid, .. }
+            | Action::DescribeSnapshot { vmid, .. }
+            | Action::DeleteSnapshot { vmid, .. } => {
+                touched.guests.insert(*vmid);
+            }
             Action::CreateStorage { .. } | Action::UpdateStorage { .. } => touched.storages = true,
             Action::DeleteStorage { .. } => {
                 touched.storages = true;
@@ -146,6 +156,12 @@ impl Touched {
             Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
             | Action::DeleteBackupJob { .. } => touched.jobs = true,
+            Action::CreateReplicationJob { id, .. }
+            | Action::UpdateReplicationJob { id, .. }
+            | Action::DeleteReplicationJob { id } => {
+                touched.jobs = true;
+                touched.guests.extend(id.guest());
+            }
         }
         touched
     }

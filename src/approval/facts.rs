@@ -64,13 +64,17 @@ impl Verb {
             | Action::CloneGuest { .. }
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
-            | Action::CreateBackupJob { .. } => Self::Create,
+            | Action::CreateBackupJob { .. }
+            | Action::TakeSnapshot { .. }
+            | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
             | Action::UpdatePool { .. }
-            | Action::UpdateBackupJob { .. } => Self::Update,
+            | Action::UpdateBackupJob { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::UpdateReplicationJob { .. } => Self::Update,
             Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
             Action::DetachDisk { .. } => Self::Detach,
             Action::SetPower { .. } | Action::SetHaState { .. } => Self::Power,
@@ -80,7 +84,9 @@ impl Verb {
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. }
             | Action::DeletePool { .. }
-            | Action::DeleteBackupJob { .. } => Self::Delete,
+            | Action::DeleteBackupJob { .. }
+            | Action::DeleteSnapshot { .. }
+            | Action::DeleteReplicationJob { .. } => Self::Delete,
         }
     }
 }
@@ -116,6 +122,10 @@ pub enum ObjectKind {
     Pool,
     /// A backup job.
     BackupJob,
+    /// A snapshot of a guest.
+    Snapshot,
+    /// A replication job.
+    ReplicationJob,
 }
 
 impl ObjectKind {
@@ -127,6 +137,8 @@ impl ObjectKind {
             Self::Storage => "Storage",
             Self::Pool => "Pool",
             Self::BackupJob => "BackupJob",
+            Self::Snapshot => "Snapshot",
+            Self::ReplicationJob => "ReplicationJob",
         }
     }
 
@@ -139,6 +151,8 @@ impl ObjectKind {
             Self::Storage,
             Self::Pool,
             Self::BackupJob,
+            Self::Snapshot,
+            Self::ReplicationJob,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -173,6 +187,12 @@ impl ObjectKind {
             Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
             | Action::DeleteBackupJob { .. } => Self::BackupJob,
+            Action::TakeSnapshot { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::DeleteSnapshot { .. } => Self::Snapshot,
+            Action::CreateReplicationJob { .. }
+            | Action::UpdateReplicationJob { .. }
+            | Action::DeleteReplicationJob { .. } => Self::ReplicationJob,
         }
     }
 }

@@ -177,6 +177,11 @@ fn kinds() -> String {
         ("Storage", "a storage definition"),
         ("Pool", "a pool of guests and storages"),
         ("BackupJob", "a job that backs guests up"),
+        ("Snapshot", "a snapshot of a guest"),
+        (
+            "ReplicationJob",
+            "a job that copies a guest to another node",
+        ),
     ];
     let lines: Vec<String> = kinds
         .iter()

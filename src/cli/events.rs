@@ -104,7 +104,15 @@ fn value(event: &Event) -> Value {
 /// `get --watch`: the list, then every row that is new or another than before, until interrupted.
 pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
     let mut before = List::default();
-    let live = ["vm", "ct", "storage", "pool", "backup", "node"];
+    let live = [
+        "vm",
+        "ct",
+        "storage",
+        "pool",
+        "backup",
+        "replication",
+        "node",
+    ];
     // What is live costs an observation each time.
     let look = if live.iter().any(|live| get.what.starts_with(live)) {
         Duration::from_secs(10)

@@ -151,10 +151,11 @@ fn totals(import: &Import, written: Option<&Written>) -> String {
             .count()
     };
     let mut line = format!(
-        "read {}, {}, {}; ",
+        "read {}, {}, {}, {}; ",
         count(of(&[Kind::VirtualMachine, Kind::Container]), "guest"),
         count(of(&[Kind::Storage]), "storage"),
-        count(of(&[Kind::Pool]), "pool")
+        count(of(&[Kind::Pool]), "pool"),
+        count(of(&[Kind::BackupJob]), "backup job")
     );
     line.push_str(&match written {
         None => format!("printed {}", count(import.objects.len(), "document")),

@@ -10,12 +10,13 @@ use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
+use super::replication_job::ReplicationJobSpec;
 use super::shared::PowerState;
 use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
-use crate::ids::{BackupJobId, Bytes, StorageId, VolumeId};
+use crate::ids::{BackupJobId, Bytes, SnapshotName, StorageId, VolumeId};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
@@ -27,8 +28,9 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
-        Spec::Pool(_) => {}
+        Spec::Pool(_) | Spec::Snapshot(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
+        Spec::ReplicationJob(spec) => check.replication_job(metadata, spec),
     }
     check.identity(metadata, spec);
 }
@@ -65,13 +67,25 @@ impl Check<'_> {
             | Spec::Container(_)
             | Spec::Storage(_)
             | Spec::Pool(_)
-            | Spec::BackupJob(_) => None,
+            | Spec::BackupJob(_)
+            | Spec::Snapshot(_)
+            | Spec::ReplicationJob(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
                 &["metadata", "name"],
                 format!("the name is no {what} id: {}", invalid.expected),
                 &format!("give the id of the {what} as `spec.id`"),
+            );
+        }
+        if let Spec::Snapshot(spec) = spec
+            && spec.name.is_none()
+            && let Err(invalid) = SnapshotName::new(&metadata.name)
+        {
+            self.push(
+                &["metadata", "name"],
+                format!("the name is no snapshot's name: {}", invalid.expected),
+                "give the name of the snapshot as `spec.name`",
             );
         }
         let annotated = metadata.annotations.0.get(CLUSTER);
@@ -446,6 +460,26 @@ impl Check<'_> {
         self.prune(&spec.prune_backups);
     }
 
+    /// A job's id, its guest and the document's name say the same; and it is for another guest as soon as they do not.
+    fn replication_job(&mut self, metadata: &Metadata, spec: &ReplicationJobSpec) {
+        let Some(id) = spec.id(metadata) else {
+            return self.push(
+                &["metadata", "name"],
+                "the document does not say which replication job it is about".to_owned(),
+                "give `spec.guest`, or the id of the job as `spec.id`, such as `104-0`",
+            );
+        };
+        if let Some(guest) = spec.guest
+            && id.guest() != Some(guest)
+        {
+            self.push(
+                &["spec", "guest"],
+                format!("replication job `{id}` is not for guest {guest}"),
+                "the id of a job begins with its guest's VMID; change one of the two",
+            );
+        }
+    }
+
     fn storage(&mut self, spec: &StorageSpec) {
         if let Some(storage_type) = spec.r#type {
             let typed = schema::typed_keys(Kind::Storage);
@@ -546,6 +580,20 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 .as_ref()
                 .map_or(document.metadata.name.as_str(), |id| id.as_str());
             all.push((format!("backup job `{own}`"), id));
+        }
+        Spec::Snapshot(spec) => {
+            let own = spec
+                .name
+                .as_ref()
+                .map_or(document.metadata.name.as_str(), |name| name.as_str());
+            if let Some(vmid) = spec.vmid {
+                let place: &'static [&'static str] = &["spec", "vmid"];
+                all.push((format!("snapshot `{own}` of guest {vmid}"), place));
+            }
+        }
+        Spec::ReplicationJob(spec) => {
+            let own = spec.id(&document.metadata);
+            all.extend(own.map(|own| (format!("replication job `{own}`"), id)));
         }
     }
     all

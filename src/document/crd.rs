@@ -18,6 +18,8 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Storage => "storages",
         Kind::Pool => "pools",
         Kind::BackupJob => "backupjobs",
+        Kind::Snapshot => "snapshots",
+        Kind::ReplicationJob => "replicationjobs",
     }
 }
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 
 /// What is wanted of one field: a value, or that it be gone.
@@ -60,6 +61,10 @@ pub enum Desired {
     Pool(Box<DesiredPool>),
     /// A backup job.
     BackupJob(Box<DesiredBackupJob>),
+    /// A snapshot of a guest.
+    Snapshot(Box<DesiredSnapshot>),
+    /// A replication job.
+    ReplicationJob(Box<DesiredReplicationJob>),
 }
 
 /// Whether a guest shall run.
@@ -188,5 +193,30 @@ pub struct DesiredBackupJob {
     pub id: BackupJobId,
     /// Every option under Proxmox VE's own name (`schedule`, `storage`, `vmid`, `prune-backups`, …); lists comma-joined, the patterns of
     /// `exclude-path` one a line.
+    pub options: BTreeMap<String, Wish<Value>>,
+}
+
+/// What a `Snapshot` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredSnapshot {
+    /// The guest.
+    pub vmid: Vmid,
+    /// The snapshot's name.
+    pub name: SnapshotName,
+    /// The description, if managed; never an empty text.
+    pub description: Option<Wish<String>>,
+    /// Whether the memory is to be in it, if that matters.
+    pub memory: Option<bool>,
+}
+/// What a `ReplicationJob` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredReplicationJob {
+    /// The job's id, which begins with the guest's VMID.
+    pub id: ReplicationJobId,
+    /// The node the guest's disks are copied to, if the document says it.
+    pub target: Option<NodeName>,
+    /// Every option under Proxmox VE's own name (`schedule`, `disable`, `rate`, `comment`).
     pub options: BTreeMap<String, Wish<Value>>,
 }

@@ -52,7 +52,9 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "ct" | "containers" => "container",
         "storages" => "storage",
         "pools" => "pool",
+        "replication-job" | "replication-jobs" | "replicationjobs" => "replicationjob",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
+        "snapshots" => "snapshot",
         other => other,
     };
     let same = |kind: &Kind| kind.as_str().to_ascii_lowercase() == short;

@@ -20,8 +20,10 @@ use serde_json::{Map, Value, json};
 use super::desired::Power;
 use super::{Kind, ObjectKey};
 use crate::ids::{
-    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot,
+    SnapshotName, StorageId, Vmid, VolumeId,
 };
+use crate::proxmox::property::boolean;
 
 /// The keys and values of a section of Proxmox VE's configuration, raw.
 pub type Section = BTreeMap<String, String>;
@@ -96,6 +98,31 @@ pub struct LivePool<'a> {
 pub struct LiveBackupJob<'a> {
     /// Its id.
     pub id: &'a BackupJobId,
+    /// Its options.
+    pub options: &'a Section,
+}
+
+/// A snapshot as it is.
+#[derive(Debug, Clone)]
+pub struct LiveSnapshot<'a> {
+    /// The guest it is of.
+    pub vmid: Vmid,
+    /// Its name.
+    pub name: &'a SnapshotName,
+    /// Its description.
+    pub description: Option<&'a str>,
+    /// Whether the guest's memory is in it.
+    pub memory: bool,
+}
+/// A replication job as it is.
+#[derive(Debug, Clone)]
+pub struct LiveReplicationJob<'a> {
+    /// Its id.
+    pub id: &'a ReplicationJobId,
+    /// The guest it copies.
+    pub guest: Vmid,
+    /// The node it copies to.
+    pub target: &'a NodeName,
     /// Its options.
     pub options: &'a Section,
 }
@@ -399,6 +426,63 @@ pub fn backup_job(name: String, live: &LiveBackupJob<'_>) -> Result<Imported, St
         out.spec.insert("id".to_owned(), json!(live.id.as_str()));
     }
     let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
+    reading.fields();
+    reading.rest();
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a snapshot.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn snapshot(name: String, live: &LiveSnapshot<'_>) -> Result<Imported, String> {
+    let kind = Kind::Snapshot;
+    let object = format!("snapshot/{}/{}", live.vmid, live.name);
+    let named = name == live.name.as_str();
+    let mut out = Imported::new(ObjectKey { kind, name }, object);
+    out.spec.insert("vmid".to_owned(), json!(live.vmid));
+    if !named {
+        out.spec
+            .insert("name".to_owned(), json!(live.name.as_str()));
+    }
+    if let Some(text) = live.description.filter(|text| !text.is_empty()) {
+        out.spec.insert("description".to_owned(), json!(text));
+    }
+    if live.memory {
+        out.spec.insert("includeMemory".to_owned(), json!(true));
+    }
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+/// The document of a replication job.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn replication_job(name: String, live: &LiveReplicationJob<'_>) -> Result<Imported, String> {
+    let kind = Kind::ReplicationJob;
+    let object = format!("replication-job/{}", live.id);
+    let named = name == live.id.as_str();
+    let mut out = Imported::new(ObjectKey { kind, name }, object);
+    if !named {
+        out.spec.insert("id".to_owned(), json!(live.id.as_str()));
+    }
+    out.spec.insert("guest".to_owned(), json!(live.guest.get()));
+    out.spec
+        .insert("target".to_owned(), json!(live.target.as_str()));
+    let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
+    let disabled = reading.raw("disable").map(boolean);
+    match disabled {
+        None => {}
+        Some(Some(disabled)) => {
+            reading.pass_over("disable");
+            reading
+                .out
+                .spec
+                .insert("enabled".to_owned(), json!(!disabled));
+        }
+        Some(None) => reading.give_up("disable", "it is neither yes nor no"),
+    }
     reading.fields();
     reading.rest();
     settle::settle(&mut out)?;

@@ -150,6 +150,25 @@ const BACKUP_JOB: &[(&str, &str)] = &[
     ("digest", REQUEST),
 ];
 
+/// Keys of snapshots.
+const SNAPSHOT: &[(&str, &str)] = &[("node", REQUEST)];
+
+/// Keys of replication jobs.
+const REPLICATION_JOB: &[(&str, &str)] = &[
+    ("type", "every replication job has the type `local`"),
+    (
+        "source",
+        "it is Proxmox VE's own note of where the guest was; the guest's node says it",
+    ),
+    (
+        "remove_job",
+        "it marks the job for removal; remove the document instead, with the annotation `bailiwick.dev/deletion: delete`",
+    ),
+    ("jobnum", "it is the end of `spec.id`"),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -158,6 +177,8 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Storage => STORAGE,
         Kind::Pool => POOL,
         Kind::BackupJob => BACKUP_JOB,
+        Kind::Snapshot => SNAPSHOT,
+        Kind::ReplicationJob => REPLICATION_JOB,
     }
 }
 

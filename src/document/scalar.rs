@@ -12,7 +12,10 @@ use super::desired::{SecretRef, Value};
 use super::options::ToValue;
 use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
-use crate::ids::{BackupJobId, ClusterName, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{
+    BackupJobId, ClusterName, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName, StorageId,
+    Vmid, VolumeId,
+};
 
 /// The canonical form of a text, or what was expected instead.
 pub type Checked = Result<String, String>;
@@ -180,6 +183,8 @@ texts! {
     CalendarEvent, "calendar-event", |t| keep(t, is_calendar_event(t), || "a calendar event such as `02:30`, `sat 03:00` or `mon..fri 22:00`, at most 128 characters".to_owned());
     /// One line of text, as long as comments of jobs may be.
     JobComment, "job-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
+    /// One line of text, as long as comments of replication jobs may be.
+    ReplicationComment, "replication-comment", |t| keep(t, is_line(t, 4096), || "one line of at most 4096 characters".to_owned());
     /// What the notes of backups are made from.
     NotesTemplate, "notes-template", |t| keep(t, is_line(t, 1024), || "one line of at most 1024 characters".to_owned());
     /// A pattern of paths, as shells have them.
@@ -193,6 +198,8 @@ texts! {
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
     "backup-job-id", id::<BackupJobId>;
+    "snapshot-name", id::<SnapshotName>;
+    "replication-job-id", id::<ReplicationJobId>;
     "volume-id", id::<VolumeId>;
     "cluster-name", id::<ClusterName>;
     "slot", id::<Slot>;
@@ -408,6 +415,8 @@ id_schemas! {
     StorageId, "storage-id";
     PoolId, "pool-id";
     BackupJobId, "backup-job-id";
+    SnapshotName, "snapshot-name";
+    ReplicationJobId, "replication-job-id";
     VolumeId, "volume-id";
     ClusterName, "cluster-name";
     Slot, "slot";

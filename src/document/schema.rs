@@ -13,6 +13,8 @@ use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
+use super::replication_job::ReplicationJobSpec;
+use super::snapshot::SnapshotSpec;
 use super::storage::StorageSpec;
 use super::{API_VERSION, Kind, refused};
 
@@ -35,6 +37,14 @@ fn of<T: JsonSchema>() -> Value {
         .into_root_schema_for::<T>()
         .to_value();
     tidy(&mut schema);
+    schema
+}
+
+/// A schema of an object in which these fields have to be written.
+fn with_required(mut schema: Value, fields: &[&str]) -> Value {
+    if let Value::Object(map) = &mut schema {
+        map.insert("required".to_owned(), json!(fields));
+    }
     schema
 }
 
@@ -89,13 +99,19 @@ fn make(kind: Kind) -> Value {
         Kind::Storage => of::<StorageSpec>(),
         Kind::Pool => of::<PoolSpec>(),
         Kind::BackupJob => of::<BackupJobSpec>(),
+        Kind::Snapshot => with_required(of::<SnapshotSpec>(), &["vmid"]),
+        Kind::ReplicationJob => of::<ReplicationJobSpec>(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
         Kind::Container => "A container (LXC).",
         Kind::Storage => "A storage definition of the cluster.",
         Kind::Pool => "A pool of guests and storages.",
+        Kind::Snapshot => "A snapshot of a guest.",
         Kind::BackupJob => "A job that backs guests up on a schedule (vzdump).",
+        Kind::ReplicationJob => {
+            "A job that copies a guest's disks to another node on a schedule (pvesr)."
+        }
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -108,15 +108,23 @@ pub(super) fn memory_given<'w>(guests: impl Iterator<Item = &'w Guest>) -> u64 {
         .sum()
 }
 
-/// The memory a guest is configured with (Proxmox VE's default is 512 MiB for both kinds).
+/// The memory a guest has or gets at its next start, whichever is more (Proxmox VE's default is 512 MiB for both kinds).
 pub(super) fn memory_of(guest: &Guest) -> u64 {
-    let text = guest
-        .config
-        .current
-        .get("memory")
-        .map(String::as_str)
-        .unwrap_or("512");
-    let text = match guest.kind {
+    let key = "memory";
+    let now = guest.config.current.get(key).map(String::as_str);
+    let waiting = guest.config.pending.iter().find(|p| p.key == key);
+    let next = waiting.map_or(now, |pending| pending.value.as_deref());
+    [now, next]
+        .map(|text| memory_in(guest.kind, text.unwrap_or("512")))
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+        .saturating_mul(Bytes::MIB)
+}
+
+/// The MiB in a value of `memory`.
+fn memory_in(kind: GuestKind, text: &str) -> u64 {
+    let text = match kind {
         GuestKind::Qemu => text
             .split(',')
             .next()
@@ -124,10 +132,7 @@ pub(super) fn memory_of(guest: &Guest) -> u64 {
             .trim_start_matches("current="),
         GuestKind::Lxc => text,
     };
-    text.trim()
-        .parse::<u64>()
-        .unwrap_or(512)
-        .saturating_mul(Bytes::MIB)
+    text.trim().parse().unwrap_or(512)
 }
 
 /// The memory given on every node.
@@ -258,6 +263,10 @@ pub(super) fn replication_job(
     job: &ReplicationJob,
     put: &mut dyn FnMut(Facet, State),
 ) {
+    // It does its last work: what is lost with it is told of the guest.
+    if job.removing {
+        return;
+    }
     let lost = match world.guests.get(&job.guest) {
         None => Some(format!(
             "replication {id} is for guest {}, which does not exist",
@@ -279,28 +288,25 @@ fn replication_trouble(world: &World, guest: &Guest, target: &NodeName) -> Optio
     if super::guest::unread(world, guest).is_some() || world.unreadable(&Part::Storages).is_some() {
         return None;
     }
-    views::disks(guest.kind, &guest.config.current)
-        .into_iter()
-        .find_map(|disk| {
-            let volume = disk.source.data()?;
-            let replicated =
-                disk.options.get("replicate").is_none_or(|v| is_true(v)) && !disk.unused();
-            if !replicated {
-                return None;
+    views::replicated_disks(guest).into_iter().find_map(|disk| {
+        let volume = disk.source.data()?;
+        let slot = &disk.slot;
+        match world.storages.get(volume.storage()) {
+            None => Some(format!("{slot} on {}", volume.storage())),
+            Some(storage) if storage.disabled => {
+                Some(format!("{slot} on {}, which is disabled", storage.id))
             }
-            let slot = &disk.slot;
-            match world.storages.get(volume.storage()) {
-                None => Some(format!("{slot} on {}", volume.storage())),
-                Some(storage) if storage.disabled => {
-                    Some(format!("{slot} on {}, which is disabled", storage.id))
-                }
-                Some(storage) if !storage.on_node(target) => Some(format!(
-                    "{slot} on {}, which target node {target} may not use",
-                    storage.id
-                )),
-                Some(_) => None,
-            }
-        })
+            Some(storage) if !storage.on_node(target) => Some(format!(
+                "{slot} on {}, which target node {target} may not use",
+                storage.id
+            )),
+            Some(storage) if !views::replicates(storage) => Some(format!(
+                "{slot} on {}, which is no ZFS pool and cannot be replicated",
+                storage.id
+            )),
+            Some(_) => None,
+        }
+    })
 }
 
 /// The entity of an ACL entry: `/storage/local-zfs ops@pve PVEDatastoreUser`.

@@ -387,6 +387,7 @@ fn severity(entity: &Entity, facet: &Facet, grade: Grade) -> Severity {
         | Facet::Snapshot(_)
         | Facet::Recoverable
         | Facet::Covered
+        | Facet::Replicated(_)
         | Facet::HighlyAvailable
         | Facet::Movable
         | Facet::Refers(_)
@@ -426,6 +427,10 @@ fn words(entity: &Entity, facet: &Facet, state: &State) -> (&'static str, String
         Facet::Covered => (
             "no_backup_job",
             "no working backup job covers it".to_owned(),
+        ),
+        Facet::Replicated(id) => (
+            "copy_outdated",
+            format!("the copy that replication {id} made is no longer kept up to date"),
         ),
         Facet::HighlyAvailable => ("not_highly_available", "HA does not keep it up".to_owned()),
         Facet::Movable => (

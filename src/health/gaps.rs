@@ -265,6 +265,36 @@ impl Gaps<'_> {
         }
     }
 
+    /// Replication jobs that come, go or change: who relies on their copies.
+    fn replication_jobs(&mut self, before: &World, after: &World) {
+        let ids: BTreeSet<&String> = before
+            .replication_jobs
+            .keys()
+            .chain(after.replication_jobs.keys())
+            .collect();
+        for id in ids {
+            let (was, is) = (
+                before.replication_jobs.get(id),
+                after.replication_jobs.get(id),
+            );
+            if let (Some(was), Some(is)) = (was, is)
+                && Arc::ptr_eq(was, is)
+            {
+                continue;
+            }
+            let entity = Entity::ReplicationJob(id.clone());
+            let others = "other jobs may copy its guest";
+            self.need(Part::ReplicationJobs, &entity, others);
+            self.need(Part::HaResources, &entity, "HA may rely on its copy");
+            self.need(Part::HaRules, &entity, "HA may rely on its copy");
+            self.need(Part::Storages, &entity, "it may not work without them");
+            let guest = was.or(is).and_then(|job| self.world.guests.get(&job.guest));
+            if let Some(guest) = guest {
+                self.guest_config(guest, "which disks a replication job copies");
+            }
+        }
+    }
+
     fn rest(&mut self, before: &World, after: &World) {
         for id in before
             .pools
@@ -284,6 +314,7 @@ impl Gaps<'_> {
             }
         }
         self.backup_jobs(before, after);
+        self.replication_jobs(before, after);
         for vmid in before.ha_resources.keys() {
             if !after.ha_resources.contains_key(vmid) {
                 self.need(

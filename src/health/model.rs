@@ -63,6 +63,8 @@ pub enum Facet {
     Recoverable,
     /// A guest: at least one enabled backup job covers it.
     Covered,
+    /// A guest: the replication job of this id keeps a copy of it on another node.
+    Replicated(String),
     /// A guest: HA keeps it up.
     HighlyAvailable,
     /// A guest: it can be migrated to this node as far as its storages go.

@@ -181,6 +181,34 @@ pub(super) fn covered(world: &World, guest: &Guest) -> State {
     }
 }
 
+/// The copies of a guest on other nodes that replication jobs keep. One that its job no longer keeps up to date still is there; one
+/// whose job is marked for removal is not (Proxmox VE removes it with the job). Whether a job can do its work is a facet of the job.
+fn copies(world: &World, guest: &Guest) -> Vec<(String, State)> {
+    let jobs = world.replication_jobs.iter();
+    let own = jobs.filter(|(_, job)| job.guest == guest.vmid && !job.removing);
+    own.map(|(id, job)| {
+        let state = if job.disabled {
+            State {
+                grade: Grade::Impaired,
+                category: Some(Category::Unprotected),
+                rule: "CL04",
+                causes: vec![format!(
+                    "replication {id} is disabled: its copy on node {} is no longer kept up to date",
+                    job.target
+                )],
+            }
+        } else {
+            // Where the copy is stands in the good state too, so that its loss can be named.
+            State {
+                causes: vec![job.target.to_string()],
+                ..State::GOOD
+            }
+        };
+        (id.clone(), state)
+    })
+    .collect()
+}
+
 /// Whether HA keeps a guest up: it is managed, and another node can take it with all its volumes.
 pub(super) fn highly_available(world: &World, guest: &Guest) -> Option<State> {
     let resource = world.ha_resources.get(&guest.vmid)?;
@@ -192,22 +220,34 @@ pub(super) fn highly_available(world: &World, guest: &Guest) -> Option<State> {
             causes: vec![format!("its HA state is {}", resource.state)],
         });
     }
-    let causes = stuck(world, guest);
-    if causes.is_empty() {
+    let Some((rule, cause)) = stuck(world, guest) else {
         return Some(State::GOOD);
-    }
+    };
     Some(State {
         grade: Grade::Impaired,
         category: Some(Category::NotHighlyAvailable),
-        rule: "ST03",
-        causes,
+        rule,
+        causes: vec![cause],
     })
 }
 
-/// What keeps a guest from being started on any other node.
-fn stuck(world: &World, guest: &Guest) -> Vec<String> {
+/// The nodes that HA may bring a guest to, besides its own.
+fn candidates<'w>(world: &'w World, guest: &Guest) -> BTreeSet<&'w NodeName> {
+    let mut others: BTreeSet<&NodeName> =
+        world.nodes.keys().filter(|n| **n != guest.node).collect();
+    for rule in world.ha_rules.values() {
+        let binds = rule.strict && !rule.disabled && rule.resources.contains(&guest.vmid);
+        if binds && !rule.nodes.is_empty() {
+            others.retain(|node| rule.nodes.contains(*node));
+        }
+    }
+    others
+}
+
+/// What keeps a guest from being started on any other node, with the rule that speaks.
+fn stuck(world: &World, guest: &Guest) -> Option<(&'static str, String)> {
     if world.nodes.len() < 2 || guest::unread(world, guest).is_some() {
-        return Vec::new();
+        return None;
     }
     let replicated: BTreeSet<&NodeName> = world
         .replication_jobs
@@ -216,8 +256,13 @@ fn stuck(world: &World, guest: &Guest) -> Vec<String> {
         .map(|job| &job.target)
         .collect();
     let next = guest::next_start(guest);
-    let mut others: BTreeSet<&NodeName> =
-        world.nodes.keys().filter(|n| **n != guest.node).collect();
+    let mut others = candidates(world, guest);
+    if others.is_empty() {
+        return Some((
+            "GU03",
+            "HA rules leave it no node but the one it is on".to_owned(),
+        ));
+    }
     for disk in views::disks(guest.kind, &next) {
         let Some(volume) = disk.source.data() else {
             continue;
@@ -232,13 +277,16 @@ fn stuck(world: &World, guest: &Guest) -> Vec<String> {
         others
             .retain(|node| storage.on_node(node) && (storage.shared || replicated.contains(node)));
         if others.is_empty() {
-            return vec![format!(
+            let mut jobs = world.replication_jobs.values();
+            let copied = !storage.shared && jobs.any(|job| job.guest == guest.vmid);
+            let cause = format!(
                 "no other node can start it with {} on {}",
                 disk.slot, storage.id
-            )];
+            );
+            return Some((if copied { "CL04" } else { "ST03" }, cause));
         }
     }
-    Vec::new()
+    None
 }
 
 /// ST14: a volume on a storage that is called shared although every node has its own content.
@@ -281,6 +329,9 @@ pub(super) fn falsely_shared(storage: &Storage) -> bool {
 /// Writes the facets of a guest's protection, but for [`Facet::Recoverable`].
 pub(super) fn facets(world: &World, guest: &Guest, put: &mut dyn FnMut(Facet, State)) {
     put(Facet::Covered, covered(world, guest));
+    for (id, state) in copies(world, guest) {
+        put(Facet::Replicated(id), state);
+    }
     if let Some(state) = highly_available(world, guest) {
         put(Facet::HighlyAvailable, state);
     }

@@ -115,6 +115,7 @@ fn counts_when_new(facet: &Facet) -> bool {
         | Facet::Snapshot(_)
         | Facet::Recoverable
         | Facet::Covered
+        | Facet::Replicated(_)
         | Facet::Room
         | Facet::Pending(_) => false,
     }
@@ -162,6 +163,17 @@ fn vanished(before: &Health, after: &Health) -> Vec<Worse> {
                 "GU03",
                 format!("replication {id} is removed"),
             ),
+            (Entity::Guest(..), Facet::Replicated(id)) if exists(after, entity) => {
+                let place = was.causes.first().filter(|_| was.grade == Grade::Good);
+                let place = place.map_or_else(String::new, |node| format!(" on node {node}"));
+                (
+                    Category::Unprotected,
+                    "CL04",
+                    format!(
+                        "the copy{place} that replication {id} keeps is removed, and a migration there copies everything again"
+                    ),
+                )
+            }
             (Entity::Guest(..), Facet::HighlyAvailable) if exists(after, entity) => (
                 Category::NotHighlyAvailable,
                 "GU03",
@@ -206,6 +218,7 @@ fn one_entity(mut worse: Vec<Worse>) -> Vec<Worse> {
             | Facet::Snapshot(_)
             | Facet::Recoverable
             | Facet::Covered
+            | Facet::Replicated(_)
             | Facet::HighlyAvailable
             | Facet::Movable
             | Facet::Works

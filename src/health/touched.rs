@@ -68,6 +68,13 @@ impl Touched {
         touched
             .guests
             .extend(differing(&before.ha_resources, &after.ha_resources));
+        for rule in differing(&before.ha_rules, &after.ha_rules) {
+            for world in [before, after] {
+                let rule = world.ha_rules.get(&rule);
+                let named = rule.into_iter().flat_map(|rule| &rule.resources);
+                touched.guests.extend(named.copied());
+            }
+        }
         if !touched.backup_jobs.is_empty() {
             touched.guests.extend(after.guests.keys().copied());
         }

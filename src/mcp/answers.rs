@@ -206,8 +206,12 @@ pub struct Explained {
 pub struct Validated {
     /// Whether every document is valid.
     pub valid: bool,
-    /// The documents, if they are.
+    /// How many documents there are, if they are valid.
+    pub count: usize,
+    /// The documents, if they are: a page of them.
     pub documents: Vec<ValidDocument>,
+    /// Where the next page begins, if there is one.
+    pub next_cursor: Option<String>,
     /// How many mistakes there are.
     pub total: usize,
     /// The mistakes, in the order of the text.

@@ -45,6 +45,9 @@ pub enum Kind {
     /// Backup jobs.
     #[serde(rename = "backup-job")]
     BackupJob,
+    /// Replication jobs.
+    #[serde(rename = "replication-job")]
+    ReplicationJob,
     /// Nodes.
     Node,
     /// Documents that were accepted.
@@ -119,6 +122,9 @@ pub struct Validate {
     /// One or more documents as YAML, with `---` between them.
     #[schemars(length(min = 1, max = 1_048_576))]
     pub documents: String,
+    /// Where to go on: the `nextCursor` of the answer before, with the same documents.
+    #[schemars(length(max = 1024))]
+    pub cursor: Option<String>,
 }
 
 /// `plan` and `submit`.

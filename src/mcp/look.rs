@@ -36,6 +36,7 @@ pub async fn list_resources(call: &Call, given: ListResources) -> Result<Answer,
             Kind::Storage => ResourceKind::Storage,
             Kind::Pool => ResourceKind::Pool,
             Kind::BackupJob => ResourceKind::BackupJob,
+            Kind::ReplicationJob => ResourceKind::ReplicationJob,
             Kind::Node => ResourceKind::Node,
             Kind::Document => ResourceKind::Document,
         }),
@@ -146,11 +147,17 @@ pub fn explain_kind(given: ExplainKind) -> Result<Answer, Refusal> {
 
 /// `validate`.
 pub fn validate(given: &Validate) -> Result<Answer, Refusal> {
+    let from = cursor::read_offset("validate", given.cursor.as_deref())?;
     let answer = match document::load(&[("documents", given.documents.as_str())]) {
         Ok(documents) => out::Validated {
             valid: true,
+            count: documents.len(),
+            next_cursor: (documents.len() > from.saturating_add(cursor::MOST))
+                .then(|| cursor::write("validate", &(from + cursor::MOST).to_string())),
             documents: documents
                 .iter()
+                .skip(from)
+                .take(cursor::MOST)
                 .map(|document| out::ValidDocument {
                     key: document.key().to_string(),
                     hash: document.hash.to_string(),
@@ -162,6 +169,8 @@ pub fn validate(given: &Validate) -> Result<Answer, Refusal> {
         },
         Err(errors) => out::Validated {
             valid: false,
+            count: 0,
+            next_cursor: None,
             documents: Vec::new(),
             total: errors.errors.len() + errors.omitted,
             mistakes: errors
@@ -179,10 +188,7 @@ pub fn validate(given: &Validate) -> Result<Answer, Refusal> {
         },
     };
     let mut said = if answer.valid {
-        format!(
-            "{} documents are valid; nothing was stored",
-            answer.documents.len()
-        )
+        format!("{} documents are valid; nothing was stored", answer.count)
     } else {
         format!("{} mistakes; nothing was stored", answer.total)
     };

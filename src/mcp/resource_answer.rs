@@ -139,6 +139,13 @@ fn live(live: &Live) -> out::Live {
             left_out += options(&mut facts, &job.options);
             facts.members = keys(guests.iter(), &mut left_out);
         }
+        Live::ReplicationJob(_, job) => {
+            left_out += options(&mut facts, &job.options);
+            let target = text(job.target.as_str());
+            facts.options.insert("target".to_owned(), target);
+            let guest = format!("guest/{}", job.guest);
+            facts.members = keys(std::iter::once(&guest), &mut left_out);
+        }
         Live::Node(_, node, guests) => {
             let mut put = |key: &str, value: Option<String>| {
                 if let Some(value) = value {

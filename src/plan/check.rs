@@ -229,6 +229,24 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
         Action::UpdateBackupJob { id, .. } | Action::DeleteBackupJob { id } => {
             has(&|p| matches!(p, Precondition::BackupJobIs { id: i, .. } if i == id))
         }
+        Action::TakeSnapshot { vmid, name, .. } => {
+            identity(*vmid)
+                && has(
+                    &|p| matches!(p, Precondition::SnapshotAbsent { vmid: v, name: n } if v == vmid && n == name),
+                )
+        }
+        Action::DescribeSnapshot { vmid, name, .. } | Action::DeleteSnapshot { vmid, name, .. } => {
+            identity(*vmid)
+                && has(
+                    &|p| matches!(p, Precondition::SnapshotIs { vmid: v, name: n, .. } if v == vmid && n == name),
+                )
+        }
+        Action::CreateReplicationJob { id, .. } => {
+            has(&|p| matches!(p, Precondition::ReplicationJobAbsent { id: i } if i == id))
+        }
+        Action::UpdateReplicationJob { id, .. } | Action::DeleteReplicationJob { id } => {
+            has(&|p| matches!(p, Precondition::ReplicationJobIs { id: i, .. } if i == id))
+        }
     };
     if !good {
         say("it lacks a precondition that its action must have".to_owned());
@@ -392,6 +410,12 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
             });
             wants.extend(pool);
         }
+        if let Action::CreateReplicationJob { id, .. } = &step.action {
+            let made = id
+                .guest()
+                .and_then(|vmid| Some((vmid, guests_made.get(&vmid)?)));
+            wants.extend(made.map(|(vmid, made)| (*made, format!("guest {vmid}"))));
+        }
         // Moves away from a storage come before the storage goes.
         if let Action::DeleteStorage { id } = &step.action {
             for other in &plan.steps {
@@ -469,7 +493,13 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
 

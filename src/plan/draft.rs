@@ -22,10 +22,14 @@ pub(super) enum Phase {
     Members,
     /// Guests started or restarted, once they are what they shall be.
     Power,
+    /// Snapshots taken, once the guest is what it shall be.
+    Snapshot,
     /// Backup jobs made, and changed so that no guest loses one.
     JobFirst,
     /// Backup jobs narrowed and taken away, once others have what they leave.
     JobLast,
+    /// Snapshots deleted, once everything else is done for the guest.
+    SnapshotLast,
     /// Guests taken away.
     GuestLast,
     /// Pools taken away.

@@ -69,7 +69,13 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteVolume { .. }
         | Action::CreatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -113,6 +119,11 @@ impl Planner<'_, '_> {
                         let made = named.filter_map(|vmid: Vmid| index.guests_made.get(&vmid));
                         links.extend(made.map(|made| (id, *made)));
                     }
+                }
+                // After everything else that becomes of the guest: its disks are where they shall be then.
+                Action::CreateReplicationJob { id: job, .. } => {
+                    let steps = job.guest().and_then(|vmid| index.guests.get(&vmid));
+                    links.extend(steps.into_iter().flatten().map(|step| (id, *step)));
                 }
                 Action::DeletePool { id: pool } => {
                     links.extend(index.jobs_of_pool(world, pool).map(|job| (id, job)));

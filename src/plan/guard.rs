@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::model::{Precondition, StepId};
-use crate::ids::{GuestKind, Slot, StorageId, Vmid, VolumeId};
+use crate::ids::{GuestKind, ReplicationJobId, Slot, StorageId, Vmid, VolumeId};
 use crate::world::views;
 use crate::world::{Action, PowerAction, Status, World};
 
@@ -47,7 +47,13 @@ impl Written {
             | Action::DeletePool { .. }
             | Action::CreateBackupJob { .. }
             | Action::UpdateBackupJob { .. }
-            | Action::DeleteBackupJob { .. } => {}
+            | Action::DeleteBackupJob { .. }
+            | Action::TakeSnapshot { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::DeleteSnapshot { .. } => {}
+            Action::CreateReplicationJob { .. }
+            | Action::UpdateReplicationJob { .. }
+            | Action::DeleteReplicationJob { .. } => {}
         }
     }
 }
@@ -65,7 +71,10 @@ fn writes_config(action: &Action) -> bool {
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }
-        | Action::Migrate { .. } => true,
+        | Action::Migrate { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => true,
         Action::RemoveHaResource { .. }
         | Action::DestroyGuest { .. }
         | Action::CreateStorage { .. }
@@ -77,7 +86,10 @@ fn writes_config(action: &Action) -> bool {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => false,
+        | Action::DeleteBackupJob { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => false,
     }
 }
 
@@ -236,6 +248,55 @@ pub(super) fn preconditions(
                 options: job.map(|job| job.options.clone()).unwrap_or_default(),
             }]
         }
+        Action::TakeSnapshot {
+            kind,
+            vmid,
+            name,
+            memory,
+            ..
+        } => {
+            let mut all = at.guest(*kind, *vmid);
+            all.push(Precondition::SnapshotAbsent {
+                vmid: *vmid,
+                name: name.clone(),
+            });
+            if *memory {
+                all.push(Precondition::Status {
+                    vmid: *vmid,
+                    status: Status::Running,
+                });
+            }
+            all
+        }
+        Action::DescribeSnapshot {
+            kind, vmid, name, ..
+        }
+        | Action::DeleteSnapshot { kind, vmid, name } => {
+            let mut all = at.guest(*kind, *vmid);
+            let guest = world.guests.get(vmid);
+            let snapshot = guest.and_then(|guest| guest.config.snapshots.get(name.as_str()));
+            all.push(Precondition::SnapshotIs {
+                vmid: *vmid,
+                name: name.clone(),
+                taken: snapshot.and_then(|snapshot| snapshot.taken),
+            });
+            all
+        }
+        Action::CreateReplicationJob { id, .. } => {
+            let mut all = at.replicated(id);
+            all.push(Precondition::ReplicationJobAbsent { id: id.clone() });
+            all
+        }
+        Action::UpdateReplicationJob { id, .. } | Action::DeleteReplicationJob { id } => {
+            let job = world.replication_jobs.get(id.as_str());
+            let mut all = at.replicated(id);
+            all.push(Precondition::ReplicationJobIs {
+                id: id.clone(),
+                target: job.map(|job| job.target.clone()),
+                options: job.map(|job| job.options.clone()).unwrap_or_default(),
+            });
+            all
+        }
     }
 }
 
@@ -265,6 +326,12 @@ impl Guard<'_> {
             });
         }
         all
+    }
+
+    /// The guest of a replication job, if it is there.
+    fn replicated(&self, id: &ReplicationJobId) -> Vec<Precondition> {
+        let guest = id.guest().and_then(|vmid| self.world.guests.get(&vmid));
+        guest.map_or_else(Vec::new, |guest| self.guest(guest.kind, guest.vmid))
     }
 
     fn config(&self, kind: GuestKind, vmid: Vmid) -> Vec<Precondition> {

@@ -2,18 +2,21 @@
 //! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
 
 mod actions;
+mod addresses;
 mod backups;
 mod creation;
 mod losses;
 mod number;
 mod refusals;
+mod returning;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::model::{Duration, Impact, StepId};
 use super::words::clean;
 use crate::health::{self, Category, Entity, Facet, Grade, Health, State, Worse};
-use crate::world::{Action, Status, Unpredictable, World};
+use crate::world::{Action, Guest, Status, Unpredictable, World};
 
 /// An impact without an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +53,10 @@ pub(super) struct Watch<'a> {
     was_worse: BTreeMap<Key, (Worse, BTreeSet<StepId>, Vec<String>)>,
     /// Steps that made a facet worse.
     blame: BTreeMap<Key, BTreeSet<StepId>>,
-    /// Backup jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
-    removed_jobs: BTreeSet<String>,
+    /// Jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
+    removed_jobs: BTreeSet<Entity>,
+    /// Clones as they were made.
+    clones: Vec<(StepId, Arc<Guest>)>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
 }
@@ -68,6 +73,7 @@ impl<'a> Watch<'a> {
             was_worse: BTreeMap::new(),
             blame: BTreeMap::new(),
             removed_jobs: BTreeSet::new(),
+            clones: Vec::new(),
             raw: Vec::new(),
             unpredictable: Vec::new(),
         }
@@ -99,7 +105,16 @@ impl<'a> Watch<'a> {
         };
         let before = std::mem::replace(&mut self.world, after);
         if let Action::DeleteBackupJob { id: job } = action {
-            self.removed_jobs.insert(job.to_string());
+            self.removed_jobs.insert(Entity::BackupJob(job.to_string()));
+        }
+        if let Action::DeleteReplicationJob { id: job } = action {
+            let job = Entity::ReplicationJob(job.to_string());
+            self.removed_jobs.insert(job);
+        }
+        if let Action::CloneGuest { vmid, .. } = action
+            && let Some(clone) = self.world.guests.get(vmid)
+        {
+            self.clones.push((id, Arc::clone(clone)));
         }
         let changed = health::advance(&mut self.health, &before, &self.world);
         self.raw.extend(actions::impacts(
@@ -207,6 +222,10 @@ impl<'a> Watch<'a> {
         self.permanent(&mut notes);
         self.transient();
         self.destroyed();
+        for (step, clone) in &self.clones {
+            let shared = addresses::taken_over(*step, clone, &self.world);
+            self.raw.extend(shared);
+        }
         self.gaps(unknowns);
         let improvements = self.improvements();
         let mut raw = self.raw;
@@ -263,7 +282,7 @@ impl<'a> Watch<'a> {
     /// Whether a step's own impact says it already: room is judged where it is used, a stop by the step that
     /// stops, and a job that is removed is meant to be gone.
     fn told(&self, entity: &Entity, facet: &Facet, category: Category) -> bool {
-        if matches!(entity, Entity::BackupJob(job) if self.removed_jobs.contains(job)) {
+        if self.removed_jobs.contains(entity) {
             return true;
         }
         let by_step = matches!(facet, Facet::Room | Facet::Runs);
@@ -438,6 +457,7 @@ fn good(facet: &Facet) -> &'static str {
         Facet::Snapshot(_) => "snapshot usable",
         Facet::Recoverable => "has a backup",
         Facet::Covered => "is backed up",
+        Facet::Replicated(_) => "is copied to another node",
         Facet::HighlyAvailable => "highly available",
         Facet::Movable => "can migrate",
         Facet::Nic(_) => "connected",

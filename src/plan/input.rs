@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Origin, Plan, PlanHash};
+use super::snapshot;
 use crate::document::desired::{Desired, SecretRef, Value, Wish};
 use crate::ids::{ClusterName, Vmid};
 use crate::proxmox::ServedApi;
@@ -129,7 +130,8 @@ pub struct Owned {
     pub hash: Option<String>,
     /// For a guest, its VMID.
     pub vmid: Option<Vmid>,
-    /// For a guest, its SMBIOS uuid or creation time when it was last seen after a run; `None` if it has neither.
+    /// For a guest, its SMBIOS uuid or creation time when it was last seen after a run; `None` if it has neither. For a snapshot,
+    /// when it was taken.
     pub birth: Option<String>,
     /// The keys the document managed when it was last applied; for a secret the keyed fingerprint of the value that was sent.
     pub managed: BTreeMap<String, Option<String>>,
@@ -189,7 +191,8 @@ impl Ownership {
                             vmid: guest,
                             birth: guest
                                 .and_then(|vmid| world.guests.get(&vmid))
-                                .and_then(|guest| guest.config.birth()),
+                                .and_then(|guest| guest.config.birth())
+                                .or_else(|| snapshot_birth(&document.object, world)),
                             managed: managed(desired, secrets),
                         },
                     );
@@ -211,6 +214,8 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteStorage { id } => Some(format!("storage/{id}")),
         Action::DeletePool { id } => Some(format!("pool/{id}")),
         Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
+        Action::DeleteSnapshot { vmid, name, .. } => Some(snapshot::object_of(*vmid, name)),
+        Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }
@@ -229,7 +234,11 @@ fn destroyed(action: &Action) -> Option<String> {
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::CreateBackupJob { .. }
-        | Action::UpdateBackupJob { .. } => None,
+        | Action::UpdateBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. } => None,
     }
 }
 
@@ -238,6 +247,13 @@ fn guest_of(object: &str) -> Option<Vmid> {
         .strip_prefix("vm/")
         .or_else(|| object.strip_prefix("ct/"))
         .and_then(|vmid| vmid.parse().ok())
+}
+
+/// When the snapshot was taken that an object is, if it is one.
+fn snapshot_birth(object: &str, world: &World) -> Option<String> {
+    let (vmid, name) = snapshot::of_object(object)?;
+    let snapshots = &world.guests.get(&vmid)?.config.snapshots;
+    snapshot::birth(snapshots.get(name.as_str())?)
 }
 
 /// The keys a document manages, with the fingerprints of its secrets.
@@ -273,6 +289,17 @@ fn managed(
         }
         Desired::Storage(storage) => options(&storage.options),
         Desired::BackupJob(job) => options(&job.options),
+        Desired::Snapshot(snapshot) => {
+            if snapshot.description.is_some() {
+                keys.insert("description".to_owned(), None);
+            }
+        }
+        Desired::ReplicationJob(job) => {
+            options(&job.options);
+            if job.target.is_some() {
+                keys.insert("(target)".to_owned(), None);
+            }
+        }
         Desired::Pool(pool) => {
             for (key, there) in [
                 ("comment", pool.comment.is_some()),

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Inverse;
-use crate::ids::{BackupJobId, GuestKind, Slot, StorageId, Vmid};
+use super::snapshot::described_as;
+use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, Slot, StorageId, Vmid};
 use crate::world::views::{self, Source};
-use crate::world::{Action, BackupJob, Param, Params, PowerAction, Storage, World};
+use crate::world::{Action, BackupJob, Param, Params, PowerAction, ReplicationJob, Storage, World};
 
 fn back(actions: Vec<Action>) -> Inverse {
     Inverse::Actions {
@@ -170,6 +171,39 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
         Action::DeleteBackupJob { id } => match before.backup_jobs.get(id.as_str()) {
             Some(job) => job_again(id, job),
             None => irreversible("how the backup job was set is not known"),
+        },
+        Action::TakeSnapshot {
+            kind, vmid, name, ..
+        } => back(vec![Action::DeleteSnapshot {
+            kind: *kind,
+            vmid: *vmid,
+            name: name.clone(),
+        }]),
+        Action::DescribeSnapshot {
+            kind, vmid, name, ..
+        } => {
+            let guest = before.guests.get(vmid);
+            let was = guest.and_then(|guest| guest.config.snapshots.get(name.as_str()));
+            let description = was.map(described_as).unwrap_or_default().to_owned();
+            back(vec![Action::DescribeSnapshot {
+                kind: *kind,
+                vmid: *vmid,
+                name: name.clone(),
+                description,
+            }])
+        }
+        Action::DeleteSnapshot { .. } => {
+            irreversible("a deleted snapshot, and what the guest was then, does not come back")
+        }
+        Action::CreateReplicationJob { id, .. } => {
+            back(vec![Action::DeleteReplicationJob { id: id.clone() }])
+        }
+        Action::UpdateReplicationJob { id, set, delete } => {
+            replication_options(id, set, delete, before)
+        }
+        Action::DeleteReplicationJob { id } => match before.replication_jobs.get(id.as_str()) {
+            Some(job) => replicated_again(id, job),
+            None => irreversible("how the replication job was set is not known"),
         },
     }
 }
@@ -389,6 +423,48 @@ fn job_again(id: &BackupJobId, job: &BackupJob) -> Inverse {
             params,
         }],
         remains,
+    }
+}
+
+fn replication_options(
+    id: &ReplicationJobId,
+    set: &Params,
+    delete: &BTreeSet<String>,
+    before: &World,
+) -> Inverse {
+    let job = before.replication_jobs.get(id.as_str());
+    let was = job.map(|job| job.options.clone()).unwrap_or_default();
+    let (mut set_back, mut delete_back) = (Params::new(), BTreeSet::new());
+    for key in set.keys().chain(delete) {
+        match was.get(key) {
+            Some(old) => {
+                set_back.insert(key.clone(), Param::Plain(old.clone()));
+            }
+            None => {
+                delete_back.insert(key.clone());
+            }
+        }
+    }
+    back(vec![Action::UpdateReplicationJob {
+        id: id.clone(),
+        set: set_back,
+        delete: delete_back,
+    }])
+}
+
+fn replicated_again(id: &ReplicationJobId, job: &ReplicationJob) -> Inverse {
+    let params = job.options.iter();
+    let params = params.map(|(key, value)| (key.clone(), Param::Plain(value.clone())));
+    Inverse::Actions {
+        actions: vec![Action::CreateReplicationJob {
+            id: id.clone(),
+            target: job.target.clone(),
+            params: params.collect(),
+        }],
+        remains: vec![format!(
+            "the copy on {} has to be made anew, whole, by the job's first run",
+            job.target
+        )],
     }
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::Category;
 use crate::ids::{
-    BackupJobId, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 use crate::world::{Action, Status};
 
@@ -183,6 +184,26 @@ pub enum Precondition {
     /// No backup job has this id.
     #[serde(rename_all = "camelCase")]
     BackupJobAbsent { id: BackupJobId },
+    /// The guest has this snapshot, taken at that time (seconds since 1970).
+    #[serde(rename_all = "camelCase")]
+    SnapshotIs {
+        vmid: Vmid,
+        name: SnapshotName,
+        taken: Option<i64>,
+    },
+    /// The guest has no snapshot of this name.
+    #[serde(rename_all = "camelCase")]
+    SnapshotAbsent { vmid: Vmid, name: SnapshotName },
+    /// The replication job has this target and these options (the list of jobs has no digest) and is not marked for removal.
+    #[serde(rename_all = "camelCase")]
+    ReplicationJobIs {
+        id: ReplicationJobId,
+        target: Option<NodeName>,
+        options: BTreeMap<String, String>,
+    },
+    /// No replication job has this id.
+    #[serde(rename_all = "camelCase")]
+    ReplicationJobAbsent { id: ReplicationJobId },
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]
     HaState { vmid: Vmid, state: Option<String> },

@@ -8,7 +8,8 @@ use super::privileges::privileges;
 use crate::document::desired::{Desired, DesiredDisk, DesiredGuest, Media, Value, Wish};
 use crate::document::{Kind, schema};
 use crate::ids::{
-    Bytes, ClusterName, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 use crate::proxmox::schema::{KeyPrivilege, privilege};
 use crate::world::observe::READING;
@@ -76,7 +77,21 @@ pub fn of_document(
                 });
             }
         }
-        Desired::Storage(_) | Desired::Pool(_) => {}
+        Desired::Snapshot(snapshot) => {
+            if let Some(guest) = world.guests.get(&snapshot.vmid) {
+                actions.push(Action::TakeSnapshot {
+                    kind: guest.kind,
+                    vmid: guest.vmid,
+                    name: snapshot.name.clone(),
+                    description: None,
+                    memory: snapshot.memory == Some(true),
+                });
+            }
+        }
+        Desired::ReplicationJob(job) if world.replication_jobs.contains_key(job.id.as_str()) => {
+            actions.push(Action::DeleteReplicationJob { id: job.id.clone() });
+        }
+        Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}
     }
     actions
         .iter()
@@ -313,6 +328,13 @@ fn samples() -> Option<Vec<Action>> {
             vmid,
             purge: false,
         },
+        Action::TakeSnapshot {
+            kind,
+            vmid,
+            name: SnapshotName::new("any").ok()?,
+            description: None,
+            memory: false,
+        },
         Action::CreateStorage {
             id: storage.clone(),
             storage_type: "dir".to_owned(),
@@ -327,5 +349,8 @@ fn samples() -> Option<Vec<Action>> {
             storages_remove: BTreeSet::new(),
         },
         Action::DeletePool { id: pool },
+        Action::DeleteReplicationJob {
+            id: ReplicationJobId::new(format!("{vmid}-0")).ok()?,
+        },
     ])
 }

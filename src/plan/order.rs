@@ -177,7 +177,9 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         | Action::FreeDisk { vmid, .. }
         | Action::DestroyGuest { vmid, .. }
         | Action::SetPower { vmid, .. }
-        | Action::SetHaState { vmid, .. } => of_guest(vmid),
+        | Action::SetHaState { vmid, .. }
+        | Action::TakeSnapshot { vmid, .. }
+        | Action::DeleteSnapshot { vmid, .. } => of_guest(vmid),
         Action::MoveDisk { vmid, to, .. } => {
             let mut all = of_guest(vmid);
             all.insert(to.clone());
@@ -203,7 +205,11 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         // A job only names its storages; when it runs it needs them.
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => BTreeSet::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
 
@@ -221,6 +227,9 @@ fn sort_key(action: &Action) -> String {
             Action::CreateBackupJob { id, .. }
             | Action::UpdateBackupJob { id, .. }
             | Action::DeleteBackupJob { id } => format!("backup-job/{id}"),
+            Action::CreateReplicationJob { id, .. }
+            | Action::UpdateReplicationJob { id, .. }
+            | Action::DeleteReplicationJob { id } => format!("replication-job/{id}"),
             Action::DeleteVolume { volume, .. } => format!("volume/{volume}"),
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
@@ -234,6 +243,9 @@ fn sort_key(action: &Action) -> String {
             | Action::SetHaState { .. }
             | Action::RemoveHaResource { .. }
             | Action::Migrate { .. }
+            | Action::TakeSnapshot { .. }
+            | Action::DescribeSnapshot { .. }
+            | Action::DeleteSnapshot { .. }
             | Action::DestroyGuest { .. } => String::new(),
         },
     }
@@ -289,7 +301,13 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         | Action::DeleteVolume { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => {}
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => {}
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));
@@ -313,6 +331,27 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
             | Action::DestroyGuest { purge: true, .. }
     ) {
         files.insert("jobs.cfg".to_owned());
+    }
+    // So is it of the replication jobs; and a migration turns them round.
+    match action {
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => {
+            files.insert("replication.cfg".to_owned());
+            files.extend(id.guest().map(|vmid| format!("guest/{vmid}")));
+        }
+        Action::DestroyGuest { purge: true, .. } => {
+            files.insert("replication.cfg".to_owned());
+        }
+        Action::Migrate { vmid, .. }
+            if world
+                .replication_jobs
+                .values()
+                .any(|job| job.guest == *vmid) =>
+        {
+            files.insert("replication.cfg".to_owned());
+        }
+        _ => {}
     }
     files
 }

@@ -222,6 +222,15 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
         Action::CreateBackupJob { params, .. } => job(params, !params.contains_key("storage")),
         Action::UpdateBackupJob { set, delete, .. } => job(set, delete.contains("storage")),
         Action::DeleteBackupJob { .. } => job(&Params::new(), false),
+        Action::TakeSnapshot { vmid, .. }
+        | Action::DescribeSnapshot { vmid, .. }
+        | Action::DeleteSnapshot { vmid, .. } => vec![on_guest(*vmid, "VM.Snapshot")],
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => {
+            let guest = id.guest().into_iter();
+            guest.map(|vmid| on_guest(vmid, "VM.Replicate")).collect()
+        }
     }
 }
 

@@ -196,7 +196,11 @@ impl<'a> Planner<'a, '_> {
             .filter_map(|item| match &item.wanted {
                 super::input::Wanted::Present(Desired::Guest(guest)) => guest.vmid,
                 super::input::Wanted::Present(
-                    Desired::Storage(_) | Desired::Pool(_) | Desired::BackupJob(_),
+                    Desired::Storage(_)
+                    | Desired::Pool(_)
+                    | Desired::BackupJob(_)
+                    | Desired::Snapshot(_)
+                    | Desired::ReplicationJob(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

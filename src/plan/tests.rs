@@ -12,6 +12,8 @@ mod fixture;
 mod jobs;
 mod laws;
 mod making;
+mod replicating;
 mod rules;
 mod shown;
+mod snapshots;
 mod undoing;

@@ -6,6 +6,8 @@ mod disks;
 mod guest;
 mod ours;
 mod pool;
+mod replication_job;
+mod snapshot;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -243,12 +245,29 @@ impl Back<'_, '_, '_> {
             Action::CreateBackupJob { id, params } => self.job_again(id, params),
             Action::UpdateBackupJob { id, set, delete } => self.job(id, set, delete),
             Action::DeleteBackupJob { id } => self.job_away(id),
+            Action::DeleteSnapshot { kind, vmid, name } => {
+                self.snapshot_away(*kind, *vmid, name);
+            }
+            Action::DescribeSnapshot {
+                kind,
+                vmid,
+                name,
+                description,
+            } => self.snapshot_described(*kind, *vmid, name, description),
+            Action::CreateReplicationJob { id, target, params } => {
+                self.replicated_again(id, target, params);
+            }
+            Action::UpdateReplicationJob { id, set, delete } => {
+                self.replication(id, set, delete);
+            }
+            Action::DeleteReplicationJob { id } => self.replication_away(id),
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
             | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }
             | Action::RemoveHaResource { .. }
+            | Action::TakeSnapshot { .. }
             | Action::DeleteVolume { .. } => {
                 self.left(&format!("{}: no step takes it back", self.step.title));
             }

@@ -23,6 +23,8 @@ pub enum Domain {
     Storage,
     /// A backup job.
     BackupJob,
+    /// A replication job.
+    ReplicationJob,
     /// The datacenter options.
     Cluster,
 }

@@ -51,7 +51,7 @@ impl ClusterWorker {
             SourceError::Unverified { .. } => "Unverified",
             _ => "CannotRead",
         };
-        self.source_conditions(source, cluster, None, Some((word, &error.to_string())))
+        self.source_conditions(source, cluster, None, Some((word, &error.to_string())), &[])
             .await
     }
 
@@ -62,6 +62,7 @@ impl ClusterWorker {
         cluster: &ClusterName,
         reading: Option<&Reading>,
         failed: Option<(&str, &str)>,
+        warnings: &[String],
     ) -> Result<(), ServiceError> {
         let condition = |kind, status, reason: &str, message: &str| NewCondition {
             kind,
@@ -73,11 +74,16 @@ impl ClusterWorker {
         let mut new = Vec::new();
         match failed {
             None => {
+                let reason = if warnings.is_empty() {
+                    "SourceRead"
+                } else {
+                    "PassedOver"
+                };
                 new.push(condition(
                     ConditionType::Ready,
                     ConditionStatus::True,
-                    "SourceRead",
-                    "",
+                    reason,
+                    &warnings.join("; "),
                 ));
                 new.push(condition(
                     ConditionType::Stalled,
@@ -120,8 +126,14 @@ impl ClusterWorker {
         }
         let object = format!("source/{}", source.name());
         let told = self.conditions_of(cluster, &object, &new).await?;
-        if let (true, Some((_, why))) = (told, failed) {
-            self.tell(true, format!("source {}: {why}", source.name()));
+        if told {
+            for why in failed
+                .map(|(_, why)| why)
+                .into_iter()
+                .chain(warnings.iter().map(String::as_str))
+            {
+                self.tell(true, format!("source {}: {why}", source.name()));
+            }
         }
         Ok(())
     }
@@ -135,8 +147,9 @@ impl ClusterWorker {
             let Some(state) = store.source_state(source.name(), &cluster).await? else {
                 continue;
             };
-            let (Some(seen), remembered) = (state.seen.clone(), Remembered::of(Some(&state)))
-            else {
+            let remembered = Remembered::of(Some(&state));
+            // What waits behind its fuse is not seen; what is to be said is about it all the same.
+            let Some(seen) = remembered.tripped.clone().or_else(|| state.seen.clone()) else {
                 continue;
             };
             let standing = format!("{seen} {} {:?}", remembered.state, remembered.plan);

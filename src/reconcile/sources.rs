@@ -185,6 +185,7 @@ impl ClusterWorker {
         };
         let configured = self.service.cluster(Some(cluster.as_str()))?;
         let taken = self.service.take_in(&incoming, configured).await;
+        remembered.warnings.clone_from(&reading.warnings);
         let applied = state.as_ref().and_then(|state| state.applied.clone());
         let (applied, good) = match taken {
             Ok((taken, hashes)) => {
@@ -212,6 +213,7 @@ impl ClusterWorker {
                     cluster,
                     Some(reading),
                     Some((reason(&error), &error.to_string())),
+                    &remembered.warnings,
                 )
                 .await?;
                 // A revision that was refused is not seen: the next one is judged against the one before it.
@@ -229,11 +231,14 @@ impl ClusterWorker {
         };
         self.remember(source, cluster, seen, applied, &remembered)
             .await?;
-        self.source_conditions(source, cluster, Some(reading), None)
+        // Its plan is there, and nobody can approve it: that the source gets no further is said of the source too.
+        let held = remembered.tripped.is_some();
+        let why = held.then_some(("FuseTripped", remembered.message.as_str()));
+        self.source_conditions(source, cluster, Some(reading), why, &remembered.warnings)
             .await?;
         self.documents_verified(cluster, reading, &remembered.hashes)
             .await?;
-        Ok(good)
+        Ok(good && !held)
     }
 
     pub(super) async fn remember(
@@ -302,7 +307,8 @@ impl ClusterWorker {
         }
         // An error of an earlier look is over, unless it is about the revision itself.
         if remembered.state != REFUSED {
-            self.source_conditions(source, cluster, None, None).await?;
+            self.source_conditions(source, cluster, None, None, &remembered.warnings)
+                .await?;
         }
         Ok(remembered.state != REFUSED)
     }

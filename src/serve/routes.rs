@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State as Given};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -65,7 +65,7 @@ pub fn router(state: State, mcp: Mcp) -> Router {
     );
     let for_agents = Router::new()
         .route_service("/mcp", mcp)
-        .layer(map_response(in_one_form))
+        .layer(from_fn(in_one_form))
         .layer(from_fn_with_state(state.clone(), whole_body))
         .layer(from_fn_with_state(state.clone(), token));
     let metrics = Router::new().route("/metrics", get(metrics));
@@ -105,10 +105,19 @@ fn refusal(status: StatusCode, code: &str, message: &str, next: &str) -> Respons
 }
 
 /// Puts a refusal of the transport, which is plain text, into the form that all refusals have.
-async fn in_one_form(response: Response) -> Response {
-    let status = response.status();
-    let kind = response.headers().get(CONTENT_TYPE);
-    let json = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+async fn in_one_form(request: Request, next: Next) -> Response {
+    let is_json = |kind: Option<&HeaderValue>| {
+        kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+    };
+    let said_json = is_json(request.headers().get(CONTENT_TYPE));
+    let response = next.run(request).await;
+    let mut status = response.status();
+    let json = is_json(response.headers().get(CONTENT_TYPE));
+    // The transport calls a body that it cannot read one of another type.
+    let unreadable = status == StatusCode::UNSUPPORTED_MEDIA_TYPE && said_json;
+    if unreadable {
+        status = StatusCode::BAD_REQUEST;
+    }
     if !(status.is_client_error() || status.is_server_error()) || json {
         return response;
     }
@@ -124,6 +133,10 @@ async fn in_one_form(response: Response) -> Response {
         ),
         StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "Submit fewer documents at once."),
         _ if status.is_server_error() => ("internal", "Report this to an operator."),
+        StatusCode::BAD_REQUEST if unreadable => (
+            "invalid_request",
+            "Send one JSON-RPC 2.0 message, an object and no batch, nested at most 127 deep, with numbers of at most 64 bits.",
+        ),
         _ => (
             "bad_request",
             "See the specification of MCP's streamable HTTP.",

@@ -12,10 +12,11 @@ use super::open::Service;
 use crate::document::desired::Power;
 use crate::document::import::names::{Unnamed, names};
 use crate::document::import::{
-    self, Held, Imported, LeftOut, LiveBackupJob, LiveDisk, LiveGuest, LivePool, LiveStorage,
+    self, Held, Imported, LeftOut, LiveBackupJob, LiveDisk, LiveGuest, LivePool,
+    LiveReplicationJob, LiveSnapshot, LiveStorage,
 };
 use crate::document::{Kind, ObjectKey};
-use crate::ids::{BackupJobId, GuestKind, Vmid};
+use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, SnapshotName, Vmid};
 use crate::plan::Ownership;
 use crate::proxmox::property::Domain;
 use crate::proxmox::schema::{KeySpec, key_spec};
@@ -72,12 +73,14 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 5] = [
+const WORDS: [(&str, Kind); 7] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
+    ("replication-job", Kind::ReplicationJob),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
+    ("snapshot", Kind::Snapshot),
 ];
 
 fn word(kind: Kind) -> &'static str {
@@ -183,7 +186,7 @@ fn shown(object: &Unnamed) -> String {
     format!("{}/{}", word(object.kind), object.id)
 }
 
-/// Everything there is, guests last.
+/// Everything there is, guests and their snapshots last.
 fn objects(live: &Live<'_>) -> Vec<Unnamed> {
     let managed_by = |object: &str, kind: Kind| {
         let owned = live.ownership.objects.get(object)?;
@@ -204,9 +207,12 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
     let pools = world.pools.keys().map(|id| (Kind::Pool, id.to_string()));
     let jobs = world.backup_jobs.keys();
     let jobs = jobs.map(|id| (Kind::BackupJob, id.clone()));
+    let copies = world.replication_jobs.keys();
+    let copies = copies.map(|id| (Kind::ReplicationJob, id.clone()));
     let mut all: Vec<Unnamed> = storages
         .chain(pools)
         .chain(jobs)
+        .chain(copies)
         .map(|(kind, id)| object(kind, id.clone(), Some(id)))
         .collect();
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
@@ -216,6 +222,13 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
         };
         let guests = world.guests.values().filter(|guest| guest.kind == kind);
         all.extend(guests.map(|guest| object(of_kind, guest.vmid.to_string(), guest.name.clone())));
+    }
+    for guest in world.guests.values() {
+        let snapshots = guest.config.snapshots.keys();
+        all.extend(snapshots.map(|name| {
+            let id = format!("{}/{name}", guest.vmid);
+            object(Kind::Snapshot, id, None)
+        }));
     }
     all
 }
@@ -228,20 +241,22 @@ fn names_of(live: &Live<'_>, objects: &[Unnamed]) -> Vec<String> {
 /// The list an object is found in.
 fn part_of(kind: Kind) -> Part {
     match kind {
-        Kind::VirtualMachine | Kind::Container => Part::Resources,
+        Kind::VirtualMachine | Kind::Container | Kind::Snapshot => Part::Resources,
         Kind::Storage => Part::Storages,
         Kind::Pool => Part::Pools,
         Kind::BackupJob => Part::BackupJobs,
+        Kind::ReplicationJob => Part::ReplicationJobs,
     }
 }
 
 /// The lists that could not be read whole.
 fn parts(world: &World, only: &Only) -> Vec<NotImported> {
-    let lists: [&[Kind]; 4] = [
+    let lists: [&[Kind]; 5] = [
         &[Kind::VirtualMachine, Kind::Container],
         &[Kind::Storage],
         &[Kind::Pool],
         &[Kind::BackupJob],
+        &[Kind::ReplicationJob],
     ];
     lists
         .iter()
@@ -322,6 +337,22 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             };
             import::backup_job(name, &of)?
         }
+        Kind::Snapshot => snapshot_document(live, &object.id, name)?,
+        Kind::ReplicationJob => {
+            let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;
+            let id = ReplicationJobId::new(&object.id)
+                .map_err(|error| format!("no document can be about it: {error}"))?;
+            if job.removing {
+                return Err("it is marked for removal".to_owned());
+            }
+            let of = LiveReplicationJob {
+                id: &id,
+                guest: job.guest,
+                target: &job.target,
+                options: &job.options,
+            };
+            import::replication_job(name, &of)?
+        }
     };
     if live.name_cluster {
         imported.cluster = Some(world.cluster.clone());
@@ -335,6 +366,31 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
         managed: owned.is_some(),
         imported,
     })
+}
+
+fn snapshot_document(live: &Live<'_>, id: &str, name: String) -> Result<Imported, String> {
+    let (vmid, called) = id.split_once('/').ok_or("it is gone")?;
+    let vmid: Vmid = vmid.parse().map_err(|_| "it is gone".to_owned())?;
+    let guests = &live.world.guests;
+    let snapshot = guests
+        .get(&vmid)
+        .and_then(|guest| guest.config.snapshots.get(called))
+        .ok_or("it is gone")?;
+    let called = SnapshotName::new(called)
+        .map_err(|error| format!("no document can be about it: {error}"))?;
+    if let Some(state) = &snapshot.state {
+        return Err(format!("it is unfinished (snapstate `{state}`)"));
+    }
+    let of = LiveSnapshot {
+        vmid,
+        name: &called,
+        description: snapshot
+            .section
+            .get("description")
+            .map(|text| text.trim_end()),
+        memory: snapshot.section.contains_key("vmstate"),
+    };
+    import::snapshot(name, &of)
 }
 
 fn guest_document(live: &Live<'_>, guest: &Guest, name: String) -> Result<Imported, String> {

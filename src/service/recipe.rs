@@ -142,7 +142,8 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
-            Desired::Pool(_) => continue,
+            Desired::Pool(_) | Desired::Snapshot(_) => continue,
+            Desired::ReplicationJob(job) => &job.options,
         };
         options
             .values()

@@ -12,7 +12,9 @@ use crate::ids::{ClusterName, GuestKind};
 use crate::plan::Ownership;
 use crate::plan::words::clean;
 use crate::store::{self, Condition, Event, EventFilter};
-use crate::world::{BackupJob, Guest, Node, Part, Pool, Status, Storage, StorageState, World};
+use crate::world::{
+    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Status, Storage, StorageState, World,
+};
 
 /// How many of the latest events are told with an object.
 const EVENTS: u32 = 20;
@@ -30,6 +32,8 @@ pub enum ResourceKind {
     Pool,
     /// A backup job.
     BackupJob,
+    /// A replication job.
+    ReplicationJob,
     /// A node.
     Node,
     /// A document that was accepted.
@@ -45,6 +49,7 @@ impl ResourceKind {
             Self::Storage => "storage",
             Self::Pool => "pool",
             Self::BackupJob => "backup-job",
+            Self::ReplicationJob => "replication-job",
             Self::Node => "node",
             Self::Document => "document",
         }
@@ -120,6 +125,8 @@ pub enum Live {
     Pool(String, Arc<Pool>),
     /// A backup job, and the guests it is for.
     BackupJob(String, Arc<BackupJob>, Vec<String>),
+    /// A replication job.
+    ReplicationJob(String, Arc<ReplicationJob>),
     /// A node, and how many guests are on it.
     Node(String, Arc<Node>, usize),
 }
@@ -237,7 +244,7 @@ impl Service {
     }
 
     /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `backup-job/nightly`,
-    /// `node/pve1`) or a document
+    /// `replication-job/104-0`, `node/pve1`) or a document
     /// (`VirtualMachine/web-7`).
     pub async fn resource(
         &self,
@@ -247,7 +254,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, node/NAME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -350,7 +357,16 @@ fn document_line(stored: &store::Document, ownership: &Ownership) -> (String, Re
         }),
         object,
     };
-    (format!("6/{id}"), resource)
+    (format!("7/{id}"), resource)
+}
+
+/// Whether a replication job works, in a word.
+pub(super) fn replication_status(job: &ReplicationJob) -> &'static str {
+    match (job.removing, job.disabled) {
+        (true, _) => "being removed",
+        (false, true) => "disabled",
+        (false, false) => "enabled",
+    }
 }
 
 fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
@@ -412,6 +428,13 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
         };
         lines.push((format!("4/{id}"), line));
     }
+    for (id, job) in &world.replication_jobs {
+        let line = Resource {
+            node: Some(job.target.to_string()),
+            ..plain(ResourceKind::ReplicationJob, id, replication_status(job))
+        };
+        lines.push((format!("5/{id}"), line));
+    }
     for (name, node) in &world.nodes {
         let status = match node.online {
             Some(true) => "online",
@@ -419,7 +442,7 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
             None => "unknown",
         };
         lines.push((
-            format!("5/{name}"),
+            format!("6/{name}"),
             plain(ResourceKind::Node, name.as_str(), status),
         ));
     }
@@ -471,6 +494,10 @@ fn live(world: &World, id: &str) -> Option<Live> {
                 Arc::clone(job),
                 selected.map(|guest| guest.entity()).collect(),
             ))
+        }
+        "replication-job" => {
+            let (id, job) = world.replication_jobs.get_key_value(name)?;
+            Some(Live::ReplicationJob(id.clone(), Arc::clone(job)))
         }
         "node" => {
             let (id, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;

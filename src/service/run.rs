@@ -636,6 +636,8 @@ fn made(action: &crate::world::Action) -> Option<String> {
         Do::CreateStorage { id, .. } => Some(format!("storage/{id}")),
         Do::CreatePool { id, .. } => Some(format!("pool/{id}")),
         Do::CreateBackupJob { id, .. } => Some(format!("backup-job/{id}")),
+        Do::TakeSnapshot { vmid, name, .. } => Some(format!("snapshot/{vmid}/{name}")),
+        Do::CreateReplicationJob { id, .. } => Some(format!("replication-job/{id}")),
         _ => None,
     }
 }

@@ -58,6 +58,7 @@ pub const LISTS: &[&str] = &[
     "storage",
     "pool",
     "backup-job",
+    "replication-job",
     "node",
 ];
 
@@ -81,6 +82,10 @@ impl Service {
             "backup-job" | "backup-jobs" | "backupjob" | "backupjobs" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(live("backup-job", &world))
+            }
+            "replication-job" | "replication-jobs" | "replicationjob" | "replicationjobs" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(live("replication-job", &world))
             }
             other => {
                 let near = LISTS
@@ -209,7 +214,11 @@ impl Service {
                 or_dash(state.seen),
                 or_dash(state.applied),
                 or_dash(remembered.plan),
-                remembered.message,
+                if remembered.message.is_empty() {
+                    remembered.warnings.join("; ")
+                } else {
+                    remembered.message
+                },
             ]);
         }
         Ok(list)
@@ -457,6 +466,25 @@ fn live(what: &str, world: &World) -> List {
             }
             list
         }
+        "replication-job" => {
+            let headings = [
+                "JOB", "STATUS", "GUEST", "TARGET", "SCHEDULE", "RATE", "COMMENT",
+            ];
+            let mut list = List::new(&headings);
+            for (id, job) in &world.replication_jobs {
+                let option = |key: &str| job.options.get(key).cloned().unwrap_or_default();
+                list.row([
+                    id.clone(),
+                    super::resources::replication_status(job).to_owned(),
+                    job.guest.to_string(),
+                    job.target.to_string(),
+                    option("schedule"),
+                    option("rate"),
+                    option("comment"),
+                ]);
+            }
+            list
+        }
         _ => {
             let mut list = List::new(&["NODE", "ONLINE", "IP", "CPUS", "MEMORY"]);
             for (name, node) in &world.nodes {
@@ -517,6 +545,16 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
             let selected = guests.filter(|guest| crate::health::selects(world, job, guest));
             let selected: Vec<String> = selected.map(|guest| guest.entity()).collect();
             Some(json!({ "backupJob": name, "options": job.options, "guests": selected }))
+        }
+        "replication-job" => {
+            let job = world.replication_jobs.get(name)?;
+            Some(json!({
+                "replicationJob": name,
+                "guest": job.guest,
+                "target": job.target,
+                "status": super::resources::replication_status(job),
+                "options": job.options,
+            }))
         }
         "node" => {
             let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;

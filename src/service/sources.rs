@@ -22,6 +22,8 @@ pub struct Remembered {
     pub state: String,
     /// The same in a sentence.
     pub message: String,
+    /// What was passed over in the revision that was seen, and why.
+    pub warnings: Vec<String>,
     /// The revision whose fuse tripped.
     pub tripped: Option<String>,
     /// The revision that an operator let pass.

@@ -5,11 +5,13 @@ use serde_json::{Map, Value, json};
 use super::call::{Answer, ApiError, Auth, Call, Method};
 use super::files;
 use super::formats::{DIGEST, node_name};
+use super::guest::drive::Drive;
+use super::guest::kind::Kind as GuestKind;
 use super::jobs::{schedule, set_all, shown};
 use super::params::{Kind, Param};
 use super::router::{Access, Route, route};
 use super::section_config::{self, Section};
-use super::state::Cluster;
+use super::state::{Cluster, Guest};
 
 const REPLICATION: &str = "replication.cfg";
 const UPDATE_DIGEST: &[Param] = &[Param::new("digest", DIGEST)];
@@ -207,7 +209,24 @@ fn create_replication(cluster: &mut Cluster, call: &Call) -> Answer {
             call.text("target")
         )));
     }
+    let config = super::guest::access::reload(cluster, &guest)
+        .map_err(ApiError::internal)?
+        .config;
+    for drive in super::guest::drive::drives(guest.kind, &config.main, false) {
+        check_volume(cluster, &drive)?;
+    }
     let mut sections = section_config::parse(cluster.files.read(REPLICATION));
+    let same = sections.iter().find(|section| {
+        guest_number(&section.id) == guest.vmid && section.get("target") == call.get("target")
+    });
+    if let Some(same) = same.filter(|same| same.id != id) {
+        return Err(ApiError::internal(format!(
+            "replication job '{}' for guest '{}' to target '{}' already exists",
+            same.id,
+            guest.vmid,
+            call.text("target")
+        )));
+    }
     if sections.iter().any(|section| section.id == id) {
         return Err(ApiError::internal(format!(
             "replication job '{id}' already exists"
@@ -247,6 +266,17 @@ fn update_replication(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(Value::Null)
 }
 
+/// That a guest's volume can be replicated, if it is to be.
+fn check_volume(cluster: &Cluster, drive: &Drive) -> Result<(), ApiError> {
+    if cluster.replicates(drive) {
+        return Ok(());
+    }
+    let file = drive.file();
+    Err(ApiError::internal(format!(
+        "missing replicate feature on volume '{file}'"
+    )))
+}
+
 /// Marks the job; the next run of the replication service removes it.
 fn delete_replication(cluster: &mut Cluster, call: &Call) -> Answer {
     may_replicate(cluster, call)?;
@@ -280,6 +310,74 @@ fn delete_replication(cluster: &mut Cluster, call: &Call) -> Answer {
 }
 
 impl Cluster {
+    /// Whether a drive can be replicated, or need not be: only ZFS pools can, and shared storages need not.
+    #[must_use]
+    pub fn replicates(&self, drive: &Drive) -> bool {
+        let Some((storage, _)) = drive.volume() else {
+            return drive.is_cdrom() || drive.get("replicate") == Some("0");
+        };
+        let left_out = drive.is_cdrom()
+            || drive.get("replicate") == Some("0")
+            || super::guest::keys::is_unused(&drive.key);
+        let found = self.storage(storage);
+        left_out
+            || found
+                .is_none_or(|section| self.storage_is_shared(&section) || section.kind == "zfspool")
+    }
+
+    /// That a replicated guest is given no volume that cannot be replicated.
+    ///
+    /// # Errors
+    /// Status 500 in Proxmox VE's words.
+    pub fn check_replicated(&self, vmid: u32, drive: &Drive) -> Result<(), ApiError> {
+        if self.replications_of(vmid).is_empty() || self.replicates(drive) {
+            return Ok(());
+        }
+        Err(ApiError::internal(
+            "cannot add non-replicatable volume to a replicated VM",
+        ))
+    }
+
+    /// That replication does not stand in the way of a migration.
+    ///
+    /// # Errors
+    /// The words of the refusal.
+    pub fn check_replicated_move(
+        &self,
+        guest: &Guest,
+        target: &str,
+        live: bool,
+    ) -> Result<(), String> {
+        let jobs = self.replications_of(guest.vmid);
+        let there = jobs.iter().find(|job| job.get("target") == Some(target));
+        if live && guest.kind == GuestKind::Qemu && !jobs.is_empty() && there.is_none() {
+            return Err(format!(
+                "Cannot live-migrate replicated VM to node '{target}' - not a replication target. Use 'force' to override."
+            ));
+        }
+        match there {
+            Some(job) if job.get("remove_job").is_some() => Err(format!(
+                "refusing to migrate replicated {} whose replication job is marked for removal",
+                guest.kind.noun()
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Turns the job to a guest's new node round, as a migration does.
+    pub fn turn_replication(&mut self, vmid: u32, from: &str, to: &str) {
+        let prefix = format!("{vmid}-");
+        let mut sections = section_config::parse(self.files.read(REPLICATION));
+        let mut jobs = sections.iter_mut();
+        let turned = jobs.find(|job| job.id.starts_with(&prefix) && job.get("target") == Some(to));
+        if let Some(job) = turned {
+            job.set("target", from);
+            job.set("source", to);
+            self.files
+                .set(REPLICATION, section_config::print(&sections));
+        }
+    }
+
     /// Replication jobs of a guest.
     #[must_use]
     pub fn replications_of(&self, vmid: u32) -> Vec<Section> {

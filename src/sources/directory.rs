@@ -104,7 +104,8 @@ fn read(root: &Path, label: &str, before: &Before) -> Result<Option<Reading>, So
     }))
 }
 
-/// The hash over the names and bytes of all files, each with its length before it, so that nothing can pass for something else.
+/// The hash over the names and bytes of all files, each with its length before it, so that nothing can pass for something else, and
+/// over what was passed over, so that it is told.
 fn revision(pass: &Pass) -> String {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
@@ -115,6 +116,9 @@ fn revision(pass: &Pass) -> String {
     for (path, found) in &pass.files {
         add(path.as_os_str().as_bytes());
         add(&found.bytes);
+    }
+    for warning in &pass.warnings {
+        add(warning.as_bytes());
     }
     format!("sha256:{}", hex::encode(hash.finalize()))
 }

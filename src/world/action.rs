@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::desired::SecretRef;
 use crate::ids::{
-    BackupJobId, Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId,
+    BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
+    StorageId, Vmid, VolumeId,
 };
 
 /// One parameter of an API call.
@@ -207,6 +208,47 @@ pub enum Action {
     /// Remove a backup job; the backups it made stay.
     #[serde(rename_all = "camelCase")]
     DeleteBackupJob { id: BackupJobId },
+    /// Take a snapshot of a guest; with `memory` also of what a running machine has in its memory.
+    #[serde(rename_all = "camelCase")]
+    TakeSnapshot {
+        kind: GuestKind,
+        vmid: Vmid,
+        name: SnapshotName,
+        description: Option<String>,
+        memory: bool,
+    },
+    /// Give a snapshot another description; an empty one is none.
+    #[serde(rename_all = "camelCase")]
+    DescribeSnapshot {
+        kind: GuestKind,
+        vmid: Vmid,
+        name: SnapshotName,
+        description: String,
+    },
+    /// Delete a snapshot; the guest and its other snapshots stay.
+    #[serde(rename_all = "camelCase")]
+    DeleteSnapshot {
+        kind: GuestKind,
+        vmid: Vmid,
+        name: SnapshotName,
+    },
+    /// Make a replication job to a node. `params` holds every parameter of the POST but `id`, `type` and `target`.
+    #[serde(rename_all = "camelCase")]
+    CreateReplicationJob {
+        id: ReplicationJobId,
+        target: NodeName,
+        params: Params,
+    },
+    /// Change a replication job's options.
+    #[serde(rename_all = "camelCase")]
+    UpdateReplicationJob {
+        id: ReplicationJobId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Mark a replication job for removal: the next run on the guest's node removes the copy on the target, and the job.
+    #[serde(rename_all = "camelCase")]
+    DeleteReplicationJob { id: ReplicationJobId },
 }
 
 impl Action {
@@ -225,6 +267,9 @@ impl Action {
             | Self::SetHaState { kind, vmid, .. }
             | Self::RemoveHaResource { kind, vmid }
             | Self::Migrate { kind, vmid, .. }
+            | Self::TakeSnapshot { kind, vmid, .. }
+            | Self::DescribeSnapshot { kind, vmid, .. }
+            | Self::DeleteSnapshot { kind, vmid, .. }
             | Self::DestroyGuest { kind, vmid, .. } => Some((*kind, *vmid)),
             Self::CreateStorage { .. }
             | Self::UpdateStorage { .. }
@@ -235,7 +280,10 @@ impl Action {
             | Self::DeletePool { .. }
             | Self::CreateBackupJob { .. }
             | Self::UpdateBackupJob { .. }
-            | Self::DeleteBackupJob { .. } => None,
+            | Self::DeleteBackupJob { .. }
+            | Self::CreateReplicationJob { .. }
+            | Self::UpdateReplicationJob { .. }
+            | Self::DeleteReplicationJob { .. } => None,
         }
     }
 
@@ -248,6 +296,8 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::DeleteSnapshot { .. }
+            | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::CloneGuest { .. }
@@ -264,7 +314,11 @@ impl Action {
             | Self::CreatePool { .. }
             | Self::UpdatePool { .. }
             | Self::CreateBackupJob { .. }
-            | Self::UpdateBackupJob { .. } => false,
+            | Self::UpdateBackupJob { .. }
+            | Self::TakeSnapshot { .. }
+            | Self::DescribeSnapshot { .. }
+            | Self::CreateReplicationJob { .. }
+            | Self::UpdateReplicationJob { .. } => false,
         }
     }
 
@@ -275,14 +329,18 @@ impl Action {
             | Self::CloneGuest { .. }
             | Self::CreateStorage { .. }
             | Self::CreatePool { .. }
-            | Self::CreateBackupJob { .. } => "create",
+            | Self::CreateBackupJob { .. }
+            | Self::TakeSnapshot { .. }
+            | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ConvertToTemplate { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }
             | Self::UpdatePool { .. }
-            | Self::UpdateBackupJob { .. } => "update",
+            | Self::UpdateBackupJob { .. }
+            | Self::DescribeSnapshot { .. }
+            | Self::UpdateReplicationJob { .. } => "update",
             Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
             Self::SetPower { .. } | Self::SetHaState { .. } => "power",
             Self::FreeDisk { .. }
@@ -291,6 +349,8 @@ impl Action {
             | Self::DeleteVolume { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::DeleteSnapshot { .. }
+            | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => "delete",
         }
     }

@@ -333,6 +333,8 @@ pub struct Snapshot {
     pub parent: Option<String>,
     /// When it was made, seconds since 1970.
     pub taken: Option<i64>,
+    /// While it is being taken or deleted, or where that was broken off: `prepare`, `delete`.
+    pub state: Option<String>,
     /// The configuration as it was; `vmstate` names the volume with the memory. Empty if the section could not be read.
     pub section: Section,
 }
@@ -443,8 +445,10 @@ pub struct ReplicationJob {
     pub target: NodeName,
     /// Whether it is disabled.
     pub disabled: bool,
-    /// Marked for removal.
+    /// Marked for removal: it is gone after the next run on its guest's node.
     pub removing: bool,
+    /// Its other options (`schedule`, `disable`, `rate`, `comment`), raw.
+    pub options: Section,
 }
 
 /// A guest under high availability.

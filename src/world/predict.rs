@@ -9,6 +9,8 @@ mod guests;
 mod jobs;
 mod migrate;
 mod power;
+mod replication;
+mod snapshots;
 mod surprises;
 mod template;
 mod volumes;
@@ -22,6 +24,9 @@ use super::model::{Guest, Part, Storage, World};
 
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
+pub use migrate::held_by_replication;
+pub use replication::refusals as replication_refusals;
+pub use snapshots::{snapshot_refused, snapshot_stays};
 pub use surprises::surprises;
 
 /// Why an action's outcome cannot be told.
@@ -243,6 +248,31 @@ impl World {
                 jobs::update(&mut world, id, set, delete)?;
             }
             Action::DeleteBackupJob { id } => jobs::delete(&mut world, id)?,
+            Action::TakeSnapshot {
+                kind: _,
+                vmid,
+                name,
+                description,
+                memory,
+            } => snapshots::take(&mut world, *vmid, name, description.as_deref(), *memory)?,
+            Action::DescribeSnapshot {
+                kind: _,
+                vmid,
+                name,
+                description,
+            } => snapshots::describe(&mut world, *vmid, name, description)?,
+            Action::DeleteSnapshot {
+                kind: _,
+                vmid,
+                name,
+            } => snapshots::delete(&mut world, *vmid, name)?,
+            Action::CreateReplicationJob { id, target, params } => {
+                replication::create(&mut world, id, target, params)?;
+            }
+            Action::UpdateReplicationJob { id, set, delete } => {
+                replication::update(&mut world, id, set, delete)?;
+            }
+            Action::DeleteReplicationJob { id } => replication::delete(&mut world, id)?,
         }
         Ok(world)
     }

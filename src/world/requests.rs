@@ -422,6 +422,59 @@ pub fn request_for(
         Action::DeleteBackupJob { id } => {
             request(Method::Delete, ["cluster", "backup", id.as_str()], None)
         }
+        Action::TakeSnapshot {
+            kind,
+            vmid,
+            name,
+            description,
+            memory,
+        } => {
+            let task = by_kind(*kind, "qmsnapshot", "vzsnapshot");
+            request(
+                Method::Post,
+                guest(node, *kind, *vmid, &["snapshot"]),
+                Some((task, vmid.to_string())),
+            )
+            .with("snapname", name.as_str())
+            .with_some("description", description.clone())
+            .with_some("vmstate", memory.then_some("1"))
+        }
+        Action::DescribeSnapshot {
+            kind,
+            vmid,
+            name,
+            description,
+        } => {
+            let path = ["snapshot", name.as_str(), "config"];
+            request(Method::Put, guest(node, *kind, *vmid, &path), None)
+                .with("description", description.as_str())
+        }
+        Action::DeleteSnapshot { kind, vmid, name } => {
+            let task = by_kind(*kind, "qmdelsnapshot", "vzdelsnapshot");
+            request(
+                Method::Delete,
+                guest(node, *kind, *vmid, &["snapshot", name.as_str()]),
+                Some((task, vmid.to_string())),
+            )
+        }
+        Action::CreateReplicationJob { id, target, params } => {
+            request(Method::Post, ["cluster", "replication"], None)
+                .with("id", id.as_str())
+                .with("type", "local")
+                .with("target", target.as_str())
+                .with_all(params, secrets)?
+        }
+        Action::UpdateReplicationJob { id, set, delete } => {
+            let delete = (!delete.is_empty()).then(|| join(delete));
+            request(Method::Put, ["cluster", "replication", id.as_str()], None)
+                .with_all(set, secrets)?
+                .with_some("delete", delete)
+        }
+        Action::DeleteReplicationJob { id } => request(
+            Method::Delete,
+            ["cluster", "replication", id.as_str()],
+            None,
+        ),
     })
 }
 

@@ -315,6 +315,7 @@ impl Builder {
         let snapshot = Snapshot {
             parent: None,
             taken: Some(1_750_000_000),
+            state: None,
             section,
         };
         self.change(number, |guest| {
@@ -352,12 +353,7 @@ impl Builder {
 
     #[must_use]
     pub fn replication(mut self, number: u32, target: &str) -> Self {
-        let job = ReplicationJob {
-            guest: vmid(number),
-            target: node(target),
-            disabled: false,
-            removing: false,
-        };
+        let job = ReplicationJob::of(vmid(number), node(target), false, Section::new());
         self.world
             .replication_jobs
             .insert(format!("{number}-0"), Arc::new(job));

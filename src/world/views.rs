@@ -3,6 +3,7 @@
 
 mod jobs;
 mod names;
+mod replication;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use super::model::Section;
 
 pub use jobs::{same_job_option, with_storage};
 pub use names::{Parent, file_content, is_cloudinit, names_tell_parents, owner, parent};
+pub use replication::{replicated_disk, replicated_disks, replicates, same_replication_option};
 
 /// What stands in a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 10] = [
+const CALLS: [(Kind, &str, &str); 13] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -52,6 +52,9 @@ const CALLS: [(Kind, &str, &str); 10] = [
     (Kind::Pool, "PUT", "/pools"),
     (Kind::BackupJob, "POST", "/cluster/backup"),
     (Kind::BackupJob, "PUT", "/cluster/backup/{id}"),
+    (Kind::Snapshot, "POST", "/nodes/{node}/qemu/{vmid}/snapshot"),
+    (Kind::ReplicationJob, "POST", "/cluster/replication"),
+    (Kind::ReplicationJob, "PUT", "/cluster/replication/{id}"),
 ];
 
 #[test]

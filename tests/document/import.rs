@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredStorage, Media, Value, Wish,
+    Desired, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredSnapshot, DesiredStorage, Media,
+    Value, Wish,
 };
 use bailiwick::document::import::{
-    self, Held, Imported, LiveBackupJob, LiveDisk, LiveGuest, LiveStorage, Section,
+    self, Held, Imported, LiveBackupJob, LiveDisk, LiveGuest, LiveSnapshot, LiveStorage, Section,
 };
 use bailiwick::document::{Kind, load};
 use bailiwick::ids::{Bytes, Slot, VolumeId};
@@ -202,12 +203,33 @@ fn job_returns(job: DesiredBackupJob) {
     same(Domain::BackupJob, &section, &asked.options, &imported);
 }
 
+fn snapshot_returns(asked: DesiredSnapshot) {
+    let text = match &asked.description {
+        Some(Wish::Set(text)) => Some(text.clone()),
+        Some(Wish::Remove) | None => None,
+    };
+    let live = LiveSnapshot {
+        vmid: asked.vmid,
+        name: &asked.name,
+        description: text.as_deref(),
+        memory: asked.memory == Some(true),
+    };
+    let imported = import::snapshot("any".to_owned(), &live).unwrap();
+    let Desired::Snapshot(again) = again(&imported) else {
+        panic!()
+    };
+    assert_eq!((again.vmid, &again.name), (asked.vmid, &asked.name));
+    assert_eq!(again.description, text.map(Wish::Set));
+    assert_eq!(again.memory, asked.memory.filter(|memory| *memory));
+}
+
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 5] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
     Kind::BackupJob,
+    Kind::Snapshot,
 ];
 
 /// Whether the document's object could be made and brought back.
@@ -219,7 +241,8 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::Guest(guest)) => guest_returns(*guest),
         Some(Desired::Storage(storage)) => storage_returns(*storage),
         Some(Desired::BackupJob(job)) => job_returns(*job),
-        Some(Desired::Pool(_)) => {}
+        Some(Desired::Snapshot(snapshot)) => snapshot_returns(*snapshot),
+        Some(Desired::Pool(_) | Desired::ReplicationJob(_)) => {}
     }
     true
 }
@@ -228,7 +251,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_a_document_made_comes_back_as_that_document(seed in any::<[u8; 32]>(), kind in 0usize..4, sparse in 2u32..40) {
+    fn what_a_document_made_comes_back_as_that_document(seed in any::<[u8; 32]>(), kind in 0usize..5, sparse in 2u32..40) {
         returns(KINDS[kind], seed, sparse);
     }
 }
@@ -236,7 +259,7 @@ proptest! {
 #[test]
 fn the_law_is_about_something() {
     let valid =
-        (0..60u8).filter(|n| returns(KINDS[usize::from(n % 4)], [*n; 32], 3 + u32::from(*n % 9)));
+        (0..60u8).filter(|n| returns(KINDS[usize::from(n % 5)], [*n; 32], 3 + u32::from(*n % 9)));
     let valid = valid.count();
     assert!(valid >= 20, "only {valid} of 60 documents were valid");
 }

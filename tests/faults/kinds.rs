@@ -23,6 +23,9 @@ pub struct Kind {
 /// The file in a play's folder that holds a secret.
 pub const SECRET_FILE: &str = "guest-password";
 
+/// A snapshot of VM 104, at the end of its file.
+const SNAPSHOT: &str = "\n    [before]\n    boot: order=scsi0\n    cores: 8\n    memory: 16384\n    scsi0: local-zfs:vm-104-disk-0,size=48G\n    scsi1: ceph-vm:vm-104-disk-0,size=200G\n    smbios1: uuid=5acd774d-3cb0-4b33-a541-0073c97ecd1c\n    snaptime: 1768985900\n";
+
 /// A document that always stands beside, so that the source is never empty.
 const BESIDE: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: infra}\nspec: {comment: network and monitoring}\n";
 
@@ -127,11 +130,17 @@ pub fn variant(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. } => "create backup job",
         Action::UpdateBackupJob { .. } => "update backup job",
         Action::DeleteBackupJob { .. } => "delete backup job",
+        Action::TakeSnapshot { .. } => "take snapshot",
+        Action::DescribeSnapshot { .. } => "describe snapshot",
+        Action::DeleteSnapshot { .. } => "delete snapshot",
+        Action::CreateReplicationJob { .. } => "create replication job",
+        Action::UpdateReplicationJob { .. } => "update replication job",
+        Action::DeleteReplicationJob { .. } => "delete replication job",
     }
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 24;
+pub const PLANNED: usize = 30;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -409,7 +418,10 @@ fn power() -> Vec<Kind> {
     ]
 }
 
-/// Storages, pools and backup jobs.
+/// A guest that is copied to another node.
+const REPLICATION: &str = "  replication.cfg: |\n    local: 104-0\n    \tcomment shop\n    \tschedule */30\n    \tsource pve1\n    \ttarget pve2\n\n";
+
+/// Storages, pools, backup and replication jobs.
 fn elsewhere() -> Vec<Kind> {
     vec![
         makes(
@@ -485,6 +497,33 @@ fn elsewhere() -> Vec<Kind> {
             "    vzdump: nightly-prod\n",
             "    vzdump: weekly\n    \tcomment mail\n    \tschedule 04:00\n    \tenabled 1\n    \tstorage backup\n    \tvmid 102\n\n",
         ),
+        makes(
+            "create replication job",
+            document(
+                "ReplicationJob",
+                "copy",
+                "guest: 104, target: pve2, schedule: '*/30', rate: 12.5",
+            ),
+            is!(Action::CreateReplicationJob { .. }),
+        ),
+        makes(
+            "update replication job",
+            document(
+                "ReplicationJob",
+                "copy",
+                "guest: 104, schedule: '22:00', enabled: false, comment: null",
+            ),
+            is!(Action::UpdateReplicationJob { .. }),
+        )
+        .in_a_world_with("  user.cfg: |\n", REPLICATION),
+        removes(
+            "delete replication job",
+            "ReplicationJob",
+            "copy",
+            "guest: 104",
+            is!(Action::DeleteReplicationJob { .. }),
+        )
+        .in_a_world_with("  user.cfg: |\n", REPLICATION),
         removes(
             "delete backup job",
             "BackupJob",
@@ -496,5 +535,24 @@ fn elsewhere() -> Vec<Kind> {
             "    vzdump: nightly-prod\n",
             "    vzdump: spare\n    \tcomment unused\n    \tschedule 04:00\n    \tenabled 1\n    \tstorage backup\n    \tvmid 102\n\n",
         ),
+        makes(
+            "take snapshot",
+            document("Snapshot", "before", "vmid: 104, description: why"),
+            is!(Action::TakeSnapshot { .. }),
+        ),
+        makes(
+            "describe snapshot",
+            document("Snapshot", "before", "vmid: 104, description: why"),
+            is!(Action::DescribeSnapshot { .. }),
+        )
+        .in_a_world_with("  nodes/pve1/qemu-server/105.conf: |", SNAPSHOT),
+        removes(
+            "delete snapshot",
+            "Snapshot",
+            "before",
+            "vmid: 104",
+            is!(Action::DeleteSnapshot { .. }),
+        )
+        .in_a_world_with("  nodes/pve1/qemu-server/105.conf: |", SNAPSHOT),
     ]
 }

@@ -201,6 +201,20 @@ fn bodies_are_bounded() {
     assert_eq!(broken.0, 400);
     let error: serde_json::Value = serde_json::from_str(&broken.1).unwrap();
     assert_eq!(error["error"]["code"], -32700, "{error}");
+    // What is JSON and no message that can be read is not called another type.
+    let batch = r#"[{"jsonrpc": "2.0", "id": 1, "method": "ping"}]"#;
+    let endless = r#"{"jsonrpc": "2.0", "id": 1, "method": "ping", "params": {"limit": 1e400}}"#;
+    for body in [batch, endless] {
+        let (status, text) = desk.play.block_on(async {
+            let answer = agent.post().body(body).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        });
+        assert_eq!(status, 400, "{text}");
+        assert!(
+            text.contains("invalid_request") && !text.contains("Content-Type"),
+            "{text}"
+        );
+    }
     // Whatever else the transport refuses has the form of all refusals.
     let plain = desk.play.block_on(async {
         let request = agent.post().header("content-type", "text/plain").body("{}");

@@ -84,7 +84,7 @@ fn every_tool_answers_as_its_schema_says() {
             .as_array()
             .unwrap()
             .len(),
-        5
+        7
     );
     let explained = ask(
         "explain_kind",
@@ -94,6 +94,23 @@ fn every_tool_answers_as_its_schema_says() {
         explained["schema"].is_object() && explained["text"].as_str().unwrap().contains("memory")
     );
     assert_eq!(ask("validate", json!({ "documents": MAIL }))["valid"], true);
+    let pool = |n| {
+        format!(
+            "---\napiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {{name: p{n}}}\nspec: {{}}\n"
+        )
+    };
+    let pools: String = (0..250).map(pool).collect();
+    let first = ask("validate", json!({ "documents": pools }));
+    let next = ask(
+        "validate",
+        json!({ "documents": pools, "cursor": first["nextCursor"] }),
+    );
+    let page = |answer: &Value| answer["documents"].as_array().unwrap().len();
+    assert_eq!((page(&first), page(&next)), (200, 50));
+    assert_eq!(
+        (&first["count"], &next["nextCursor"]),
+        (&json!(250), &Value::Null)
+    );
     let wrong = ask(
         "validate",
         json!({ "documents": MAIL.replace("memory", "memry") }),
@@ -223,7 +240,15 @@ fn a_wrong_argument_is_named_and_an_unknown_kind_answered_with_those_there_are()
         said("explain_kind", json!({ "kind": "Pool" })),
         refused("explain_kind takes no `kind`; it takes path, schema")
     );
-    let all = ["VirtualMachine", "Container", "Storage", "Pool"];
+    let all = [
+        "VirtualMachine",
+        "Container",
+        "Storage",
+        "Pool",
+        "BackupJob",
+        "Snapshot",
+        "ReplicationJob",
+    ];
     for path in ["Nonsense", "Deployment.spec", "VirtualMachin", ""] {
         let (code, message) = said("explain_kind", json!({ "path": path }));
         assert_eq!(code, "not_found");

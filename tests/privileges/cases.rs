@@ -219,9 +219,24 @@ pub const CASES: &[Case] = &[
         "a backup job's storage",
         "BackupJob {id: weekly, storage: more}",
     ),
+    wanted("take a snapshot", "Snapshot {name: new, vmid: 101}"),
+    wanted(
+        "a snapshot's description",
+        "Snapshot {name: old, vmid: 103, description: other}",
+    ),
+    wanted(
+        "create a replication job",
+        "ReplicationJob {id: 101-0, target: pve2, schedule: '*/30', rate: 10}",
+    ),
+    wanted(
+        "a replication job's schedule",
+        "ReplicationJob {id: 103-0, schedule: '22:00', enabled: false}",
+    ),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),
     removed("delete a pool", &["pool/empty"]),
     removed("delete a backup job", &["backup-job/weekly"]),
+    removed("delete a snapshot", &["snapshot/103/old"]),
+    removed("delete a replication job", &["replication-job/103-0"]),
 ];

@@ -10,10 +10,11 @@ use crate::document::backup_job::BackupJobSpec;
 use crate::document::container::ContainerSpec;
 use crate::document::desired::{self, Desired, Wish};
 use crate::document::machine::VirtualMachineSpec;
+use crate::document::replication_job::ReplicationJobSpec;
 use crate::document::schema::{self, PROXMOX_KEY};
 use crate::document::storage::StorageSpec;
 use crate::document::{Kind, refused, scalar};
-use crate::ids::{BackupJobId, GuestKind, StorageId};
+use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, StorageId};
 use crate::proxmox::property::tables::format_of;
 use crate::proxmox::property::{Domain, PropertyMap, equivalent, merged};
 use crate::proxmox::schema::root_only;
@@ -55,6 +56,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Storage => &["id", "type", "extraConfig"],
         Kind::Pool => &["id", "comment", "guests", "storages"],
         Kind::BackupJob => &["id", "extraConfig"],
+        Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
+        Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
     }
 }
 
@@ -95,9 +98,12 @@ impl<'a> Reading<'a> {
             kind,
             domain: match kind {
                 Kind::BackupJob => Domain::BackupJob,
-                Kind::VirtualMachine | Kind::Container | Kind::Storage | Kind::Pool => {
-                    guest.map_or(Domain::Storage, Domain::from)
-                }
+                Kind::VirtualMachine
+                | Kind::Container
+                | Kind::Storage
+                | Kind::Pool
+                | Kind::Snapshot => guest.map_or(Domain::Storage, Domain::from),
+                Kind::ReplicationJob => Domain::ReplicationJob,
             },
             section,
             out,
@@ -420,7 +426,12 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
             Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
         }
-        Kind::Pool => return None,
+        Kind::Pool | Kind::Snapshot => return None,
+        Kind::ReplicationJob => {
+            let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
+            let id = ReplicationJobId::new("100-0").ok()?;
+            Desired::ReplicationJob(Box::new(spec.desired(id)))
+        }
     })
 }
 
@@ -439,6 +450,7 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
-        Desired::Pool(_) => None,
+        Desired::Pool(_) | Desired::Snapshot(_) => None,
+        Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

@@ -86,7 +86,9 @@ fn word(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::VirtualMachine => Some("vm"),
         Kind::Container => Some("ct"),
-        Kind::Storage | Kind::Pool | Kind::BackupJob => None,
+        Kind::Storage | Kind::Pool | Kind::BackupJob | Kind::Snapshot | Kind::ReplicationJob => {
+            None
+        }
     }
 }
 

@@ -47,6 +47,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::CreateBackupJob { id, .. }
         | Action::UpdateBackupJob { id, .. }
         | Action::DeleteBackupJob { id } => Entity::BackupJob(id.to_string()),
+        Action::CreateReplicationJob { id, .. }
+        | Action::UpdateReplicationJob { id, .. }
+        | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
         | Action::CloneGuest { kind, vmid, .. }
         | Action::ConvertToTemplate { kind, vmid }
@@ -59,6 +62,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::SetHaState { kind, vmid, .. }
         | Action::RemoveHaResource { kind, vmid }
         | Action::Migrate { kind, vmid, .. }
+        | Action::TakeSnapshot { kind, vmid, .. }
+        | Action::DescribeSnapshot { kind, vmid, .. }
+        | Action::DeleteSnapshot { kind, vmid, .. }
         | Action::DestroyGuest { kind, vmid, .. } => Entity::Guest(*kind, *vmid),
     }
 }
@@ -81,7 +87,11 @@ pub(super) fn impacts(
     match action {
         Action::CreateGuest {
             kind, vmid, params, ..
-        } => all.extend(at.create(*kind, *vmid, params)),
+        } => {
+            all.extend(at.create(*kind, *vmid, params));
+            all.extend(at.shared_addresses(*vmid));
+        }
+        // Whose address it has too is asked at the end: a later step may give it its own.
         Action::CloneGuest { kind, vmid, .. } => all.extend(at.cloned(*kind, *vmid)),
         Action::UpdateConfig {
             kind,
@@ -90,6 +100,13 @@ pub(super) fn impacts(
             delete,
         } => {
             all.extend(at.config(*kind, *vmid, set, delete));
+            if set
+                .keys()
+                .any(|key| key.starts_with("net") || key.starts_with("ipconfig"))
+            {
+                all.extend(at.shared_addresses(*vmid));
+            }
+            all.extend(at.coming_back(*kind, *vmid));
             all.extend(at.freed(*vmid, "GU05"));
         }
         Action::ResizeDisk {
@@ -179,7 +196,13 @@ pub(super) fn impacts(
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => {}
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => {}
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

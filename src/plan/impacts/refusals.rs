@@ -7,11 +7,14 @@ use super::super::words::clean;
 use super::Raw;
 use super::actions::{entity_of, raw};
 use crate::health::Category;
-use crate::ids::{Bytes, GuestKind, NodeName, Slot, Vmid};
+use crate::ids::{Bytes, GuestKind, NodeName, Slot, StorageId, Vmid};
 use crate::proxmox::schema::effect::protects;
 use crate::proxmox::schema::split_index;
 use crate::world::views;
-use crate::world::{Action, Guest, Part, PowerAction, Status, World};
+use crate::world::{
+    Action, Guest, Param, Part, PowerAction, Status, World, held_by_replication,
+    replication_refusals, snapshot_refused, snapshot_stays,
+};
 
 /// The rule that speaks when a kind of step fails.
 pub(super) fn failure_rule(action: &Action) -> &'static str {
@@ -35,6 +38,12 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::DeleteBackupJob { .. } => "CL03",
+        Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. } => "GU10",
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => "CL04",
     }
 }
 
@@ -78,6 +87,9 @@ pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw
     if let Some(guest) = action.guest().and_then(|(_, vmid)| world.guests.get(&vmid)) {
         reasons.extend(guest_refuses(action, guest, world));
     }
+    if let Action::CreateReplicationJob { id, target, .. } = action {
+        reasons.extend(replication_refusals(world, id, target));
+    }
     let rule = failure_rule(action);
     reasons
         .iter()
@@ -94,6 +106,7 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
             clean(lock)
         ));
     }
+    reasons.extend(cannot_replicate(action, guest, world));
     let protected = protects(guest.config.current.get("protection").map(String::as_str));
     match action {
         Action::DestroyGuest { vmid, purge, .. } => {
@@ -115,6 +128,10 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         Action::MoveDisk { slot, .. } | Action::ResizeDisk { slot, .. } => {
             reasons.extend(disk_out_of_reach(guest, slot, world));
         }
+        Action::TakeSnapshot { memory, .. } => {
+            reasons.extend(snapshot_refused(world, guest, *memory));
+        }
+        Action::DeleteSnapshot { name, .. } => reasons.extend(snapshot_stays(world, guest, name)),
         Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::CreateGuest { .. }
@@ -133,9 +150,54 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => {}
+        | Action::DeleteBackupJob { .. }
+        | Action::DescribeSnapshot { .. } => {}
+        Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => {}
     }
     reasons
+}
+
+/// A replicated guest takes no volume that cannot be replicated (qemu-server, pve-container: "cannot add non-replicatable volume").
+fn cannot_replicate(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
+    let mut jobs = world.replication_jobs.iter();
+    let job = jobs.find(|(_, job)| job.guest == guest.vmid);
+    let (Some((job, _)), true) = (job, world.unreadable(&Part::Storages).is_none()) else {
+        return Vec::new();
+    };
+    let mut new: Vec<(&str, StorageId)> = Vec::new();
+    match action {
+        Action::UpdateConfig { kind, set, .. } => {
+            for (key, param) in set {
+                let Param::Plain(value) = param else { continue };
+                let volume = |text: &str| {
+                    let disk = views::replicated_disk(*kind, key, text)?;
+                    disk.source.data().cloned()
+                };
+                let held = guest.config.current.get(key).and_then(|text| volume(text));
+                let wanted = volume(value).filter(|wanted| held.as_ref() != Some(wanted));
+                new.extend(wanted.map(|wanted| (key.as_str(), wanted.storage().clone())));
+            }
+        }
+        Action::MoveDisk { slot, to, .. } => {
+            let value = guest.config.current.get(slot.as_str());
+            let copied =
+                value.and_then(|text| views::replicated_disk(guest.kind, slot.as_str(), text));
+            new.extend(copied.map(|_| (slot.as_str(), to.clone())));
+        }
+        _ => {}
+    }
+    let told = new.into_iter().filter_map(|(slot, on)| {
+        let storage = world.storages.get(&on)?;
+        (!views::replicates(storage)).then(|| {
+            format!(
+                "{slot} would lie on {on}, which is no ZFS pool, and {} is replicated (job {job}); write `replicate: false` of the disk, or choose another storage",
+                guest.entity()
+            )
+        })
+    });
+    told.collect()
 }
 
 /// Why a disk cannot be worked with where it lies now.
@@ -221,6 +283,7 @@ fn migrate_refused(guest: &Guest, to: &NodeName, running: bool, world: &World) -
     let mut reasons = Vec::new();
     let section = guest.config.next_start();
     let live = running && guest.kind == GuestKind::Qemu;
+    reasons.extend(held_by_replication(world, guest, to, running));
     for disk in views::disks(guest.kind, &section) {
         let Some(volume) = disk.source.volume() else {
             continue;

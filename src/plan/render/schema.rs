@@ -14,13 +14,15 @@ pub fn schema() -> Value {
             "createGuest", "updateConfig", "resizeDisk", "moveDisk", "detachDisk", "freeDisk", "setPower", "setHaState",
             "removeHaResource", "migrate", "destroyGuest", "createStorage", "updateStorage", "deleteStorage",
             "deleteVolume", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
-            "deleteBackupJob"
+            "deleteBackupJob", "takeSnapshot", "describeSnapshot", "deleteSnapshot",
+            "createReplicationJob", "updateReplicationJob", "deleteReplicationJob"
         ]}}
     });
     let precondition = json!({
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
-            "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "haState", "volumeExists"
+            "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "snapshotIs", "snapshotAbsent",
+            "replicationJobIs", "replicationJobAbsent", "haState", "volumeExists"
         ]}}
     });
     let inverse = json!({"oneOf": [

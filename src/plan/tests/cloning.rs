@@ -299,3 +299,31 @@ fn a_running_guest_is_shut_down_first_where_its_document_says_so() {
         ["shut down vm/102", "turn vm/102 into a template"]
     );
 }
+
+#[test]
+fn a_clone_that_keeps_its_sources_address_is_told_and_one_with_its_own_is_not() {
+    let mut lab = Lab::new();
+    lab.edit(105, |guest| {
+        let section = &mut guest.config.current;
+        section.insert(
+            "net0".to_owned(),
+            "virtio=BC:24:11:00:01:05,bridge=vmbr0".to_owned(),
+        );
+        section.insert("ipconfig0".to_owned(), "ip=10.0.0.5/24".to_owned());
+    });
+    let shared = |plan: &crate::plan::Plan| -> Vec<String> {
+        let told = facts(plan).into_iter();
+        told.filter(|fact| fact.ends_with("GU14")).collect()
+    };
+    let plan = lab.plan(vec![doc(clone_of(901, from(105)))]);
+    let both = ["vm/105 unreachable GU14", "vm/901 unreachable GU14"];
+    assert_eq!(shared(&plan), both);
+    let own = set(clone_of(901, from(105)), "ipconfig0", "ip=10.0.0.6/24");
+    assert_eq!(shared(&lab.plan(vec![doc(own)])), Vec::<String>::new());
+    // A template answers nobody.
+    let kept = DesiredGuest {
+        template: Some(true),
+        ..clone_of(901, from(105))
+    };
+    assert_eq!(shared(&lab.plan(vec![doc(kept)])), Vec::<String>::new());
+}

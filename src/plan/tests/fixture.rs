@@ -52,6 +52,7 @@ const ALL: &[&str] = &[
     "VM.Config.Cloudinit",
     "VM.PowerMgmt",
     "VM.Migrate",
+    "VM.Replicate",
     "VM.Audit",
     "VM.Snapshot",
     "VM.Clone",
@@ -371,6 +372,7 @@ impl Lab {
                 Snapshot {
                     parent: None,
                     taken: Some(1_690_000_000),
+                    state: None,
                     section,
                 },
             );
@@ -414,6 +416,15 @@ impl Lab {
     }
 
     /// Makes the source own an object.
+    /// A replication job, not marked for removal.
+    pub fn replication(&mut self, id: &str, target: &str, options: &[(&str, &str)]) {
+        let guest = id.split('-').next().unwrap().parse().unwrap();
+        let job = crate::world::ReplicationJob::of(guest, node(target), false, section(options));
+        self.world
+            .replication_jobs
+            .insert(id.to_owned(), Arc::new(job));
+    }
+
     pub fn own(&mut self, object: &str, document: &str) {
         let guest = object.split_once('/').and_then(|(kind, id)| {
             matches!(kind, "vm" | "ct").then(|| id.parse::<Vmid>().unwrap())

@@ -8,7 +8,7 @@ use crate::health::Category;
 use crate::ids::{Bytes, GuestKind};
 use crate::plan::render::{Style, text};
 use crate::plan::{Plan, Risk};
-use crate::world::{Action, Part, Pending, ReplicationJob, Status};
+use crate::world::{Action, Part, Pending, ReplicationJob, Section, Status};
 
 fn delete_storage(lab: &mut Lab, id: &str) -> Plan {
     lab.own(&format!("storage/{id}"), &format!("Storage/{id}"));
@@ -654,6 +654,7 @@ fn gu03_fires_for_access_rules_jobs_and_replication() {
             target: node("pve2"),
             disabled: false,
             removing: false,
+            options: Section::new(),
         }),
     );
     let plan = delete_guest(&mut lab, 104);
@@ -746,6 +747,138 @@ fn gu12_silent_for_a_card_that_stays_where_it_is() {
     ] {
         assert_eq!(rewired(same), Vec::<String>::new(), "{same}");
     }
+}
+
+/// A container of the lab with this card.
+fn with_card(lab: &mut Lab, number: u32, card: &str) {
+    let guest = Arc::make_mut(lab.world.guests.get_mut(&vmid(number)).unwrap());
+    let section = &mut guest.config.current;
+    section.insert("net0".to_owned(), card.to_owned());
+}
+
+#[test]
+fn gu13_fires_for_more_memory_than_the_node_has() {
+    let plan = Lab::new().plan(vec![doc(set(vm(104), "memory", "262144"))]);
+    assert!(
+        plan.impacts
+            .iter()
+            .any(|i| i.entity == "node/pve1" && i.category == Category::Tight),
+        "{:?}",
+        facts(&plan)
+    );
+}
+
+#[test]
+fn gu13_silent_for_memory_that_the_node_has() {
+    let plan = Lab::new().plan(vec![doc(set(vm(104), "memory", "8192"))]);
+    assert!(plan.impacts.iter().all(|i| i.category != Category::Tight));
+}
+
+#[test]
+fn gu14_fires_for_both_guests_of_an_address() {
+    let card = |ip: &str| format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:03:01,ip={ip}");
+    let mut lab = Lab::new();
+    with_card(&mut lab, 301, &card("10.0.0.5/24"));
+    // A virtual machine gets it through cloud-init, in another form of the same address's network.
+    let plan = lab.plan(vec![doc(set(
+        vm(104),
+        "ipconfig0",
+        "gw=10.0.0.1,ip=10.0.0.5/16",
+    ))]);
+    assert_eq!(
+        of_rule(&plan, "GU14"),
+        ["vm/104 unreachable GU14", "ct/301 unreachable GU14"]
+    );
+    // What cannot be read may have it.
+    lab.unread(Part::GuestConfig(vmid(301)));
+    let plan = lab.plan(vec![doc(set(vm(104), "ipconfig0", "ip=10.0.0.9/24"))]);
+    assert_eq!(of_rule(&plan, "GU14"), ["vm/104 unknown GU14"]);
+}
+
+#[test]
+fn gu14_silent_for_an_address_of_ones_own_and_on_another_network() {
+    let card = |ip: &str, tag: &str| {
+        format!("name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:03:01,ip={ip}{tag}")
+    };
+    for (ip, tag) in [("10.0.0.6/24", ""), ("10.0.0.5/24", ",tag=7"), ("dhcp", "")] {
+        let mut lab = Lab::new();
+        with_card(&mut lab, 301, &card(ip, tag));
+        let plan = lab.plan(vec![doc(set(vm(104), "ipconfig0", "ip=10.0.0.5/24"))]);
+        assert_eq!(of_rule(&plan, "GU14"), Vec::<String>::new(), "{ip}{tag}");
+    }
+    // Both have it already: this plan makes nothing worse.
+    let mut lab = Lab::new();
+    with_card(&mut lab, 301, &card("10.0.0.5/24", ""));
+    let guest = Arc::make_mut(lab.world.guests.get_mut(&vmid(104)).unwrap());
+    let section = &mut guest.config.current;
+    section.insert("ipconfig0".to_owned(), "ip=10.0.0.5/24".to_owned());
+    let plan = lab.plan(vec![doc(set(
+        vm(104),
+        "ipconfig0",
+        "gw=10.0.0.1,ip=10.0.0.5/24",
+    ))]);
+    assert_eq!(of_rule(&plan, "GU14"), Vec::<String>::new());
+}
+
+/// The lab with vm/104 starting first with its node.
+fn started_with_its_node() -> Lab {
+    let mut lab = Lab::new();
+    let guest = Arc::make_mut(lab.world.guests.get_mut(&vmid(104)).unwrap());
+    let section = &mut guest.config.current;
+    section.insert("onboot".to_owned(), "1".to_owned());
+    section.insert("startup".to_owned(), "order=1,up=30".to_owned());
+    lab
+}
+
+#[test]
+fn gu15_fires_for_a_guest_that_no_longer_comes_back() {
+    let lab = started_with_its_node();
+    for doc in [
+        doc(set(vm(104), "onboot", "0")),
+        doc(set(vm(104), "startup", "up=30")),
+    ] {
+        let plan = lab.plan(vec![doc]);
+        assert_eq!(of_rule(&plan, "GU15"), ["vm/104 degraded GU15"]);
+    }
+}
+
+#[test]
+fn gu15_silent_for_a_guest_that_comes_back_all_the_same() {
+    let lab = started_with_its_node();
+    for doc in [
+        doc(set(vm(104), "startup", "order=2")),
+        doc(set(vm(104), "description", "x")),
+    ] {
+        assert_eq!(of_rule(&lab.plan(vec![doc]), "GU15"), Vec::<String>::new());
+    }
+    let never = Lab::new();
+    let plan = never.plan(vec![doc(set(vm(105), "onboot", "0"))]);
+    assert_eq!(of_rule(&plan, "GU15"), Vec::<String>::new());
+}
+
+/// When a change of vm/104 takes effect.
+fn effect_of(key: &str, value: &str) -> String {
+    let plan = Lab::new().plan(vec![doc(set(vm(104), key, value))]);
+    let change = plan.changes.iter().find(|change| change.field == key);
+    change.unwrap().effect.clone()
+}
+
+#[test]
+fn gu16_fires_for_keys_of_cloud_init() {
+    let says =
+        "stored at once; the guest sees it once its cloud-init drive is made anew and it boots";
+    for (key, value) in [
+        ("ciuser", "admin"),
+        ("ipconfig0", "ip=dhcp"),
+        ("nameserver", "10.0.0.1"),
+    ] {
+        assert_eq!(effect_of(key, value), says, "{key}");
+    }
+}
+
+#[test]
+fn gu16_silent_for_other_keys() {
+    assert_eq!(effect_of("description", "new"), "at once");
 }
 
 #[test]

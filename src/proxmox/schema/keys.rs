@@ -412,6 +412,22 @@ pub const BACKUP_JOB: &[KeySpec] = &[
     key("zstd", INTEGER),
 ];
 
+/// The options of a replication job.
+pub const REPLICATION_JOB: &[KeySpec] = &[
+    key("comment", TEXT),
+    key("disable", BOOL),
+    key(
+        "rate",
+        ValueKind::Number {
+            min: Some(1.0),
+            max: None,
+        },
+    ),
+    key("remove_job", ValueKind::Enum(&["local", "full"])),
+    key("schedule", TEXT),
+    key("source", TEXT),
+];
+
 /// Every key of a domain that has a table here.
 pub fn keys(domain: Domain) -> &'static [KeySpec] {
     match domain {
@@ -419,6 +435,7 @@ pub fn keys(domain: Domain) -> &'static [KeySpec] {
         Domain::Lxc => LXC,
         Domain::Storage => STORAGE,
         Domain::BackupJob => BACKUP_JOB,
+        Domain::ReplicationJob => REPLICATION_JOB,
         Domain::Cluster => &[],
     }
 }
@@ -449,6 +466,6 @@ pub fn is_volume_key(domain: Domain, name: &str) -> bool {
                     && matches!(stem, "ide" | "sata" | "scsi" | "virtio" | "unused"))
         }
         Domain::Lxc => name == "rootfs" || (index.is_some() && matches!(stem, "mp" | "unused")),
-        Domain::Storage | Domain::BackupJob | Domain::Cluster => false,
+        Domain::Storage | Domain::BackupJob | Domain::ReplicationJob | Domain::Cluster => false,
     }
 }

@@ -22,7 +22,9 @@ impl Only {
             objects: BTreeSet::new(),
         };
         if only.is_empty() {
-            read.kinds.extend(Kind::ALL);
+            // A document for a snapshot would have it taken anew when somebody deletes it: that has to be asked for.
+            let standing = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Snapshot);
+            read.kinds.extend(standing);
         }
         for text in only {
             let (name, id) = match text.split_once('/') {
@@ -39,7 +41,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, or a whole kind as `vm`, `ct`, `storage`, `pool` or `backup-job`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot` or `replication-job`",
                         clean(text)
                     )));
                 }

@@ -26,6 +26,7 @@ pub(super) fn settle(
         Part::Storages,
         Part::Pools,
         Part::BackupJobs,
+        Part::ReplicationJobs,
     ] {
         world
             .completeness

@@ -113,6 +113,11 @@ pub fn migrate(cluster: &mut Cluster, call: &Call) -> Answer {
     access::check_lock(&config)?;
     let running = access::is_running(cluster, guest.vmid);
     let (online, restart) = (call.is_set("online"), call.is_set("restart"));
+    if running && guest.kind == Kind::Qemu {
+        cluster
+            .check_replicated_move(&guest, &target, true)
+            .map_err(ApiError::internal)?;
+    }
     if running && !online && !restart {
         return Err(ApiError::internal(match guest.kind {
             Kind::Qemu => "can't migrate running VM without --online",
@@ -189,7 +194,10 @@ fn depart(
     if guest.kind == Kind::Lxc && live {
         return cluster.spawn_failed(spec, "lxc live migration is currently not implemented");
     }
-    if let Err(text) = obstacles::check(cluster, &guest, config, live, journey.with_local_disks) {
+    let held = cluster.check_replicated_move(&guest, &journey.target, false);
+    let checked = held
+        .and_then(|()| obstacles::check(cluster, &guest, config, live, journey.with_local_disks));
+    if let Err(text) = checked {
         return cluster.spawn_failed(spec.saying(format!("ERROR: {text}")), "migration aborted");
     }
     let bytes: u64 = obstacles::local_volumes(cluster, &guest, config)
@@ -260,6 +268,7 @@ fn arrive(cluster: &mut Cluster, journey: &Journey, log: &mut TaskLog) -> Result
     }
     cluster.files.remove(&guest.file());
     cluster.files.set(there.file(), text);
+    cluster.turn_replication(guest.vmid, &guest.node, &there.node);
     access::set_lock(cluster, &there, None);
     if running && journey.restart {
         cluster.running.remove(&guest.vmid);

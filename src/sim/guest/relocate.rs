@@ -128,6 +128,9 @@ fn check(cluster: &Cluster, work: &Move, config: &Config, drive: &Drive) -> Resu
     if guest.kind == Kind::Qemu && volume.storage() == work.storage && same_format {
         return no("you can't move to the same storage with same format");
     }
+    let mut there = drive.clone();
+    there.set_file(format!("{}:0", work.storage));
+    cluster.check_replicated(guest.vmid, &there)?;
     let in_snapshot = config.snapshots.values().any(|section| {
         drive::drives(guest.kind, section, true)
             .iter()

@@ -79,6 +79,17 @@ pub fn put(cluster: &mut Cluster, call: &Call) -> Answer {
     }
     access::check_lock(&loaded.config)?;
     access::check_digest(&loaded, call.get("digest"))?;
+    for (key, value) in &sets {
+        let slot = keys::is_volume_slot(Kind::Lxc, key);
+        let drive = slot.then(|| Drive::parse(Kind::Lxc, key, value)).flatten();
+        let held = loaded.config.main.get(key);
+        let held = held.and_then(|value| Drive::parse(Kind::Lxc, key, value));
+        if let Some(drive) = drive
+            && held.is_none_or(|held| held.file() != drive.file())
+        {
+            cluster.check_replicated(guest.vmid, &drive)?;
+        }
+    }
     let mut config = loaded.config;
     let mut touched = BTreeSet::new();
     for key in &reverts {

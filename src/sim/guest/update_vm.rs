@@ -145,6 +145,17 @@ fn prepare(cluster: &mut Cluster, call: &Call) -> Result<Change, ApiError> {
     for (key, value) in &sets {
         permits::vm_value(cluster, subject, loaded.config.main.get(key), key, value)?;
     }
+    for (key, value) in &sets {
+        let slot = keys::is_volume_slot(Kind::Qemu, key);
+        let drive = slot.then(|| Drive::parse(Kind::Qemu, key, value)).flatten();
+        let held = loaded.config.main.get(key);
+        let held = held.and_then(|value| Drive::parse(Kind::Qemu, key, value));
+        if let Some(drive) = drive
+            && held.is_none_or(|held| held.file() != drive.file())
+        {
+            cluster.check_replicated(guest.vmid, &drive)?;
+        }
+    }
     let digest = call.get("digest").map(str::to_owned);
     access::check_digest(&loaded, digest.as_deref())?;
     if !call.is_set("skiplock") && !deletes.iter().any(|key| key == "lock") {

@@ -237,12 +237,19 @@ impl Observation<'_> {
                     "a replication job names no valid guest or target: {item}"
                 ));
             };
-            let job = ReplicationJob {
-                guest,
-                target,
-                disabled: json::flag(item, "disable").unwrap_or(false),
-                removing: item.get("remove_job").is_some_and(|mark| !mark.is_null()),
-            };
+            let removing = item.get("remove_job").is_some_and(|mark| !mark.is_null());
+            let apart = [
+                "digest",
+                "guest",
+                "id",
+                "jobnum",
+                "remove_job",
+                "source",
+                "target",
+                "type",
+            ];
+            let options = json::section(item, &apart);
+            let job = ReplicationJob::of(guest, target, removing, options);
             self.world.replication_jobs.insert(id, Arc::new(job));
         }
         Ok(())

@@ -305,6 +305,7 @@ async fn snapshots(
         let snapshot = Snapshot {
             parent: json::text(item, "parent"),
             taken: json::integer(item, "snaptime"),
+            state: json::text(item, "snapstate"),
             section,
         };
         read.insert(name, snapshot);

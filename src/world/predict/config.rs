@@ -317,7 +317,7 @@ fn unused_of(guest: &Guest, volume: &VolumeId) -> Vec<String> {
 }
 
 /// Keeps a volume under the lowest free `unusedN`, unless another slot names it still.
-fn keep_unused(guest: &mut Guest, volume: &VolumeId) {
+pub(super) fn keep_unused(guest: &mut Guest, volume: &VolumeId) {
     let current = &mut guest.config.current;
     if views::disks(guest.kind, current)
         .iter()

@@ -7,6 +7,7 @@ use crate::world::model::World;
 use crate::world::views::{self, Source};
 use crate::world::{Action, Param};
 
+use super::snapshots::memory_demand;
 use super::volumes::{new_disk, new_size, size_of};
 
 /// Space an action needs on a storage.
@@ -120,6 +121,20 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             target_storage,
             ..
         } => migrate_demand(world, *vmid, to, target_storage),
+        Action::TakeSnapshot {
+            vmid, memory: true, ..
+        } => {
+            let Some(guest) = world.guests.get(vmid) else {
+                return Vec::new();
+            };
+            let (storage, bytes) = memory_demand(world, guest);
+            let demand = storage.map(|storage| Demand {
+                storage,
+                node: guest.node.clone(),
+                bytes: Some(bytes),
+            });
+            demand.into_iter().collect()
+        }
         Action::ConvertToTemplate { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
@@ -136,7 +151,13 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => Vec::new(),
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { memory: false, .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => Vec::new(),
     }
 }
 

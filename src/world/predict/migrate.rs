@@ -37,6 +37,9 @@ pub(super) fn migrate(
         return Err(refused(format!("node {to} is not a target")));
     }
     let running = was.status == Status::Running;
+    if let Some(why) = held_by_replication(world, &was, to, running) {
+        return Err(refused(why));
+    }
     for disk in views::disks(was.kind, &was.config.current) {
         let Some(volume) = disk.source.volume() else {
             continue;
@@ -82,6 +85,28 @@ pub(super) fn migrate(
         apply_pending(world, vmid)?;
     }
     Ok(())
+}
+
+/// Why a guest that is replicated cannot be migrated to a node (qemu-server, pve-container: a job marked for removal stands in the
+/// way; a running machine goes only where a job copies it to).
+pub fn held_by_replication(
+    world: &World,
+    guest: &Guest,
+    to: &NodeName,
+    running: bool,
+) -> Option<String> {
+    let jobs = world.replication_jobs.iter();
+    let jobs: Vec<_> = jobs.filter(|(_, job)| job.guest == guest.vmid).collect();
+    let there = jobs.iter().find(|(_, job)| job.target == *to);
+    match there {
+        Some((id, job)) if job.removing => Some(format!(
+            "replication job {id} to {to} is being removed, and until it is gone the guest cannot be migrated there"
+        )),
+        None if running && guest.kind == GuestKind::Qemu && !jobs.is_empty() => Some(format!(
+            "it is replicated, and while it runs it can only be migrated to a node it is replicated to, which {to} is not"
+        )),
+        Some(_) | None => None,
+    }
 }
 
 fn copy(

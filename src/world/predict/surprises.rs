@@ -48,6 +48,7 @@ pub fn surprises(
     storages(before, predicted, observed, action, &mut found);
     pools(before, predicted, observed, &mut found);
     super::jobs::surprises(before, predicted, observed, &mut found);
+    super::replication::surprises(before, predicted, observed, &mut found);
     for (vmid, was) in &before.ha_resources {
         let (expected, seen) = (
             predicted.ha_resources.get(vmid),
@@ -381,7 +382,13 @@ fn storages(
         | Action::DeletePool { .. }
         | Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
-        | Action::DeleteBackupJob { .. } => None,
+        | Action::DeleteBackupJob { .. }
+        | Action::TakeSnapshot { .. }
+        | Action::DescribeSnapshot { .. }
+        | Action::DeleteSnapshot { .. }
+        | Action::CreateReplicationJob { .. }
+        | Action::UpdateReplicationJob { .. }
+        | Action::DeleteReplicationJob { .. } => None,
     };
     if let Some(id) = named {
         match (predicted.storages.get(id), observed.storages.get(id)) {
