@@ -71,9 +71,9 @@ fn a_clone_is_one_step_and_what_its_document_says_otherwise_are_more() {
         titles(&plan),
         [
             "clone vm/900 to vm/901 copy (a full copy)",
-            "set vm/901 ide2 (removed), memory → 4096",
-            "move vm/901 scsi0 from local-zfs to ceph-vm (8GiB)",
-            "grow vm/901 scsi0 8GiB → 20GiB",
+            "set vm/901 memory → 4096, ide2 (removed)",
+            "move vm/901 scsi0 from local-zfs to ceph-vm (8 GiB)",
+            "grow vm/901 scsi0 8 GiB → 20 GiB",
             "migrate vm/901 from pve1 to pve2",
             "start vm/901",
         ]
