@@ -7,6 +7,7 @@
 
 pub mod backup_job;
 pub mod check;
+pub mod clone;
 pub mod container;
 pub mod crd;
 pub mod desired;

@@ -85,7 +85,17 @@ impl Planner<'_, '_> {
             }
         }
         for item in &items {
-            if let Wanted::Present(Desired::Guest(guest)) = &item.wanted {
+            if let Wanted::Present(Desired::Guest(guest)) = &item.wanted
+                && guest.clone_from.is_none()
+            {
+                self.guest_present(item, guest, &mut pools);
+            }
+        }
+        // What is cloned is looked at as the rest of the plan leaves it.
+        for item in &items {
+            if let Wanted::Present(Desired::Guest(guest)) = &item.wanted
+                && guest.clone_from.is_some()
+            {
                 self.guest_present(item, guest, &mut pools);
             }
         }

@@ -356,7 +356,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let apart = ["free disk", "remove HA resource", "delete volume"];
-    assert_eq!(variants.len() + apart.len(), 27, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 29, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -364,6 +364,8 @@ async fn each_step_takes_these_privileges_and_no_others() {
 fn variant(action: &Action) -> &'static str {
     match action {
         Action::CreateGuest { .. } => "create guest",
+        Action::CloneGuest { .. } => "clone guest",
+        Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
         Action::ResizeDisk { .. } => "resize disk",
         Action::MoveDisk { .. } => "move disk",

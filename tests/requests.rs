@@ -122,6 +122,48 @@ fn table() -> Vec<(Action, &'static str)> {
             "POST /nodes/pve1/lxc vmid=9001 hostname=x ostemplate=local:vztmpl/debian-13.tar.zst (vzcreate 9001)",
         ),
         (
+            Action::CloneGuest {
+                kind: Qemu,
+                vmid: vmid(9002),
+                source: vmid(9000),
+                node: node("pve2"),
+                pool: Some("prod/web".parse().unwrap()),
+                name: "copy".to_owned(),
+                full: true,
+                storage: Some(storage_id("slow")),
+                format: Some("qcow2".to_owned()),
+            },
+            "POST /nodes/pve2/qemu/9000/clone newid=9002 name=copy full=1 pool=prod/web storage=slow format=qcow2 (qmclone 9000)",
+        ),
+        (
+            Action::CloneGuest {
+                kind: Lxc,
+                vmid: vmid(9003),
+                source: vmid(9001),
+                node: node("pve1"),
+                pool: None,
+                name: "copy".to_owned(),
+                full: false,
+                storage: None,
+                format: None,
+            },
+            "POST /nodes/pve1/lxc/9001/clone newid=9003 hostname=copy full=0 (vzclone 9001)",
+        ),
+        (
+            Action::ConvertToTemplate {
+                kind: Qemu,
+                vmid: vmid(104),
+            },
+            "POST /nodes/pve1/qemu/104/template (qmtemplate 104)",
+        ),
+        (
+            Action::ConvertToTemplate {
+                kind: Lxc,
+                vmid: vmid(104),
+            },
+            "POST /nodes/pve1/lxc/104/template",
+        ),
+        (
             Action::UpdateConfig {
                 kind: Qemu,
                 vmid: vmid(104),
@@ -391,6 +433,8 @@ fn table() -> Vec<(Action, &'static str)> {
 fn variant(action: &Action) -> &'static str {
     match action {
         Action::CreateGuest { .. } => "create guest",
+        Action::CloneGuest { .. } => "clone guest",
+        Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
         Action::ResizeDisk { .. } => "resize disk",
         Action::MoveDisk { .. } => "move disk",
@@ -427,7 +471,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 27, "{variants:?}");
+    assert_eq!(variants.len(), 29, "{variants:?}");
 }
 
 #[test]

@@ -9,9 +9,15 @@ pub fn visible(action: &Action, world: &World) -> bool {
     match action {
         Action::CreateGuest {
             kind, vmid, node, ..
+        }
+        | Action::CloneGuest {
+            kind, vmid, node, ..
         } => guest(vmid).is_some_and(|guest| {
             guest.kind == *kind && guest.node == *node && guest.lock.is_none()
         }),
+        Action::ConvertToTemplate { vmid, .. } => {
+            guest(vmid).is_some_and(|guest| guest.template && guest.lock.is_none())
+        }
         Action::UpdateConfig {
             kind,
             vmid,
@@ -154,6 +160,8 @@ pub fn tells(action: &Action) -> bool {
     match action {
         Action::UpdateConfig { set, .. } | Action::UpdateStorage { set, .. } => !secret(set),
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
         | Action::DetachDisk { .. }

@@ -265,7 +265,9 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
             .iter()
             .flat_map(|(from, to)| [from, to])
             .collect(),
+        Action::CloneGuest { storage, .. } => storage.iter().collect(),
         Action::CreateGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
@@ -310,6 +312,8 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::DeleteReplicationJob { .. } => Some("replication.cfg"),
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

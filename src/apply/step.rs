@@ -223,6 +223,10 @@ async fn take_up<L: Live, J: Journal>(
 }
 
 fn place(step: &Step, world: &World) -> Option<NodeName> {
+    // A clone is asked of the node its source is on, wherever the clone is by now.
+    if let Action::CloneGuest { node, .. } = &step.action {
+        return Some(node.clone());
+    }
     let live = step
         .action
         .guest()

@@ -41,6 +41,27 @@ impl Touched {
                 touched.pools = pool.is_some();
                 touched.allocated(params, node, world);
             }
+            Action::CloneGuest {
+                vmid,
+                source,
+                node,
+                pool,
+                storage,
+                ..
+            } => {
+                touched.guests.extend([*vmid, *source]);
+                touched.pools = pool.is_some();
+                touched.volumes_of(source, node, world);
+                if let Some(storage) = storage {
+                    touched.listed(node, storage, world);
+                }
+            }
+            Action::ConvertToTemplate { vmid, .. } => {
+                touched.guests.insert(*vmid);
+                if let Some(node) = node_of(vmid) {
+                    touched.volumes_of(vmid, &node, world);
+                }
+            }
             Action::UpdateConfig { vmid, set, .. } => {
                 touched.guests.insert(*vmid);
                 if let Some(node) = node_of(vmid) {
@@ -154,6 +175,18 @@ impl Touched {
                 .and_then(|(storage, _)| StorageId::new(storage).ok());
             if let Some(storage) = storage.filter(|id| world.storages.contains_key(id)) {
                 self.listed(node, &storage, world);
+            }
+        }
+    }
+
+    /// The storages that a guest's volumes lie on.
+    fn volumes_of(&mut self, vmid: &Vmid, node: &NodeName, world: &World) {
+        let Some(guest) = world.guests.get(vmid) else {
+            return;
+        };
+        for disk in views::disks(guest.kind, &guest.config.current) {
+            if let Some(volume) = disk.source.volume() {
+                self.listed(node, volume.storage(), world);
             }
         }
     }

@@ -61,12 +61,14 @@ impl Verb {
     pub fn of(action: &Action) -> Self {
         match action {
             Action::CreateGuest { .. }
+            | Action::CloneGuest { .. }
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
             | Action::CreateBackupJob { .. }
             | Action::TakeSnapshot { .. }
             | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
+            | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
             | Action::UpdatePool { .. }
@@ -160,6 +162,8 @@ impl ObjectKind {
     pub fn of(action: &Action) -> Self {
         match action {
             Action::CreateGuest { kind, .. }
+            | Action::CloneGuest { kind, .. }
+            | Action::ConvertToTemplate { kind, .. }
             | Action::UpdateConfig { kind, .. }
             | Action::ResizeDisk { kind, .. }
             | Action::MoveDisk { kind, .. }

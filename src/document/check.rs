@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::backup_job::BackupJobSpec;
+use super::clone::{CloneFrom, CloneMode};
 use super::container::ContainerSpec;
 use super::error::Problem;
 use super::machine::VirtualMachineSpec;
@@ -10,6 +11,7 @@ use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
 use super::replication_job::ReplicationJobSpec;
+use super::shared::PowerState;
 use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
@@ -110,7 +112,45 @@ impl Check<'_> {
         }
     }
 
+    /// What is cloned, and that a template does not run.
+    fn origin(
+        &mut self,
+        from: Option<&CloneFrom>,
+        template: Option<bool>,
+        power: Option<PowerState>,
+    ) {
+        if template == Some(true) && power == Some(PowerState::Running) {
+            self.push(
+                &["spec", "powerState"],
+                "a template does not run",
+                "remove the line, or write `stopped`",
+            );
+        }
+        let Some(from) = from else { return };
+        if from.vmid.is_some() == from.name.is_some() {
+            self.push(
+                &["spec", "cloneFrom"],
+                "`cloneFrom` needs exactly one of `vmid` and `name`",
+                "",
+            );
+        }
+        let written = [
+            ("storage", from.storage.is_some()),
+            ("format", from.format.is_some()),
+        ];
+        for (field, _) in written.iter().filter(|(_, written)| *written) {
+            if from.mode == Some(CloneMode::Linked) {
+                self.push(
+                    &["spec", "cloneFrom", field],
+                    format!("a linked clone has no `{field}`: it lies where its base does"),
+                    "remove the line, or write `mode: full`",
+                );
+            }
+        }
+    }
+
     fn machine(&mut self, spec: &VirtualMachineSpec) {
+        self.origin(spec.clone_from.as_ref(), spec.is_template, spec.power_state);
         self.processors(spec);
         if let Some(memory) = &spec.memory {
             self.memory(&memory.size, &["spec", "memory", "size"]);
@@ -286,6 +326,35 @@ impl Check<'_> {
 
     fn container(&mut self, spec: &ContainerSpec) {
         self.memory(&spec.memory, &["spec", "memory"]);
+        self.origin(spec.clone_from.as_ref(), spec.is_template, spec.power_state);
+        if spec.clone_from.is_some() {
+            let made = [
+                ("template", spec.template.is_some()),
+                ("unprivileged", spec.unprivileged.is_some()),
+                ("passwordFrom", spec.password_from.is_some()),
+                ("sshKeys", spec.ssh_keys.is_some()),
+            ];
+            for (field, _) in made.iter().filter(|(_, written)| *written) {
+                self.push(
+                    &["spec", field],
+                    format!(
+                        "`{field}` counts when a container is made anew, not when it is cloned"
+                    ),
+                    "remove the line",
+                );
+            }
+            if spec
+                .clone_from
+                .as_ref()
+                .is_some_and(|from| from.format.is_some())
+            {
+                self.push(
+                    &["spec", "cloneFrom", "format"],
+                    "the volumes of a container have no format to choose",
+                    "remove the line",
+                );
+            }
+        }
         if spec.os_type == Field::Remove {
             let path = ["spec", "osType"];
             self.push(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clone::CloneFrom;
 use super::desired::{DesiredDisk, DesiredGuest, Media, Power, SecretRef, Value, Wish};
 use super::machine::disks::with_options;
 use super::options::{
@@ -179,6 +180,10 @@ options! {
         node: Option<NodeName> = "node" by hand,
         /// The pool the guest shall be a member of.
         pool: Field<PoolId> = "pool" by hand,
+        /// The guest this one is cloned from when it is made. Counts only then.
+        clone_from: Option<CloneFrom> = "" by hand,
+        /// Whether the guest is a template, which never runs and which others are cloned from. There is no way back.
+        is_template: Option<bool> = "template" by hand,
         /// Whether the guest shall run.
         power_state: Option<PowerState> = "start" by hand,
         /// The template a new container is made from, `STORAGE:vztmpl/NAME`. Counts only when the container is made.
@@ -278,6 +283,8 @@ impl ContainerSpec {
             power: self.power_state.map(Power::from),
             options: collect(written(self)),
             disks: self.desired_disks(),
+            clone_from: self.clone_from.as_ref().map(CloneFrom::desired),
+            template: self.is_template,
             create_only: self.create_only(),
         }
     }

@@ -97,8 +97,30 @@ pub struct DesiredGuest {
     pub options: BTreeMap<String, Wish<Value>>,
     /// The disks, CD drives, EFI and TPM volumes, root file system and mount points.
     pub disks: BTreeMap<Slot, Wish<DesiredDisk>>,
+    /// The guest that a guest which has to be made is cloned from, instead of being made empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_from: Option<DesiredClone>,
+    /// Whether the guest shall be a template, if that is managed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<bool>,
     /// Parameters that count only when the guest is created (`ostemplate`, `unprivileged`, `ssh-public-keys`, …).
     pub create_only: BTreeMap<String, Value>,
+}
+
+/// What a new guest is cloned from, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredClone {
+    /// The guest's number; without it `name` says which guest.
+    pub vmid: Option<Vmid>,
+    /// The guest's name in Proxmox VE.
+    pub name: Option<String>,
+    /// Whether its volumes are copied; `None` leaves it to what the source is: a template is linked to, anything else copied.
+    pub full: Option<bool>,
+    /// Where the copies go; without it each lies where its original does.
+    pub storage: Option<StorageId>,
+    /// The format of the copies.
+    pub format: Option<String>,
 }
 
 /// What stands in a disk slot.

@@ -23,7 +23,7 @@ use crate::ids::{
     BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot,
     SnapshotName, StorageId, Vmid, VolumeId,
 };
-use crate::proxmox::property::boolean;
+use crate::proxmox::property::{boolean, is_true};
 
 /// The keys and values of a section of Proxmox VE's configuration, raw.
 pub type Section = BTreeMap<String, String>;
@@ -330,7 +330,17 @@ pub fn guest(name: String, live: &LiveGuest<'_>) -> Result<Imported, String> {
             "power".to_owned(),
         );
     }
+    let template = live.section.get("template");
+    if template.is_some_and(|flag| is_true(flag)) {
+        out.place(
+            path(&["isTemplate"]),
+            json!(true),
+            "template",
+            "template".to_owned(),
+        );
+    }
     let mut reading = fields::Reading::new(Some(live.kind), kind, live.section, &mut out);
+    reading.pass_over("template");
     disks::read(live, &mut reading);
     if live.kind == GuestKind::Lxc {
         reading.unprivileged();

@@ -12,6 +12,7 @@ use self::hardware::{
     Agent, Audio, Bios, Cpu, Display, Hotplug, Keyboard, Machine, Memory, Network, NumaNode,
     OsType, Pci, Rng, ScsiController, SerialPort, Smbios, Usb, Virtiofs, Watchdog,
 };
+use super::clone::CloneFrom;
 use super::desired::{DesiredGuest, Power};
 use super::options::{ExtraConfig, Field, Group, List, Set, collect, options};
 use super::scalar::{Description, DnsName, StartDate, Tag};
@@ -40,6 +41,10 @@ options! {
         node: Option<NodeName> = "node" by hand,
         /// The pool the guest shall be a member of.
         pool: Field<PoolId> = "pool" by hand,
+        /// The guest this one is cloned from when it is made. Counts only then.
+        clone_from: Option<CloneFrom> = "" by hand,
+        /// Whether the guest is a template, which never runs and which others are cloned from. There is no way back.
+        is_template: Option<bool> = "template" by hand,
         /// Whether the guest shall run.
         power_state: Option<PowerState> = "start" by hand,
         /// The virtual processors.
@@ -148,6 +153,8 @@ impl VirtualMachineSpec {
             power: self.power_state.map(Power::from),
             options: collect(wishes),
             disks: slots,
+            clone_from: self.clone_from.as_ref().map(CloneFrom::desired),
+            template: self.is_template,
             create_only: Default::default(),
         }
     }

@@ -36,7 +36,7 @@ const MACHINE: &[(&str, &str)] = &[
     ),
     (
         "template",
-        "making a template cannot be undone and is not an option of the machine",
+        "a template is made by `spec.isTemplate`; it cannot be undone and is not an option of the machine",
     ),
     (
         "unused[n]",
@@ -80,7 +80,7 @@ const CONTAINER: &[(&str, &str)] = &[
     ("force_rw_sys", ROOT),
     (
         "template",
-        "making a template cannot be undone and is not an option of the container",
+        "a template is made by `spec.isTemplate`; it cannot be undone and is not an option of the container",
     ),
     (
         "unused[n]",

@@ -189,6 +189,14 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
         Action::CreateGuest { vmid, .. } => {
             has(&|p| matches!(p, Precondition::GuestAbsent { vmid: v } if v == vmid))
         }
+        Action::CloneGuest { vmid, source, .. } => {
+            has(&|p| matches!(p, Precondition::GuestAbsent { vmid: v } if v == vmid))
+                && identity(*source)
+                && digest(*source)
+        }
+        Action::ConvertToTemplate { vmid, .. } => {
+            identity(*vmid) && digest(*vmid) && stopped(*vmid)
+        }
         Action::UpdateConfig { vmid, .. }
         | Action::ResizeDisk { vmid, .. }
         | Action::MoveDisk { vmid, .. }
@@ -324,7 +332,7 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut pools_made: BTreeMap<&PoolId, StepId> = BTreeMap::new();
     for step in &plan.steps {
         match &step.action {
-            Action::CreateGuest { vmid, .. } => {
+            Action::CreateGuest { vmid, .. } | Action::CloneGuest { vmid, .. } => {
                 guests_made.insert(*vmid, step.id);
             }
             Action::CreateStorage { id, .. } => {
@@ -361,10 +369,18 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
                 }
             }
         }
+        if let Action::CloneGuest { source, .. } = &step.action
+            && let Some(made) = guests_made.get(source)
+        {
+            wants.insert((*made, format!("guest {source}")));
+        }
         // A guest that is destroyed is stopped and out of HA first, and nothing follows for it.
         if let Action::DestroyGuest { vmid, .. } = &step.action {
             for other in &plan.steps {
-                if other.id != step.id && other.action.guest().is_some_and(|(_, v)| v == *vmid) {
+                let cloned = matches!(&other.action,
+                    Action::CloneGuest { source, .. } if source == vmid);
+                let same = other.action.guest().is_some_and(|(_, v)| v == *vmid);
+                if other.id != step.id && (same || cloned) {
                     wants.insert((other.id, format!("step {} of the same guest", other.id)));
                 }
                 if let Action::SetPower {
@@ -449,6 +465,7 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
     };
     match action {
         Action::CreateGuest { params, .. } => in_params(params),
+        Action::CloneGuest { storage, .. } => storage.iter().cloned().collect(),
         Action::UpdateConfig { set, .. } => in_params(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
@@ -463,7 +480,8 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         }
         Action::Migrate { target_storage, .. } => target_storage.values().cloned().collect(),
         Action::UpdateStorage { id, .. } => BTreeSet::from([id.clone()]),
-        Action::ResizeDisk { .. }
+        Action::ConvertToTemplate { .. }
+        | Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
@@ -487,7 +505,7 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
 
 fn pool_used(action: &Action) -> Option<&PoolId> {
     match action {
-        Action::CreateGuest { pool, .. } => pool.as_ref(),
+        Action::CreateGuest { pool, .. } | Action::CloneGuest { pool, .. } => pool.as_ref(),
         Action::UpdatePool { id, .. } => Some(id),
         _ => None,
     }

@@ -38,6 +38,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
     };
     match action {
         Action::CreateGuest { params, .. } => named(params),
+        Action::CloneGuest { storage, .. } => storage.iter().cloned().collect(),
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
@@ -53,7 +54,8 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
             let named = plain("storage").into_iter().chain(fleecing);
             named.filter_map(|id| StorageId::new(id).ok()).collect()
         }
-        Action::ResizeDisk { .. }
+        Action::ConvertToTemplate { .. }
+        | Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
@@ -85,7 +87,7 @@ impl Planner<'_, '_> {
         let mut links: Vec<(DraftId, DraftId)> = Vec::new();
         for (id, draft) in self.drafts.steps.iter().enumerate() {
             match &draft.action {
-                Action::CreateGuest { pool, .. } => {
+                Action::CreateGuest { pool, .. } | Action::CloneGuest { pool, .. } => {
                     let made = pool.as_ref().and_then(|pool| index.pools_made.get(pool));
                     links.extend(made.map(|made| (id, *made)));
                 }
@@ -173,6 +175,11 @@ impl Planner<'_, '_> {
                     }
                 }
                 Action::DestroyGuest { vmid, .. } => {
+                    // What is cloned in the same plan is cloned before it goes.
+                    let cloned = self.drafts.steps.iter().enumerate().filter(|(_, step)| {
+                        matches!(&step.action, Action::CloneGuest { source, .. } if source == vmid)
+                    });
+                    links.extend(cloned.map(|(clone, _)| (id, clone)));
                     links.extend(
                         index
                             .clones(world, *vmid)
@@ -224,7 +231,7 @@ impl Index {
                 index.guests.entry(vmid).or_default().push(id);
             }
             match &draft.action {
-                Action::CreateGuest { vmid, .. } => {
+                Action::CreateGuest { vmid, .. } | Action::CloneGuest { vmid, .. } => {
                     index.guests_made.insert(*vmid, id);
                 }
                 Action::DestroyGuest { vmid, .. } => {

@@ -24,13 +24,14 @@ impl Written {
             self.guests.insert(vmid, id);
         }
         match action {
-            Action::CreateGuest { vmid, .. } => {
+            Action::CreateGuest { vmid, .. } | Action::CloneGuest { vmid, .. } => {
                 self.made.insert(*vmid, id);
             }
             Action::CreateStorage { .. }
             | Action::UpdateStorage { .. }
             | Action::DeleteStorage { .. } => self.storages = Some(id),
-            Action::UpdateConfig { .. }
+            Action::ConvertToTemplate { .. }
+            | Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::MoveDisk { .. }
             | Action::DetachDisk { .. }
@@ -61,6 +62,8 @@ impl Written {
 fn writes_config(action: &Action) -> bool {
     match action {
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
@@ -104,6 +107,28 @@ pub(super) fn preconditions(
     };
     match action {
         Action::CreateGuest { vmid, .. } => vec![Precondition::GuestAbsent { vmid: *vmid }],
+        // What is cloned is what the plan was made with.
+        Action::CloneGuest {
+            kind, vmid, source, ..
+        } => {
+            let mut all = vec![Precondition::GuestAbsent { vmid: *vmid }];
+            all.extend(at.config(*kind, *source));
+            if *kind == GuestKind::Lxc {
+                all.push(Precondition::Status {
+                    vmid: *source,
+                    status: Status::Stopped,
+                });
+            }
+            all
+        }
+        Action::ConvertToTemplate { kind, vmid } => {
+            let mut all = at.config(*kind, *vmid);
+            all.push(Precondition::Status {
+                vmid: *vmid,
+                status: Status::Stopped,
+            });
+            all
+        }
         Action::UpdateConfig { kind, vmid, .. } | Action::ResizeDisk { kind, vmid, .. } => {
             at.config(*kind, *vmid)
         }

@@ -3,11 +3,13 @@
 //! One guest's steps form a chain: shut down → detach → configuration → moves → growth → migration → start. Nothing is implied by
 //! anything else: a restart, a detach, a move are steps of their own, and freeing a disk is never one.
 
+mod clone;
 mod create;
 mod disks;
 mod power;
 mod remove;
 mod reshape;
+mod template;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -44,6 +46,8 @@ struct Work<'a> {
     grows: Vec<Draft>,
     /// It does not run while its configuration is written.
     stopped: bool,
+    /// The step that makes it, if this plan does.
+    made: Option<DraftId>,
 }
 
 impl Planner<'_, '_> {
@@ -52,13 +56,16 @@ impl Planner<'_, '_> {
         match self.target(item, desired) {
             None => {}
             Some(Target::New(vmid)) => {
-                self.create(item, desired, vmid);
+                match &desired.clone_from {
+                    Some(from) => self.create_clone(item, desired, from, vmid),
+                    None => self.create(item, desired, vmid),
+                }
                 if let Some(wish) = &desired.pool {
                     self.guest_pool(item, vmid, wish, true, pools);
                 }
             }
             Some(Target::Existing(guest)) => {
-                self.changed(item, desired, guest);
+                self.changed(item, desired, guest, None);
                 if let Some(wish) = &desired.pool {
                     self.guest_pool(item, guest.vmid, wish, false, pools);
                 }
@@ -66,7 +73,14 @@ impl Planner<'_, '_> {
         }
     }
 
-    fn changed(&mut self, item: &Item, desired: &DesiredGuest, guest: &Guest) {
+    /// A guest that is there, or will be once the step `made` has made it.
+    fn changed(
+        &mut self,
+        item: &Item,
+        desired: &DesiredGuest,
+        guest: &Guest,
+        made: Option<DraftId>,
+    ) {
         let next = guest.config.next_start();
         let shuts_down = desired.power == Some(Power::Stopped) && guest.status == Status::Running;
         let mut work = Work {
@@ -82,6 +96,7 @@ impl Planner<'_, '_> {
             detaches: Vec::new(),
             moves: Vec::new(),
             grows: Vec::new(),
+            made,
         };
         self.options(&mut work, desired);
         for (slot, wish) in &desired.disks {
@@ -89,7 +104,8 @@ impl Planner<'_, '_> {
         }
         let off = self.power_off(&work, desired);
         let migrate = self.migrate(&work, desired);
-        self.chain(work, desired, off, migrate);
+        let template = self.template(&work, desired);
+        self.chain(work, desired, off, migrate, template);
     }
 
     /// Compares every option the document names.
@@ -193,6 +209,7 @@ impl Planner<'_, '_> {
         desired: &DesiredGuest,
         off: Option<Draft>,
         migrate: Option<(Draft, bool)>,
+        template: Option<Draft>,
     ) {
         let Work {
             item,
@@ -206,6 +223,7 @@ impl Planner<'_, '_> {
             moves,
             grows,
             stopped,
+            made,
             next: _,
         } = work;
         let mut notes = Vec::new();
@@ -243,8 +261,9 @@ impl Planner<'_, '_> {
             .chain(moves)
             .chain(grows)
             .chain(last)
+            .chain(template)
             .chain(after);
-        let mut before: Option<DraftId> = None;
+        let mut before: Option<DraftId> = made;
         let mut activates = false;
         for mut draft in line {
             draft.needs.extend(before);
@@ -309,6 +328,8 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         Action::SetHaState { state, .. } => state == "started",
         Action::Migrate { running, .. } => *running && guest.kind == GuestKind::Lxc,
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
         | Action::FreeDisk { .. }

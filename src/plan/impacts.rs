@@ -11,11 +11,12 @@ mod refusals;
 mod returning;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::model::{Duration, Impact, StepId};
 use super::words::clean;
 use crate::health::{self, Category, Entity, Facet, Grade, Health, State, Worse};
-use crate::world::{Action, Status, Unpredictable, World};
+use crate::world::{Action, Guest, Status, Unpredictable, World};
 
 /// An impact without an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(super) struct Watch<'a> {
     blame: BTreeMap<Key, BTreeSet<StepId>>,
     /// Jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
     removed_jobs: BTreeSet<Entity>,
+    /// Clones as they were made.
+    clones: Vec<(StepId, Arc<Guest>)>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
 }
@@ -70,6 +73,7 @@ impl<'a> Watch<'a> {
             was_worse: BTreeMap::new(),
             blame: BTreeMap::new(),
             removed_jobs: BTreeSet::new(),
+            clones: Vec::new(),
             raw: Vec::new(),
             unpredictable: Vec::new(),
         }
@@ -106,6 +110,11 @@ impl<'a> Watch<'a> {
         if let Action::DeleteReplicationJob { id: job } = action {
             let job = Entity::ReplicationJob(job.to_string());
             self.removed_jobs.insert(job);
+        }
+        if let Action::CloneGuest { vmid, .. } = action
+            && let Some(clone) = self.world.guests.get(vmid)
+        {
+            self.clones.push((id, Arc::clone(clone)));
         }
         let changed = health::advance(&mut self.health, &before, &self.world);
         self.raw.extend(actions::impacts(
@@ -213,6 +222,10 @@ impl<'a> Watch<'a> {
         self.permanent(&mut notes);
         self.transient();
         self.destroyed();
+        for (step, clone) in &self.clones {
+            let shared = addresses::taken_over(*step, clone, &self.world);
+            self.raw.extend(shared);
+        }
         self.gaps(unknowns);
         let improvements = self.improvements();
         let mut raw = self.raw;

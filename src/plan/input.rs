@@ -217,6 +217,8 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteSnapshot { vmid, name, .. } => Some(snapshot::object_of(*vmid, name)),
         Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

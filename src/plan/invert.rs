@@ -24,11 +24,16 @@ fn irreversible(why: &str) -> Inverse {
 /// How an action is taken back.
 pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u32) -> Inverse {
     match action {
-        Action::CreateGuest { kind, vmid, .. } => back(vec![Action::DestroyGuest {
-            kind: *kind,
-            vmid: *vmid,
-            purge: false,
-        }]),
+        Action::ConvertToTemplate { .. } => {
+            irreversible("a template does not become a guest again; it can only be cloned")
+        }
+        Action::CreateGuest { kind, vmid, .. } | Action::CloneGuest { kind, vmid, .. } => {
+            back(vec![Action::DestroyGuest {
+                kind: *kind,
+                vmid: *vmid,
+                purge: false,
+            }])
+        }
         Action::UpdateConfig {
             kind,
             vmid,

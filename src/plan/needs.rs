@@ -289,6 +289,18 @@ fn samples() -> Option<Vec<Action>> {
                 .map(|(key, value)| ((*key).to_owned(), Param::Plain((*value).to_owned())))
                 .collect(),
         },
+        Action::CloneGuest {
+            kind,
+            vmid,
+            source: vmid,
+            node: node.clone(),
+            pool: None,
+            name: String::new(),
+            full: true,
+            storage: Some(storage.clone()),
+            format: None,
+        },
+        Action::ConvertToTemplate { kind, vmid },
         Action::MoveDisk {
             kind,
             vmid,

@@ -154,6 +154,14 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
     };
     match action {
         Action::CreateGuest { params, .. } => in_params(params),
+        Action::CloneGuest {
+            source, storage, ..
+        } => {
+            let mut all = of_guest(source);
+            all.extend(storage.clone());
+            all
+        }
+        Action::ConvertToTemplate { vmid, .. } => of_guest(vmid),
         Action::UpdateConfig {
             kind, vmid, set, ..
         } => {
@@ -224,6 +232,8 @@ fn sort_key(action: &Action) -> String {
             | Action::DeleteReplicationJob { id } => format!("replication-job/{id}"),
             Action::DeleteVolume { volume, .. } => format!("volume/{volume}"),
             Action::CreateGuest { .. }
+            | Action::CloneGuest { .. }
+            | Action::ConvertToTemplate { .. }
             | Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::MoveDisk { .. }
@@ -248,7 +258,9 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         files.insert(format!("pool/{id}"));
     };
     match action {
-        Action::CreateGuest { pool: Some(id), .. } => pool(id),
+        Action::CreateGuest { pool: Some(id), .. } | Action::CloneGuest { pool: Some(id), .. } => {
+            pool(id);
+        }
         Action::DestroyGuest { vmid, .. } => {
             if let Some(id) = world.guests.get(vmid).and_then(|guest| guest.pool.as_ref()) {
                 pool(id);
@@ -273,6 +285,8 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
             }
         }
         Action::CreateGuest { pool: None, .. }
+        | Action::CloneGuest { pool: None, .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
@@ -297,6 +311,10 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));
+    }
+    // Clones of one source one after the other: Proxmox VE locks it, and their tasks all carry its number.
+    if let Action::CloneGuest { source, .. } = action {
+        files.insert(format!("guest/{source}"));
     }
     if matches!(
         action,

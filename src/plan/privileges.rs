@@ -8,7 +8,7 @@ use crate::ids::{GuestKind, StorageId, Vmid, VolumeId};
 use crate::proxmox::property::{Domain, PropertyMap, boolean};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
 use crate::world::views;
-use crate::world::{Action, Param, Params, World};
+use crate::world::{Action, Guest, Param, Params, World};
 
 /// Any one of these would do; the first is named if there is none.
 type Choice = Vec<Privilege>;
@@ -72,6 +72,26 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             all.extend(for_values(*kind, *vmid, params, world));
             all
         }
+        Action::CloneGuest {
+            vmid,
+            source,
+            pool,
+            storage,
+            full,
+            ..
+        } => {
+            let mut allocate = on_guest(*vmid, "VM.Allocate");
+            if let Some(pool) = pool {
+                allocate.push(one(format!("/pool/{pool}"), "VM.Allocate"));
+            }
+            let mut all = vec![on_guest(*source, "VM.Clone"), allocate];
+            all.extend(storage.as_ref().filter(|_| *full).map(space));
+            if let Some(guest) = world.guests.get(source) {
+                all.extend(cloned(guest, storage.as_ref().filter(|_| *full), world));
+            }
+            all
+        }
+        Action::ConvertToTemplate { vmid, .. } => vec![on_guest(*vmid, "VM.Allocate")],
         Action::UpdateConfig {
             kind,
             vmid,
@@ -212,6 +232,23 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             guest.map(|vmid| on_guest(vmid, "VM.Replicate")).collect()
         }
     }
+}
+
+/// What a clone takes on account of what its source has: room on each storage it writes to, and its bridges.
+fn cloned(source: &Guest, storage: Option<&StorageId>, world: &World) -> Vec<Choice> {
+    let section = &source.config.current;
+    let disks = views::disks(source.kind, section);
+    let written = disks.iter().filter(|disk| !disk.unused());
+    let own = written.filter_map(|disk| match &disk.source {
+        views::Source::Volume(volume) | views::Source::CloudInit(volume) => Some(volume.storage()),
+        views::Source::Cdrom(_) | views::Source::Empty | views::Source::Path(_) => None,
+    });
+    let storages: BTreeSet<&StorageId> = own.map(|own| storage.unwrap_or(own)).collect();
+    let cards = views::nics(section).into_iter().filter_map(|nic| {
+        let bridge = nic.bridge.as_deref()?;
+        Some(bridge_choice(bridge, nic.tag.as_deref(), world))
+    });
+    storages.into_iter().map(space).chain(cards).collect()
 }
 
 /// What a backup job takes: the whole cluster, the storage it writes to (`local` where none is said), and room for fleecing.

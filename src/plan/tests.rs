@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod cloning;
 mod fixture;
 mod jobs;
 mod laws;

@@ -262,6 +262,8 @@ impl Back<'_, '_, '_> {
             }
             Action::DeleteReplicationJob { id } => self.replication_away(id),
             Action::CreateGuest { .. }
+            | Action::CloneGuest { .. }
+            | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }
             | Action::RemoveHaResource { .. }

@@ -630,7 +630,9 @@ fn as_far_as(plan: &Plan, done: &BTreeSet<StepId>) -> Plan {
 fn made(action: &crate::world::Action) -> Option<String> {
     use crate::world::Action as Do;
     match action {
-        Do::CreateGuest { kind, vmid, .. } => Some(format!("{}/{vmid}", kind.word())),
+        Do::CreateGuest { kind, vmid, .. } | Do::CloneGuest { kind, vmid, .. } => {
+            Some(format!("{}/{vmid}", kind.word()))
+        }
         Do::CreateStorage { id, .. } => Some(format!("storage/{id}")),
         Do::CreatePool { id, .. } => Some(format!("pool/{id}")),
         Do::CreateBackupJob { id, .. } => Some(format!("backup-job/{id}")),

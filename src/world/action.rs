@@ -63,6 +63,23 @@ pub enum Action {
         pool: Option<PoolId>,
         params: Params,
     },
+    /// Clone a guest of the same kind, on the node it is on; the clone does not run. With `full` the volumes are copied, otherwise they
+    /// stand on the base volumes of the source, a template.
+    #[serde(rename_all = "camelCase")]
+    CloneGuest {
+        kind: GuestKind,
+        vmid: Vmid,
+        source: Vmid,
+        node: NodeName,
+        pool: Option<PoolId>,
+        name: String,
+        full: bool,
+        storage: Option<StorageId>,
+        format: Option<String>,
+    },
+    /// Turn a stopped guest into a template, for good.
+    #[serde(rename_all = "camelCase")]
+    ConvertToTemplate { kind: GuestKind, vmid: Vmid },
     /// Set and delete configuration keys. Never deletes a disk slot and never writes `STORAGE:SIZE` into a used one.
     #[serde(rename_all = "camelCase")]
     UpdateConfig {
@@ -239,6 +256,8 @@ impl Action {
     pub fn guest(&self) -> Option<(GuestKind, Vmid)> {
         match self {
             Self::CreateGuest { kind, vmid, .. }
+            | Self::CloneGuest { kind, vmid, .. }
+            | Self::ConvertToTemplate { kind, vmid }
             | Self::UpdateConfig { kind, vmid, .. }
             | Self::ResizeDisk { kind, vmid, .. }
             | Self::MoveDisk { kind, vmid, .. }
@@ -281,6 +300,8 @@ impl Action {
             | Self::DeleteReplicationJob { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
+            | Self::CloneGuest { .. }
+            | Self::ConvertToTemplate { .. }
             | Self::UpdateConfig { .. }
             | Self::ResizeDisk { .. }
             | Self::MoveDisk { .. }
@@ -305,12 +326,14 @@ impl Action {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::CreateGuest { .. }
+            | Self::CloneGuest { .. }
             | Self::CreateStorage { .. }
             | Self::CreatePool { .. }
             | Self::CreateBackupJob { .. }
             | Self::TakeSnapshot { .. }
             | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
+            | Self::ConvertToTemplate { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }

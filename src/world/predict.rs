@@ -1,6 +1,7 @@
 //! Prediction: what an action makes of a world, as Proxmox VE would do it. Plans are judged by it, and runs are checked against it.
 //! It never guesses: what cannot be told is an error, and what Proxmox VE would refuse is one too.
 
+mod clone;
 mod cluster;
 mod config;
 mod demand;
@@ -11,6 +12,7 @@ mod power;
 mod replication;
 mod snapshots;
 mod surprises;
+mod template;
 mod volumes;
 
 use std::sync::Arc;
@@ -98,6 +100,33 @@ impl World {
                 params,
             } => {
                 guests::create(&mut world, *kind, *vmid, node, pool.as_ref(), params)?;
+            }
+            Action::CloneGuest {
+                kind,
+                vmid,
+                source,
+                node,
+                pool,
+                name,
+                full,
+                storage,
+                format,
+            } => {
+                let wish = clone::Wish {
+                    kind: *kind,
+                    vmid: *vmid,
+                    source: *source,
+                    node,
+                    pool: pool.as_ref(),
+                    name,
+                    full: *full,
+                    storage: storage.as_ref(),
+                    format: format.as_deref(),
+                };
+                clone::clone(&mut world, &wish)?;
+            }
+            Action::ConvertToTemplate { kind: _, vmid } => {
+                template::convert(&mut world, *vmid)?;
             }
             Action::UpdateConfig {
                 kind: _,

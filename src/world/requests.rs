@@ -159,6 +159,34 @@ pub fn request_for(
             .with_some("pool", pool.as_ref().map(ToString::to_string))
             .with_all(params, secrets)?
         }
+        Action::CloneGuest {
+            kind,
+            vmid,
+            source,
+            node,
+            pool,
+            name,
+            full,
+            storage,
+            format,
+        } => request(
+            Method::Post,
+            guest(node, *kind, *source, &["clone"]),
+            // Its task carries the number of the source.
+            Some((by_kind(*kind, "qmclone", "vzclone"), source.to_string())),
+        )
+        .with("newid", vmid.to_string())
+        .with(by_kind(*kind, "name", "hostname"), name)
+        .with("full", if *full { "1" } else { "0" })
+        .with_some("pool", pool.as_ref().map(ToString::to_string))
+        .with_some("storage", storage.as_ref().map(ToString::to_string))
+        .with_some("format", format.as_deref()),
+        Action::ConvertToTemplate { kind, vmid } => request(
+            Method::Post,
+            guest(node, *kind, *vmid, &["template"]),
+            // A container's is made while the call lasts.
+            (*kind == GuestKind::Qemu).then(|| ("qmtemplate", vmid.to_string())),
+        ),
         Action::UpdateConfig {
             kind,
             vmid,

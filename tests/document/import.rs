@@ -219,7 +219,7 @@ fn replication_returns(job: DesiredReplicationJob) {
     };
     assert_eq!((&asked.id, asked.target.as_ref()), (&job.id, Some(&target)));
     same(Domain::ReplicationJob, &section, &asked.options, &imported);
-    assert!(imported.left_out().is_empty(), "{}", imported.text());
+    assert_eq!(imported.left_out().count(), 0, "{}", imported.text());
 }
 
 fn snapshot_returns(asked: DesiredSnapshot) {

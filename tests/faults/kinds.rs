@@ -103,6 +103,8 @@ impl Kind {
 pub fn variant(action: &Action) -> &'static str {
     match action {
         Action::CreateGuest { .. } => "create guest",
+        Action::CloneGuest { .. } => "clone guest",
+        Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
         Action::ResizeDisk { .. } => "resize disk",
         Action::MoveDisk { .. } => "move disk",
@@ -138,7 +140,7 @@ pub fn variant(action: &Action) -> &'static str {
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 28;
+pub const PLANNED: usize = 30;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -167,6 +169,39 @@ fn guests() -> Vec<Kind> {
             "create CT",
             ct(container),
             is!(Action::CreateGuest { kind: Lxc, .. }),
+        ),
+        makes(
+            "clone VM, full",
+            vm("vmid: 150, cloneFrom: {vmid: 103}"),
+            is!(Action::CloneGuest {
+                kind: Qemu,
+                full: true,
+                ..
+            }),
+        ),
+        makes(
+            "clone VM, linked",
+            vm("vmid: 150, cloneFrom: {vmid: 105}"),
+            is!(Action::CloneGuest {
+                kind: Qemu,
+                full: false,
+                ..
+            }),
+        ),
+        makes(
+            "clone CT",
+            ct("vmid: 351, cloneFrom: {vmid: 309}"),
+            is!(Action::CloneGuest { kind: Lxc, .. }),
+        ),
+        makes(
+            "template VM",
+            vm("vmid: 103, isTemplate: true"),
+            is!(Action::ConvertToTemplate { kind: Qemu, .. }),
+        ),
+        makes(
+            "template CT",
+            ct("vmid: 309, isTemplate: true"),
+            is!(Action::ConvertToTemplate { kind: Lxc, .. }),
         ),
         makes(
             "update VM",

@@ -66,6 +66,18 @@ pub const CASES: &[Case] = &[
         "create a privileged container",
         "Container {vmid: 901, node: pve1, template: 'local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst', unprivileged: false, rootFs: {storage: fast, size: 4Gi}}",
     ),
+    wanted(
+        "clone a virtual machine",
+        "VirtualMachine {vmid: 900, name: new, cloneFrom: {vmid: 100}}",
+    ),
+    wanted(
+        "clone one to another storage, in a pool",
+        "VirtualMachine {vmid: 900, name: new, pool: web, cloneFrom: {vmid: 100, storage: shared}}",
+    ),
+    wanted(
+        "make a template",
+        "VirtualMachine {vmid: 100, isTemplate: true}",
+    ),
     wanted("processors", "VirtualMachine {vmid: 100, cpu: {cores: 4}}"),
     wanted("memory", "VirtualMachine {vmid: 100, memory: {size: 2Gi}}"),
     wanted(

@@ -235,10 +235,19 @@ impl Planner<'_, '_> {
             grow.needs.insert(last);
             last = self.drafts.push(grow);
         }
-        let template = desired.options.get("template").is_some_and(
-            |wish| matches!(wish, Wish::Set(Value::Plain(text)) if boolean(text) == Some(true)),
-        );
-        if desired.power == Some(Power::Running) && template {
+        if desired.template == Some(true) {
+            let mut draft = super::template::conversion(kind, vmid, &node);
+            self.drafts.change(
+                &object,
+                "isTemplate",
+                None,
+                Some("true"),
+                super::template::EFFECT,
+            );
+            draft.needs.insert(last);
+            last = self.drafts.push(draft);
+        }
+        if desired.power == Some(Power::Running) && desired.template == Some(true) {
             self.drafts
                 .problem(&item.key, "powerState", Reason::TemplatePower { object });
         } else if desired.power == Some(Power::Running) {

@@ -82,6 +82,10 @@ impl Planner<'_, '_> {
     pub(super) fn power_off(&mut self, work: &Work<'_>, desired: &DesiredGuest) -> Option<Draft> {
         let guest = work.guest;
         desired.power?;
+        if guest.template && desired.template == Some(true) && desired.power == Some(Power::Stopped)
+        {
+            return None;
+        }
         if guest.template {
             let object = work.object.clone();
             self.drafts.problem(

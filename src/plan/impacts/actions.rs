@@ -51,6 +51,8 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::UpdateReplicationJob { id, .. }
         | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
+        | Action::CloneGuest { kind, vmid, .. }
+        | Action::ConvertToTemplate { kind, vmid }
         | Action::UpdateConfig { kind, vmid, .. }
         | Action::ResizeDisk { kind, vmid, .. }
         | Action::MoveDisk { kind, vmid, .. }
@@ -87,8 +89,10 @@ pub(super) fn impacts(
             kind, vmid, params, ..
         } => {
             all.extend(at.create(*kind, *vmid, params));
-            all.extend(at.shared_addresses(*kind, *vmid));
+            all.extend(at.shared_addresses(*vmid));
         }
+        // Whose address it has too is asked at the end: a later step may give it its own.
+        Action::CloneGuest { kind, vmid, .. } => all.extend(at.cloned(*kind, *vmid)),
         Action::UpdateConfig {
             kind,
             vmid,
@@ -100,7 +104,7 @@ pub(super) fn impacts(
                 .keys()
                 .any(|key| key.starts_with("net") || key.starts_with("ipconfig"))
             {
-                all.extend(at.shared_addresses(*kind, *vmid));
+                all.extend(at.shared_addresses(*vmid));
             }
             all.extend(at.coming_back(*kind, *vmid));
             all.extend(at.freed(*vmid, "GU05"));
@@ -182,7 +186,9 @@ pub(super) fn impacts(
             Duration::Permanent,
             "ST08",
         )),
-        Action::MoveDisk { .. }
+        // That there is no way back is said of every step that has none.
+        Action::ConvertToTemplate { .. }
+        | Action::MoveDisk { .. }
         | Action::RemoveHaResource { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }

@@ -3,14 +3,14 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-use super::super::model::Duration;
+use super::super::model::{Duration, StepId};
 use super::super::words::clean;
 use super::Raw;
 use super::actions::{At, raw};
 use crate::health::{Category, Entity};
 use crate::ids::{GuestKind, Vmid};
 use crate::world::views::{self, Nic};
-use crate::world::{Guest, Part};
+use crate::world::{Guest, Part, World};
 
 /// A static address on a segment: bridges of one name are taken for one network, whichever node they are on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +86,7 @@ fn called(guest: &Guest) -> String {
 
 impl At<'_> {
     /// The static addresses that a guest has after the step and had not before, and that somebody else has.
-    pub(super) fn shared_addresses(&self, kind: GuestKind, vmid: Vmid) -> Vec<Raw> {
+    pub(super) fn shared_addresses(&self, vmid: Vmid) -> Vec<Raw> {
         let Some(guest) = self.after.guests.get(&vmid) else {
             return Vec::new();
         };
@@ -95,64 +95,80 @@ impl At<'_> {
             let old = seats(before);
             new.retain(|seat, _| !old.contains_key(seat));
         }
-        if new.is_empty() {
-            return Vec::new();
+        clashes(self.step, guest, &new, self.after)
+    }
+}
+
+/// The static addresses that a clone took over from its source in a step, still has at the end, and that somebody else has.
+pub(super) fn taken_over(step: StepId, cloned: &Guest, end: &World) -> Vec<Raw> {
+    let Some(guest) = end.guests.get(&cloned.vmid).filter(|g| !g.template) else {
+        return Vec::new();
+    };
+    let first = seats(cloned);
+    let mut kept = seats(guest);
+    kept.retain(|seat, _| first.contains_key(seat));
+    clashes(step, guest, &kept, end)
+}
+
+/// Who else has these addresses of a guest.
+fn clashes(step: StepId, guest: &Guest, new: &BTreeMap<Seat, String>, world: &World) -> Vec<Raw> {
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let entity = Entity::Guest(guest.kind, guest.vmid);
+    let mut all = Vec::new();
+    for other in world.guests.values().filter(|g| g.vmid != guest.vmid) {
+        if let Some(why) = world.unreadable(&Part::GuestConfig(other.vmid)) {
+            all.push(raw(
+                step,
+                entity.clone(),
+                Category::Unknown,
+                ("known", "unknown"),
+                format!(
+                    "whether {} has the same address is not known: {why}",
+                    called(other)
+                ),
+                Duration::Permanent,
+                "GU14",
+            ));
+            continue;
         }
-        let entity = Entity::Guest(kind, vmid);
-        let mut all = Vec::new();
-        for other in self.after.guests.values().filter(|g| g.vmid != vmid) {
-            if let Some(why) = self.after.unreadable(&Part::GuestConfig(other.vmid)) {
-                all.push(raw(
-                    self.step,
+        if other.template {
+            continue;
+        }
+        let theirs = seats(other);
+        for (seat, key) in new.iter().filter(|(seat, _)| theirs.contains_key(seat)) {
+            let (address, place) = (seat.address, seat.place());
+            let after = format!("two guests at {address}");
+            let mut put = |entity: &Entity, before: &str, cause: String| {
+                let mut impact = raw(
+                    step,
                     entity.clone(),
-                    Category::Unknown,
-                    ("known", "unknown"),
-                    format!(
-                        "whether {} has the same address is not known: {why}",
-                        called(other)
-                    ),
+                    Category::Unreachable,
+                    (before, &after),
+                    cause,
                     Duration::Permanent,
                     "GU14",
-                ));
-                continue;
-            }
-            if other.template {
-                continue;
-            }
-            let theirs = seats(other);
-            for (seat, key) in new.iter().filter(|(seat, _)| theirs.contains_key(seat)) {
-                let (address, place) = (seat.address, seat.place());
-                let after = format!("two guests at {address}");
-                let mut put = |entity: &Entity, before: &str, cause: String| {
-                    let mut impact = raw(
-                        self.step,
-                        entity.clone(),
-                        Category::Unreachable,
-                        (before, &after),
-                        cause,
-                        Duration::Permanent,
-                        "GU14",
-                    );
-                    impact.notes = vec![clean(
-                        "while both run, either may answer, and connections to the other break",
-                    )];
-                    all.push(impact);
-                };
-                put(
-                    &entity,
-                    "not at this address",
-                    format!(
-                        "{key} gets {address} on {place}, which {} has",
-                        called(other)
-                    ),
                 );
-                put(
-                    &Entity::Guest(other.kind, other.vmid),
-                    &format!("alone at {address}"),
-                    format!("{} gets its address {address} on {place}", called(guest)),
-                );
-            }
+                impact.notes = vec![clean(
+                    "while both run, either may answer, and connections to the other break",
+                )];
+                all.push(impact);
+            };
+            put(
+                &entity,
+                "not at this address",
+                format!(
+                    "{key} gets {address} on {place}, which {} has",
+                    called(other)
+                ),
+            );
+            put(
+                &Entity::Guest(other.kind, other.vmid),
+                &format!("alone at {address}"),
+                format!("{} gets its address {address} on {place}", called(guest)),
+            );
         }
-        all
     }
+    all
 }

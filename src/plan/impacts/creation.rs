@@ -86,6 +86,15 @@ impl At<'_> {
         all
     }
 
+    /// A clone is a new guest too; whether it is privileged comes from its source.
+    pub(super) fn cloned(&self, kind: GuestKind, vmid: Vmid) -> Vec<Raw> {
+        let guest = self.after.guests.get(&vmid);
+        let unprivileged = guest.and_then(|guest| guest.config.current.get("unprivileged"));
+        let flag = unprivileged.map_or("0", String::as_str).to_owned();
+        let params = Params::from([("unprivileged".to_owned(), Param::Plain(flag))]);
+        self.create(kind, vmid, &params)
+    }
+
     fn same_name(&self, entity: &Entity, vmid: Vmid) -> Option<Raw> {
         let name = self.after.guests.get(&vmid)?.name.clone()?;
         let other = self

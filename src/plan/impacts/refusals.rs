@@ -25,6 +25,8 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::SetPower { .. } | Action::SetHaState { .. } => "GU06",
         Action::Migrate { .. } => "GU07",
         Action::CreateGuest { .. } => "GU08",
+        Action::CloneGuest { .. } => "GU09",
+        Action::ConvertToTemplate { .. } => "GU11",
         Action::UpdateConfig { .. } => "GU04",
         Action::MoveDisk { .. } => "ST09",
         Action::ResizeDisk { .. } => "ST10",
@@ -133,6 +135,8 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }

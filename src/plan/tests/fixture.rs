@@ -519,6 +519,8 @@ pub fn guest(kind: GuestKind, number: Option<u32>, name: &str) -> DesiredGuest {
         power: None,
         options: BTreeMap::new(),
         disks: BTreeMap::new(),
+        clone_from: None,
+        template: None,
         create_only: BTreeMap::new(),
     }
 }

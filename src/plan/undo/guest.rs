@@ -98,7 +98,8 @@ impl Back<'_, '_, '_> {
     fn made_by_run(&self, vmid: Vmid) -> bool {
         self.plan.steps.iter().any(|step| {
             self.done.contains(&step.id)
-                && matches!(&step.action, Action::CreateGuest { vmid: v, .. } if *v == vmid)
+                && matches!(&step.action, Action::CreateGuest { vmid: v, .. }
+                    | Action::CloneGuest { vmid: v, .. } if *v == vmid)
         })
     }
 

@@ -35,7 +35,8 @@ impl Back<'_, '_, '_> {
             self.plan.steps.iter().any(|step| {
                 self.done.contains(&step.id)
                     && match &step.action {
-                        Action::CreateGuest { vmid: v, .. } => v == vmid,
+                        Action::CreateGuest { vmid: v, .. }
+                        | Action::CloneGuest { vmid: v, .. } => v == vmid,
                         Action::UpdatePool {
                             id: p, guests_add, ..
                         } => p == id && guests_add.contains(vmid),

@@ -47,6 +47,13 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             }
             wanted
         }
+        Action::CloneGuest {
+            source,
+            node,
+            full,
+            storage,
+            ..
+        } => super::clone::demand(world, *source, node, *full, storage.as_ref()),
         Action::UpdateConfig {
             kind, vmid, set, ..
         } => {
@@ -128,7 +135,8 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             });
             demand.into_iter().collect()
         }
-        Action::DetachDisk { .. }
+        Action::ConvertToTemplate { .. }
+        | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }

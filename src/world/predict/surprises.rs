@@ -98,7 +98,10 @@ fn guests(
 ) {
     let mut vmids = touched(&before.guests, &predicted.guests);
     vmids.extend(action.guest().map(|(_, vmid)| vmid));
-    let created = matches!(action, Action::CreateGuest { .. });
+    let created = matches!(
+        action,
+        Action::CreateGuest { .. } | Action::CloneGuest { .. }
+    );
     for vmid in vmids {
         match (predicted.guests.get(&vmid), observed.guests.get(&vmid)) {
             (None, None) => {}
@@ -361,6 +364,8 @@ fn storages(
         | Action::UpdateStorage { id, .. }
         | Action::DeleteStorage { id } => Some(id),
         Action::CreateGuest { .. }
+        | Action::CloneGuest { .. }
+        | Action::ConvertToTemplate { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

@@ -159,6 +159,21 @@ pub(super) fn unlist(world: &mut World, node: &NodeName, id: &VolumeId) -> Optio
     Some(volume)
 }
 
+/// Gives a volume another name in the listing, if it is listed. The space stays as it is.
+pub(super) fn rename(world: &mut World, node: &NodeName, from: &VolumeId, to: &VolumeId) {
+    let Some(on) = world.storages.get_mut(from.storage()) else {
+        return;
+    };
+    let Some(under) = listed_under(on, node) else {
+        return;
+    };
+    if let Some(listed) = Arc::make_mut(on).volumes.get_mut(&under)
+        && let Some(volume) = Arc::make_mut(listed).remove(from)
+    {
+        Arc::make_mut(listed).insert(to.clone(), volume);
+    }
+}
+
 /// Takes bytes from a storage's free space, as every node that shares it sees it.
 pub(super) fn spend(world: &mut World, id: &StorageId, node: &NodeName, bytes: Bytes) {
     adjust(world, id, node, |available, _| {

@@ -1,0 +1,293 @@
+//! Cloning: one step that makes the clone as its source is, on the source's node; then the clone is a guest like any other, and
+//! what its document says otherwise are further steps.
+
+use std::collections::BTreeSet;
+
+use super::super::draft::{Draft, DraftId, Phase, Planner};
+use super::super::error::Reason;
+use super::super::input::{Item, PlanInput};
+use super::super::resolve::kind_word;
+use super::super::values::shown;
+use super::super::words;
+use crate::document::desired::{DesiredClone, DesiredGuest, Value, Wish};
+use crate::ids::{GuestKind, Vmid};
+use crate::proxmox::property::is_true;
+use crate::world::{Action, Guest, Part, World, views};
+
+/// The field that problems are told of.
+const FIELD: &str = "cloneFrom";
+
+impl Planner<'_, '_> {
+    /// Makes a guest that does not exist by cloning another.
+    pub(super) fn create_clone(
+        &mut self,
+        item: &Item,
+        desired: &DesiredGuest,
+        from: &DesiredClone,
+        vmid: Vmid,
+    ) {
+        let Some(source) = self.source(item, desired.kind, from) else {
+            return;
+        };
+        let (world, needs) = self.as_left(source);
+        let part = Part::GuestConfig(source);
+        let Some(guest) = world.guests.get(&source) else {
+            let what = kind_word(desired.kind);
+            let (name, nearest) = (source.to_string(), String::new());
+            return self.no_clone(
+                item,
+                Reason::NoSuch {
+                    what,
+                    name,
+                    nearest,
+                },
+            );
+        };
+        if let Some(why) = world.unreadable(&part) {
+            let (what, why) = (part.to_string(), why.to_owned());
+            return self.no_clone(item, Reason::Unreadable { what, why });
+        }
+        if !self.node_usable(&item.key, &guest.node) {
+            return;
+        }
+        if desired.kind == GuestKind::Qemu && desired.options.contains_key("smbios1") {
+            let why = "Proxmox VE gives a clone a uuid of its own in `smbios`, which a change in the same plan would drop; ask for it in the next plan".to_owned();
+            let reason = Reason::Refused { why };
+            return self.drafts.problem(&item.key, "smbios1", reason);
+        }
+        let action = self.clone_action(desired, from, vmid, guest);
+        let predicted = match world.apply(&action) {
+            Ok(predicted) => predicted,
+            Err(why) => {
+                let why = format!("{} cannot be cloned so: {why}", guest.entity());
+                return self.no_clone(item, Reason::Refused { why });
+            }
+        };
+        let made = self.clone_step(desired, action, guest, needs);
+        let Some(clone) = predicted.guests.get(&vmid) else {
+            return;
+        };
+        // From here on the clone is a guest that is there, in the world as the step leaves it.
+        let input = PlanInput {
+            world: &predicted,
+            ..self.input.clone()
+        };
+        let mut after = Planner {
+            input: &input,
+            drafts: std::mem::take(&mut self.drafts),
+        };
+        after.changed(item, desired, clone, Some(made));
+        self.drafts = after.drafts;
+    }
+
+    fn no_clone(&mut self, item: &Item, reason: Reason) {
+        self.drafts.problem(&item.key, FIELD, reason);
+    }
+
+    /// The number of the guest that is cloned: the one that is named, or the only one of its kind with the name.
+    fn source(&mut self, item: &Item, kind: GuestKind, from: &DesiredClone) -> Option<Vmid> {
+        if from.vmid.is_some() {
+            return from.vmid;
+        }
+        let name = from.name.as_deref()?;
+        let live = self.input.world.guests.values();
+        let mut found: BTreeSet<Vmid> = live
+            .filter(|guest| guest.kind == kind && guest.name.as_deref() == Some(name))
+            .map(|guest| guest.vmid)
+            .collect();
+        found.extend(
+            self.drafts
+                .steps
+                .iter()
+                .filter_map(|draft| match &draft.action {
+                    Action::CreateGuest {
+                        kind: made,
+                        vmid,
+                        params,
+                        ..
+                    } if *made == kind => {
+                        let key = if kind == GuestKind::Qemu {
+                            "name"
+                        } else {
+                            "hostname"
+                        };
+                        (params.get(key).map(shown).as_deref() == Some(name)).then_some(*vmid)
+                    }
+                    _ => None,
+                }),
+        );
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (Some(only), None) => Some(only),
+            (None, _) => {
+                let what = kind_word(kind);
+                let (name, nearest) = (name.to_owned(), String::new());
+                self.no_clone(
+                    item,
+                    Reason::NoSuch {
+                        what,
+                        name,
+                        nearest,
+                    },
+                );
+                None
+            }
+            (Some(one), Some(other)) => {
+                let why = format!(
+                    "{one} and {other} are both called `{name}`; say which by `cloneFrom.vmid`"
+                );
+                self.no_clone(item, Reason::Ambiguous { why });
+                None
+            }
+        }
+    }
+
+    /// The world in which the source is as this plan leaves it, and the steps that do so.
+    fn as_left(&self, source: Vmid) -> (World, BTreeSet<DraftId>) {
+        let mut world = self.input.world.clone();
+        let mut needs = BTreeSet::new();
+        for (id, draft) in self.drafts.steps.iter().enumerate() {
+            let own = draft.phase == Phase::Guest
+                && draft.action.guest().is_some_and(|(_, vmid)| vmid == source);
+            let first = matches!(draft.phase, Phase::StorageFirst | Phase::PoolFirst);
+            if !own && !first {
+                continue;
+            }
+            // A step that would fail is told of where it stands.
+            if let Ok(after) = world.apply(&draft.action) {
+                world = after;
+            }
+            if own {
+                needs.insert(id);
+            }
+        }
+        (world, needs)
+    }
+
+    fn clone_action(
+        &self,
+        desired: &DesiredGuest,
+        from: &DesiredClone,
+        vmid: Vmid,
+        source: &Guest,
+    ) -> Action {
+        let key = match desired.kind {
+            GuestKind::Qemu => "name",
+            GuestKind::Lxc => "hostname",
+        };
+        let name = match desired.options.get(key) {
+            Some(Wish::Set(Value::Plain(name))) => name.clone(),
+            Some(Wish::Set(Value::Properties { .. } | Value::Secret(_)) | Wish::Remove) | None => {
+                desired.name_on_create.clone()
+            }
+        };
+        let pool = match &desired.pool {
+            Some(Wish::Set(pool)) => Some(pool.clone()),
+            Some(Wish::Remove) | None => None,
+        };
+        Action::CloneGuest {
+            kind: desired.kind,
+            vmid,
+            source: source.vmid,
+            node: source.node.clone(),
+            pool,
+            name,
+            full: from.full.unwrap_or(!source.template),
+            storage: from.storage.clone(),
+            format: from.format.clone(),
+        }
+    }
+
+    /// The step itself, with what it takes over from the source.
+    fn clone_step(
+        &mut self,
+        desired: &DesiredGuest,
+        action: Action,
+        source: &Guest,
+        mut needs: BTreeSet<DraftId>,
+    ) -> DraftId {
+        let (vmid, name, how) = match &action {
+            Action::CloneGuest {
+                vmid, name, full, ..
+            } => (
+                *vmid,
+                name.clone(),
+                if *full {
+                    "a full copy"
+                } else {
+                    "a linked clone"
+                },
+            ),
+            _ => (source.vmid, String::new(), ""),
+        };
+        let object = format!("{}/{vmid}", desired.kind.word());
+        let place = format!("{how} of {} on {}", source.entity(), source.node);
+        self.drafts
+            .change(&object, "(object)", None, Some(&place), "the guest is made");
+        for storage in super::super::finish::storages_of(&action) {
+            needs.extend(self.drafts.opened.get(&storage).copied());
+        }
+        self.drafts.push(Draft {
+            title: format!(
+                "clone {} to {object} {} ({how})",
+                source.entity(),
+                words::short(&name)
+            ),
+            action,
+            node: Some(source.node.clone()),
+            phase: Phase::Guest,
+            needs,
+            notes: vec![taken_over(desired, source)],
+        })
+    }
+}
+
+/// What a clone has of its source that its document says nothing of and that people forget.
+fn taken_over(desired: &DesiredGuest, source: &Guest) -> String {
+    let section = &source.config.current;
+    let said = |key: &str| {
+        desired.options.contains_key(key) || desired.disks.keys().any(|slot| slot.as_str() == key)
+    };
+    let mut kept: Vec<String> = ["onboot", "protection"]
+        .into_iter()
+        .filter(|key| section.get(*key).is_some_and(|value| is_true(value)))
+        .chain(
+            ["startup", "tags", "hookscript"]
+                .into_iter()
+                .filter(|key| section.contains_key(*key)),
+        )
+        .filter(|key| !said(key))
+        .map(str::to_owned)
+        .collect();
+    let media = views::disks(source.kind, section)
+        .into_iter()
+        .filter_map(|disk| {
+            let slot = disk.slot.to_string();
+            match disk.source {
+                views::Source::Cdrom(volume) if !said(&slot) => Some(format!("{slot} ({volume})")),
+                views::Source::Cdrom(_)
+                | views::Source::Volume(_)
+                | views::Source::CloudInit(_)
+                | views::Source::Empty
+                | views::Source::Path(_) => None,
+            }
+        });
+    kept.extend(media);
+    let addresses = section.iter().filter(|(key, value)| {
+        let fixed = |name: &str| {
+            value.split(',').any(|part| {
+                part.strip_prefix(name)
+                    .is_some_and(|address| address.contains('/'))
+            })
+        };
+        (key.starts_with("ipconfig") || views::is_nic_key(key))
+            && (fixed("ip=") || fixed("ip6="))
+            && !said(key)
+    });
+    kept.extend(addresses.map(|(key, _)| format!("the fixed address in {key}")));
+    let mut note = "it takes over the source's settings and firewall rules".to_owned();
+    if !kept.is_empty() {
+        note.push_str(&format!(", also {}", kept.join(", ")));
+    }
+    note
+}

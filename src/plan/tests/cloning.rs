@@ -1,0 +1,329 @@
+//! Clones and templates: from documents to steps.
+
+use super::fixture::*;
+use crate::document::desired::{DesiredClone, DesiredGuest, Power, Wish};
+use crate::health::Category;
+use crate::ids::GuestKind;
+use crate::plan::Inverse;
+use crate::world::{Action, Snapshot, Status};
+
+fn from(number: u32) -> DesiredClone {
+    DesiredClone {
+        vmid: Some(vmid(number)),
+        name: None,
+        full: None,
+        storage: None,
+        format: None,
+    }
+}
+
+fn clone_of(number: u32, from: DesiredClone) -> DesiredGuest {
+    DesiredGuest {
+        clone_from: Some(from),
+        ..guest(GuestKind::Qemu, Some(number), "copy")
+    }
+}
+
+fn template(number: u32) -> DesiredGuest {
+    DesiredGuest {
+        template: Some(true),
+        ..vm(number)
+    }
+}
+
+fn with_template(lab: &mut Lab) {
+    lab.guest(
+        GuestKind::Qemu,
+        900,
+        "tpl",
+        "pve1",
+        Status::Stopped,
+        &[
+            ("template", "1"),
+            ("onboot", "1"),
+            ("ide2", "local:iso/debian.iso,media=cdrom"),
+            ("net0", "virtio=BC:24:11:00:09:00,bridge=vmbr0"),
+            ("scsi0", "local-zfs:base-900-disk-0,size=8G"),
+            ("smbios1", "uuid=de2b7eec-7e84-4e29-a0c3-52313cb9f2ca"),
+        ],
+    );
+    lab.edit(900, |guest| guest.template = true);
+}
+
+#[test]
+fn a_clone_is_one_step_and_what_its_document_says_otherwise_are_more() {
+    let mut lab = Lab::new();
+    with_template(&mut lab);
+    let mut copy = clone_of(
+        901,
+        DesiredClone {
+            full: Some(true),
+            ..from(900)
+        },
+    );
+    copy.node = Some(node("pve2"));
+    copy.power = Some(Power::Running);
+    copy.pool = Some(Wish::Set(pool_id("prod")));
+    let copy = with_disk(set(copy, "memory", "4096"), "scsi0", sized("ceph-vm", 20));
+    let copy = without_disk(copy, "ide2");
+    let plan = lab.plan(vec![doc(copy)]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "clone vm/900 to vm/901 copy (a full copy)",
+            "set vm/901 memory → 4096, ide2 (removed)",
+            "move vm/901 scsi0 from local-zfs to ceph-vm (8 GiB)",
+            "grow vm/901 scsi0 8 GiB → 20 GiB",
+            "migrate vm/901 from pve1 to pve2",
+            "start vm/901",
+        ]
+    );
+    assert!(
+        plan.steps[0].notes[0].contains("onboot"),
+        "{:?}",
+        plan.steps[0].notes
+    );
+    assert!(
+        matches!(&plan.steps[0].inverse, Inverse::Actions { actions, .. }
+        if matches!(actions[..], [Action::DestroyGuest { vmid, .. }] if vmid.get() == 901))
+    );
+}
+
+#[test]
+fn the_source_of_a_guest_that_is_there_does_not_count() {
+    let lab = Lab::new();
+    let plan = lab.plan(vec![doc(clone_of(105, from(999)))]);
+    assert!(plan.steps.is_empty() && plan.changes.is_empty());
+}
+
+#[test]
+fn a_template_is_linked_to_and_a_linked_clone_takes_no_room() {
+    let mut lab = Lab::new();
+    with_template(&mut lab);
+    let plan = lab.plan(vec![doc(clone_of(901, from(900)))]);
+    assert_eq!(
+        titles(&plan),
+        ["clone vm/900 to vm/901 copy (a linked clone)"]
+    );
+    let after = lab.world.apply(&plan.steps[0].action).unwrap();
+    let clone = &after.guests[&vmid(901)];
+    assert_eq!(
+        clone.config.current["scsi0"],
+        "local-zfs:base-900-disk-0/vm-901-disk-0,size=8G"
+    );
+    assert_eq!(clone.config.current["net0"], "virtio,bridge=vmbr0");
+    assert!(!clone.template && !clone.config.current.contains_key("smbios1"));
+    assert!(crate::world::predict::demand(&lab.world, &plan.steps[0].action).is_empty());
+}
+
+#[test]
+fn a_source_is_made_a_template_before_it_is_linked_to() {
+    let lab = Lab::new();
+    let linked = DesiredClone {
+        vmid: None,
+        name: Some("old-5".to_owned()),
+        full: Some(false),
+        ..from(105)
+    };
+    let plan = lab.plan(vec![doc(clone_of(100, linked)), doc(template(105))]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "turn vm/105 into a template",
+            "clone vm/105 to vm/100 copy (a linked clone)"
+        ]
+    );
+    assert_eq!(facts(&plan), ["vm/105 irreversible GU11"]);
+}
+
+#[test]
+fn a_source_goes_only_after_it_was_cloned() {
+    let mut lab = Lab::new();
+    lab.own("vm/105", "VirtualMachine/105");
+    let plan = lab.plan(vec![
+        doc(clone_of(901, from(105))),
+        removed("VirtualMachine/105", true),
+    ]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "clone vm/105 to vm/901 copy (a full copy)",
+            "destroy vm/105 old-5"
+        ]
+    );
+}
+
+#[test]
+fn gu09_fires_for_what_cannot_be_cloned() {
+    let refused = |edit: &dyn Fn(&mut Lab), from: DesiredClone| {
+        let mut lab = Lab::new();
+        with_template(&mut lab);
+        edit(&mut lab);
+        lab.refused(vec![doc(clone_of(901, from))])
+    };
+    let linked = |number| DesiredClone {
+        full: Some(false),
+        ..from(number)
+    };
+    let named = |name: &str| DesiredClone {
+        vmid: None,
+        name: Some(name.to_owned()),
+        ..from(105)
+    };
+    for (said, told) in [
+        (refused(&|_| {}, from(999)), "999"),
+        (refused(&|_| {}, named("none")), "none"),
+        (refused(&|_| {}, linked(105)), "stands on a template"),
+        (
+            refused(
+                &|lab| lab.edit(105, |g| g.lock = Some("backup".into())),
+                from(105),
+            ),
+            "locked (backup)",
+        ),
+        (
+            refused(
+                &|lab| {
+                    lab.edit(102, |g| {
+                        let state = "ceph-vm:vm-102-disk-1,size=4M".to_owned();
+                        g.config.current.insert("tpmstate0".to_owned(), state);
+                    });
+                },
+                from(102),
+            ),
+            "TPM state of a running VM",
+        ),
+        (
+            refused(
+                &|lab| lab.edit(102, |g| g.name = Some("old-5".into())),
+                named("old-5"),
+            ),
+            "are both called",
+        ),
+        (
+            refused(
+                &|_| {},
+                DesiredClone {
+                    storage: Some(storage_id("ceph-vm")),
+                    ..from(900)
+                },
+            ),
+            "lies where its base does",
+        ),
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
+#[test]
+fn gu09_fires_where_copies_do_not_fit() {
+    let mut lab = Lab::new();
+    lab.storage("small", "zfspool", "images", false, 4);
+    let onto = DesiredClone {
+        storage: Some(storage_id("small")),
+        ..from(105)
+    };
+    let plan = lab.plan(vec![doc(clone_of(901, onto))]);
+    assert!(
+        plan.impacts.iter().any(|i| i.category == Category::WontFit),
+        "{:?}",
+        facts(&plan)
+    );
+}
+
+#[test]
+fn gu09_silent_for_a_stopped_source_with_room() {
+    let lab = Lab::new();
+    let plan = lab.plan(vec![doc(clone_of(901, from(105)))]);
+    assert_eq!(facts(&plan), Vec::<String>::new());
+}
+
+#[test]
+fn gu11_fires_for_a_conversion_and_refuses_what_cannot_be() {
+    let mut lab = Lab::new();
+    let plan = lab.plan(vec![doc(template(105))]);
+    assert_eq!(facts(&plan), ["vm/105 irreversible GU11"]);
+    assert!(matches!(
+        plan.steps[0].inverse,
+        Inverse::Irreversible { .. }
+    ));
+    let after = lab.world.apply(&plan.steps[0].action).unwrap();
+    let made = &after.guests[&vmid(105)];
+    assert!(made.template);
+    assert_eq!(
+        made.config.current["scsi0"],
+        "ceph-vm:base-105-disk-0,size=8G"
+    );
+    assert!(lab.refused(vec![doc(template(102))]).contains("runs"));
+    lab.edit(105, |guest| {
+        let taken = Snapshot::default();
+        guest.config.snapshots.insert("before".to_owned(), taken);
+    });
+    assert!(lab.refused(vec![doc(template(105))]).contains("before"));
+    with_template(&mut lab);
+    let back = DesiredGuest {
+        template: Some(false),
+        ..vm(900)
+    };
+    assert!(
+        lab.refused(vec![doc(back)])
+            .contains("does not become a guest again")
+    );
+}
+
+#[test]
+fn gu11_silent_for_a_template_and_for_a_guest_that_is_none() {
+    let mut lab = Lab::new();
+    with_template(&mut lab);
+    let stopped = DesiredGuest {
+        power: Some(Power::Stopped),
+        ..template(900)
+    };
+    let none = DesiredGuest {
+        template: Some(false),
+        ..vm(105)
+    };
+    assert!(lab.plan(vec![doc(stopped), doc(none)]).steps.is_empty());
+}
+
+#[test]
+fn a_running_guest_is_shut_down_first_where_its_document_says_so() {
+    let lab = Lab::new();
+    let wish = DesiredGuest {
+        power: Some(Power::Stopped),
+        ..template(102)
+    };
+    let plan = lab.plan(vec![doc(wish)]);
+    assert_eq!(
+        titles(&plan),
+        ["shut down vm/102", "turn vm/102 into a template"]
+    );
+}
+
+#[test]
+fn a_clone_that_keeps_its_sources_address_is_told_and_one_with_its_own_is_not() {
+    let mut lab = Lab::new();
+    lab.edit(105, |guest| {
+        let section = &mut guest.config.current;
+        section.insert(
+            "net0".to_owned(),
+            "virtio=BC:24:11:00:01:05,bridge=vmbr0".to_owned(),
+        );
+        section.insert("ipconfig0".to_owned(), "ip=10.0.0.5/24".to_owned());
+    });
+    let shared = |plan: &crate::plan::Plan| -> Vec<String> {
+        let told = facts(plan).into_iter();
+        told.filter(|fact| fact.ends_with("GU14")).collect()
+    };
+    let plan = lab.plan(vec![doc(clone_of(901, from(105)))]);
+    let both = ["vm/105 unreachable GU14", "vm/901 unreachable GU14"];
+    assert_eq!(shared(&plan), both);
+    let own = set(clone_of(901, from(105)), "ipconfig0", "ip=10.0.0.6/24");
+    assert_eq!(shared(&lab.plan(vec![doc(own)])), Vec::<String>::new());
+    // A template answers nobody.
+    let kept = DesiredGuest {
+        template: Some(true),
+        ..clone_of(901, from(105))
+    };
+    assert_eq!(shared(&lab.plan(vec![doc(kept)])), Vec::<String>::new());
+}
