@@ -248,7 +248,7 @@ fn cl04_fires_for_ha_that_relies_on_the_copy_and_is_silent_for_shared_disks() {
 }
 
 #[test]
-fn cl04_is_silent_where_a_migration_turns_the_job_round() {
+fn cl04_silent_where_a_migration_turns_the_job_round() {
     let mut lab = Lab::new();
     lab.replication("104-0", "pve2", &[]);
     let mut moved = vm(104);

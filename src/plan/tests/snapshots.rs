@@ -30,11 +30,12 @@ fn gone(lab: &mut Lab, number: u32, name: &str, taken: i64) -> Item {
 
 /// Rule GU10: a snapshot that is there is adopted, and one that is not is taken, once.
 #[test]
-fn a_snapshot_is_taken_once() {
+fn gu10_silent_for_a_snapshot_that_is_taken_once() {
     let lab = Lab::new();
     let items = vec![wanted("before", "{vmid: 104, description: first}")];
     let plan = lab.plan(items.clone());
     assert_eq!(titles(&plan), ["take snapshot before of vm/104"]);
+    assert!(plan.impacts.iter().all(|impact| impact.rule != "GU10"));
     assert!(
         matches!(&plan.steps[0].inverse, Inverse::Actions { actions, .. }
         if matches!(&actions[..], [Action::DeleteSnapshot { .. }]))
@@ -81,7 +82,7 @@ fn only_the_description_of_a_snapshot_can_change() {
 
 /// Rule GU10: every volume that cannot be snapshotted is named, and so is what cannot have its memory saved.
 #[test]
-fn what_cannot_be_snapshotted_is_refused() {
+fn gu10_fires_for_what_cannot_be_snapshotted() {
     let mut lab = Lab::new();
     lab.storage("thick", "lvm", "images", false, 100);
     lab.edit(104, |guest| {
