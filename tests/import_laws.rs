@@ -588,6 +588,10 @@ fn right_at_once(import: &Import) {
     }
 }
 
+fn is_template(desired: &Desired) -> bool {
+    matches!(desired, Desired::Guest(guest) if guest.template == Some(true))
+}
+
 /// Everything that is there is managed, or told.
 fn nothing_is_dropped(
     domain: Domain,
@@ -619,7 +623,8 @@ fn nothing_is_dropped(
         };
         let implied = key == "unprivileged"
             || (key == "shared" && domain == Domain::Storage)
-            || (matches!(key.as_str(), "id" | "type") && domain == Domain::BackupJob);
+            || (matches!(key.as_str(), "id" | "type") && domain == Domain::BackupJob)
+            || (key == "template" && is_template(desired) == (raw == "1"));
         let parts = told.iter().any(|setting| {
             setting
                 .strip_prefix(key.as_str())

@@ -20,11 +20,11 @@ options! {
         name: Option<DnsName> = "" by hand,
         /// `full` copies the volumes; `linked` has them stand on those of the source, which has to be a template. Default `linked` for a
         /// template and `full` otherwise.
-        mode: Option<CloneMode> = "full" by hand,
+        mode: Option<CloneMode> = "" by hand,
         /// The storage that full copies go to; where it is not written each lies where its original does.
-        storage: Option<StorageId> = "storage" by hand,
+        storage: Option<StorageId> = "" by hand,
         /// The format of a virtual machine's full copies, on a storage of files.
-        format: Option<DiskFormat> = "format" by hand,
+        format: Option<DiskFormat> = "" by hand,
     }
 }
 

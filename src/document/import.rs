@@ -340,7 +340,6 @@ pub fn guest(name: String, live: &LiveGuest<'_>) -> Result<Imported, String> {
         );
     }
     let mut reading = fields::Reading::new(Some(live.kind), kind, live.section, &mut out);
-    reading.pass_over("template");
     disks::read(live, &mut reading);
     if live.kind == GuestKind::Lxc {
         reading.unprivileged();

@@ -44,7 +44,7 @@ options! {
         /// The guest this one is cloned from when it is made. Counts only then.
         clone_from: Option<CloneFrom> = "" by hand,
         /// Whether the guest is a template, which never runs and which others are cloned from. There is no way back.
-        is_template: Option<bool> = "template" by hand,
+        is_template: Option<bool> = "" by hand,
         /// Whether the guest shall run.
         power_state: Option<PowerState> = "start" by hand,
         /// The virtual processors.

@@ -15,6 +15,8 @@ pub struct Seen {
     backups: BTreeMap<u32, usize>,
     /// Jobs that back a guest up.
     covered: BTreeMap<u32, BTreeSet<String>>,
+    /// Nodes that a job keeps copies of a guest on.
+    copies: BTreeMap<u32, BTreeSet<String>>,
     managed: BTreeSet<u32>,
 }
 
@@ -141,6 +143,15 @@ impl Seen {
         for (kind, id, options) in sections(cluster.files.read("jobs.cfg")) {
             if kind == "vzdump" {
                 seen.read_job(&id, &options);
+            }
+        }
+        for (_, id, options) in sections(cluster.files.read("replication.cfg")) {
+            let vmid: u32 = id.split('-').next().unwrap().parse().unwrap();
+            let works = !options.contains_key("remove_job")
+                && options.get("disable").is_none_or(|flag| flag == "0");
+            if works && seen.guests.contains_key(&vmid) {
+                let target = options["target"].clone();
+                seen.copies.entry(vmid).or_default().insert(target);
             }
         }
         seen
@@ -302,6 +313,15 @@ impl Seen {
             let jobs = now.covered.get(vmid).unwrap_or(&none);
             if jobs.is_empty() && self.covered.contains_key(vmid) {
                 lost("no job backs it up".to_owned(), &["unprotected"]);
+            }
+            // A job turns round when its guest goes where the copy is: only that there is a copy less counts.
+            let count = |seen: &Self| seen.copies.get(vmid).map_or(0, BTreeSet::len);
+            if count(now) < count(self) {
+                lost("a copy is no longer kept".to_owned(), &["unprotected"]);
+            }
+            let template = |guest: &Guest| guest.config.get("template").is_some_and(|t| t == "1");
+            if template(is) && !template(was) {
+                lost("it is a template now".to_owned(), &["irreversible"]);
             }
             if self.managed.contains(vmid) && !now.managed.contains(vmid) {
                 lost(

@@ -288,6 +288,29 @@ fn differs(before: &World, predicted: &World, found: &World) -> Result<(), Strin
         .collect()
     };
     same("pools", &pools(found), &pools(predicted))?;
+    let snapshots = |world: &World| -> Vec<String> {
+        let all = world.guests.values();
+        all.flat_map(|guest| {
+            let names = guest.config.snapshots.keys();
+            names.map(move |name| format!("{}/{name}", guest.vmid))
+        })
+        .collect()
+    };
+    same("snapshots", &snapshots(found), &snapshots(predicted))?;
+    let jobs = |world: &World| -> BTreeMap<String, (bool, Option<String>)> {
+        let all = world.backup_jobs.iter();
+        all.map(|(id, job)| (id.to_string(), (job.enabled, job.storage.clone())))
+            .collect()
+    };
+    same("backup jobs", &jobs(found), &jobs(predicted))?;
+    // What is marked for removal goes when its guest's node comes to it.
+    let copies = |world: &World| -> BTreeMap<String, (String, bool)> {
+        let all = world.replication_jobs.iter();
+        all.filter(|(_, job)| !job.removing)
+            .map(|(id, job)| (id.to_string(), (job.target.to_string(), job.disabled)))
+            .collect()
+    };
+    same("replication jobs", &copies(found), &copies(predicted))?;
     let managed = |world: &World| -> BTreeMap<u32, String> {
         let all = world.ha_resources.iter();
         all.map(|(vmid, resource)| (vmid.get(), resource.state.clone()))

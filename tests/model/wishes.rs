@@ -20,7 +20,7 @@ fn one<'a, T: ?Sized>(random: &mut StdRng, of: &[&'a T]) -> &'a T {
 }
 
 fn storages(random: &mut StdRng) -> &'static str {
-    one(random, &["fast", "shared", "vault", "nowhere"])
+    one(random, &["fast", "shared", "tank", "vault", "nowhere"])
 }
 
 /// Gibibytes of a disk as its configuration has them, and some more.
@@ -54,7 +54,8 @@ fn disk(random: &mut StdRng, guest: &Guest, free: &str) -> String {
 }
 
 fn machine(random: &mut StdRng, guest: &Guest) -> String {
-    match random.random_range(0..12) {
+    match random.random_range(0..13) {
+        12 => "isTemplate: true".to_owned(),
         0 => format!("cpu: {{cores: {}}}", random.random_range(1..5)),
         1 => format!("memory: {{size: {}Mi}}", random.random_range(2..9) * 256),
         2 => format!("tags: [t{}]", random.random_range(0..3)),
@@ -76,7 +77,8 @@ fn machine(random: &mut StdRng, guest: &Guest) -> String {
 }
 
 fn container(random: &mut StdRng, guest: &Guest) -> String {
-    match random.random_range(0..10) {
+    match random.random_range(0..11) {
+        10 => "isTemplate: true".to_owned(),
         0 => format!("cores: {}", random.random_range(1..5)),
         1 => format!("memory: {}Mi", random.random_range(2..9) * 128),
         2 => format!("tags: [t{}]", random.random_range(0..3)),
@@ -110,10 +112,41 @@ fn of_guest(random: &mut StdRng, vmid: u32, guest: &Guest) -> Wish {
     let mut fields = vec![field(random, guest)];
     let second = field(random, guest);
     let key = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
-    if random.random_bool(0.4) && key(&second) != key(&fields[0]) {
+    // A document that says both is refused before it comes to a plan.
+    let both = [fields[0].as_str(), second.as_str()];
+    let never = both.contains(&"isTemplate: true") && both.contains(&"powerState: running");
+    if random.random_bool(0.4) && key(&second) != key(&fields[0]) && !never {
         fields.push(second);
     }
     Wish::Present(format!("{kind} {{vmid: {vmid}, {}}}", fields.join(", ")))
+}
+
+/// A clone of what there is.
+fn of_clone(random: &mut StdRng, vmid: u32, seen: &Seen) -> Wish {
+    let known: Vec<u32> = seen.guests.keys().copied().collect();
+    let source = known[random.random_range(0..known.len())];
+    let (kind, name) = match seen.guests[&source].kind {
+        "vm" => ("VirtualMachine", "name"),
+        _ => ("Container", "hostname"),
+    };
+    let how = match random.random_range(0..4) {
+        0 => ", mode: linked".to_owned(),
+        1 => format!(", storage: {}", storages(random)),
+        _ => String::new(),
+    };
+    let more = one(
+        random,
+        &[
+            "",
+            ", onBoot: true",
+            ", powerState: running",
+            ", node: pve2",
+            ", isTemplate: true",
+        ],
+    );
+    Wish::Present(format!(
+        "{kind} {{vmid: {vmid}, {name}: copy-{vmid}, cloneFrom: {{vmid: {source}{how}}}{more}}}"
+    ))
 }
 
 fn of_new(random: &mut StdRng, vmid: u32) -> Wish {
@@ -133,7 +166,7 @@ fn of_new(random: &mut StdRng, vmid: u32) -> Wish {
 }
 
 fn of_storage(random: &mut StdRng) -> Wish {
-    let id = one(random, &["fast", "shared", "vault"]);
+    let id = one(random, &["fast", "shared", "tank", "vault"]);
     if random.random_ratio(1, 6) {
         return Wish::Removed(format!("storage/{id}"));
     }
@@ -175,24 +208,92 @@ fn of_pool(random: &mut StdRng, seen: &Seen) -> Wish {
     Wish::Present(format!("Pool {{id: {id}, guests: [{}]}}", some.join(", ")))
 }
 
+fn of_snapshot(random: &mut StdRng, vmid: u32) -> Wish {
+    let name = one(random, &["first", "second"]);
+    match random.random_range(0..4) {
+        0 => Wish::Removed(format!("snapshot/{vmid}/{name}")),
+        1 => Wish::Present(format!(
+            "Snapshot {{vmid: {vmid}, name: {name}, includeMemory: true}}"
+        )),
+        2 => Wish::Present(format!(
+            "Snapshot {{vmid: {vmid}, name: {name}, description: seen}}"
+        )),
+        _ => Wish::Present(format!("Snapshot {{vmid: {vmid}, name: {name}}}")),
+    }
+}
+
+fn of_copies(random: &mut StdRng, vmid: u32) -> Wish {
+    let id = format!("{vmid}-{}", random.random_range(0..2));
+    if random.random_ratio(1, 4) {
+        return Wish::Removed(format!("replication-job/{id}"));
+    }
+    let target = one(random, &["pve1", "pve2"]);
+    let more = match random.random_range(0..3) {
+        0 => format!(", enabled: {}", random.random_bool(0.5)),
+        1 => ", schedule: '*/30'".to_owned(),
+        _ => String::new(),
+    };
+    Wish::Present(format!(
+        "ReplicationJob {{id: {id}, guest: {vmid}, target: {target}{more}}}"
+    ))
+}
+
+fn of_backups(random: &mut StdRng, vmids: &[u32]) -> Wish {
+    let id = one(random, &["nightly", "weekly", "fresh"]);
+    if random.random_ratio(1, 5) {
+        return Wish::Removed(format!("backup-job/{id}"));
+    }
+    let some: Vec<String> = vmids
+        .iter()
+        .filter(|_| random.random_bool(0.3))
+        .map(u32::to_string)
+        .collect();
+    let whom = match random.random_range(0..3) {
+        0 => "pool: web".to_owned(),
+        1 if !some.is_empty() => format!("guests: [{}]", some.join(", ")),
+        _ => "all: true".to_owned(),
+    };
+    let storage = one(random, &["vault", "vault", "shared"]);
+    let enabled = random.random_bool(0.8);
+    Wish::Present(format!(
+        "BackupJob {{id: {id}, schedule: '02:30', storage: {storage}, enabled: {enabled}, {whom}}}"
+    ))
+}
+
 /// One to three wishes about different objects.
 pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
     let vmids: Vec<u32> = seen.guests.keys().copied().collect();
     let mut taken = std::collections::BTreeSet::new();
     let mut wishes = Vec::new();
     for _ in 0..random.random_range(1..4) {
-        let what = random.random_range(0..12);
+        let what = random.random_range(0..16);
         let (object, wish) = match what {
             0 => {
                 let vmid = random.random_range(900..903);
                 if vmids.contains(&vmid) {
                     continue;
                 }
-                (format!("guest {vmid}"), of_new(random, vmid))
+                let wish = if vmids.is_empty() || random.random_bool(0.5) {
+                    of_new(random, vmid)
+                } else {
+                    of_clone(random, vmid, seen)
+                };
+                (format!("guest {vmid}"), wish)
             }
             1 | 2 => ("storage".to_owned(), of_storage(random)),
             3 => ("pool".to_owned(), of_pool(random, seen)),
             _ if vmids.is_empty() => continue,
+            12 | 13 => {
+                let vmid = vmids[random.random_range(0..vmids.len())];
+                (format!("snapshot {vmid}"), of_snapshot(random, vmid))
+            }
+            14 => {
+                // The only guests whose disks can be copied, and whoever else.
+                let other = vmids[random.random_range(0..vmids.len())];
+                let vmid = *one(random, &[&104, &203, &other]);
+                (format!("copies {vmid}"), of_copies(random, vmid))
+            }
+            15 => ("backups".to_owned(), of_backups(random, &vmids)),
             _ => {
                 let vmid = vmids[random.random_range(0..vmids.len())];
                 (

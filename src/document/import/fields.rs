@@ -116,7 +116,12 @@ impl<'a> Reading<'a> {
         };
         for (key, raw) in section {
             // What an object is, not how it is set.
-            if kind == Kind::BackupJob && matches!(key.as_str(), "id" | "type") {
+            let is = match kind {
+                Kind::BackupJob => matches!(key.as_str(), "id" | "type"),
+                Kind::VirtualMachine | Kind::Container => key == "template",
+                Kind::Storage | Kind::Pool | Kind::Snapshot | Kind::ReplicationJob => false,
+            };
+            if is {
                 reading.pass_over(key);
                 continue;
             }
