@@ -134,7 +134,12 @@ pub const READ: &[(&str, &[&str])] = &[
             "vmid",
         ],
     ),
-    ("a replication job", &["id", "guest", "target", "disable"]),
+    (
+        "a replication job",
+        &[
+            "id", "guest", "target", "disable", "comment", "rate", "schedule",
+        ],
+    ),
     (
         "an HA resource",
         &[
@@ -282,8 +287,8 @@ pub const NOT_READ: &[(&str, &[&str], &str)] = &[
     ),
     (
         "a replication job",
-        &["comment", "jobnum", "rate", "schedule", "source", "type"],
-        "which guest is copied where, and whether, is all that health asks; the rest comes with a kind for it",
+        &["jobnum", "source", "type"],
+        "the number stands in the id, the source is where the guest is, and there is one type",
     ),
     (
         "an HA resource",
