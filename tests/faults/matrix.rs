@@ -77,8 +77,11 @@ fn begin(kind: Kind) -> Begun {
     });
     assert_eq!(wrong, Vec::<String>::new(), "{}", kind.name);
     let effects = straight.sim.effects(TOKEN);
+    // A container is a template when the call ends; the task that the call starts besides does nothing.
+    let calls = effects.keys();
+    let calls = calls.filter(|effect| !effect.starts_with("vztemplate "));
     assert_eq!(
-        effects.len(),
+        calls.count(),
         plan.steps.len(),
         "{}: {effects:?}",
         kind.name
