@@ -29,7 +29,8 @@ use only::Only;
 pub struct ImportRequest {
     /// The cluster, where the configuration has several.
     pub cluster: Option<String>,
-    /// Only these objects (`vm/104`, `storage/local`) and kinds (`vm`, `ct`, `storage`, `pool`). Empty: everything.
+    /// Only these objects (`vm/104`, `storage/local`) and kinds (`vm`, `storage`, `snapshot`, …). Empty: everything but snapshots, which are
+    /// imported only where they are asked for.
     pub only: Vec<String>,
     /// Also write whether guests run.
     pub power: bool,
