@@ -102,6 +102,8 @@ fn number(drafts: Vec<Draft>, line: &[DraftId], world: &World) -> Vec<Ordered> {
 struct InUse {
     defined: BTreeMap<StorageId, StepId>,
     used: BTreeMap<StorageId, BTreeSet<StepId>>,
+    /// What earlier steps have worked with for a guest: a guest that the plan makes has its disks there.
+    of_guest: BTreeMap<Vmid, BTreeSet<StorageId>>,
 }
 
 impl InUse {
@@ -116,7 +118,13 @@ impl InUse {
             needs.extend(self.defined.insert(id.clone(), step));
             return needs;
         }
-        for id in worked_with(action, world) {
+        let mut all = worked_with(action, world);
+        if let Some((_, vmid)) = action.guest() {
+            let so_far = self.of_guest.entry(vmid).or_default();
+            so_far.extend(all.iter().cloned());
+            all.clone_from(so_far);
+        }
+        for id in all {
             needs.extend(self.defined.get(&id));
             self.used.entry(id).or_default().insert(step);
         }

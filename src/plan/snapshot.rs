@@ -91,11 +91,11 @@ impl Planner<'_, '_> {
                     "{object} is gone and will be taken anew: what it held is not brought back"
                 ));
             }
-            // Where other steps change the guest first, prediction tells.
-            let alone =
-                !self.drafts.steps.iter().any(
-                    |draft| matches!(draft.action.guest(), Some((_, changed)) if changed == vmid),
-                );
+            // Where other steps change the guest or a storage first, prediction tells.
+            let alone = !self.drafts.steps.iter().any(|draft| match &draft.action {
+                Action::CreateStorage { .. } | Action::UpdateStorage { .. } => true,
+                action => action.guest().is_some_and(|(_, changed)| changed == vmid),
+            });
             let refused = if alone {
                 snapshot_refused(self.input.world, guest, desired.memory == Some(true))
             } else {

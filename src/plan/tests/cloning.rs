@@ -327,3 +327,20 @@ fn a_clone_that_keeps_its_sources_address_is_told_and_one_with_its_own_is_not() 
     };
     assert_eq!(shared(&lab.plan(vec![doc(kept)])), Vec::<String>::new());
 }
+
+/// Steps run at once where nothing says otherwise; a storage stays until everything of the plan's own guests that lies there is done.
+#[test]
+fn a_storage_goes_after_every_step_of_a_clone_that_lies_there() {
+    let mut lab = Lab::new();
+    lab.edit(104, |guest| guest.status = Status::Stopped);
+    lab.own("storage/local-zfs", "Storage/local-zfs");
+    let copy = DesiredGuest {
+        template: Some(true),
+        ..clone_of(901, from(104))
+    };
+    let plan = lab.plan(vec![removed("Storage/local-zfs", true), doc(copy)]);
+    let step = |part: &str| plan.steps.iter().find(|step| step.title.contains(part));
+    let template = step("into a template").unwrap().id;
+    let delete = step("delete storage/local-zfs").unwrap();
+    assert!(delete.needs.contains(&template), "{:?}", titles(&plan));
+}

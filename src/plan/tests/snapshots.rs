@@ -230,6 +230,50 @@ fn a_snapshot_that_the_document_did_not_own_is_never_deleted() {
     assert!(plan.notes.iter().any(|note| note.contains("already gone")));
 }
 
+/// Proxmox VE activates every storage a snapshot has to do with before it takes or deletes one, and a disabled one stops it.
+#[test]
+fn gu10_fires_for_a_storage_that_is_disabled() {
+    let mut lab = Lab::new();
+    lab.edit_storage("nas", |storage| {
+        storage.disabled = true;
+        storage.options.insert("disable".to_owned(), "1".to_owned());
+    });
+    let plan = lab.plan(vec![wanted("before", "{vmid: 104}")]);
+    assert_eq!(plan.steps.len(), 1, "nothing of it lies there");
+    lab.edit(104, |guest| {
+        let current = &mut guest.config.current;
+        current.insert("vmstatestorage".to_owned(), "nas".to_owned());
+    });
+    let with_memory = wanted("before", "{vmid: 104, includeMemory: true}");
+    let refused = lab.refused(vec![with_memory]);
+    assert!(
+        refused.contains("the memory would be saved: storage nas is disabled"),
+        "{refused}"
+    );
+    lab.edit(104, |guest| {
+        let disk = "nas:104/vm-104-disk-4.qcow2,size=1G".to_owned();
+        guest.config.current.insert("scsi4".to_owned(), disk);
+    });
+    lab.snapshot(104, "old");
+    let refused = lab.refused(vec![wanted("before", "{vmid: 104}")]);
+    assert!(
+        refused.contains("scsi4: storage nas is disabled; enable it first"),
+        "{refused}"
+    );
+    let item = gone(&mut lab, 104, "old", 1_690_000_000);
+    let plan = lab.plan(vec![item]);
+    let fails = plan.impacts.iter();
+    let mut fails = fails.filter(|impact| impact.category == Category::WillFail);
+    assert!(fails.any(|impact| impact.rule == "GU10"));
+    // Enabled in the same plan, it is in nobody's way.
+    let enabled = lab.plan(vec![
+        storage_doc("nas", None, &[("disable", "0")]),
+        wanted("before", "{vmid: 104}"),
+    ]);
+    let mut impacts = enabled.impacts.iter();
+    assert!(impacts.all(|impact| impact.category != Category::WillFail));
+}
+
 /// A TPM state on a storage that chains snapshots: its newest one is deleted only while the machine is stopped (semantics of Proxmox VE 9).
 #[test]
 fn the_newest_snapshot_of_a_chained_tpm_state_stays_while_the_machine_runs() {

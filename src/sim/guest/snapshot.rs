@@ -1,5 +1,7 @@
 //! Snapshots of guests: list, take, read, describe, roll back, delete.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::call::{Answer, ApiError, Call};
@@ -195,6 +197,8 @@ fn commit(
     ram: bool,
     log: &mut TaskLog,
 ) -> Result<(), String> {
+    let main = access::reload(cluster, guest)?.config.main;
+    activate(cluster, guest, &main)?;
     let state = if ram {
         let volid = save_state(cluster, guest, name, None)?;
         log.say(format!(
@@ -237,12 +241,49 @@ fn commit(
     })
 }
 
+/// That the guest's node can use every storage a section has volumes on (`__snapshot_activate_storages`).
+fn activate(cluster: &Cluster, guest: &Guest, section: &Section) -> Result<(), String> {
+    let drives = drive::drives(guest.kind, section, false);
+    let volumes = drives.iter().filter(|drive| !drive.is_cdrom());
+    let mut used: BTreeSet<String> = volumes
+        .filter_map(|drive| drive.volume().map(|(id, _)| id.to_owned()))
+        .collect();
+    let state = section.get("vmstate").and_then(|id| id.split_once(':'));
+    used.extend(state.map(|(id, _)| id.to_owned()));
+    used.iter()
+        .try_for_each(|id| cluster.usable_storage(&guest.node, id).map(|_| ()))
+}
+
 fn abandon(cluster: &mut Cluster, guest: &Guest, name: &str) {
     let _ = access::change(cluster, guest, |config| {
         config.snapshots.remove(name);
         config.main.remove("lock");
         Ok(())
     });
+}
+
+/// The storage for a guest's memory: a shared one of its disks' before one of its node, of either the last one with files, else the
+/// first one (qemu-server: `find_vmstate_storage`).
+fn state_storage(cluster: &Cluster, guest: &Guest, section: &Section) -> String {
+    let (mut shared, mut local) = (None, None);
+    let drives = drive::drives(guest.kind, section, false);
+    for drive in drives.iter().filter(|drive| !drive.is_cdrom()) {
+        let Some((id, _)) = drive.volume() else {
+            continue;
+        };
+        let Some(storage) = cluster.storage(id) else {
+            continue;
+        };
+        let kept = if cluster.storage_is_shared(&storage) {
+            &mut shared
+        } else {
+            &mut local
+        };
+        if kept.is_none() || storage.get("path").is_some() {
+            *kept = Some(id.to_owned());
+        }
+    }
+    shared.or(local).unwrap_or_else(|| "local".into())
 }
 
 /// Makes the volume that a guest's memory is saved to.
@@ -256,14 +297,9 @@ pub fn save_state(
     storage: Option<String>,
 ) -> Result<String, String> {
     let config = access::reload(cluster, guest)?.config;
-    let first = drive::drives(guest.kind, &config.main, false)
-        .into_iter()
-        .find(|drive| !drive.is_cdrom())
-        .and_then(|drive| drive.volume().map(|(id, _)| id.to_owned()));
     let storage = storage
         .or_else(|| config.main.get("vmstatestorage").map(str::to_owned))
-        .or(first)
-        .unwrap_or_else(|| "local".into());
+        .unwrap_or_else(|| state_storage(cluster, guest, &config.main));
     // The whole memory, some for devices, and room for what changes while it is written.
     let bytes =
         u64::try_from(read::memory(guest.kind, &config.main)).unwrap_or(0) * 2 + (500 << 20);
@@ -288,11 +324,9 @@ pub fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
     let spec = task(call, &guest, "delsnapshot");
     let checked = access::reload(cluster, &guest).and_then(|loaded| {
         access::check_lock(&loaded.config)?;
-        if loaded.config.snapshots.contains_key(&name) {
-            Ok(())
-        } else {
-            Err(missing(&name))
-        }
+        let snapshots = &loaded.config.snapshots;
+        let snapshot = snapshots.get(&name).ok_or_else(|| missing(&name))?;
+        activate(cluster, &guest, snapshot)
     });
     if let Err(text) = checked {
         return Ok(cluster.spawn_failed(spec, text));
@@ -353,6 +387,7 @@ pub fn rollback(cluster: &mut Cluster, call: &Call) -> Answer {
             .snapshots
             .get(&name)
             .ok_or_else(|| missing(&name))?;
+        activate(cluster, &guest, snapshot)?;
         access::check_lock(&loaded.config)?;
         most_recent(cluster, &guest, &loaded.config, &name, snapshot)
     });

@@ -30,7 +30,8 @@ pub fn snapshot_refused(world: &World, guest: &Guest, memory: bool) -> Vec<Strin
             continue;
         }
         let why = match &disk.source {
-            Source::Volume(volume) => without_snapshots(world, volume),
+            Source::Volume(volume) => without_snapshots(world, volume)
+                .or_else(|| unreachable(world, &guest.node, volume.storage())),
             Source::Path(path) => Some(format!(
                 "{path} is a path of {}, which no storage can snapshot",
                 guest.node
@@ -41,15 +42,40 @@ pub fn snapshot_refused(world: &World, guest: &Guest, memory: bool) -> Vec<Strin
     }
     if memory {
         reasons.extend(memory_refused(guest));
+        if let (Some(on), _) = memory_demand(world, guest) {
+            let why = unreachable(world, &guest.node, &on);
+            reasons.extend(why.map(|why| format!("the memory would be saved: {why}")));
+        }
     }
     reasons
+}
+
+/// Why a node cannot use a storage, whose volumes are then neither snapshotted nor freed of snapshots (pve-guest-common:
+/// `__snapshot_activate_storages`, pve-storage: `storage_check_enabled`).
+fn unreachable(world: &World, node: &NodeName, id: &StorageId) -> Option<String> {
+    let Some(storage) = world.storages.get(id) else {
+        return Some(format!("it is on {id}, {}", not_found(world)));
+    };
+    if storage.disabled {
+        return Some(format!("storage {id} is disabled; enable it first"));
+    }
+    (!storage.on_node(node)).then(|| format!("storage {id} is not available on {node}"))
+}
+
+/// What to say of a storage that the world does not have.
+fn not_found(world: &World) -> String {
+    let unread = world.unreadable(&Part::Storages);
+    unread.map_or_else(
+        || "which does not exist".to_owned(),
+        |why| format!("of which nothing is known: the storages could not be read ({why})"),
+    )
 }
 
 /// Why a volume cannot be snapshotted where it lies (pve-storage: `volume_has_feature`).
 fn without_snapshots(world: &World, volume: &VolumeId) -> Option<String> {
     let id = volume.storage();
     let Some(storage) = world.storages.get(id) else {
-        return Some(format!("{volume} lies on {id}, which does not exist"));
+        return Some(format!("{volume} lies on {id}, {}", not_found(world)));
     };
     let qcow2 = volume.name().ends_with(".qcow2");
     match storage.storage_type.as_str() {
@@ -102,6 +128,24 @@ fn memory_refused(guest: &Guest) -> Vec<String> {
 
 /// Why Proxmox VE would not delete a snapshot, as far as the world tells.
 pub fn snapshot_stays(world: &World, guest: &Guest, name: &SnapshotName) -> Option<String> {
+    let snapshot = guest.config.snapshots.get(name.as_str());
+    let lost = snapshot.and_then(|snapshot| out_of_reach(world, guest, snapshot));
+    lost.or_else(|| chained_tpm(world, guest, name))
+}
+
+/// Which storage that a snapshot has volumes on is out of its guest's reach.
+fn out_of_reach(world: &World, guest: &Guest, snapshot: &Snapshot) -> Option<String> {
+    let disks = views::disks(guest.kind, &snapshot.section);
+    let mut on = disks.iter().filter_map(|disk| match &disk.source {
+        Source::Volume(volume) if !disk.unused() => Some((disk.slot.as_str(), volume.storage())),
+        _ => None,
+    });
+    on.find_map(|(slot, id)| {
+        unreachable(world, &guest.node, id).map(|why| format!("{slot}: {why}"))
+    })
+}
+
+fn chained_tpm(world: &World, guest: &Guest, name: &SnapshotName) -> Option<String> {
     let tpm = guest.config.current.get("tpmstate0")?;
     let disk = views::disk(guest.kind, "tpmstate0", tpm)?;
     let volume = disk.source.volume()?;
