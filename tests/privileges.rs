@@ -380,6 +380,8 @@ fn variant(action: &Action) -> &'static str {
         Action::UpdateStorage { .. } => "update storage",
         Action::DeleteStorage { .. } => "delete storage",
         Action::DeleteVolume { .. } => "delete volume",
+        Action::DownloadImage { .. } => "download image",
+        Action::DeleteImage { .. } => "delete image",
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
@@ -462,6 +464,11 @@ async fn steps_that_no_document_asks_for_take_no_more_than_they_say() {
         Action::DeleteVolume {
             node: node.clone(),
             volume: volume("local:iso/installer.iso"),
+        },
+        Action::DeleteImage {
+            node: node.clone(),
+            volume: volume("local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"),
+            source: None,
         },
         Action::Migrate {
             kind: GuestKind::Qemu,

@@ -142,6 +142,7 @@ pub const STEP_OUTCOMES: &[&str] = &[
 /// The types of the tasks that Bailiwick's writes start, as they stand in a UPID.
 pub const TASK_TYPES: &[&str] = &[
     "hamigrate",
+    "download",
     "imgdel",
     "move_volume",
     "qmconfig",

@@ -364,7 +364,32 @@ pub fn request_for(
                 .with_some("digest", digest)
         }
         Action::DeleteStorage { id } => request(Method::Delete, ["storage", id.as_str()], None),
-        Action::DeleteVolume { node, volume } => {
+        Action::DownloadImage {
+            node,
+            volume,
+            source,
+        } => {
+            let path = [
+                "nodes",
+                node.as_str(),
+                "storage",
+                volume.storage().as_str(),
+                "download-url",
+            ];
+            let (content, file) = volume.name().split_once('/').unwrap_or_default();
+            request(Method::Post, path, Some(("download", file.to_owned())))
+                .with("content", content)
+                .with("filename", file)
+                .with("url", source.url.as_str())
+                .with("checksum-algorithm", source.algorithm.as_str())
+                .with("checksum", source.checksum.as_str())
+                .with_some("compression", source.decompression.clone())
+                .with_some(
+                    "verify-certificates",
+                    (!source.verify_certificates).then_some("0"),
+                )
+        }
+        Action::DeleteVolume { node, volume } | Action::DeleteImage { node, volume, .. } => {
             let path = [
                 "nodes",
                 node.as_str(),

@@ -242,7 +242,7 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::Storage(storage)) => storage_returns(*storage),
         Some(Desired::BackupJob(job)) => job_returns(*job),
         Some(Desired::Snapshot(snapshot)) => snapshot_returns(*snapshot),
-        Some(Desired::Pool(_) | Desired::ReplicationJob(_)) => {}
+        Some(Desired::Pool(_) | Desired::ReplicationJob(_) | Desired::Image(_)) => {}
     }
     true
 }

@@ -124,6 +124,8 @@ pub fn variant(action: &Action) -> &'static str {
         Action::UpdateStorage { .. } => "update storage",
         Action::DeleteStorage { .. } => "delete storage",
         Action::DeleteVolume { .. } => "delete volume",
+        Action::DownloadImage { .. } => "download image",
+        Action::DeleteImage { .. } => "delete image",
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
@@ -524,6 +526,22 @@ fn elsewhere() -> Vec<Kind> {
             is!(Action::DeleteReplicationJob { .. }),
         )
         .in_a_world_with("  user.cfg: |\n", REPLICATION),
+        makes(
+            "download image",
+            document(
+                "Image",
+                "rescue-13.iso",
+                "storage: local, node: pve1, content: iso, url: 'https://images.example.org/rescue/13/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}",
+            ),
+            is!(Action::DownloadImage { .. }),
+        ),
+        removes(
+            "delete image",
+            "Image",
+            "proxmox-rescue.iso",
+            "storage: local, node: pve1, content: iso, url: 'https://images.example.org/rescue/13/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}",
+            is!(Action::DeleteImage { .. }),
+        ),
         removes(
             "delete backup job",
             "BackupJob",
