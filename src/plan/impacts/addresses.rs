@@ -8,7 +8,7 @@ use super::super::words::clean;
 use super::Raw;
 use super::actions::{At, raw};
 use crate::health::{Category, Entity};
-use crate::ids::Vmid;
+use crate::ids::{GuestKind, Vmid};
 use crate::world::views::{self, Nic};
 use crate::world::{Guest, Part, World};
 
