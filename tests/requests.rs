@@ -334,7 +334,7 @@ fn table() -> Vec<(Action, &'static str)> {
                 node: node("pve2"),
                 volume: volume("nfs:104/vm-104-disk-0.qcow2"),
             },
-            "DELETE /nodes/pve2/storage/nfs/content/nfs:104%2Fvm-104-disk-0.qcow2 (imgdel )",
+            "DELETE /nodes/pve2/storage/nfs/content/nfs:104%2Fvm-104-disk-0.qcow2 (imgdel 104@nfs)",
         ),
         (
             Action::DownloadImage {
@@ -350,7 +350,7 @@ fn table() -> Vec<(Action, &'static str)> {
                 volume: volume("local:iso/rescue-13.iso"),
                 source: Some(source(None, true)),
             },
-            "DELETE /nodes/pve1/storage/local/content/local:iso%2Frescue-13.iso (imgdel )",
+            "DELETE /nodes/pve1/storage/local/content/local:iso%2Frescue-13.iso (imgdel local)",
         ),
         (
             Action::CreatePool {

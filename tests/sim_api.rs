@@ -1001,7 +1001,11 @@ async fn nodes_download_what_the_world_has_and_overwrite_nothing() {
     let sim = Sim::lab().await;
     let path = "/nodes/pve1/storage/local/download-url";
     let get = async |more: &[(&str, &str)]| {
-        let mut params = vec![("content", "iso"), ("filename", "a/b c.iso"), ("url", RESCUE)];
+        let mut params = vec![
+            ("content", "iso"),
+            ("filename", "a/b c.iso"),
+            ("url", RESCUE),
+        ];
         for (key, value) in more {
             params.retain(|(other, _)| other != key);
             params.push((key, value));
@@ -1011,16 +1015,23 @@ async fn nodes_download_what_the_world_has_and_overwrite_nothing() {
     let by = |sum| [("checksum", sum), ("checksum-algorithm", "sha256")];
     let wrong = get(&by("6f70")).await;
     assert!(
-        wrong.data().as_str().unwrap().contains(":download:b_c.iso:"),
+        wrong
+            .data()
+            .as_str()
+            .unwrap()
+            .contains(":download:b_c.iso:"),
         "{wrong:?}"
     );
     assert_eq!(
         sim.task(&wrong).await,
         format!("checksum mismatch: got '{SHA256}' != expect '6f70'")
     );
-    let right = get(&by(&SHA256.to_ascii_uppercase())).await;
+    let upper = SHA256.to_ascii_uppercase();
+    let right = get(&by(&upper)).await;
     assert_eq!(sim.task(&right).await, "OK");
-    let listed = sim.get("/nodes/pve1/storage/local/content?content=iso").await;
+    let listed = sim
+        .get("/nodes/pve1/storage/local/content?content=iso")
+        .await;
     let listed = listed.data().as_array().unwrap().clone();
     let file = listed
         .iter()
@@ -1040,12 +1051,30 @@ async fn nodes_download_what_the_world_has_and_overwrite_nothing() {
         sim.task(&get(&[]).await).await,
         "refusing to override existing file '/var/lib/vz/template/iso/b_c.iso'"
     );
-    let nothing = get(&[("url", "https://images.example.org/b"), ("filename", "b.img")]).await;
-    assert_eq!(sim.task(&nothing).await, "download failed: ERROR 404: Not Found.");
-    let packed = get(&[("content", "vztmpl"), ("filename", "b.tar.gz"), ("compression", "gz")]).await;
-    assert_eq!(sim.task(&packed).await, "decompression not supported for vztmpl");
+    let nothing = get(&[
+        ("url", "https://images.example.org/b"),
+        ("filename", "b.img"),
+    ])
+    .await;
+    assert_eq!(
+        sim.task(&nothing).await,
+        "download failed: ERROR 404: Not Found."
+    );
+    let packed = get(&[
+        ("content", "vztmpl"),
+        ("filename", "b.tar.gz"),
+        ("compression", "gz"),
+    ])
+    .await;
+    assert_eq!(
+        sim.task(&packed).await,
+        "decompression not supported for vztmpl"
+    );
     // What is refused before anything is done.
-    assert_eq!(get(&[("filename", "b.exe")]).await.error("filename"), "wrong file extension");
+    assert_eq!(
+        get(&[("filename", "b.exe")]).await.error("filename"),
+        "wrong file extension"
+    );
     assert!(
         get(&[("checksum", "6f70")])
             .await

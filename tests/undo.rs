@@ -333,7 +333,11 @@ fn an_image_is_downloaded_and_deleted_and_both_are_taken_back() {
     let other = RESCUE.replace("5f70bf", "6f70bf");
     play.document("rescue", &other);
     let refused = play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(1);
-    assert!(refused.all().contains("write another `filename`"), "{}", refused.all());
+    assert!(
+        refused.all().contains("write another `filename`"),
+        "{}",
+        refused.all()
+    );
     play.withdraw("rescue");
     // A source that says nothing at all prunes nothing.
     play.document("infra", INFRA);

@@ -328,7 +328,7 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::DeleteSnapshot { .. }
         | Action::DownloadImage { .. }
         | Action::DestroyGuest { .. } => None,
-        // Its task carries no id: two at once could not be told apart if an answer were lost.
+        // Its task says only the storage: two at once could not be told apart if an answer were lost.
         Action::DeleteVolume { .. } | Action::DeleteImage { .. } => Some("(volumes)"),
     }
 }

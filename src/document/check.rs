@@ -493,7 +493,10 @@ impl Check<'_> {
             Some(_) => &["spec", "filename"],
             None => &["metadata", "name"],
         };
-        if !file.as_ref().is_some_and(|file| content.takes(file.as_str())) {
+        if !file
+            .as_ref()
+            .is_some_and(|file| content.takes(file.as_str()))
+        {
             let named = file.as_ref().map_or(metadata.name.as_str(), |f| f.as_str());
             self.push(
                 place,
@@ -505,7 +508,8 @@ impl Check<'_> {
             );
         }
         let checksum = spec.checksum.as_ref();
-        if let Some((algorithm, value)) = checksum.and_then(|c| Some((c.algorithm?, c.value.as_ref()?)))
+        if let Some((algorithm, value)) =
+            checksum.and_then(|c| Some((c.algorithm?, c.value.as_ref()?)))
             && value.as_str().len() != algorithm.digits()
         {
             let message = format!(
@@ -645,7 +649,10 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
         }
         Spec::Image(spec) => {
             let file: &'static [&'static str] = &["spec", "filename"];
-            let node = spec.node.as_ref().map_or_else(String::new, |node| format!(" on {node}"));
+            let node = spec
+                .node
+                .as_ref()
+                .map_or_else(String::new, |node| format!(" on {node}"));
             let own = spec.volume(&document.metadata.name);
             all.extend(own.map(|own| (format!("image `{own}`{node}"), file)));
         }

@@ -120,3 +120,99 @@ impl ImageSpec {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use crate::document::desired::Desired;
+    use crate::document::load;
+
+    const SUM: &str = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+
+    fn read(name: &str, spec: &str) -> Result<Desired, String> {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Image\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        );
+        let documents = load(&[("a.yaml", text)]).map_err(|errors| errors.to_string())?;
+        Ok(documents[0].desired())
+    }
+
+    fn whole(content: &str, more: &str) -> String {
+        format!(
+            "storage: local, content: {content}, url: 'https://a.example/x', checksum: {{algorithm: sha256, value: {SUM}}}{more}"
+        )
+    }
+
+    #[test]
+    fn the_name_is_the_documents_where_it_can_be_one() {
+        let volume = |name: &str, spec: &str| match read(name, spec).unwrap() {
+            Desired::Image(image) => image.volume.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(volume("a-13.iso", &whole("iso", "")), "local:iso/a-13.iso");
+        assert_eq!(
+            volume("a", &whole("vztmpl", ", filename: A_1.tar.zst")),
+            "local:vztmpl/A_1.tar.zst"
+        );
+        let upper = whole("iso", ", filename: WIN.ISO");
+        assert_eq!(volume("a", &upper), "local:iso/WIN.ISO");
+    }
+
+    #[test]
+    fn what_proxmox_would_not_take_is_refused_at_once() {
+        let refused = |name: &str, spec: &str| read(name, spec).unwrap_err();
+        for (content, name, word) in [
+            ("iso", "a", "ends in one of `.iso`, `.img`"),
+            ("iso", "a.qcow2", "`spec.filename`"),
+            ("vztmpl", "a.tar", "`.tar.zst`"),
+            ("import", "a.iso", "`.qcow2`"),
+        ] {
+            let text = refused(name, &whole(content, ""));
+            assert!(text.contains(word), "{content} {name}: {text}");
+        }
+        let path = refused("a", &whole("iso", ", filename: ../a.iso"));
+        assert!(path.contains("the name of a file"), "{path}");
+        let packed = refused("a.tar.gz", &whole("vztmpl", ", decompression: gz"));
+        assert!(
+            packed.contains("only what is downloaded as `iso`"),
+            "{packed}"
+        );
+    }
+
+    #[test]
+    fn what_is_downloaded_is_always_told_by_its_checksum() {
+        let refused = |spec: &str| read("a.iso", spec).unwrap_err();
+        let none = refused("storage: local, content: iso, url: 'https://a.example/x'");
+        assert!(
+            none.contains("has no `checksum`") && none.contains("nobody could tell"),
+            "{none}"
+        );
+        let short = whole("iso", "").replace("sha256", "sha512");
+        let short = refused(&short);
+        assert!(
+            short.contains("a checksum of sha512 has 128 hexadecimal digits, and this one has 64"),
+            "{short}"
+        );
+        let half = whole("iso", "").replace("algorithm: sha256, ", "");
+        assert!(refused(&half).contains("has no `algorithm`"));
+    }
+
+    #[test]
+    fn an_address_carries_no_secret() {
+        for address in [
+            "https://me:secret@a.example/x",
+            "ftp://a.example/x",
+            "https:///x",
+            "https://a.example/x y",
+        ] {
+            let spec = whole("iso", "").replace("https://a.example/x", address);
+            let text = read("a.iso", &spec).unwrap_err();
+            assert!(text.contains("without a user name or password"), "{text}");
+        }
+    }
+}

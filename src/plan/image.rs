@@ -292,15 +292,11 @@ impl Planner<'_, '_> {
                 "{object} lay on a shared storage, and each node has its own files on {} now, so which of them it is is not known; delete it by hand, or set `bailiwick.dev/deletion: orphan`",
                 storage.id
             );
-            return self
-                .drafts
-                .problem(&item.key, "", Reason::Refused { why });
+            return self.drafts.problem(&item.key, "", Reason::Refused { why });
         }
         let Some(node) = node.or_else(|| self.reaching(&storage)) else {
             let why = format!("no node that is online reaches storage {}", storage.id);
-            return self
-                .drafts
-                .problem(&item.key, "", Reason::Refused { why });
+            return self.drafts.problem(&item.key, "", Reason::Refused { why });
         };
         let live = match self.volume_at(&node, volume) {
             Ok(Some(live)) => live.clone(),
@@ -319,9 +315,7 @@ impl Planner<'_, '_> {
             let why = format!(
                 "{object} is not the file this document owned: somebody wrote another one under the same name since, which no document asks to delete; delete it by hand, or set `bailiwick.dev/deletion: orphan`"
             );
-            return self
-                .drafts
-                .problem(&item.key, "", Reason::Refused { why });
+            return self.drafts.problem(&item.key, "", Reason::Refused { why });
         }
         let effect = "the file is deleted; guests that have it in a drive are named";
         self.drafts
@@ -343,9 +337,8 @@ impl Planner<'_, '_> {
 
     /// Whether this plan downloads a file that a guest on a node is to have.
     pub(super) fn downloaded(&self, node: &NodeName, volume: &VolumeId) -> bool {
-        downloads(&self.drafts.steps, self.input.world).any(|(_, at, file)| {
-            file == volume && at.is_none_or(|at| at == node)
-        })
+        downloads(&self.drafts.steps, self.input.world)
+            .any(|(_, at, file)| file == volume && at.is_none_or(|at| at == node))
     }
 
     /// Whether this plan deletes a file that a guest on a node is to have, with the name of the object.
@@ -397,7 +390,10 @@ fn downloads<'d>(
         let Action::DownloadImage { node, volume, .. } = &draft.action else {
             return None;
         };
-        let shared = world.storages.get(volume.storage()).is_some_and(|s| s.shared);
+        let shared = world
+            .storages
+            .get(volume.storage())
+            .is_some_and(|s| s.shared);
         Some((id, (!shared).then_some(node), volume))
     })
 }
@@ -452,7 +448,10 @@ fn download_notes(volume: &VolumeId, source: &ImageSource) -> Vec<String> {
 
 /// The guests on a node that have a volume in a drive now, each with the slot.
 pub(super) fn users(world: &World, node: &NodeName, volume: &VolumeId) -> Vec<String> {
-    let shared = world.storages.get(volume.storage()).is_some_and(|s| s.shared);
+    let shared = world
+        .storages
+        .get(volume.storage())
+        .is_some_and(|s| s.shared);
     let guests = world.guests.values();
     guests
         .filter(|guest| shared || guest.node == *node)
@@ -468,7 +467,10 @@ pub(super) fn users(world: &World, node: &NodeName, volume: &VolumeId) -> Vec<St
 
 /// What is told of snapshots that have a volume in a drive.
 fn in_snapshots(world: &World, node: &NodeName, volume: &VolumeId) -> Vec<String> {
-    let shared = world.storages.get(volume.storage()).is_some_and(|s| s.shared);
+    let shared = world
+        .storages
+        .get(volume.storage())
+        .is_some_and(|s| s.shared);
     let mut notes = Vec::new();
     for guest in world.guests.values() {
         if !shared && guest.node != *node {

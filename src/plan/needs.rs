@@ -95,7 +95,11 @@ pub fn of_document(
         }
         // Where it is gone it is downloaded again; which node does that where none is named, a plan says.
         Desired::Image(image) => {
-            if let Some(node) = image.node.clone().or_else(|| world.nodes.keys().next().cloned()) {
+            if let Some(node) = image
+                .node
+                .clone()
+                .or_else(|| world.nodes.keys().next().cloned())
+            {
                 actions.push(Action::DownloadImage {
                     node: node.clone(),
                     volume: image.volume.clone(),
@@ -249,10 +253,15 @@ fn a_move(
 
 /// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
-/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs) and `Sys.Console` (guests under high
-/// availability).
+/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs), `Sys.Console` (guests under high availability),
+/// and what has nodes ask any address, inside a network too: `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images).
 pub fn role() -> BTreeSet<String> {
-    const APART: [&str; 2] = ["Sys.Modify", "Sys.Console"];
+    const APART: [&str; 4] = [
+        "Sys.Modify",
+        "Sys.Console",
+        "Sys.AccessNetwork",
+        "Datastore.AllocateTemplate",
+    ];
     let mut role: BTreeSet<String> = READING
         .iter()
         .map(|(_, privilege)| (*privilege).to_owned())

@@ -101,7 +101,11 @@ fn download(cluster: &mut Cluster, call: &Call) -> Answer {
         .iter()
         .all(|privilege| cluster.allowed(&call.auth, "/", privilege));
     if !older {
-        cluster.check_all(&call.auth, &format!("/nodes/{node}"), &["Sys.AccessNetwork"])?;
+        cluster.check_all(
+            &call.auth,
+            &format!("/nodes/{node}"),
+            &["Sys.AccessNetwork"],
+        )?;
     }
     for (one, other) in [
         ("checksum", "checksum-algorithm"),

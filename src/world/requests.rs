@@ -4,9 +4,9 @@
 use zeroize::Zeroizing;
 
 use crate::document::desired::SecretRef;
-use crate::ids::{Bytes, GuestKind, NodeName, Vmid};
+use crate::ids::{Bytes, GuestKind, NodeName, Vmid, VolumeId};
 use crate::proxmox::call::{Call, Method};
-use crate::world::{Action, Param, Params, PowerAction};
+use crate::world::{Action, Param, Params, PowerAction, views};
 
 /// One API call that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -398,7 +398,7 @@ pub fn request_for(
                 "content",
                 &volume.to_string(),
             ];
-            request(Method::Delete, path, Some(("imgdel", String::new())))
+            request(Method::Delete, path, Some(("imgdel", deletion_of(volume))))
         }
         Action::CreatePool { id, comment } => request(Method::Post, ["pools"], None)
             .with("poolid", id.as_str())
@@ -501,6 +501,15 @@ pub fn request_for(
             None,
         ),
     })
+}
+
+/// What the task that deletes a volume says it is about: the owner and the storage, or the storage alone where a volume has no owner
+/// (PVE::API2::Storage::Content).
+fn deletion_of(volume: &VolumeId) -> String {
+    match views::owner(volume) {
+        Some(owner) => format!("{owner}@{}", volume.storage()),
+        None => volume.storage().to_string(),
+    }
 }
 
 /// An absolute size as `resize` takes it: the greatest binary unit that divides it.

@@ -65,7 +65,10 @@ fn sample(format: &str, pick: u32) -> &'static str {
             "5F70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
             "0123456789abcdef0123456789abcdef",
         ],
-        "image-url" => &["https://images.example.org/a.iso?x=1", "http://192.0.2.9:8080/"],
+        "image-url" => &[
+            "https://images.example.org/a.iso?x=1",
+            "http://192.0.2.9:8080/",
+        ],
         "replication-job-id" => &["104-0", "301-12"],
         "replication-comment" => &["to the other room", "1"],
         "backup-job-id" => &["nightly", "Weekly-2"],

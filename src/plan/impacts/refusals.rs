@@ -33,9 +33,9 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::DetachDisk { .. } => "ST13",
         Action::CreateStorage { .. } | Action::UpdateStorage { .. } => "ST12",
         Action::DeleteStorage { .. } => "ST06",
-        Action::DeleteVolume { .. }
-        | Action::DownloadImage { .. }
-        | Action::DeleteImage { .. } => "ST08",
+        Action::DeleteVolume { .. } | Action::DownloadImage { .. } | Action::DeleteImage { .. } => {
+            "ST08"
+        }
         Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => "GU03",
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }

@@ -204,7 +204,11 @@ fn what_weakens_a_download_is_told() {
     let sum = "b".repeat(32);
     let plan = lab.plan(vec![from("rescue-13.iso", &fields, URL, "md5", &sum)]);
     let notes = plan.steps[0].notes.join("\n");
-    for word in ["md5 tells damage", "is not verified", "decompressed with zst"] {
+    for word in [
+        "md5 tells damage",
+        "is not verified",
+        "decompressed with zst",
+    ] {
         assert!(notes.contains(word), "{word}: {notes}");
     }
     let lacks = plan.steps[0].privileges.iter();
@@ -300,11 +304,13 @@ fn st08_the_deletion_of_an_image_names_who_has_it() {
     let notes = plan.steps[0].notes.join("\n");
     assert!(notes.contains("snapshot before of vm/102"), "{notes}");
     assert!(
-        plan.steps[0].preconditions.contains(&Precondition::VolumeIs {
-            node: node("pve1"),
-            volume: volume("local:iso/rescue-13.iso"),
-            created: Some(1_690_000_000),
-        })
+        plan.steps[0]
+            .preconditions
+            .contains(&Precondition::VolumeIs {
+                node: node("pve1"),
+                volume: volume("local:iso/rescue-13.iso"),
+                created: Some(1_690_000_000),
+            })
     );
     // It can be had again, as long as the address serves it.
     let Inverse::Actions { actions, remains } = &plan.steps[0].inverse else {
