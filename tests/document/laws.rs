@@ -187,7 +187,35 @@ fn object(schema: &Value, rng: &mut TestRng, sparse: u32) -> Value {
 }
 
 pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
-    value(schema::schema(kind), rng, sparse)
+    let mut raw = value(schema::schema(kind), rng, sparse);
+    if kind == Kind::Image {
+        agree(&mut raw["spec"]);
+    }
+    raw
+}
+
+/// Of an image's content, name and checksum hardly any drawn at random fit each other.
+fn agree(spec: &mut Value) {
+    let (ending, digits) = (
+        match spec["content"].as_str().unwrap() {
+            "iso" => "iso",
+            "vztmpl" => "tar.zst",
+            _ => "qcow2",
+        },
+        match spec["checksum"]["algorithm"].as_str().unwrap() {
+            "md5" => 32,
+            "sha1" => 40,
+            "sha224" => 56,
+            "sha256" => 64,
+            "sha384" => 96,
+            _ => 128,
+        },
+    );
+    spec["filename"] = json!(format!("Debian_13.{ending}"));
+    spec["checksum"]["value"] = json!("0A".repeat(digits / 2));
+    if ending != "iso" {
+        spec.as_object_mut().unwrap().remove("decompression");
+    }
 }
 
 /// The document, if what its fields say together is no contradiction.
