@@ -538,9 +538,14 @@ fn elsewhere() -> Vec<Kind> {
         removes(
             "delete image",
             "Image",
-            "proxmox-rescue.iso",
+            "old.iso",
             "storage: local, node: pve1, content: iso, url: 'https://images.example.org/rescue/13/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}",
             is!(Action::DeleteImage { .. }),
+        )
+        // When it was written tells it from another one, and stays the same from play to play.
+        .in_a_world_with(
+            "      - { volid: \"local:iso/proxmox-rescue.iso\", node: pve1,",
+            "      - { volid: \"local:iso/old.iso\", node: pve1, size: 600M, format: \"iso\", ctime: 1760000000 }\n",
         ),
         removes(
             "delete backup job",
