@@ -48,7 +48,7 @@ fn owned(lab: &mut Lab, items: &[Item]) {
 fn has_impact(plan: &Plan, entity: &str, category: Category) -> bool {
     plan.impacts
         .iter()
-        .any(|impact| impact.entity.to_string() == entity && impact.category == category)
+        .any(|impact| impact.entity == entity && impact.category == category)
 }
 
 #[test]
