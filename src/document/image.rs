@@ -213,6 +213,7 @@ mod tests {
             let spec = whole("iso", "").replace("https://a.example/x", address);
             let text = read("a.iso", &spec).unwrap_err();
             assert!(text.contains("without a user name or password"), "{text}");
+            assert!(!text.contains("secret"), "{text}");
         }
     }
 }
