@@ -13,6 +13,7 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod image;
 pub mod import;
 pub mod machine;
 pub mod metadata;
@@ -44,6 +45,7 @@ use self::container::ContainerSpec;
 use self::desired::Desired;
 use self::error::Problem;
 pub use self::error::{DocumentError, DocumentErrors};
+use self::image::ImageSpec;
 use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
@@ -79,11 +81,13 @@ pub enum Kind {
     Snapshot,
     /// A job that copies a guest's disks to another node.
     ReplicationJob,
+    /// A file on a storage: an ISO image, a container template, a disk to import.
+    Image,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -91,6 +95,7 @@ impl Kind {
         Self::BackupJob,
         Self::Snapshot,
         Self::ReplicationJob,
+        Self::Image,
     ];
 
     /// The kind's name in documents.
@@ -103,6 +108,7 @@ impl Kind {
             Self::BackupJob => "BackupJob",
             Self::Snapshot => "Snapshot",
             Self::ReplicationJob => "ReplicationJob",
+            Self::Image => "Image",
         }
     }
 }
@@ -231,6 +237,8 @@ pub enum Spec {
     Snapshot(Box<SnapshotSpec>),
     /// Of a replication job.
     ReplicationJob(Box<ReplicationJobSpec>),
+    /// Of an image.
+    Image(Box<ImageSpec>),
 }
 
 impl Spec {
@@ -244,6 +252,7 @@ impl Spec {
             Self::BackupJob(_) => Kind::BackupJob,
             Self::Snapshot(_) => Kind::Snapshot,
             Self::ReplicationJob(_) => Kind::ReplicationJob,
+            Self::Image(_) => Kind::Image,
         }
     }
 }
@@ -258,6 +267,7 @@ impl Serialize for Spec {
             Self::BackupJob(spec) => spec.serialize(serializer),
             Self::Snapshot(spec) => spec.serialize(serializer),
             Self::ReplicationJob(spec) => spec.serialize(serializer),
+            Self::Image(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -386,6 +396,7 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         Spec::ReplicationJob(spec) => {
             Desired::ReplicationJob(Box::new(spec.desired(spec.id(metadata)?)))
         }
+        Spec::Image(spec) => Desired::Image(Box::new(spec.desired(name)?)),
     })
 }
 
@@ -535,6 +546,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::BackupJob => Spec::BackupJob(serde_json::from_value(spec)?),
         Kind::Snapshot => Spec::Snapshot(serde_json::from_value(spec)?),
         Kind::ReplicationJob => Spec::ReplicationJob(serde_json::from_value(spec)?),
+        Kind::Image => Spec::Image(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

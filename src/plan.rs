@@ -1,8 +1,8 @@
 //! Plans: the pure function from documents, ownership and a world to an immutable, content-addressed set of ordered steps with
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
 //!
-//! Documents are compared with the world kind by kind (`guest`, `storage`, `pool`, `backup_job`, `snapshot`, `replication_job`) and
-//! leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `pool`, `backup_job`, `snapshot`,
+//! `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
@@ -14,6 +14,7 @@ mod finish;
 mod guard;
 mod guest;
 pub mod hash;
+mod image;
 mod impacts;
 pub mod input;
 mod invert;
@@ -40,6 +41,7 @@ pub mod words;
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
 pub use hash::hash;
+pub use image::objects_of as image_objects;
 pub use input::{ApiView, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
 pub use rest::unapproved;
@@ -65,7 +67,7 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
 }
 
 impl Planner<'_, '_> {
-    /// Goes through the documents: storages first, then guests, pools, what is removed, jobs and snapshots, each in order of their
+    /// Goes through the documents: storages and images first, then guests, pools, what is removed, jobs and snapshots, each in order of their
     /// keys, so that the order they were handed over in does not matter.
     fn documents(&mut self) {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
@@ -82,6 +84,11 @@ impl Planner<'_, '_> {
         for item in &items {
             if let Wanted::Present(Desired::Storage(storage)) = &item.wanted {
                 self.storage_present(item, storage);
+            }
+        }
+        for item in &items {
+            if let Wanted::Present(Desired::Image(image)) = &item.wanted {
+                self.image_present(item, image);
             }
         }
         for item in &items {
@@ -166,6 +173,9 @@ impl Planner<'_, '_> {
             .and_then(|id| crate::ids::BackupJobId::new(id).ok())
         {
             return self.backup_job_removed(item, &id);
+        }
+        if let Some((node, volume)) = image::of_object(&object) {
+            return self.image_removed(item, &owned, node, &volume);
         }
         if let Some((vmid, name)) = snapshot::of_object(&object) {
             self.snapshot_removed(item, &owned, vmid, &name);

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod cluster;
 pub mod content;
 pub mod door;
+pub mod downloads;
 pub mod faults;
 pub mod files;
 pub mod firewall;
@@ -66,6 +67,7 @@ pub fn routes() -> Vec<router::Route> {
         nodes::routes(),
         storage::routes(),
         content::routes(),
+        downloads::routes(),
         pools::routes(),
         jobs::routes(),
         backups::routes(),

@@ -66,6 +66,7 @@ fn generated() -> Vec<(String, String)> {
                 "backup-job",
                 include_str!("../examples/documents/backup-job.yaml"),
             ),
+            Kind::Image => ("image", include_str!("../examples/documents/image.yaml")),
             Kind::Snapshot => (
                 "snapshot",
                 include_str!("../examples/documents/snapshot.yaml"),

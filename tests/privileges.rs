@@ -356,7 +356,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let apart = ["free disk", "remove HA resource", "delete volume"];
-    assert_eq!(variants.len() + apart.len(), 29, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 31, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -380,6 +380,8 @@ fn variant(action: &Action) -> &'static str {
         Action::UpdateStorage { .. } => "update storage",
         Action::DeleteStorage { .. } => "delete storage",
         Action::DeleteVolume { .. } => "delete volume",
+        Action::DownloadImage { .. } => "download image",
+        Action::DeleteImage { .. } => "delete image",
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
@@ -462,6 +464,11 @@ async fn steps_that_no_document_asks_for_take_no_more_than_they_say() {
         Action::DeleteVolume {
             node: node.clone(),
             volume: volume("local:iso/installer.iso"),
+        },
+        Action::DeleteImage {
+            node: node.clone(),
+            volume: volume("local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"),
+            source: None,
         },
         Action::Migrate {
             kind: GuestKind::Qemu,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bailiwick::apply::requests::{Request, Unsendable, request_for};
-use bailiwick::document::desired::SecretRef;
+use bailiwick::document::desired::{ImageSource, SecretRef};
 use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
 use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
@@ -60,6 +60,16 @@ fn line(request: &Request) -> String {
 
 /// Every variant, for both kinds of guests where they differ, and what is sent for it.
 #[allow(clippy::too_many_lines)] // a table
+fn source(decompression: Option<&str>, verify_certificates: bool) -> ImageSource {
+    ImageSource {
+        url: "https://images.example.org/rescue-13.iso".to_owned(),
+        algorithm: "md5".to_owned(),
+        checksum: "0123456789abcdef".repeat(2),
+        decompression: decompression.map(str::to_owned),
+        verify_certificates,
+    }
+}
+
 fn table() -> Vec<(Action, &'static str)> {
     let power = |kind, power| Action::SetPower {
         kind,
@@ -324,7 +334,23 @@ fn table() -> Vec<(Action, &'static str)> {
                 node: node("pve2"),
                 volume: volume("nfs:104/vm-104-disk-0.qcow2"),
             },
-            "DELETE /nodes/pve2/storage/nfs/content/nfs:104%2Fvm-104-disk-0.qcow2 (imgdel )",
+            "DELETE /nodes/pve2/storage/nfs/content/nfs:104%2Fvm-104-disk-0.qcow2 (imgdel 104@nfs)",
+        ),
+        (
+            Action::DownloadImage {
+                node: node("pve1"),
+                volume: volume("local:iso/rescue-13.iso"),
+                source: source(Some("gz"), false),
+            },
+            "POST /nodes/pve1/storage/local/download-url content=iso filename=rescue-13.iso url=https://images.example.org/rescue-13.iso checksum-algorithm=md5 checksum=0123456789abcdef0123456789abcdef compression=gz verify-certificates=0 (download rescue-13.iso)",
+        ),
+        (
+            Action::DeleteImage {
+                node: node("pve1"),
+                volume: volume("local:iso/rescue-13.iso"),
+                source: Some(source(None, true)),
+            },
+            "DELETE /nodes/pve1/storage/local/content/local:iso%2Frescue-13.iso (imgdel local)",
         ),
         (
             Action::CreatePool {
@@ -449,6 +475,8 @@ fn variant(action: &Action) -> &'static str {
         Action::UpdateStorage { .. } => "update storage",
         Action::DeleteStorage { .. } => "delete storage",
         Action::DeleteVolume { .. } => "delete volume",
+        Action::DownloadImage { .. } => "download image",
+        Action::DeleteImage { .. } => "delete image",
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
@@ -471,7 +499,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 29, "{variants:?}");
+    assert_eq!(variants.len(), 31, "{variants:?}");
 }
 
 #[test]
@@ -484,7 +512,7 @@ fn every_call_fits_the_schema() {
             .into_owned();
         // A slash inside a component stays inside: the schema's paths are matched by component.
         let path = match action {
-            Action::DeleteVolume { .. } => call.path.clone(),
+            Action::DeleteVolume { .. } | Action::DeleteImage { .. } => call.path.clone(),
             _ => path,
         };
         let params: BTreeMap<String, String> = call

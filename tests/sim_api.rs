@@ -991,3 +991,106 @@ async fn a_connection_serves_a_hundred_requests() {
     }
     assert_eq!(sim.running.requests(), 130);
 }
+
+/// What the lab's world lets nodes download.
+const RESCUE: &str = "https://images.example.org/rescue/13/rescue-13.iso";
+const SHA256: &str = "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+
+#[tokio::test]
+async fn nodes_download_what_the_world_has_and_overwrite_nothing() {
+    let sim = Sim::lab().await;
+    let path = "/nodes/pve1/storage/local/download-url";
+    let get = async |more: &[(&str, &str)]| {
+        let mut params = vec![
+            ("content", "iso"),
+            ("filename", "a/b c.iso"),
+            ("url", RESCUE),
+        ];
+        for (key, value) in more {
+            params.retain(|(other, _)| other != key);
+            params.push((key, value));
+        }
+        sim.call("POST", path, &params).await
+    };
+    let by = |sum| [("checksum", sum), ("checksum-algorithm", "sha256")];
+    let wrong = get(&by("6f70")).await;
+    assert!(
+        wrong
+            .data()
+            .as_str()
+            .unwrap()
+            .contains(":download:b_c.iso:"),
+        "{wrong:?}"
+    );
+    assert_eq!(
+        sim.task(&wrong).await,
+        format!("checksum mismatch: got '{SHA256}' != expect '6f70'")
+    );
+    let upper = SHA256.to_ascii_uppercase();
+    let right = get(&by(&upper)).await;
+    assert_eq!(sim.task(&right).await, "OK");
+    let listed = sim
+        .get("/nodes/pve1/storage/local/content?content=iso")
+        .await;
+    let listed = listed.data().as_array().unwrap().clone();
+    let file = listed
+        .iter()
+        .find(|item| item["volid"] == "local:iso/b_c.iso")
+        .unwrap();
+    assert_eq!(file["size"], 640u64 << 20);
+    assert_eq!(file["format"], "iso");
+    let elsewhere = sim.get("/nodes/pve2/storage/local/content").await;
+    assert!(!elsewhere.data().to_string().contains("b_c.iso"));
+    // What is there stays.
+    assert_eq!(sim.task(&get(&by(SHA256)).await).await, "OK");
+    assert_eq!(
+        sim.task(&get(&by("6f70")).await).await,
+        format!("checksum mismatch: got '{SHA256}' != expect '6f70', aborting")
+    );
+    assert_eq!(
+        sim.task(&get(&[]).await).await,
+        "refusing to override existing file '/var/lib/vz/template/iso/b_c.iso'"
+    );
+    let nothing = get(&[
+        ("url", "https://images.example.org/b"),
+        ("filename", "b.img"),
+    ])
+    .await;
+    assert_eq!(
+        sim.task(&nothing).await,
+        "download failed: ERROR 404: Not Found."
+    );
+    let packed = get(&[
+        ("content", "vztmpl"),
+        ("filename", "b.tar.gz"),
+        ("compression", "gz"),
+    ])
+    .await;
+    assert_eq!(
+        sim.task(&packed).await,
+        "decompression not supported for vztmpl"
+    );
+    // What is refused before anything is done.
+    assert_eq!(
+        get(&[("filename", "b.exe")]).await.error("filename"),
+        "wrong file extension"
+    );
+    assert!(
+        get(&[("checksum", "6f70")])
+            .await
+            .error("checksum-algorithm")
+            .contains("'checksum' requires this property")
+    );
+    assert!(!get(&[("url", "ftp://a/b")]).await.error("url").is_empty());
+    let import = get(&[("content", "import"), ("filename", "b.qcow2")]).await;
+    assert_eq!(
+        import.reason,
+        "storage 'local' is not configured for content-type 'import'"
+    );
+    let params = [("content", "iso"), ("filename", "b.iso"), ("url", RESCUE)];
+    let blocks = "/nodes/pve1/storage/local-zfs/download-url";
+    assert_eq!(
+        sim.call("POST", blocks, &params).await.reason,
+        "can't upload to storage type 'zfspool', not a file based storage!"
+    );
+}

@@ -12,6 +12,8 @@ mod support;
 use support::play::{Play, hash_of, same_end};
 
 const WEB: &str = include_str!("../examples/demo/web-7.yaml");
+const RESCUE: &str = include_str!("../examples/documents/image.yaml");
+const INFRA: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: infra}\nspec: {comment: network and monitoring}\n";
 const MAIL: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: mail}\nspec: {vmid: 102, memory: {size: 6Gi}, cpu: {cores: 6}}\n";
 
 fn undone(play: &Play, plan: &str) -> String {
@@ -309,4 +311,52 @@ fn a_snapshot_is_taken_described_and_deleted_again() {
         .bailiwick(&["import", "--only", "snapshot/104/before"])
         .ends(0);
     assert!(imported.out.contains("vmid: 104"), "{}", imported.out);
+}
+
+#[test]
+fn an_image_is_downloaded_and_deleted_and_both_are_taken_back() {
+    let play = Play::new();
+    let before = play.end();
+    let file = "(volume) pve1:local:iso/rescue-13.iso";
+    let listed = || play.end().contains_key(file);
+    play.document("rescue", RESCUE);
+    let downloaded = play.carry_out();
+    assert!(listed());
+    undone(&play, &downloaded);
+    assert!(!listed());
+    same_end(&play.end(), &before, "undone");
+    // The document still asks for it, and nothing is asked for twice.
+    play.carry_out();
+    assert!(listed());
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
+    // Another checksum is no reason to download it again.
+    let other = RESCUE.replace("5f70bf", "6f70bf");
+    play.document("rescue", &other);
+    let refused = play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(1);
+    assert!(
+        refused.all().contains("write another `filename`"),
+        "{}",
+        refused.all()
+    );
+    play.withdraw("rescue");
+    // A source that says nothing at all prunes nothing.
+    play.document("infra", INFRA);
+    let deleted = play.carry_out();
+    assert!(!listed());
+    undone(&play, &deleted);
+    assert!(listed());
+}
+
+#[test]
+fn a_download_that_has_another_checksum_fails_and_leaves_nothing() {
+    let play = Play::new();
+    let made_up = RESCUE.replace("5f70bf", "6f70bf");
+    play.document("rescue", &made_up);
+    let plan = hash_of(&play.apply());
+    play.approve(&plan).ends(0);
+    let ran = play.run(&plan).ends(1);
+    assert!(ran.all().contains("checksum mismatch"), "{}", ran.all());
+    // No document is written for a file.
+    let refused = play.bailiwick(&["import", "--only", "image"]).ends(1);
+    assert!(refused.all().contains("not imported"), "{}", refused.all());
 }

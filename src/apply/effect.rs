@@ -69,7 +69,11 @@ pub fn visible(action: &Action, world: &World) -> bool {
             })
         }
         Action::DeleteStorage { id } => !world.storages.contains_key(id),
-        Action::DeleteVolume { node, volume } => world
+        Action::DownloadImage { node, volume, .. } => world
+            .storages
+            .get(volume.storage())
+            .is_some_and(|storage| storage.volume(node, volume).is_some()),
+        Action::DeleteVolume { node, volume } | Action::DeleteImage { node, volume, .. } => world
             .storages
             .get(volume.storage())
             .is_some_and(|storage| storage.volume(node, volume).is_none()),
@@ -174,6 +178,8 @@ pub fn tells(action: &Action) -> bool {
         | Action::CreateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }

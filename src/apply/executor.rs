@@ -280,6 +280,8 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }
@@ -324,9 +326,10 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
         | Action::DeleteSnapshot { .. }
+        | Action::DownloadImage { .. }
         | Action::DestroyGuest { .. } => None,
-        // Its task carries no id: two at once could not be told apart if an answer were lost.
-        Action::DeleteVolume { .. } => Some("(volumes)"),
+        // Its task says only the storage: two at once could not be told apart if an answer were lost.
+        Action::DeleteVolume { .. } | Action::DeleteImage { .. } => Some("(volumes)"),
     }
 }
 

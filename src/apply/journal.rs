@@ -113,6 +113,9 @@ fn subject(step: &Step) -> String {
             format!("storage/{id}")
         }
         Do::DeleteVolume { volume, .. } => format!("volume/{volume}"),
+        Do::DownloadImage { volume, .. } | Do::DeleteImage { volume, .. } => {
+            format!("image/{volume}")
+        }
         Do::CreatePool { id, .. } | Do::UpdatePool { id, .. } | Do::DeletePool { id } => {
             format!("pool/{id}")
         }

@@ -271,6 +271,25 @@ pub fn check(
                 format!("{vmid} is {}, not {}", word(found), word(state.as_ref()))
             })
         }
+        Precondition::VolumeAbsent { node, volume } => {
+            let storage = world.storages.get(volume.storage());
+            match storage.and_then(|storage| storage.volume(node, volume)) {
+                None => Ok(()),
+                Some(_) => Err(format!("{volume} is there already on {node}")),
+            }
+        }
+        Precondition::VolumeIs {
+            node,
+            volume,
+            created,
+        } => {
+            let storage = world.storages.get(volume.storage());
+            let file = storage.and_then(|storage| storage.volume(node, volume));
+            let file = file.ok_or_else(|| format!("{volume} is gone"))?;
+            same(&file.created, created, || {
+                format!("{volume} is another file now: it was written at another time")
+            })
+        }
         Precondition::VolumeExists { node, volume } => {
             match world
                 .storages

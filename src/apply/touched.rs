@@ -143,7 +143,9 @@ impl Touched {
                 touched.pools = true;
                 touched.acl = true;
             }
-            Action::DeleteVolume { node, volume } => {
+            Action::DeleteVolume { node, volume }
+            | Action::DownloadImage { node, volume, .. }
+            | Action::DeleteImage { node, volume, .. } => {
                 touched
                     .content
                     .insert((node.clone(), volume.storage().clone()));

@@ -66,6 +66,7 @@ impl Verb {
             | Action::CreatePool { .. }
             | Action::CreateBackupJob { .. }
             | Action::TakeSnapshot { .. }
+            | Action::DownloadImage { .. }
             | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ConvertToTemplate { .. }
@@ -83,6 +84,7 @@ impl Verb {
             | Action::DestroyGuest { .. }
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. }
+            | Action::DeleteImage { .. }
             | Action::DeletePool { .. }
             | Action::DeleteBackupJob { .. }
             | Action::DeleteSnapshot { .. }
@@ -126,6 +128,8 @@ pub enum ObjectKind {
     Snapshot,
     /// A replication job.
     ReplicationJob,
+    /// A file on a storage.
+    Image,
 }
 
 impl ObjectKind {
@@ -139,6 +143,7 @@ impl ObjectKind {
             Self::BackupJob => "BackupJob",
             Self::Snapshot => "Snapshot",
             Self::ReplicationJob => "ReplicationJob",
+            Self::Image => "Image",
         }
     }
 
@@ -153,6 +158,7 @@ impl ObjectKind {
             Self::BackupJob,
             Self::Snapshot,
             Self::ReplicationJob,
+            Self::Image,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -181,6 +187,7 @@ impl ObjectKind {
             | Action::UpdateStorage { .. }
             | Action::DeleteStorage { .. }
             | Action::DeleteVolume { .. } => Self::Storage,
+            Action::DownloadImage { .. } | Action::DeleteImage { .. } => Self::Image,
             Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
                 Self::Pool
             }

@@ -420,7 +420,7 @@ pub struct Freeze {
     /// Only this cluster.
     #[arg(long, conflicts_with = "kind")]
     pub cluster: Option<String>,
-    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`).
+    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`).
     #[arg(long)]
     pub kind: Option<String>,
     /// Why.

@@ -179,6 +179,10 @@ fn kinds() -> String {
         ("BackupJob", "a job that backs guests up"),
         ("Snapshot", "a snapshot of a guest"),
         (
+            "Image",
+            "an ISO image, a container template, a disk to import",
+        ),
+        (
             "ReplicationJob",
             "a job that copies a guest to another node",
         ),

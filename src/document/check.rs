@@ -6,6 +6,7 @@ use super::backup_job::BackupJobSpec;
 use super::clone::{CloneFrom, CloneMode};
 use super::container::ContainerSpec;
 use super::error::Problem;
+use super::image::{ImageContent, ImageSpec};
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
@@ -31,6 +32,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::Pool(_) | Spec::Snapshot(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
         Spec::ReplicationJob(spec) => check.replication_job(metadata, spec),
+        Spec::Image(spec) => check.image(metadata, spec),
     }
     check.identity(metadata, spec);
 }
@@ -69,7 +71,8 @@ impl Check<'_> {
             | Spec::Pool(_)
             | Spec::BackupJob(_)
             | Spec::Snapshot(_)
-            | Spec::ReplicationJob(_) => None,
+            | Spec::ReplicationJob(_)
+            | Spec::Image(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -480,6 +483,55 @@ impl Check<'_> {
         }
     }
 
+    /// A file is named as Proxmox VE takes it, its checksum is one, and only what Proxmox VE decompresses is decompressed.
+    fn image(&mut self, metadata: &Metadata, spec: &ImageSpec) {
+        let Some(content) = spec.content else { return };
+        let endings: Vec<_> = content.endings().iter().map(|e| format!("`{e}`")).collect();
+        let endings = endings.join(", ");
+        let file = spec.file(&metadata.name);
+        let place: &[&str] = match &spec.filename {
+            Some(_) => &["spec", "filename"],
+            None => &["metadata", "name"],
+        };
+        if !file
+            .as_ref()
+            .is_some_and(|file| content.takes(file.as_str()))
+        {
+            let named = file.as_ref().map_or(metadata.name.as_str(), |f| f.as_str());
+            self.push(
+                place,
+                format!(
+                    "`{named}` is no name of a file of content `{}`: it ends in one of {endings}",
+                    content.as_str()
+                ),
+                "give the name of the file as `spec.filename`",
+            );
+        }
+        let checksum = spec.checksum.as_ref();
+        if let Some((algorithm, value)) =
+            checksum.and_then(|c| Some((c.algorithm?, c.value.as_ref()?)))
+            && value.as_str().len() != algorithm.digits()
+        {
+            let message = format!(
+                "a checksum of {} has {} hexadecimal digits, and this one has {}",
+                algorithm.as_str(),
+                algorithm.digits(),
+                value.as_str().len()
+            );
+            self.push(&["spec", "checksum", "value"], message, "");
+        }
+        if spec.decompression.is_some() && content != ImageContent::Iso {
+            self.push(
+                &["spec", "decompression"],
+                format!(
+                    "Proxmox VE decompresses only what is downloaded as `iso`, not as `{}`",
+                    content.as_str()
+                ),
+                "remove the line",
+            );
+        }
+    }
+
     fn storage(&mut self, spec: &StorageSpec) {
         if let Some(storage_type) = spec.r#type {
             let typed = schema::typed_keys(Kind::Storage);
@@ -594,6 +646,15 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
         Spec::ReplicationJob(spec) => {
             let own = spec.id(&document.metadata);
             all.extend(own.map(|own| (format!("replication job `{own}`"), id)));
+        }
+        Spec::Image(spec) => {
+            let file: &'static [&'static str] = &["spec", "filename"];
+            let node = spec
+                .node
+                .as_ref()
+                .map_or_else(String::new, |node| format!(" on {node}"));
+            let own = spec.volume(&document.metadata.name);
+            all.extend(own.map(|own| (format!("image `{own}`{node}"), file)));
         }
     }
     all

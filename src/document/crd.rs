@@ -20,6 +20,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::BackupJob => "backupjobs",
         Kind::Snapshot => "snapshots",
         Kind::ReplicationJob => "replicationjobs",
+        Kind::Image => "images",
     }
 }
 

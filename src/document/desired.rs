@@ -65,6 +65,8 @@ pub enum Desired {
     Snapshot(Box<DesiredSnapshot>),
     /// A replication job.
     ReplicationJob(Box<DesiredReplicationJob>),
+    /// An image.
+    Image(Box<DesiredImage>),
 }
 
 /// Whether a guest shall run.
@@ -209,6 +211,7 @@ pub struct DesiredSnapshot {
     /// Whether the memory is to be in it, if that matters.
     pub memory: Option<bool>,
 }
+
 /// What a `ReplicationJob` asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -219,4 +222,32 @@ pub struct DesiredReplicationJob {
     pub target: Option<NodeName>,
     /// Every option under Proxmox VE's own name (`schedule`, `disable`, `rate`, `comment`).
     pub options: BTreeMap<String, Wish<Value>>,
+}
+
+/// What an `Image` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredImage {
+    /// The file: `STORAGE:CONTENT/FILENAME`.
+    pub volume: VolumeId,
+    /// The node that shall have it or download it, if the document says it.
+    pub node: Option<NodeName>,
+    /// Where it comes from.
+    pub source: ImageSource,
+}
+
+/// Where a file comes from, and how it is told from any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageSource {
+    /// The address.
+    pub url: String,
+    /// How the checksum is made: `md5`, `sha1`, `sha224`, `sha256`, `sha384`, `sha512`.
+    pub algorithm: String,
+    /// The checksum of what is downloaded, in lower-case hexadecimal digits.
+    pub checksum: String,
+    /// How it is decompressed after that: `gz`, `lzo`, `zst`.
+    pub decompression: Option<String>,
+    /// Whether the server's certificate is verified.
+    pub verify_certificates: bool,
 }

@@ -159,9 +159,23 @@ fn without_secrets(line: &str) -> String {
     before.chars().chain(stars).collect()
 }
 
+/// The line with the user name and password of an address as stars.
+fn without_userinfo(line: &str) -> String {
+    let userinfo = line.split_once("://").and_then(|(scheme, rest)| {
+        let host = rest.split(['/', '?', '#']).next()?;
+        let (user, _) = host.rsplit_once('@')?;
+        let after = rest.get(user.len()..)?;
+        Some((scheme, user, after))
+    });
+    let Some((scheme, user, after)) = userinfo else {
+        return line.to_owned();
+    };
+    format!("{scheme}://{}{after}", "*".repeat(user.chars().count()))
+}
+
 /// One line that cannot move a terminal's cursor; one character stays one character.
 fn printable(line: &str) -> Vec<char> {
-    without_secrets(line.trim_end())
+    without_userinfo(&without_secrets(line.trim_end()))
         .chars()
         .map(|c| match c {
             '\t' => ' ',

@@ -53,6 +53,7 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "storages" => "storage",
         "pools" => "pool",
         "replication-job" | "replication-jobs" | "replicationjobs" => "replicationjob",
+        "images" => "image",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         "snapshots" => "snapshot",
         other => other,

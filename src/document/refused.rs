@@ -169,6 +169,15 @@ const REPLICATION_JOB: &[(&str, &str)] = &[
     ("digest", REQUEST),
 ];
 
+/// Keys of images.
+const IMAGE: &[(&str, &str)] = &[
+    ("size", "it is the downloaded file's own"),
+    (
+        "overwrite",
+        "a file that is there is never downloaded again; write another `spec.filename`",
+    ),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -179,6 +188,7 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::BackupJob => BACKUP_JOB,
         Kind::Snapshot => SNAPSHOT,
         Kind::ReplicationJob => REPLICATION_JOB,
+        Kind::Image => IMAGE,
     }
 }
 

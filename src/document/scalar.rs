@@ -189,6 +189,12 @@ texts! {
     NotesTemplate, "notes-template", |t| keep(t, is_line(t, 1024), || "one line of at most 1024 characters".to_owned());
     /// A pattern of paths, as shells have them.
     PathPattern, "path-pattern", |t| keep(t, !t.is_empty() && is_line(t, 4096), || "a pattern of paths in one line, such as `/var/cache/*`".to_owned());
+    /// The name of a file on a storage, such that Proxmox VE changes nothing in it (`normalize_content_filename`).
+    FileName, "file-name", |t| keep(t, t.len() <= 255 && is_word(t, b"-_."), || "the name of a file: letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 255 characters".to_owned());
+    /// A checksum; lower case is canonical.
+    HexDigest, "hex-digest", |t| keep(&t.to_ascii_lowercase(), (32..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_hexdigit()), || "a checksum: 32 to 128 hexadecimal digits".to_owned());
+    /// Where a file is downloaded from.
+    ImageUrl, "image-url", |t| keep(t, is_image_url(t), || "an address `https://HOST/…` or `http://HOST/…` without blanks and without a user name or password".to_owned());
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
@@ -231,6 +237,16 @@ fn is_dns_name(text: &str) -> bool {
 /// A line that can stand in a section of a configuration file: nothing around it, no control characters.
 fn is_line(text: &str, most: usize) -> bool {
     text.chars().count() <= most && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+fn is_image_url(text: &str) -> bool {
+    let rest = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    text.len() <= 2048
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
 }
 
 fn is_calendar_event(text: &str) -> bool {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
+use super::image::ImageSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
@@ -92,6 +93,18 @@ pub fn each_child(schema: &mut Value, with: &mut dyn FnMut(&mut Value)) {
     }
 }
 
+/// The schema of an image: what it is, where it comes from and how it is told are always written.
+fn image() -> Value {
+    let mut spec = with_required(
+        of::<ImageSpec>(),
+        &["storage", "content", "url", "checksum"],
+    );
+    if let Some(Value::Object(checksum)) = spec.pointer_mut("/properties/checksum") {
+        checksum.insert("required".to_owned(), json!(["algorithm", "value"]));
+    }
+    spec
+}
+
 fn make(kind: Kind) -> Value {
     let spec = match kind {
         Kind::VirtualMachine => of::<VirtualMachineSpec>(),
@@ -101,6 +114,7 @@ fn make(kind: Kind) -> Value {
         Kind::BackupJob => of::<BackupJobSpec>(),
         Kind::Snapshot => with_required(of::<SnapshotSpec>(), &["vmid"]),
         Kind::ReplicationJob => of::<ReplicationJobSpec>(),
+        Kind::Image => image(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -112,6 +126,7 @@ fn make(kind: Kind) -> Value {
         Kind::ReplicationJob => {
             "A job that copies a guest's disks to another node on a schedule (pvesr)."
         }
+        Kind::Image => "A file on a storage: an ISO image, a container template, a disk to import.",
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

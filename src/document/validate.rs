@@ -217,7 +217,8 @@ impl Validator<'_> {
             let name = required.as_str().unwrap_or_default();
             if !entries.iter().any(|entry| entry.key == name) {
                 let message = format!("{} has no `{name}`", named(path));
-                self.push(Problem::new(span, message).help(format!("add `{name}:`")));
+                let why = why_required(path, name).unwrap_or_default();
+                self.push(Problem::new(span, message).help(format!("add `{name}:`{why}")));
             }
         }
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
@@ -412,7 +413,12 @@ impl Validator<'_> {
         }
         let format = schema.get("format").and_then(Value::as_str);
         if let Some(Err(expected)) = format.and_then(|format| scalar::check(format, text)) {
-            let message = format!("{} is `{}`, expected {expected}", named(path), short(text));
+            // An address may hold a password: it is not repeated.
+            let shown = match format {
+                Some("image-url") => "not one".to_owned(),
+                Some(_) | None => format!("`{}`", short(text)),
+            };
+            let message = format!("{} is {shown}, expected {expected}", named(path));
             return self.push(Problem::new(node.span, message));
         }
         if format.is_none() && text.contains(['\n', '\r']) {
@@ -534,6 +540,13 @@ fn is_key(field: &Value, key: &str) -> bool {
 }
 
 /// Inside a reference to a secret no advice about options is due.
+/// Why a field is asked for, where that does not go without saying.
+fn why_required(path: &str, name: &str) -> Option<&'static str> {
+    (path == "spec" && name == "checksum").then_some(
+        "; without one nobody could tell whether what a server sends is the file that was meant. The publisher writes it beside the file",
+    )
+}
+
 fn is_secretive(path: &str) -> bool {
     path.ends_with("From")
 }

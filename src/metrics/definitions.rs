@@ -141,6 +141,7 @@ pub const STEP_OUTCOMES: &[&str] = &[
 ];
 /// The types of the tasks that Bailiwick's writes start, as they stand in a UPID.
 pub const TASK_TYPES: &[&str] = &[
+    "download",
     "hamigrate",
     "imgdel",
     "move_volume",

@@ -219,6 +219,12 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
         Action::DeleteVolume { volume, .. } => {
             has(&|p| matches!(p, Precondition::VolumeExists { volume: v, .. } if v == volume))
         }
+        Action::DownloadImage { volume, .. } => {
+            has(&|p| matches!(p, Precondition::VolumeAbsent { volume: v, .. } if v == volume))
+        }
+        Action::DeleteImage { volume, .. } => {
+            has(&|p| matches!(p, Precondition::VolumeIs { volume: v, .. } if v == volume))
+        }
         Action::CreatePool { id, .. } => {
             has(&|p| matches!(p, Precondition::PoolAbsent { id: i } if i == id))
         }
@@ -468,6 +474,7 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         Action::CloneGuest { storage, .. } => storage.iter().cloned().collect(),
         Action::UpdateConfig { set, .. } => in_params(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
+        Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
         Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
             let target = plain(set, "storage");
@@ -491,6 +498,7 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::CreateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::DeletePool { .. }
         | Action::DeleteBackupJob { .. }

@@ -14,6 +14,8 @@ use crate::world::Action;
 pub(super) enum Phase {
     /// Storages that others will use.
     StorageFirst,
+    /// Images that guests will use.
+    ImageFirst,
     /// Pools that others will join.
     PoolFirst,
     /// Guests made, changed, moved.
@@ -32,6 +34,8 @@ pub(super) enum Phase {
     SnapshotLast,
     /// Guests taken away.
     GuestLast,
+    /// Images taken away, once no guest of the plan uses them.
+    ImageLast,
     /// Pools taken away.
     PoolLast,
     /// Storages narrowed and taken away.

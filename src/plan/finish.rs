@@ -41,6 +41,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         Action::CloneGuest { storage, .. } => storage.iter().cloned().collect(),
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
+        Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
         Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
             let plain = |key: &str| match set.get(key) {
@@ -67,6 +68,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::DeletePool { .. }
         | Action::DeleteBackupJob { .. }
@@ -190,6 +192,7 @@ impl Planner<'_, '_> {
                 _ => {}
             }
         }
+        links.extend(self.link_images());
         for (id, need) in links {
             if id != need
                 && let Some(draft) = self.drafts.steps.get_mut(id)

@@ -42,6 +42,8 @@ impl Written {
             | Action::Migrate { .. }
             | Action::DestroyGuest { .. }
             | Action::DeleteVolume { .. }
+            | Action::DownloadImage { .. }
+            | Action::DeleteImage { .. }
             | Action::CreatePool { .. }
             | Action::UpdatePool { .. }
             | Action::DeletePool { .. }
@@ -81,6 +83,8 @@ fn writes_config(action: &Action) -> bool {
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }
@@ -224,6 +228,19 @@ pub(super) fn preconditions(
             node: node.clone(),
             volume: volume.clone(),
         }],
+        Action::DownloadImage { node, volume, .. } => vec![Precondition::VolumeAbsent {
+            node: node.clone(),
+            volume: volume.clone(),
+        }],
+        Action::DeleteImage { node, volume, .. } => {
+            let storage = world.storages.get(volume.storage());
+            let file = storage.and_then(|storage| storage.volume(node, volume));
+            vec![Precondition::VolumeIs {
+                node: node.clone(),
+                volume: volume.clone(),
+                created: file.and_then(|file| file.created),
+            }]
+        }
         Action::CreatePool { id, .. } => vec![Precondition::PoolAbsent { id: id.clone() }],
         Action::UpdatePool { id, .. } | Action::DeletePool { id } => {
             let pool = world

@@ -339,6 +339,8 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }

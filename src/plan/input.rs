@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Origin, Plan, PlanHash};
-use super::snapshot;
+use super::{image, snapshot};
 use crate::document::desired::{Desired, SecretRef, Value, Wish};
 use crate::ids::{ClusterName, Vmid};
 use crate::proxmox::ServedApi;
@@ -131,9 +131,10 @@ pub struct Owned {
     /// For a guest, its VMID.
     pub vmid: Option<Vmid>,
     /// For a guest, its SMBIOS uuid or creation time when it was last seen after a run; `None` if it has neither. For a snapshot,
-    /// when it was taken.
+    /// when it was taken; for an image, when it was written.
     pub birth: Option<String>,
-    /// The keys the document managed when it was last applied; for a secret the keyed fingerprint of the value that was sent.
+    /// The keys the document managed when it was last applied; for a secret the keyed fingerprint of the value that was sent; for an
+    /// image where it came from.
     pub managed: BTreeMap<String, Option<String>>,
 }
 
@@ -168,6 +169,11 @@ impl Ownership {
             if let Some(object) = destroyed(&step.action) {
                 objects.remove(&object);
             }
+            if let Action::DeleteImage { node, volume, .. } = &step.action {
+                for object in image::objects_of(node, volume) {
+                    objects.remove(&object);
+                }
+            }
         }
         for document in &plan.documents {
             let item = items
@@ -192,7 +198,8 @@ impl Ownership {
                             birth: guest
                                 .and_then(|vmid| world.guests.get(&vmid))
                                 .and_then(|guest| guest.config.birth())
-                                .or_else(|| snapshot_birth(&document.object, world)),
+                                .or_else(|| snapshot_birth(&document.object, world))
+                                .or_else(|| image::birth_of(&document.object, world)),
                             managed: managed(desired, secrets),
                         },
                     );
@@ -231,6 +238,8 @@ fn destroyed(action: &Action) -> Option<String> {
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::CreateBackupJob { .. }
@@ -300,6 +309,7 @@ fn managed(
                 keys.insert("(target)".to_owned(), None);
             }
         }
+        Desired::Image(desired) => keys = image::remembered(&desired.source),
         Desired::Pool(pool) => {
             for (key, there) in [
                 ("comment", pool.comment.is_some()),

@@ -96,6 +96,33 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
         Action::FreeDisk { .. } | Action::DeleteVolume { .. } => {
             irreversible("the volume and what is on it are gone")
         }
+        Action::DownloadImage {
+            node,
+            volume,
+            source,
+        } => back(vec![Action::DeleteImage {
+            node: node.clone(),
+            volume: volume.clone(),
+            source: Some(source.clone()),
+        }]),
+        Action::DeleteImage {
+            node,
+            volume,
+            source: Some(source),
+        } => Inverse::Actions {
+            actions: vec![Action::DownloadImage {
+                node: node.clone(),
+                volume: volume.clone(),
+                source: source.clone(),
+            }],
+            remains: vec![format!(
+                "{volume} comes back only if {} still serves what has its checksum",
+                source.url
+            )],
+        },
+        Action::DeleteImage { source: None, .. } => {
+            irreversible("the file is gone, and where it came from is not known")
+        }
         Action::SetPower { kind, vmid, power } => {
             let power = match power {
                 PowerAction::Start => PowerAction::Shutdown { timeout },

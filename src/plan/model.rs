@@ -204,6 +204,16 @@ pub enum Precondition {
     /// No replication job has this id.
     #[serde(rename_all = "camelCase")]
     ReplicationJobAbsent { id: ReplicationJobId },
+    /// The node does not see this volume.
+    #[serde(rename_all = "camelCase")]
+    VolumeAbsent { node: NodeName, volume: VolumeId },
+    /// The node sees this volume, made at that time (seconds since 1970).
+    #[serde(rename_all = "camelCase")]
+    VolumeIs {
+        node: NodeName,
+        volume: VolumeId,
+        created: Option<i64>,
+    },
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]
     HaState { vmid: Vmid, state: Option<String> },

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Plan, Privilege};
 use super::privileges::privileges;
-use crate::document::desired::{Desired, DesiredDisk, DesiredGuest, Media, Value, Wish};
+use crate::document::desired::{
+    Desired, DesiredDisk, DesiredGuest, ImageSource, Media, Value, Wish,
+};
 use crate::document::{Kind, schema};
 use crate::ids::{
     Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
@@ -90,6 +92,27 @@ pub fn of_document(
         }
         Desired::ReplicationJob(job) if world.replication_jobs.contains_key(job.id.as_str()) => {
             actions.push(Action::DeleteReplicationJob { id: job.id.clone() });
+        }
+        // Where it is gone it is downloaded again; which node does that where none is named, a plan says.
+        Desired::Image(image) => {
+            if let Some(node) = image
+                .node
+                .clone()
+                .or_else(|| world.nodes.keys().next().cloned())
+            {
+                actions.push(Action::DownloadImage {
+                    node: node.clone(),
+                    volume: image.volume.clone(),
+                    source: image.source.clone(),
+                });
+                if deletes {
+                    actions.push(Action::DeleteImage {
+                        node,
+                        volume: image.volume.clone(),
+                        source: None,
+                    });
+                }
+            }
         }
         Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}
     }
@@ -230,10 +253,15 @@ fn a_move(
 
 /// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
-/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs) and `Sys.Console` (guests under high
-/// availability).
+/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs), `Sys.Console` (guests under high availability),
+/// and what has nodes ask any address, inside a network too: `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images).
 pub fn role() -> BTreeSet<String> {
-    const APART: [&str; 2] = ["Sys.Modify", "Sys.Console"];
+    const APART: [&str; 4] = [
+        "Sys.Modify",
+        "Sys.Console",
+        "Sys.AccessNetwork",
+        "Datastore.AllocateTemplate",
+    ];
     let mut role: BTreeSet<String> = READING
         .iter()
         .map(|(_, privilege)| (*privilege).to_owned())
@@ -318,7 +346,7 @@ fn samples() -> Option<Vec<Action>> {
             kind,
             vmid,
             from: node.clone(),
-            to: node,
+            to: node.clone(),
             running: false,
             with_local_disks: false,
             target_storage: BTreeMap::new(),
@@ -334,6 +362,17 @@ fn samples() -> Option<Vec<Action>> {
             name: SnapshotName::new("any").ok()?,
             description: None,
             memory: false,
+        },
+        Action::DownloadImage {
+            node: node.clone(),
+            volume: VolumeId::new(storage.clone(), "iso/any.iso"),
+            source: ImageSource {
+                url: String::new(),
+                algorithm: String::new(),
+                checksum: String::new(),
+                decompression: None,
+                verify_certificates: true,
+            },
         },
         Action::CreateStorage {
             id: storage.clone(),

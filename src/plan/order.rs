@@ -202,7 +202,9 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
             all.extend(target_storage.values().cloned());
             all
         }
-        Action::DeleteVolume { volume, .. } => [volume.storage().clone()].into(),
+        Action::DeleteVolume { volume, .. }
+        | Action::DownloadImage { volume, .. }
+        | Action::DeleteImage { volume, .. } => [volume.storage().clone()].into(),
         Action::RemoveHaResource { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }
@@ -239,6 +241,8 @@ fn sort_key(action: &Action) -> String {
             | Action::UpdateReplicationJob { id, .. }
             | Action::DeleteReplicationJob { id } => format!("replication-job/{id}"),
             Action::DeleteVolume { volume, .. } => format!("volume/{volume}"),
+            Action::DownloadImage { node, volume, .. }
+            | Action::DeleteImage { node, volume, .. } => format!("image/{node}/{volume}"),
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
             | Action::ConvertToTemplate { .. }
@@ -316,6 +320,12 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => {}
+        // Its task says only the file's name: two of one name at once could not be told apart if an answer were lost.
+        Action::DownloadImage { node, volume, .. } => {
+            let file = volume.name().rsplit('/').next().unwrap_or_default();
+            files.insert(format!("download/{node}/{file}"));
+        }
+        Action::DeleteImage { .. } => {}
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));

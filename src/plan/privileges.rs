@@ -183,6 +183,22 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             format!("/storage/{}", volume.storage()),
             "Datastore.Allocate",
         )]],
+        // Either the newer privilege on the node, or both of the older ones.
+        Action::DownloadImage { node, volume, .. } => {
+            let network = one(format!("/nodes/{node}"), "Sys.AccessNetwork");
+            vec![
+                vec![one(
+                    format!("/storage/{}", volume.storage()),
+                    "Datastore.AllocateTemplate",
+                )],
+                vec![network.clone(), one("/", "Sys.Modify")],
+                vec![network, one("/", "Sys.Audit")],
+            ]
+        }
+        Action::DeleteImage { volume, .. } => vec![vec![one(
+            format!("/storage/{}", volume.storage()),
+            "Datastore.Allocate",
+        )]],
         Action::CreatePool { id, .. } | Action::DeletePool { id } => {
             vec![vec![one(format!("/pool/{id}"), "Pool.Allocate")]]
         }

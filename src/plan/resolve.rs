@@ -200,7 +200,8 @@ impl<'a> Planner<'a, '_> {
                     | Desired::Pool(_)
                     | Desired::BackupJob(_)
                     | Desired::Snapshot(_)
-                    | Desired::ReplicationJob(_),
+                    | Desired::ReplicationJob(_)
+                    | Desired::Image(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

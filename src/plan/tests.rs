@@ -9,6 +9,7 @@
 
 mod cloning;
 mod fixture;
+mod images;
 mod jobs;
 mod laws;
 mod making;

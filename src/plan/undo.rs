@@ -4,6 +4,7 @@
 mod backup_job;
 mod disks;
 mod guest;
+mod image;
 mod ours;
 mod pool;
 mod replication_job;
@@ -261,6 +262,16 @@ impl Back<'_, '_, '_> {
                 self.replication(id, set, delete);
             }
             Action::DeleteReplicationJob { id } => self.replication_away(id),
+            Action::DeleteImage {
+                node,
+                volume,
+                source,
+            } => self.image_away(node, volume, source.as_ref()),
+            Action::DownloadImage {
+                node,
+                volume,
+                source,
+            } => self.image_again(node, volume, source),
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
             | Action::ConvertToTemplate { .. }

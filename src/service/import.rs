@@ -84,6 +84,9 @@ const WORDS: [(&str, Kind); 7] = [
     ("snapshot", Kind::Snapshot),
 ];
 
+/// Why no document is written for a file on a storage.
+const NO_IMAGES: &str = "images are not imported: nobody can tell from a file on a storage where it came from and which checksum it has; write its document by hand (`bailiwick explain Image`), and the file is taken over as it is";
+
 fn word(kind: Kind) -> &'static str {
     WORDS
         .iter()
@@ -243,7 +246,7 @@ fn names_of(live: &Live<'_>, objects: &[Unnamed]) -> Vec<String> {
 fn part_of(kind: Kind) -> Part {
     match kind {
         Kind::VirtualMachine | Kind::Container | Kind::Snapshot => Part::Resources,
-        Kind::Storage => Part::Storages,
+        Kind::Storage | Kind::Image => Part::Storages,
         Kind::Pool => Part::Pools,
         Kind::BackupJob => Part::BackupJobs,
         Kind::ReplicationJob => Part::ReplicationJobs,
@@ -339,6 +342,7 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             import::backup_job(name, &of)?
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
+        Kind::Image => return Err(NO_IMAGES.to_owned()),
         Kind::ReplicationJob => {
             let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;
             let id = ReplicationJobId::new(&object.id)

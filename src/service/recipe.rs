@@ -142,7 +142,7 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
-            Desired::Pool(_) | Desired::Snapshot(_) => continue,
+            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => continue,
             Desired::ReplicationJob(job) => &job.options,
         };
         options

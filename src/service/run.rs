@@ -620,26 +620,30 @@ fn as_far_as(plan: &Plan, done: &BTreeSet<StepId>) -> Plan {
     let made: BTreeSet<String> = part
         .steps
         .iter()
-        .filter_map(|step| made(&step.action))
+        .flat_map(|step| made(&step.action))
         .collect();
     part.documents
         .retain(|document| document.hash.is_some() && made.contains(&document.object));
     part
 }
 
-fn made(action: &crate::world::Action) -> Option<String> {
+fn made(action: &crate::world::Action) -> Vec<String> {
     use crate::world::Action as Do;
-    match action {
+    let one = match action {
         Do::CreateGuest { kind, vmid, .. } | Do::CloneGuest { kind, vmid, .. } => {
-            Some(format!("{}/{vmid}", kind.word()))
+            format!("{}/{vmid}", kind.word())
         }
-        Do::CreateStorage { id, .. } => Some(format!("storage/{id}")),
-        Do::CreatePool { id, .. } => Some(format!("pool/{id}")),
-        Do::CreateBackupJob { id, .. } => Some(format!("backup-job/{id}")),
-        Do::TakeSnapshot { vmid, name, .. } => Some(format!("snapshot/{vmid}/{name}")),
-        Do::CreateReplicationJob { id, .. } => Some(format!("replication-job/{id}")),
-        _ => None,
-    }
+        Do::CreateStorage { id, .. } => format!("storage/{id}"),
+        Do::CreatePool { id, .. } => format!("pool/{id}"),
+        Do::CreateBackupJob { id, .. } => format!("backup-job/{id}"),
+        Do::TakeSnapshot { vmid, name, .. } => format!("snapshot/{vmid}/{name}"),
+        Do::CreateReplicationJob { id, .. } => format!("replication-job/{id}"),
+        Do::DownloadImage { node, volume, .. } => {
+            return crate::plan::image_objects(node, volume).to_vec();
+        }
+        _ => return Vec::new(),
+    };
+    vec![one]
 }
 
 /// How a step's outcome is called.

@@ -445,13 +445,10 @@ fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
             &["Datastore.Allocate"],
         )?,
     }
-    let id = format!(
-        "{}@{storage}",
-        volume
-            .owner()
-            .map(|vmid| vmid.to_string())
-            .unwrap_or_default()
-    );
+    let id = match volume.owner() {
+        Some(vmid) => format!("{vmid}@{storage}"),
+        None => storage.clone(),
+    };
     let path = cluster.volume_path(&volume);
     let spec = TaskSpec::new(&node, "imgdel", id, &call.auth).lasting(0.5);
     Ok(cluster.spawn(spec, move |cluster, log| {

@@ -125,6 +125,8 @@ pub struct Cluster {
     pub capacities: BTreeMap<String, Capacity>,
     /// Volumes of all storages.
     pub volumes: Volumes,
+    /// What addresses serve that nodes download from.
+    pub downloads: BTreeMap<String, super::downloads::Download>,
     /// Running guests.
     pub running: BTreeMap<u32, Run>,
     /// Tasks.

@@ -31,6 +31,8 @@ pub struct Volume {
     pub protected: bool,
     /// The configuration that a backup holds; without it nothing can be restored from it.
     pub contents: Option<String>,
+    /// A file's checksums by algorithm, as far as the world says them.
+    pub checksums: BTreeMap<String, String>,
 }
 
 impl Volume {

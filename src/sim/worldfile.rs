@@ -12,6 +12,8 @@
 //!   pve1: { ip: 10.0.0.11, cpus: 16, memory: 64G, disk: 100G, votes: 1, online: true, bridges: [vmbr0] }
 //! storages:
 //!   local-zfs: { total: 1T, other: 2G, offline: [pve3], volumes: [ { volid: 'local-zfs:vm-104-disk-0', node: pve1, size: 32G } ] }
+//! downloads:                     # what nodes can download, and nothing else
+//!   https://images.example.org/a.iso: { size: 600M, checksums: { sha256: 5f70… }, untrusted: false }
 //! running: [104]
 //! paused: []
 //! passwords: { 'root@pam': secret }
@@ -24,13 +26,15 @@
 //!
 //! Sizes are bytes, or a number with `K`, `M`, `G` or `T` (powers of 1024). A storage's `total` may be a map by node.
 //! A volume without `node` is on a shared storage; without `format` it is `raw`. A backup can only be restored from if
-//! `contents` has the guest's configuration.
+//! `contents` has the guest's configuration. A file's `checksums` are compared when the same is downloaded again; `untrusted` is a
+//! server whose certificate cannot be verified.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use super::clock::Clock;
+use super::downloads::Download;
 use super::files::Files;
 use super::state::{Cluster, Node, Run};
 use super::viewer::Edition;
@@ -50,6 +54,8 @@ struct World {
     nodes: BTreeMap<String, NodeText>,
     #[serde(default)]
     storages: BTreeMap<String, StorageText>,
+    #[serde(default)]
+    downloads: BTreeMap<String, DownloadText>,
     #[serde(default)]
     running: Vec<u32>,
     #[serde(default)]
@@ -108,6 +114,18 @@ struct VolumeText {
     #[serde(default)]
     protected: bool,
     contents: Option<String>,
+    #[serde(default)]
+    checksums: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DownloadText {
+    size: Size,
+    #[serde(default)]
+    checksums: BTreeMap<String, String>,
+    #[serde(default)]
+    untrusted: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -189,6 +207,7 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         broadcast,
         nodes,
         storages,
+        downloads,
         running,
         paused,
         passwords,
@@ -205,6 +224,17 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
             volumes.insert(read_volume(id, volume, now)?);
         }
     }
+    let downloads = downloads
+        .into_iter()
+        .map(|(url, served)| {
+            let download = Download {
+                size: served.size.bytes(&format!("download {url}"))?,
+                checksums: served.checksums,
+                untrusted: served.untrusted,
+            };
+            Ok((url, download))
+        })
+        .collect::<Result<_, WorldError>>()?;
     let mut members = BTreeMap::new();
     for (name, node) in &nodes {
         let id = u32::try_from(members.len()).unwrap_or(0) + 1;
@@ -226,6 +256,7 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         nodes: members,
         capacities,
         volumes,
+        downloads,
         running: BTreeMap::new(),
         tasks: Default::default(),
         faults: Default::default(),
@@ -310,6 +341,7 @@ fn read_volume(storage: &str, text: &VolumeText, now: i64) -> Result<Volume, Wor
         notes: text.notes.clone(),
         protected: text.protected,
         contents: text.contents.clone(),
+        checksums: text.checksums.clone(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::desired::SecretRef;
+use crate::document::desired::{ImageSource, SecretRef};
 use crate::ids::{
     BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
     StorageId, Vmid, VolumeId,
@@ -179,6 +179,20 @@ pub enum Action {
     /// Delete one volume.
     #[serde(rename_all = "camelCase")]
     DeleteVolume { node: NodeName, volume: VolumeId },
+    /// Download a file to a storage; one that is there is never overwritten.
+    #[serde(rename_all = "camelCase")]
+    DownloadImage {
+        node: NodeName,
+        volume: VolumeId,
+        source: ImageSource,
+    },
+    /// Delete a file that was downloaded; `source` is where it came from, if that is known.
+    #[serde(rename_all = "camelCase")]
+    DeleteImage {
+        node: NodeName,
+        volume: VolumeId,
+        source: Option<ImageSource>,
+    },
     /// Make a pool.
     #[serde(rename_all = "camelCase")]
     CreatePool { id: PoolId, comment: Option<String> },
@@ -275,6 +289,8 @@ impl Action {
             | Self::UpdateStorage { .. }
             | Self::DeleteStorage { .. }
             | Self::DeleteVolume { .. }
+            | Self::DownloadImage { .. }
+            | Self::DeleteImage { .. }
             | Self::CreatePool { .. }
             | Self::UpdatePool { .. }
             | Self::DeletePool { .. }
@@ -294,6 +310,7 @@ impl Action {
             | Self::DestroyGuest { .. }
             | Self::DeleteStorage { .. }
             | Self::DeleteVolume { .. }
+            | Self::DeleteImage { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
             | Self::DeleteSnapshot { .. }
@@ -318,6 +335,7 @@ impl Action {
             | Self::TakeSnapshot { .. }
             | Self::DescribeSnapshot { .. }
             | Self::CreateReplicationJob { .. }
+            | Self::DownloadImage { .. }
             | Self::UpdateReplicationJob { .. } => false,
         }
     }
@@ -331,6 +349,7 @@ impl Action {
             | Self::CreatePool { .. }
             | Self::CreateBackupJob { .. }
             | Self::TakeSnapshot { .. }
+            | Self::DownloadImage { .. }
             | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ConvertToTemplate { .. }
@@ -347,6 +366,7 @@ impl Action {
             | Self::DestroyGuest { .. }
             | Self::DeleteStorage { .. }
             | Self::DeleteVolume { .. }
+            | Self::DeleteImage { .. }
             | Self::DeletePool { .. }
             | Self::DeleteBackupJob { .. }
             | Self::DeleteSnapshot { .. }

@@ -222,6 +222,16 @@ impl World {
             }
             Action::DeleteStorage { id } => cluster::delete_storage(&mut world, id)?,
             Action::DeleteVolume { node, volume } => volumes::delete(&mut world, node, volume)?,
+            Action::DownloadImage {
+                node,
+                volume,
+                source: _,
+            } => volumes::download(&mut world, node, volume)?,
+            Action::DeleteImage {
+                node,
+                volume,
+                source: _,
+            } => volumes::delete(&mut world, node, volume)?,
             Action::CreatePool { id, comment } => {
                 cluster::create_pool(&mut world, id, comment.clone())?;
             }

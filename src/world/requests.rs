@@ -4,9 +4,9 @@
 use zeroize::Zeroizing;
 
 use crate::document::desired::SecretRef;
-use crate::ids::{Bytes, GuestKind, NodeName, Vmid};
+use crate::ids::{Bytes, GuestKind, NodeName, Vmid, VolumeId};
 use crate::proxmox::call::{Call, Method};
-use crate::world::{Action, Param, Params, PowerAction};
+use crate::world::{Action, Param, Params, PowerAction, views};
 
 /// One API call that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -364,7 +364,32 @@ pub fn request_for(
                 .with_some("digest", digest)
         }
         Action::DeleteStorage { id } => request(Method::Delete, ["storage", id.as_str()], None),
-        Action::DeleteVolume { node, volume } => {
+        Action::DownloadImage {
+            node,
+            volume,
+            source,
+        } => {
+            let path = [
+                "nodes",
+                node.as_str(),
+                "storage",
+                volume.storage().as_str(),
+                "download-url",
+            ];
+            let (content, file) = volume.name().split_once('/').unwrap_or_default();
+            request(Method::Post, path, Some(("download", file.to_owned())))
+                .with("content", content)
+                .with("filename", file)
+                .with("url", source.url.as_str())
+                .with("checksum-algorithm", source.algorithm.as_str())
+                .with("checksum", source.checksum.as_str())
+                .with_some("compression", source.decompression.clone())
+                .with_some(
+                    "verify-certificates",
+                    (!source.verify_certificates).then_some("0"),
+                )
+        }
+        Action::DeleteVolume { node, volume } | Action::DeleteImage { node, volume, .. } => {
             let path = [
                 "nodes",
                 node.as_str(),
@@ -373,7 +398,7 @@ pub fn request_for(
                 "content",
                 &volume.to_string(),
             ];
-            request(Method::Delete, path, Some(("imgdel", String::new())))
+            request(Method::Delete, path, Some(("imgdel", deletion_of(volume))))
         }
         Action::CreatePool { id, comment } => request(Method::Post, ["pools"], None)
             .with("poolid", id.as_str())
@@ -476,6 +501,15 @@ pub fn request_for(
             None,
         ),
     })
+}
+
+/// What the task that deletes a volume says it is about: the owner and the storage, or the storage alone where a volume has no owner
+/// (PVE::API2::Storage::Content).
+fn deletion_of(volume: &VolumeId) -> String {
+    match views::owner(volume) {
+        Some(owner) => format!("{owner}@{}", volume.storage()),
+        None => volume.storage().to_string(),
+    }
 }
 
 /// An absolute size as `resize` takes it: the greatest binary unit that divides it.

@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 13] = [
+const CALLS: [(Kind, &str, &str); 14] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -55,6 +55,11 @@ const CALLS: [(Kind, &str, &str); 13] = [
     (Kind::Snapshot, "POST", "/nodes/{node}/qemu/{vmid}/snapshot"),
     (Kind::ReplicationJob, "POST", "/cluster/replication"),
     (Kind::ReplicationJob, "PUT", "/cluster/replication/{id}"),
+    (
+        Kind::Image,
+        "POST",
+        "/nodes/{node}/storage/{storage}/download-url",
+    ),
 ];
 
 #[test]

@@ -263,7 +263,7 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::BackupJob(job)) => job_returns(*job),
         Some(Desired::Snapshot(snapshot)) => snapshot_returns(*snapshot),
         Some(Desired::ReplicationJob(job)) => replication_returns(*job),
-        Some(Desired::Pool(_)) => {}
+        Some(Desired::Pool(_) | Desired::Image(_)) => {}
     }
     true
 }

@@ -60,6 +60,15 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "storage-id" => &["local-zfs", "ceph"],
         "pool-id" => &["prod/web", "a"],
         "snapshot-name" => &["before-upgrade", "Golden_1"],
+        "file-name" => &["debian-13.iso", "Debian_13.tar.zst"],
+        "hex-digest" => &[
+            "5F70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+            "0123456789abcdef0123456789abcdef",
+        ],
+        "image-url" => &[
+            "https://images.example.org/a.iso?x=1",
+            "http://192.0.2.9:8080/",
+        ],
         "replication-job-id" => &["104-0", "301-12"],
         "replication-comment" => &["to the other room", "1"],
         "backup-job-id" => &["nightly", "Weekly-2"],
@@ -181,14 +190,41 @@ fn object(schema: &Value, rng: &mut TestRng, sparse: u32) -> Value {
 }
 
 pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
-    let mut made = value(schema::schema(kind), rng, sparse);
+    let mut raw = value(schema::schema(kind), rng, sparse);
+    if kind == Kind::Image {
+        agree(&mut raw["spec"]);
+    }
     // The id of a replication job begins with its guest's number.
     if kind == Kind::ReplicationJob {
-        let id = made["spec"]["id"].as_str();
+        let id = raw["spec"]["id"].as_str();
         let number = id.and_then(|id| id.split('-').next()?.parse::<u32>().ok());
-        made["spec"]["guest"] = json!(number.unwrap_or(104));
+        raw["spec"]["guest"] = json!(number.unwrap_or(104));
     }
-    made
+    raw
+}
+
+/// Of an image's content, name and checksum hardly any drawn at random fit each other.
+fn agree(spec: &mut Value) {
+    let (ending, digits) = (
+        match spec["content"].as_str().unwrap() {
+            "iso" => "iso",
+            "vztmpl" => "tar.zst",
+            _ => "qcow2",
+        },
+        match spec["checksum"]["algorithm"].as_str().unwrap() {
+            "md5" => 32,
+            "sha1" => 40,
+            "sha224" => 56,
+            "sha256" => 64,
+            "sha384" => 96,
+            _ => 128,
+        },
+    );
+    spec["filename"] = json!(format!("Debian_13.{ending}"));
+    spec["checksum"]["value"] = json!("0A".repeat(digits / 2));
+    if ending != "iso" {
+        spec.as_object_mut().unwrap().remove("decompression");
+    }
 }
 
 /// The document, if what its fields say together is no contradiction.

@@ -124,6 +124,8 @@ pub fn variant(action: &Action) -> &'static str {
         Action::UpdateStorage { .. } => "update storage",
         Action::DeleteStorage { .. } => "delete storage",
         Action::DeleteVolume { .. } => "delete volume",
+        Action::DownloadImage { .. } => "download image",
+        Action::DeleteImage { .. } => "delete image",
         Action::CreatePool { .. } => "create pool",
         Action::UpdatePool { .. } => "update pool",
         Action::DeletePool { .. } => "delete pool",
@@ -140,7 +142,7 @@ pub fn variant(action: &Action) -> &'static str {
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 30;
+pub const PLANNED: usize = 32;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -524,6 +526,27 @@ fn elsewhere() -> Vec<Kind> {
             is!(Action::DeleteReplicationJob { .. }),
         )
         .in_a_world_with("  user.cfg: |\n", REPLICATION),
+        makes(
+            "download image",
+            document(
+                "Image",
+                "rescue-13.iso",
+                "storage: local, node: pve1, content: iso, url: 'https://images.example.org/rescue/13/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}",
+            ),
+            is!(Action::DownloadImage { .. }),
+        ),
+        removes(
+            "delete image",
+            "Image",
+            "old.iso",
+            "storage: local, node: pve1, content: iso, url: 'https://images.example.org/rescue/13/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}",
+            is!(Action::DeleteImage { .. }),
+        )
+        // When it was written tells it from another one, and stays the same from play to play.
+        .in_a_world_with(
+            "      - { volid: \"local:iso/proxmox-rescue.iso\", node: pve1,",
+            "      - { volid: \"local:iso/old.iso\", node: pve1, size: 600M, format: \"iso\", ctime: 1760000000 }\n",
+        ),
         removes(
             "delete backup job",
             "BackupJob",

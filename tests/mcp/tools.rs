@@ -84,7 +84,7 @@ fn every_tool_answers_as_its_schema_says() {
             .as_array()
             .unwrap()
             .len(),
-        7
+        8
     );
     let explained = ask(
         "explain_kind",
@@ -248,6 +248,7 @@ fn a_wrong_argument_is_named_and_an_unknown_kind_answered_with_those_there_are()
         "BackupJob",
         "Snapshot",
         "ReplicationJob",
+        "Image",
     ];
     for path in ["Nonsense", "Deployment.spec", "VirtualMachin", ""] {
         let (code, message) = said("explain_kind", json!({ "path": path }));

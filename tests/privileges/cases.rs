@@ -232,11 +232,16 @@ pub const CASES: &[Case] = &[
         "a replication job's schedule",
         "ReplicationJob {id: 103-0, schedule: '22:00', enabled: false}",
     ),
+    wanted(
+        "download an image",
+        "Image {storage: local, node: pve1, content: iso, filename: rescue-13.iso, url: 'https://images.example.org/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}}",
+    ),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),
     removed("delete a pool", &["pool/empty"]),
     removed("delete a backup job", &["backup-job/weekly"]),
     removed("delete a snapshot", &["snapshot/103/old"]),
+    removed("delete an image", &["image/pve1/local:iso/installer.iso"]),
     removed("delete a replication job", &["replication-job/103-0"]),
 ];

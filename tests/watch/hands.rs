@@ -538,6 +538,7 @@ impl Deed {
                     notes: None,
                     protected: false,
                     contents: None,
+                    checksums: Default::default(),
                 });
                 true
             }),

@@ -62,6 +62,7 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::BackupJob => &["id", "extraConfig"],
         Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
         Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
+        Kind::Image => &[],
     }
 }
 
@@ -106,7 +107,8 @@ impl<'a> Reading<'a> {
                 | Kind::Container
                 | Kind::Storage
                 | Kind::Pool
-                | Kind::Snapshot => guest.map_or(Domain::Storage, Domain::from),
+                | Kind::Snapshot
+                | Kind::Image => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
             },
             section,
@@ -119,7 +121,11 @@ impl<'a> Reading<'a> {
             let is = match kind {
                 Kind::BackupJob => matches!(key.as_str(), "id" | "type"),
                 Kind::VirtualMachine | Kind::Container => key == "template",
-                Kind::Storage | Kind::Pool | Kind::Snapshot | Kind::ReplicationJob => false,
+                Kind::Storage
+                | Kind::Pool
+                | Kind::Snapshot
+                | Kind::ReplicationJob
+                | Kind::Image => false,
             };
             if is {
                 reading.pass_over(key);
@@ -435,7 +441,7 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
             Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
         }
-        Kind::Pool | Kind::Snapshot => return None,
+        Kind::Pool | Kind::Snapshot | Kind::Image => return None,
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -459,7 +465,7 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
-        Desired::Pool(_) | Desired::Snapshot(_) => None,
+        Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => None,
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

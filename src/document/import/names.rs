@@ -86,9 +86,12 @@ fn word(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::VirtualMachine => Some("vm"),
         Kind::Container => Some("ct"),
-        Kind::Storage | Kind::Pool | Kind::BackupJob | Kind::Snapshot | Kind::ReplicationJob => {
-            None
-        }
+        Kind::Storage
+        | Kind::Pool
+        | Kind::BackupJob
+        | Kind::Snapshot
+        | Kind::ReplicationJob
+        | Kind::Image => None,
     }
 }
 

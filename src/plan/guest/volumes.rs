@@ -162,10 +162,14 @@ impl Planner<'_, '_> {
     /// Whether the template that a new container is made of is there, as far as anybody could look.
     pub(super) fn template_there(&mut self, document: &str, template: &VolumeId, node: &NodeName) {
         let field = "template";
-        if !self.storage_usable(document, field, template.storage(), node, None) {
+        if !self.storage_usable(document, field, template.storage(), node, None)
+            || !self.stays(document, field, template, node)
+        {
             return;
         }
-        if let Ok(None) = self.volume_at(node, template) {
+        if !self.downloaded(node, template)
+            && let Ok(None) = self.volume_at(node, template)
+        {
             let reason = Reason::NoSuch {
                 what: "volume",
                 name: template.to_string(),
@@ -184,11 +188,20 @@ impl Planner<'_, '_> {
         node: &NodeName,
         owner: Option<Vmid>,
     ) -> Option<()> {
-        if !self.storage_usable(document, slot.as_str(), volume.storage(), node, None) {
+        if !self.storage_usable(document, slot.as_str(), volume.storage(), node, None)
+            || !self.stays(document, slot.as_str(), volume, node)
+        {
             return None;
         }
+        let downloaded = self.downloaded(node, volume);
         let reason = match self.volume_at(node, volume) {
             Ok(Some(_)) => None,
+            Ok(None) if downloaded && views::file_content(volume) == Some("iso") => None,
+            Ok(None) if downloaded => Some(Reason::Refused {
+                why: format!(
+                    "{volume} is downloaded by this plan, and how big a disk made of it is shows only then; apply its document first, and this one after it"
+                ),
+            }),
             Ok(None) => Some(Reason::NoSuch {
                 what: "volume",
                 name: volume.to_string(),
@@ -211,6 +224,17 @@ impl Planner<'_, '_> {
             return None;
         }
         Some(())
+    }
+
+    /// Whether this plan leaves a file where it is; a problem if not.
+    fn stays(&mut self, document: &str, field: &str, volume: &VolumeId, node: &NodeName) -> bool {
+        let Some(object) = self.deleted(node, volume) else {
+            return true;
+        };
+        let why = format!("{object} is deleted by this plan");
+        self.drafts
+            .problem(document, field, Reason::Ambiguous { why });
+        false
     }
 
     /// Who has a volume in a slot, but for the slot it is wanted in and `unusedN` of the same guest.

@@ -40,7 +40,9 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::CreateStorage { id, .. }
         | Action::UpdateStorage { id, .. }
         | Action::DeleteStorage { id } => Entity::Storage(id.clone()),
-        Action::DeleteVolume { volume, .. } => Entity::Volume(volume.clone()),
+        Action::DeleteVolume { volume, .. }
+        | Action::DownloadImage { volume, .. }
+        | Action::DeleteImage { volume, .. } => Entity::Volume(volume.clone()),
         Action::CreatePool { id, .. }
         | Action::UpdatePool { id, .. }
         | Action::DeletePool { id } => Entity::Pool(id.clone()),
@@ -186,8 +188,24 @@ pub(super) fn impacts(
             Duration::Permanent,
             "ST08",
         )),
+        Action::DeleteImage { volume, source, .. } => all.push(raw(
+            step,
+            Entity::Volume(volume.clone()),
+            Category::DataLost,
+            ("there", "gone"),
+            match source {
+                Some(source) => format!(
+                    "{volume} is deleted; it comes back only if {} still serves it",
+                    source.url
+                ),
+                None => format!("{volume} is deleted, and where it came from is not known"),
+            },
+            Duration::Permanent,
+            "ST08",
+        )),
         // That there is no way back is said of every step that has none.
         Action::ConvertToTemplate { .. }
+        | Action::DownloadImage { .. }
         | Action::MoveDisk { .. }
         | Action::RemoveHaResource { .. }
         | Action::CreateStorage { .. }

@@ -33,7 +33,9 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::DetachDisk { .. } => "ST13",
         Action::CreateStorage { .. } | Action::UpdateStorage { .. } => "ST12",
         Action::DeleteStorage { .. } => "ST06",
-        Action::DeleteVolume { .. } => "ST08",
+        Action::DeleteVolume { .. } | Action::DownloadImage { .. } | Action::DeleteImage { .. } => {
+            "ST08"
+        }
         Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => "GU03",
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
@@ -145,6 +147,8 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }

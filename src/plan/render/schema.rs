@@ -13,7 +13,7 @@ pub fn schema() -> Value {
         "type": "object", "required": ["do"], "properties": {"do": {"enum": [
             "createGuest", "updateConfig", "resizeDisk", "moveDisk", "detachDisk", "freeDisk", "setPower", "setHaState",
             "removeHaResource", "migrate", "destroyGuest", "createStorage", "updateStorage", "deleteStorage",
-            "deleteVolume", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
+            "deleteVolume", "downloadImage", "deleteImage", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
             "deleteBackupJob", "takeSnapshot", "describeSnapshot", "deleteSnapshot",
             "createReplicationJob", "updateReplicationJob", "deleteReplicationJob"
         ]}}
@@ -22,7 +22,7 @@ pub fn schema() -> Value {
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
             "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "snapshotIs", "snapshotAbsent",
-            "replicationJobIs", "replicationJobAbsent", "haState", "volumeExists"
+            "replicationJobIs", "replicationJobAbsent", "haState", "volumeExists", "volumeAbsent", "volumeIs"
         ]}}
     });
     let inverse = json!({"oneOf": [

@@ -58,6 +58,7 @@ const ALL: &[&str] = &[
     "VM.Clone",
     "Datastore.Allocate",
     "Datastore.AllocateSpace",
+    "Datastore.AllocateTemplate",
     "Datastore.Audit",
     "Pool.Allocate",
     "Pool.Audit",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{WORDS, part_of, word};
+use super::{NO_IMAGES, WORDS, part_of, word};
 use crate::document::Kind;
 use crate::document::import::names::Unnamed;
 use crate::plan::words::clean;
@@ -22,8 +22,11 @@ impl Only {
             objects: BTreeSet::new(),
         };
         if only.is_empty() {
-            // A document for a snapshot would have it taken anew when somebody deletes it: that has to be asked for.
-            let standing = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Snapshot);
+            // A document for a snapshot would have it taken anew when somebody deletes it: that has to be asked for. For an image
+            // none can be written.
+            let standing = Kind::ALL
+                .into_iter()
+                .filter(|kind| !matches!(kind, Kind::Snapshot | Kind::Image));
             read.kinds.extend(standing);
         }
         for text in only {
@@ -31,6 +34,9 @@ impl Only {
                 Some((name, id)) => (name, Some(id)),
                 None => (text.as_str(), None),
             };
+            if name == "image" {
+                return Err(ServiceError::Request(format!("--only: {NO_IMAGES}")));
+            }
             let kind = WORDS.iter().find(|(word, _)| *word == name);
             match (kind, id) {
                 (Some((_, kind)), None) => {

@@ -146,6 +146,8 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }

@@ -377,6 +377,8 @@ fn storages(
         | Action::Migrate { .. }
         | Action::DestroyGuest { .. }
         | Action::DeleteVolume { .. }
+        | Action::DownloadImage { .. }
+        | Action::DeleteImage { .. }
         | Action::CreatePool { .. }
         | Action::UpdatePool { .. }
         | Action::DeletePool { .. }
@@ -400,7 +402,22 @@ fn storages(
             }
         }
     }
-    if let Action::DeleteVolume { node, volume } = action {
+    if let Action::DownloadImage { node, volume, .. } = action
+        && predicted
+            .storages
+            .get(volume.storage())
+            .is_some_and(|s| s.volume(node, volume).is_some())
+    {
+        let there = observed
+            .storages
+            .get(volume.storage())
+            .is_some_and(|s| s.volume(node, volume).is_some());
+        if !there {
+            found.push(format!("image {volume} is not there"));
+        }
+    }
+    if let Action::DeleteVolume { node, volume } | Action::DeleteImage { node, volume, .. } = action
+    {
         let still = observed
             .storages
             .get(volume.storage())

@@ -20,10 +20,7 @@ pub(super) enum Form {
 
 /// Whether a storage of this type keeps volumes as files in a folder per guest.
 pub(super) fn is_directory(storage_type: &str) -> bool {
-    matches!(
-        storage_type,
-        "dir" | "nfs" | "cifs" | "cephfs" | "glusterfs" | "btrfs"
-    )
+    views::keeps_files(storage_type)
 }
 
 /// The format a new volume gets: what was asked for if the type can do it, else the type's default.
@@ -430,6 +427,35 @@ pub(super) fn is_protected(guest: &Guest) -> bool {
 fn extension(volume: &VolumeId) -> Option<&str> {
     let file = volume.name().rsplit('/').next()?;
     file.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+/// A file is downloaded. How big it is nobody knows before, so no space is taken for it.
+pub(super) fn download(
+    world: &mut World,
+    node: &NodeName,
+    volume: &VolumeId,
+) -> Result<(), Unpredictable> {
+    let Some(content) = views::file_content(volume) else {
+        return Err(refused(format!("{volume} is no file that is downloaded")));
+    };
+    let on = usable(world, volume.storage(), node, content)?;
+    if !views::keeps_files(&on.storage_type) {
+        return Err(refused(format!("storage {} keeps no files", on.id)));
+    }
+    if on.volume(node, volume).is_some() {
+        return Err(refused(format!("{volume} is there already")));
+    }
+    let entry = Volume {
+        content: content.to_owned(),
+        format: extension(volume).unwrap_or_default().to_owned(),
+        size: Bytes(0),
+        vmid: None,
+        parent: None,
+        created: None,
+        protected: false,
+    };
+    list(world, node, volume.clone(), entry);
+    Ok(())
 }
 
 /// Deletes one volume through its storage. A guest that names it keeps naming it.

@@ -23,6 +23,14 @@ pub fn file_content(volume: &VolumeId) -> Option<&'static str> {
         .find(|content| *content == folder)
 }
 
+/// Whether a storage of this type keeps volumes as files in folders (pve-storage: the types with a `path`).
+pub fn keeps_files(storage_type: &str) -> bool {
+    matches!(
+        storage_type,
+        "dir" | "nfs" | "cifs" | "cephfs" | "glusterfs" | "btrfs"
+    )
+}
+
 /// The guest a volume belongs to, by its name: `vm-104-disk-0`, `base-100-disk-0`, `subvol-301-disk-1`, `104/file.qcow2`,
 /// `base-100-disk-0/vm-101-disk-0` (101). `None` for files that are no guest's volume.
 pub fn owner(volume: &VolumeId) -> Option<Vmid> {
