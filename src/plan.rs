@@ -62,6 +62,7 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
         drafts: Drafts::default(),
     };
     planner.documents();
+    planner.regenerate_drives();
     planner.link();
     finish::finish(input, planner.drafts)
 }

@@ -356,7 +356,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let apart = ["free disk", "remove HA resource", "delete volume"];
-    assert_eq!(variants.len() + apart.len(), 31, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 32, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -367,6 +367,7 @@ fn variant(action: &Action) -> &'static str {
         Action::CloneGuest { .. } => "clone guest",
         Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
+        Action::RegenerateCloudInit { .. } => "regenerate cloud-init",
         Action::ResizeDisk { .. } => "resize disk",
         Action::MoveDisk { .. } => "move disk",
         Action::DetachDisk { .. } => "detach disk",

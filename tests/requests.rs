@@ -174,6 +174,10 @@ fn table() -> Vec<(Action, &'static str)> {
             "POST /nodes/pve1/lxc/104/template",
         ),
         (
+            Action::RegenerateCloudInit { vmid: vmid(104) },
+            "PUT /nodes/pve1/qemu/104/cloudinit",
+        ),
+        (
             Action::UpdateConfig {
                 kind: Qemu,
                 vmid: vmid(104),
@@ -462,6 +466,7 @@ fn variant(action: &Action) -> &'static str {
         Action::CloneGuest { .. } => "clone guest",
         Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
+        Action::RegenerateCloudInit { .. } => "regenerate cloud-init",
         Action::ResizeDisk { .. } => "resize disk",
         Action::MoveDisk { .. } => "move disk",
         Action::DetachDisk { .. } => "detach disk",
@@ -499,7 +504,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 31, "{variants:?}");
+    assert_eq!(variants.len(), 32, "{variants:?}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub fn visible(action: &Action, world: &World) -> bool {
         Action::ConvertToTemplate { vmid, .. } => {
             guest(vmid).is_some_and(|guest| guest.template && guest.lock.is_none())
         }
+        // What is on the drive is not read.
+        Action::RegenerateCloudInit { vmid } => guest(vmid).is_some(),
         Action::UpdateConfig {
             kind,
             vmid,
@@ -155,7 +157,8 @@ pub fn visible(action: &Action, world: &World) -> bool {
     }
 }
 
-/// Whether seeing the effect tells that the action was done. A change of a secret cannot be seen: the world looks the same before.
+/// Whether seeing the effect tells that the action was done. A change of a secret cannot be seen, nor a drive that is made anew: the
+/// world looks the same before. Both can be done again.
 pub fn tells(action: &Action) -> bool {
     let secret = |set: &Params| {
         set.values()
@@ -163,6 +166,7 @@ pub fn tells(action: &Action) -> bool {
     };
     match action {
         Action::UpdateConfig { set, .. } | Action::UpdateStorage { set, .. } => !secret(set),
+        Action::RegenerateCloudInit { .. } => false,
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }

@@ -268,6 +268,7 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         Action::CloneGuest { storage, .. } => storage.iter().collect(),
         Action::CreateGuest { .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
@@ -316,6 +317,7 @@ fn file_of(action: &Action) -> Option<&'static str> {
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

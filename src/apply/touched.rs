@@ -68,7 +68,9 @@ impl Touched {
                     touched.allocated(set, &node, world);
                 }
             }
-            Action::ResizeDisk { vmid, .. } | Action::DetachDisk { vmid, .. } => {
+            Action::ResizeDisk { vmid, .. }
+            | Action::DetachDisk { vmid, .. }
+            | Action::RegenerateCloudInit { vmid } => {
                 touched.guests.insert(*vmid);
             }
             Action::MoveDisk {

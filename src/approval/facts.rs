@@ -70,6 +70,7 @@ impl Verb {
             | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ConvertToTemplate { .. }
+            | Action::RegenerateCloudInit { .. }
             | Action::ResizeDisk { .. }
             | Action::UpdateStorage { .. }
             | Action::UpdatePool { .. }
@@ -167,6 +168,7 @@ impl ObjectKind {
     /// The kind of object an action changes.
     pub fn of(action: &Action) -> Self {
         match action {
+            Action::RegenerateCloudInit { .. } => Self::VirtualMachine,
             Action::CreateGuest { kind, .. }
             | Action::CloneGuest { kind, .. }
             | Action::ConvertToTemplate { kind, .. }

@@ -198,6 +198,7 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
             identity(*vmid) && digest(*vmid) && stopped(*vmid)
         }
         Action::UpdateConfig { vmid, .. }
+        | Action::RegenerateCloudInit { vmid }
         | Action::ResizeDisk { vmid, .. }
         | Action::MoveDisk { vmid, .. }
         | Action::DetachDisk { vmid, .. }
@@ -488,6 +489,7 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         Action::Migrate { target_storage, .. } => target_storage.values().cloned().collect(),
         Action::UpdateStorage { id, .. } => BTreeSet::from([id.clone()]),
         Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }

@@ -56,6 +56,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
             named.filter_map(|id| StorageId::new(id).ok()).collect()
         }
         Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::ResizeDisk { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }

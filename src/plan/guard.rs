@@ -31,6 +31,7 @@ impl Written {
             | Action::UpdateStorage { .. }
             | Action::DeleteStorage { .. } => self.storages = Some(id),
             Action::ConvertToTemplate { .. }
+            | Action::RegenerateCloudInit { .. }
             | Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::MoveDisk { .. }
@@ -66,6 +67,7 @@ fn writes_config(action: &Action) -> bool {
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
@@ -133,6 +135,7 @@ pub(super) fn preconditions(
             });
             all
         }
+        Action::RegenerateCloudInit { vmid } => at.config(GuestKind::Qemu, *vmid),
         Action::UpdateConfig { kind, vmid, .. } | Action::ResizeDisk { kind, vmid, .. } => {
             at.config(*kind, *vmid)
         }

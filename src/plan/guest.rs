@@ -4,6 +4,7 @@
 //! anything else: a restart, a detach, a move are steps of their own, and freeing a disk is never one.
 
 mod clone;
+mod cloud_init;
 mod create;
 mod disks;
 mod power;
@@ -24,7 +25,7 @@ use super::words::{self, difference, few};
 use crate::document::desired::{DesiredGuest, Power};
 use crate::ids::GuestKind;
 use crate::proxmox::property::{Domain, boolean};
-use crate::proxmox::schema::{ChangeEffect, change_effect, root_only};
+use crate::proxmox::schema::{ChangeEffect, change_effect, is_cloud_init, root_only};
 use crate::world::{Action, Guest, Params, Section, Status};
 
 /// What is gathered for one existing guest before it becomes steps.
@@ -176,7 +177,9 @@ impl Planner<'_, '_> {
                 .problem(&work.item.key, &key.clone(), Reason::RootOnly { key });
             return false;
         }
-        let effect = if work.stopped {
+        let effect = if kind == GuestKind::Qemu && is_cloud_init(key) {
+            cloud_init::effect(work.guest, work.stopped)
+        } else if work.stopped {
             words::AT_ONCE
         } else {
             let hotplug = work.guest.config.current.get("hotplug");
@@ -330,6 +333,7 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
         | Action::FreeDisk { .. }

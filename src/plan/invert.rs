@@ -24,6 +24,10 @@ fn irreversible(why: &str) -> Inverse {
 /// How an action is taken back.
 pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u32) -> Inverse {
     match action {
+        // Once the settings are what they were.
+        Action::RegenerateCloudInit { vmid } => {
+            back(vec![Action::RegenerateCloudInit { vmid: *vmid }])
+        }
         Action::ConvertToTemplate { .. } => {
             irreversible("a template does not become a guest again; it can only be cloned")
         }

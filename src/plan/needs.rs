@@ -329,6 +329,7 @@ fn samples() -> Option<Vec<Action>> {
             format: None,
         },
         Action::ConvertToTemplate { kind, vmid },
+        Action::RegenerateCloudInit { vmid },
         Action::MoveDisk {
             kind,
             vmid,

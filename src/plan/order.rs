@@ -169,7 +169,9 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
             all.extend(storage.clone());
             all
         }
-        Action::ConvertToTemplate { vmid, .. } => of_guest(vmid),
+        Action::ConvertToTemplate { vmid, .. } | Action::RegenerateCloudInit { vmid } => {
+            of_guest(vmid)
+        }
         Action::UpdateConfig {
             kind, vmid, set, ..
         } => {
@@ -246,6 +248,7 @@ fn sort_key(action: &Action) -> String {
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
             | Action::ConvertToTemplate { .. }
+            | Action::RegenerateCloudInit { .. }
             | Action::UpdateConfig { .. }
             | Action::ResizeDisk { .. }
             | Action::MoveDisk { .. }
@@ -299,6 +302,7 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         Action::CreateGuest { pool: None, .. }
         | Action::CloneGuest { pool: None, .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

@@ -92,6 +92,7 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             all
         }
         Action::ConvertToTemplate { vmid, .. } => vec![on_guest(*vmid, "VM.Allocate")],
+        Action::RegenerateCloudInit { vmid } => vec![on_guest(*vmid, "VM.Config.Cloudinit")],
         Action::UpdateConfig {
             kind,
             vmid,

@@ -67,6 +67,7 @@ pub fn undo(
         let made = back.made;
         drafts_of.insert(step.id, made);
     }
+    planner.regenerate_drives();
     others_pending(&mut planner);
     finish::finish(&input, planner.drafts)
 }
@@ -272,6 +273,8 @@ impl Back<'_, '_, '_> {
                 volume,
                 source,
             } => self.image_again(node, volume, source),
+            // The settings that go back bring it with them.
+            Action::RegenerateCloudInit { .. } => {}
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
             | Action::ConvertToTemplate { .. }

@@ -6,7 +6,7 @@ pub mod effect;
 pub mod keys;
 pub mod privilege;
 
-pub use effect::{ChangeEffect, change_effect};
+pub use effect::{ChangeEffect, change_effect, hotplugs, is_cloud_init};
 pub use keys::{KeySpec, ValueKind, key_spec, keys};
 pub use privilege::{KeyPrivilege, privilege, root_only};
 

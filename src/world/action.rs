@@ -80,6 +80,9 @@ pub enum Action {
     /// Turn a stopped guest into a template, for good.
     #[serde(rename_all = "camelCase")]
     ConvertToTemplate { kind: GuestKind, vmid: Vmid },
+    /// Make a virtual machine's cloud-init drive anew from its configuration.
+    #[serde(rename_all = "camelCase")]
+    RegenerateCloudInit { vmid: Vmid },
     /// Set and delete configuration keys. Never deletes a disk slot and never writes `STORAGE:SIZE` into a used one.
     #[serde(rename_all = "camelCase")]
     UpdateConfig {
@@ -285,6 +288,7 @@ impl Action {
             | Self::DescribeSnapshot { kind, vmid, .. }
             | Self::DeleteSnapshot { kind, vmid, .. }
             | Self::DestroyGuest { kind, vmid, .. } => Some((*kind, *vmid)),
+            Self::RegenerateCloudInit { vmid } => Some((GuestKind::Qemu, *vmid)),
             Self::CreateStorage { .. }
             | Self::UpdateStorage { .. }
             | Self::DeleteStorage { .. }
@@ -319,6 +323,7 @@ impl Action {
             Self::CreateGuest { .. }
             | Self::CloneGuest { .. }
             | Self::ConvertToTemplate { .. }
+            | Self::RegenerateCloudInit { .. }
             | Self::UpdateConfig { .. }
             | Self::ResizeDisk { .. }
             | Self::MoveDisk { .. }
@@ -353,6 +358,7 @@ impl Action {
             | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ConvertToTemplate { .. }
+            | Self::RegenerateCloudInit { .. }
             | Self::ResizeDisk { .. }
             | Self::DetachDisk { .. }
             | Self::UpdateStorage { .. }

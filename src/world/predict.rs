@@ -128,6 +128,8 @@ impl World {
             Action::ConvertToTemplate { kind: _, vmid } => {
                 template::convert(&mut world, *vmid)?;
             }
+            // What is on the drive is not part of the world.
+            Action::RegenerateCloudInit { vmid } => config::regenerate(&world, *vmid)?,
             Action::UpdateConfig {
                 kind: _,
                 vmid,

@@ -187,6 +187,11 @@ pub fn request_for(
             // A container's is made while the call lasts.
             (*kind == GuestKind::Qemu).then(|| ("qmtemplate", vmid.to_string())),
         ),
+        Action::RegenerateCloudInit { vmid } => request(
+            Method::Put,
+            guest(node, GuestKind::Qemu, *vmid, &["cloudinit"]),
+            None,
+        ),
         Action::UpdateConfig {
             kind,
             vmid,

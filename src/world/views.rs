@@ -190,6 +190,13 @@ pub fn disk(kind: GuestKind, key: &str, value: &str) -> Option<Disk> {
     })
 }
 
+/// The slot of a virtual machine's cloud-init drive.
+pub fn cloud_init_drive(section: &Section) -> Option<String> {
+    let mut all = disks(GuestKind::Qemu, section).into_iter();
+    let drive = all.find(|disk| matches!(disk.source, Source::CloudInit(_)))?;
+    Some(drive.slot.to_string())
+}
+
 /// Every disk slot of a section, in the order of the slots' names.
 pub fn disks(kind: GuestKind, section: &Section) -> Vec<Disk> {
     section

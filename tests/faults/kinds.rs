@@ -106,6 +106,7 @@ pub fn variant(action: &Action) -> &'static str {
         Action::CloneGuest { .. } => "clone guest",
         Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
+        Action::RegenerateCloudInit { .. } => "regenerate cloud-init",
         Action::ResizeDisk { .. } => "resize disk",
         Action::MoveDisk { .. } => "move disk",
         Action::DetachDisk { .. } => "detach disk",
@@ -142,7 +143,7 @@ pub fn variant(action: &Action) -> &'static str {
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 32;
+pub const PLANNED: usize = 33;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -216,6 +217,11 @@ fn guests() -> Vec<Kind> {
                 "vmid: 106, cloudInit: {{passwordFrom: {{fromFile: {SECRET_FILE}}}}}"
             )),
             is!(Action::UpdateConfig { kind: Qemu, .. }),
+        ),
+        makes(
+            "regenerate cloud-init",
+            vm("vmid: 106, cloudInit: {user: admin}"),
+            is!(Action::RegenerateCloudInit { .. }),
         ),
         makes(
             "update CT",

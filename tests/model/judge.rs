@@ -12,6 +12,8 @@ pub struct Seen {
     pub storages: BTreeMap<String, BTreeMap<String, String>>,
     pub pools: BTreeMap<String, BTreeSet<u32>>,
     volumes: BTreeSet<String>,
+    /// ISO images and container templates, by node.
+    files: BTreeSet<(String, String)>,
     backups: BTreeMap<u32, usize>,
     /// Jobs that back a guest up.
     covered: BTreeMap<u32, BTreeSet<String>>,
@@ -92,6 +94,16 @@ impl Guest {
             .collect()
     }
 
+    /// What is in CD drives.
+    fn media(&self) -> BTreeMap<&str, &str> {
+        let lines = self.config.iter();
+        lines
+            .filter(|(key, value)| is_slot(key) && value.contains("media=cdrom"))
+            .filter_map(|(key, value)| Some((key.as_str(), volume(value)?)))
+            .filter(|(_, volume)| volume.contains(":iso/"))
+            .collect()
+    }
+
     fn detached(&self) -> impl Iterator<Item = &str> {
         let lines = self.config.iter();
         lines
@@ -128,6 +140,10 @@ impl Seen {
         }
         for volume in cluster.volumes.iter() {
             seen.volumes.insert(volume.volid.clone());
+            if volume.volid.contains(":iso/") || volume.volid.contains(":vztmpl/") {
+                seen.files
+                    .insert((volume.node.clone(), volume.volid.clone()));
+            }
             if let (Some(owner), true) = (volume.owner(), volume.volid.contains(":backup/")) {
                 *seen.backups.entry(owner).or_default() += 1;
             }
@@ -208,11 +224,21 @@ impl Seen {
                 return Some(format!("{slot}: {volume} is gone"));
             }
         }
+        for (slot, file) in guest.media() {
+            if !self.has(&guest.node, file) {
+                return Some(format!("{slot}: {file} is gone"));
+            }
+        }
         let missing = guest
             .cards()
             .into_iter()
             .find(|(_, bridge)| !bridges.iter().any(|b| b == bridge));
         missing.map(|(card, bridge)| format!("{card}: {bridge} is not on {}", guest.node))
+    }
+
+    /// Whether a node has a file; on this world's storages for them each node has its own.
+    fn has(&self, node: &str, file: &str) -> bool {
+        self.files.contains(&(node.to_owned(), file.to_owned()))
     }
 
     fn usable(&self, storage: &str, node: &str, content: &str) -> Result<(), String> {
@@ -265,6 +291,13 @@ impl Seen {
     /// What is worse now than it was.
     pub fn losses(&self, now: &Self) -> BTreeSet<Loss> {
         let mut losses = BTreeSet::new();
+        for (node, file) in self.files.difference(&now.files) {
+            losses.insert(Loss {
+                who: format!("volume/{file}"),
+                what: format!("the file is gone from {node}"),
+                named: &["data-lost"],
+            });
+        }
         for (vmid, was) in &self.guests {
             let who = format!("{}/{vmid}", was.kind);
             let mut lost = |what: String, named: &'static [&'static str]| {

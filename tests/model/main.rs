@@ -242,6 +242,33 @@ fn unnamed(plan: &Plan, before: &Seen, now: &Seen) -> Result<(), String> {
     Ok(())
 }
 
+/// Settings with their values. What a new volume is called and which MAC address a card gets only Proxmox VE knows: of volumes their
+/// storage is compared, and of an address that it is there.
+fn values(section: &bailiwick::world::Section) -> Vec<String> {
+    let known = |part: &str| match part.split_once(':') {
+        Some((storage, _)) if !part.contains('=') => storage.to_owned(),
+        Some((model, _)) if part.len() > 17 && part.matches(':').count() == 5 => {
+            let model = model.split('=').next().unwrap_or_default();
+            // `hwaddr=…` of a container, `virtio=…` of a machine.
+            (if model == "hwaddr" { "" } else { model }).to_owned()
+        }
+        // The only type there is, which Proxmox VE writes where it was left out.
+        _ if part == "type=veth" => String::new(),
+        _ => part.to_owned(),
+    };
+    let all = section.iter();
+    all.map(|(key, value)| {
+        let parts: Vec<String> = value.split(',').map(known).collect();
+        let parts: Vec<&str> = parts
+            .iter()
+            .map(String::as_str)
+            .filter(|p| !p.is_empty())
+            .collect();
+        format!("{key}: {}", parts.join(","))
+    })
+    .collect()
+}
+
 /// What a plan predicts, against what is read back: guests with their settings, storages, pools, HA.
 fn differs(before: &World, predicted: &World, found: &World) -> Result<(), String> {
     let vmids = |world: &World| world.guests.keys().copied().collect::<Vec<_>>();
@@ -262,6 +289,12 @@ fn differs(before: &World, predicted: &World, found: &World) -> Result<(), Strin
                 .collect::<Vec<_>>()
         };
         same(&what("settings"), &keys(is), &keys(wanted))?;
+        if !new {
+            let now = |guest: &bailiwick::world::Guest| values(&guest.config.current);
+            same(&what("values"), &now(is), &now(wanted))?;
+            let next = |guest: &bailiwick::world::Guest| values(&guest.config.next_start());
+            same(&what("values at the next start"), &next(is), &next(wanted))?;
+        }
     }
     let storages = |world: &World| -> BTreeMap<String, BTreeMap<String, String>> {
         let all = world.storages.iter();
@@ -297,6 +330,14 @@ fn differs(before: &World, predicted: &World, found: &World) -> Result<(), Strin
         .collect()
     };
     same("snapshots", &snapshots(found), &snapshots(predicted))?;
+    let files = |world: &World| -> Vec<String> {
+        let all = world.storages.values();
+        all.flat_map(|storage| &storage.volumes)
+            .flat_map(|(node, listed)| listed.keys().map(move |file| format!("{node} {file}")))
+            .filter(|name| name.contains(":iso/") || name.contains(":vztmpl/"))
+            .collect()
+    };
+    same("files", &files(found), &files(predicted))?;
     let jobs = |world: &World| -> BTreeMap<String, (bool, Option<String>)> {
         let all = world.backup_jobs.iter();
         all.map(|(id, job)| (id.to_string(), (job.enabled, job.storage.clone())))

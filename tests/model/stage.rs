@@ -136,8 +136,9 @@ impl Stage {
 /// Named after the object, so that its place in the list does not matter.
 fn document(short: &str) -> String {
     let (kind, spec) = short.split_once(' ').unwrap();
-    let id = spec
-        .split_once("id: ")
+    let id = ["filename: ", "id: "]
+        .iter()
+        .find_map(|key| spec.split_once(key))
         .unwrap()
         .1
         .split(',')

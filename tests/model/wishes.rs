@@ -53,9 +53,55 @@ fn disk(random: &mut StdRng, guest: &Guest, free: &str) -> String {
     }
 }
 
+/// The files that nodes have or can download, with the checksums of those that can be.
+pub const FILES: [(&str, &str); 3] = [
+    (
+        "installer.iso",
+        "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    ),
+    (
+        "rescue.iso",
+        "84f8e4c7f4a3c5d0a0d5d3c2a1b09f8e7d6c5b4a39281706f5e4d3c2b1a09f8e",
+    ),
+    (
+        "alpine-3.22.tar.zst",
+        "1b2c3d4e5f60718293a4b5c6d7e8f9010b1c2d3e4f5a6b7c8d9eafb0c1d2e3f4",
+    ),
+];
+
+fn drive(random: &mut StdRng) -> String {
+    match random.random_range(0..5) {
+        0 => "null".to_owned(),
+        1 => "{empty: true}".to_owned(),
+        _ => format!(
+            "{{iso: 'local:iso/{}'}}",
+            FILES[random.random_range(0..2)].0
+        ),
+    }
+}
+
+fn of_image(random: &mut StdRng) -> Wish {
+    let (name, sum) = FILES[random.random_range(0..FILES.len())];
+    let content = if name.ends_with("iso") {
+        "iso"
+    } else {
+        "vztmpl"
+    };
+    let node = one(random, &["pve1", "pve2"]);
+    if random.random_ratio(1, 3) {
+        return Wish::Removed(format!("image/{node}/local:{content}/{name}"));
+    }
+    let storage = one(random, &["local", "local", "local", "vault", "fast"]);
+    Wish::Present(format!(
+        "Image {{filename: {name}, storage: {storage}, node: {node}, content: {content}, \
+         url: 'https://images.example.org/{name}', checksum: {{algorithm: sha256, value: {sum}}}}}"
+    ))
+}
+
 fn machine(random: &mut StdRng, guest: &Guest) -> String {
-    match random.random_range(0..13) {
+    match random.random_range(0..14) {
         12 => "isTemplate: true".to_owned(),
+        13 => format!("cdroms: {{ide2: {}}}", drive(random)),
         0 => format!("cpu: {{cores: {}}}", random.random_range(1..5)),
         1 => format!("memory: {{size: {}Mi}}", random.random_range(2..9) * 256),
         2 => format!("tags: [t{}]", random.random_range(0..3)),
@@ -266,7 +312,7 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
     let mut taken = std::collections::BTreeSet::new();
     let mut wishes = Vec::new();
     for _ in 0..random.random_range(1..4) {
-        let what = random.random_range(0..16);
+        let what = random.random_range(0..17);
         let (object, wish) = match what {
             0 => {
                 let vmid = random.random_range(900..903);
@@ -282,6 +328,7 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
             }
             1 | 2 => ("storage".to_owned(), of_storage(random)),
             3 => ("pool".to_owned(), of_pool(random, seen)),
+            16 => ("image".to_owned(), of_image(random)),
             _ if vmids.is_empty() => continue,
             12 | 13 => {
                 let vmid = vmids[random.random_range(0..vmids.len())];

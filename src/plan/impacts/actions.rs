@@ -68,6 +68,7 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::DescribeSnapshot { kind, vmid, .. }
         | Action::DeleteSnapshot { kind, vmid, .. }
         | Action::DestroyGuest { kind, vmid, .. } => Entity::Guest(*kind, *vmid),
+        Action::RegenerateCloudInit { vmid } => Entity::Guest(GuestKind::Qemu, *vmid),
     }
 }
 
@@ -205,6 +206,7 @@ pub(super) fn impacts(
         )),
         // That there is no way back is said of every step that has none.
         Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::DownloadImage { .. }
         | Action::MoveDisk { .. }
         | Action::RemoveHaResource { .. }

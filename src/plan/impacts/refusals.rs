@@ -28,6 +28,7 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::CloneGuest { .. } => "GU09",
         Action::ConvertToTemplate { .. } => "GU11",
         Action::UpdateConfig { .. } => "GU04",
+        Action::RegenerateCloudInit { .. } => "GU16",
         Action::MoveDisk { .. } => "ST09",
         Action::ResizeDisk { .. } => "ST10",
         Action::DetachDisk { .. } => "ST13",
@@ -139,6 +140,7 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
         | Action::SetPower { .. }
         | Action::SetHaState { .. }

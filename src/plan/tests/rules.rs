@@ -7,7 +7,7 @@ use crate::document::desired::{DesiredDisk, Media, Power, Value, Wish};
 use crate::health::Category;
 use crate::ids::{Bytes, GuestKind};
 use crate::plan::render::{Style, text};
-use crate::plan::{Plan, Risk};
+use crate::plan::{Plan, Risk, undo};
 use crate::world::{Action, Part, Pending, ReplicationJob, Section, Status};
 
 fn delete_storage(lab: &mut Lab, id: &str) -> Plan {
@@ -865,8 +865,7 @@ fn effect_of(key: &str, value: &str) -> String {
 
 #[test]
 fn gu16_fires_for_keys_of_cloud_init() {
-    let says =
-        "stored at once; the guest sees it once its cloud-init drive is made anew and it boots";
+    let says = "stored; there is no cloud-init drive, so the guest is not told";
     for (key, value) in [
         ("ciuser", "admin"),
         ("ipconfig0", "ip=dhcp"),
@@ -874,6 +873,47 @@ fn gu16_fires_for_keys_of_cloud_init() {
     ] {
         assert_eq!(effect_of(key, value), says, "{key}");
     }
+}
+
+/// Rule GU16: the drive of a machine that runs is made anew by a step, and at its next boot the guest is another instance to cloud-init.
+#[test]
+fn gu16_fires_with_a_step_that_makes_the_drive_anew() {
+    let mut lab = Lab::new();
+    lab.edit(104, |guest| {
+        let drive = "local-zfs:vm-104-cloudinit,media=cdrom".to_owned();
+        guest.config.current.insert("ide2".to_owned(), drive);
+    });
+    let steps = |lab: &Lab, guest| {
+        let plan = lab.plan(vec![doc(guest)]);
+        let titles = titles(&plan).into_iter().map(str::to_owned);
+        let effects = plan.changes.iter().map(|change| change.effect.clone());
+        (titles.collect::<Vec<_>>(), effects.collect::<Vec<_>>())
+    };
+    let (titles, effects) = steps(&lab, set(vm(104), "ciuser", "admin"));
+    assert_eq!(titles[1], "make the cloud-init drive of vm/104 anew");
+    assert!(effects[0].contains("new instance id"), "{effects:?}");
+    // Undone, it is made anew again once the settings are what they were.
+    let plan = lab.plan(vec![doc(set(vm(104), "ciuser", "admin"))]);
+    let mut after = Lab::new();
+    after.world = lab.after(&plan);
+    let all = plan.steps.iter().map(|step| step.id).collect();
+    let back = undo(&plan, &all, &after.input(Vec::new())).unwrap();
+    assert!(back.steps[0].title.starts_with("set back vm/104 ciuser"));
+    assert_eq!(
+        back.steps[1].title,
+        "make the cloud-init drive of vm/104 anew"
+    );
+    // A start makes it anew anyway, and so does Proxmox VE where the guest hot-plugs it.
+    lab.edit(104, |guest| guest.status = Status::Stopped);
+    let (titles, effects) = steps(&lab, set(vm(104), "ciuser", "admin"));
+    assert_eq!(titles.len(), 1);
+    assert!(effects[0].starts_with("at its next start"), "{effects:?}");
+    lab.edit(104, |guest| {
+        guest.status = Status::Running;
+        let features = "network,disk,cloudinit".to_owned();
+        guest.config.current.insert("hotplug".to_owned(), features);
+    });
+    assert_eq!(steps(&lab, set(vm(104), "ciuser", "admin")).0.len(), 1);
 }
 
 #[test]

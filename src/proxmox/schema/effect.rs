@@ -42,7 +42,7 @@ impl ChangeEffect {
 
 /// The features that can be changed while a VM runs, of its `hotplug` option; unset means `network,disk,usb`, `1` as well,
 /// `0` none (Proxmox VE: `parse_hotplug_features`).
-fn feature(hotplug: &str, name: &str) -> bool {
+pub fn hotplugs(hotplug: &str, name: &str) -> bool {
     match hotplug.trim() {
         "" | "1" => matches!(name, "network" | "disk" | "usb"),
         "0" => false,
@@ -73,11 +73,26 @@ pub fn change_effect(
     }
 }
 
+/// Whether a key of a VM is read by its guest from the cloud-init drive.
+pub fn is_cloud_init(key: &str) -> bool {
+    matches!(
+        key,
+        "ciuser"
+            | "cipassword"
+            | "citype"
+            | "cicustom"
+            | "ciupgrade"
+            | "nameserver"
+            | "searchdomain"
+            | "sshkeys"
+    ) || matches!(split_index(key), ("ipconfig", Some(_)))
+}
+
 fn qemu(key: &str, before: Option<&str>, after: Option<&str>, hotplug: &str) -> ChangeEffect {
     use ChangeEffect as E;
     let (stem, index) = split_index(key);
     let live_with = |name| {
-        if feature(hotplug, name) {
+        if hotplugs(hotplug, name) {
             E::Live
         } else {
             E::Pending
@@ -87,8 +102,7 @@ fn qemu(key: &str, before: Option<&str>, after: Option<&str>, hotplug: &str) -> 
         "description" | "hookscript" | "lock" | "migrate_downtime" | "migrate_speed" | "name"
         | "onboot" | "protection" | "shares" | "startup" | "tags" | "vmstatestorage"
         | "cpuunits" | "cpulimit" => E::Live,
-        "ciuser" | "cipassword" | "citype" | "cicustom" | "ciupgrade" | "nameserver"
-        | "searchdomain" | "sshkeys" => E::CloudInit,
+        _ if is_cloud_init(key) => E::CloudInit,
         "vcpus" => live_with("cpu"),
         "memory" => live_with("memory"),
         "balloon" => {
@@ -102,7 +116,7 @@ fn qemu(key: &str, before: Option<&str>, after: Option<&str>, hotplug: &str) -> 
             }
         }
         "hotplug" => {
-            let set = |text: Option<&str>, name| feature(text.unwrap_or(""), name);
+            let set = |text: Option<&str>, name| hotplugs(text.unwrap_or(""), name);
             let touches = |name| set(before, name) != set(after, name);
             if touches("cpu") || touches("memory") {
                 E::Pending
@@ -114,7 +128,6 @@ fn qemu(key: &str, before: Option<&str>, after: Option<&str>, hotplug: &str) -> 
         "agent" => agent(before, after),
         "efidisk0" | "tpmstate0" => E::Pending,
         _ if index.is_some() => match stem {
-            "ipconfig" => E::CloudInit,
             "unused" => E::Live,
             "net" => nic(before, after, hotplug),
             "ide" | "sata" | "scsi" | "virtio" => drive(stem, before, after, hotplug),
@@ -156,7 +169,7 @@ fn differs(a: &PropertyMap, b: &PropertyMap, names: &[&str]) -> bool {
 fn nic(before: Option<&str>, after: Option<&str>, hotplug: &str) -> ChangeEffect {
     use ChangeEffect as E;
     let with = |effect| {
-        if feature(hotplug, "network") {
+        if hotplugs(hotplug, "network") {
             effect
         } else {
             E::Pending
@@ -185,7 +198,7 @@ fn nic(before: Option<&str>, after: Option<&str>, hotplug: &str) -> ChangeEffect
 
 fn drive(bus: &str, before: Option<&str>, after: Option<&str>, hotplug: &str) -> ChangeEffect {
     use ChangeEffect as E;
-    let plugs = matches!(bus, "scsi" | "virtio") && feature(hotplug, "disk");
+    let plugs = matches!(bus, "scsi" | "virtio") && hotplugs(hotplug, "disk");
     let with = |effect| if plugs { effect } else { E::Pending };
     let read = |text: &str| parse(Domain::Qemu, "scsi0", text);
     let (before, after) = match (before, after) {

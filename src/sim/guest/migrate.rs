@@ -196,7 +196,11 @@ fn depart(
     }
     let held = cluster.check_replicated_move(&guest, &journey.target, false);
     let checked = held
-        .and_then(|()| obstacles::check(cluster, &guest, config, live, journey.with_local_disks));
+        .and_then(|()| obstacles::check(cluster, &guest, config, live, journey.with_local_disks))
+        .and_then(|()| {
+            let there = |own: &str| journey.storage(own);
+            obstacles::check_containers(cluster, &guest, config, &journey.target, there)
+        });
     if let Err(text) = checked {
         return cluster.spawn_failed(spec.saying(format!("ERROR: {text}")), "migration aborted");
     }
@@ -239,6 +243,7 @@ pub fn carry_off(cluster: &mut Cluster, guest: &Guest, target: &str) -> Result<(
     }
     let live = guest.kind == Kind::Qemu && access::is_running(cluster, guest.vmid);
     obstacles::check(cluster, guest, &config, live, false)?;
+    obstacles::check_containers(cluster, guest, &config, target, str::to_owned)?;
     let journey = Journey {
         guest: guest.clone(),
         target: target.to_owned(),

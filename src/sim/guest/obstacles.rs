@@ -224,6 +224,35 @@ pub fn check(
     Ok(())
 }
 
+/// That a container's storages can be used on both nodes and hold root file systems, which is looked at before it is shut down
+/// (PVE::LXC::Migrate `prepare`). `storage_there` tells where a volume of a storage goes.
+///
+/// # Errors
+/// The line the task logs.
+pub fn check_containers(
+    cluster: &Cluster,
+    guest: &Guest,
+    config: &Config,
+    target: &str,
+    storage_there: impl Fn(&str) -> String,
+) -> Result<(), String> {
+    if guest.kind != Kind::Lxc {
+        return Ok(());
+    }
+    let drives = drive::drives(guest.kind, &config.main, true);
+    for (here, _) in drives.iter().filter_map(Drive::volume) {
+        let there = storage_there(here);
+        for (node, id) in [(guest.node.as_str(), here), (target, there.as_str())] {
+            if !cluster.usable_storage(node, id)?.holds("rootdir") {
+                return Err(format!(
+                    "content type 'rootdir' is not available on storage '{id}'"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn check_drive(
     cluster: &Cluster,
     guest: &Guest,

@@ -57,6 +57,16 @@ pub(super) fn update(
     Ok(())
 }
 
+/// Makes a cloud-init drive anew: nothing that the world tells changes, but there has to be one.
+pub(super) fn regenerate(world: &World, vmid: Vmid) -> Result<(), Unpredictable> {
+    let was = guest(world, vmid)?;
+    volumes::locked(was)?;
+    if views::cloud_init_drive(&was.config.current).is_none() {
+        return Err(refused(format!("{} has no cloud-init drive", was.entity())));
+    }
+    Ok(())
+}
+
 /// Takes a volume out of its slot and keeps it as `unusedN`.
 pub(super) fn detach(
     world: &mut World,

@@ -136,6 +136,7 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             demand.into_iter().collect()
         }
         Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::DetachDisk { .. }
         | Action::FreeDisk { .. }
         | Action::SetPower { .. }

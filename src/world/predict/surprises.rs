@@ -366,6 +366,7 @@ fn storages(
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::ConvertToTemplate { .. }
+        | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }
