@@ -105,6 +105,10 @@ pub const CASES: &[Case] = &[
         "VirtualMachine {vmid: 100, cloudInit: {user: admin}}",
     ),
     wanted(
+        "cloud-init settings of a machine that runs",
+        "VirtualMachine {vmid: 102, cloudInit: {user: admin}}",
+    ),
+    wanted(
         "a medium",
         "VirtualMachine {vmid: 100, cdroms: {ide0: {iso: 'local:iso/installer.iso'}}}",
     ),
