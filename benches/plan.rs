@@ -269,6 +269,7 @@ fn delete_storage(criterion: &mut Criterion) {
             world: &world,
             api: ApiView::NotAsked,
             settings: &settings,
+            now: world.observed_at,
             secrets: &secrets,
         };
         let plan = make_plan(&input).unwrap();

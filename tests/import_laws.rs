@@ -566,6 +566,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
         world,
         api: ApiView::NotAsked,
         settings: &Settings::default(),
+        now: world.observed_at,
         secrets: &BTreeMap::new(),
     };
     let plan = make_plan(&input).unwrap_or_else(|error| panic!("{error}"));

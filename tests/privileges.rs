@@ -258,6 +258,7 @@ fn plan(case: &Case, world: &World) -> Result<Plan, PlanError> {
         world,
         api: ApiView::NotAsked,
         settings: &Settings::default(),
+        now: world.observed_at,
         secrets: &BTreeMap::new(),
     })
 }

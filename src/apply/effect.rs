@@ -199,6 +199,12 @@ pub fn tells(action: &Action) -> bool {
     }
 }
 
+/// Whether an action may be sent twice where nobody knows whether it was sent: it changes nothing the second time, and what it does
+/// cannot be seen.
+pub fn repeatable(action: &Action) -> bool {
+    matches!(action, Action::RegenerateCloudInit { .. })
+}
+
 fn shows(domain: Domain, section: &Section, set: &Params) -> bool {
     set.iter().all(|(key, param)| match param {
         Param::Plain(value) => section

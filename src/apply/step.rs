@@ -310,12 +310,18 @@ async fn send<L: Live, J: Journal>(
                 "it could not be sent, and nothing was done: {why}"
             ))));
         }
-        Sent::Undetermined(why) => {
-            return match settle(shared, step, before, touched, intent).await? {
-                Settled::Done(end) => Ok(end),
-                Settled::NotHappened | Settled::Unknown(_) => undetermined(shared, step, why).await,
-            };
-        }
+        Sent::Undetermined(why) => match settle(shared, step, before, touched, intent).await? {
+            Settled::Done(end) => return Ok(end),
+            Settled::NotHappened if effect::repeatable(&step.action) => {
+                match send_patiently(shared, &call).await {
+                    Sent::Taken(None) => TaskEnd::Ok,
+                    _ => return undetermined(shared, step, why).await,
+                }
+            }
+            Settled::NotHappened | Settled::Unknown(_) => {
+                return undetermined(shared, step, why).await;
+            }
+        },
     };
     conclude(shared, step, Some(before), touched, end).await
 }

@@ -210,6 +210,9 @@ pub struct DesiredSnapshot {
     pub description: Option<Wish<String>>,
     /// Whether the memory is to be in it, if that matters.
     pub memory: Option<bool>,
+    /// How many seconds it is kept after it was taken, if not for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_for: Option<u64>,
 }
 
 /// What a `ReplicationJob` asks for.

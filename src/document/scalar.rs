@@ -143,6 +143,8 @@ texts! {
     StartDate, "start-date", |t| keep(t, is_start_date(t), || "`now`, a date `2026-11-22` or a time `2026-11-22T16:58:00`".to_owned());
     /// A tag, as written; whether case counts is a setting of the data centre, so comparing is the planner's.
     Tag, "tag", |t| keep(t, !t.is_empty() && t.bytes().enumerate().all(|(i, b)| b.is_ascii_alphanumeric() || b == b'_' || (i > 0 && b"-+.".contains(&b))), || "a tag: letters, digits, `_`, and after the first character `-`, `+`, `.`".to_owned());
+    /// How long something is kept.
+    Age, "age", |t| keep(t, age(t).is_some(), || "a number of minutes, hours, days or weeks from 1 minute to 520 weeks, such as `90m`, `12h`, `14d` or `8w`".to_owned());
     /// Text of several lines. Trailing white space is dropped, as Proxmox VE drops it.
     Description, "text", |t| keep(t.trim_end(), t.chars().count() <= 8192, || "at most 8192 characters".to_owned());
     /// An address of a name server.
@@ -319,6 +321,28 @@ fn is_machine(text: &str) -> bool {
         && version.contains('.')
         && version.split('.').all(number)
         && build.is_none_or(number)
+}
+
+/// The seconds of an age.
+fn age(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    let plain = number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
+    let age = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (plain && age <= 520 * 604_800).then_some(age)
+}
+
+impl Age {
+    /// Seconds: 60 to 314,496,000.
+    pub fn seconds(&self) -> u64 {
+        age(self.as_str()).unwrap_or_default()
+    }
 }
 
 fn is_start_date(text: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use super::desired::{DesiredSnapshot, Wish};
 use super::options::{Field, options};
-use super::scalar::Description;
+use super::scalar::{Age, Description};
 use crate::ids::{SnapshotName, Vmid};
 
 options! {
@@ -16,6 +16,9 @@ options! {
         description: Field<Description> = "description" by hand,
         /// Whether the memory of a running virtual machine is saved too. Counts when the snapshot is taken and cannot change later.
         include_memory: Option<bool> = "vmstate" by hand,
+        /// How long it is kept, from when it was taken: once it is older, a plan deletes it, and it is not taken again. Left out, it is
+        /// kept until its document is removed.
+        keep_for: Option<Age> = "" by hand,
     }
 }
 
@@ -31,6 +34,7 @@ impl SnapshotSpec {
                 Wish::Remove => Wish::Remove,
             }),
             memory: self.include_memory,
+            keep_for: self.keep_for.as_ref().map(Age::seconds),
         })
     }
 }

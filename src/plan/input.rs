@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::model::{Origin, Plan, PlanHash};
@@ -33,6 +34,8 @@ pub struct PlanInput<'a> {
     pub api: ApiView<'a>,
     /// The operator's settings.
     pub settings: &'a Settings,
+    /// The time.
+    pub now: Timestamp,
     /// For every secret the documents name, the keyed fingerprint of its value now.
     pub secrets: &'a BTreeMap<SecretRef, String>,
 }
@@ -199,6 +202,7 @@ impl Ownership {
                                 .and_then(|vmid| world.guests.get(&vmid))
                                 .and_then(|guest| guest.config.birth())
                                 .or_else(|| snapshot_birth(&document.object, world))
+                                .or_else(|| self.expired(&document.object, desired))
                                 .or_else(|| image::birth_of(&document.object, world)),
                             managed: managed(desired, secrets),
                         },
@@ -211,6 +215,15 @@ impl Ownership {
             }
         }
         Self { objects }
+    }
+
+    /// When the snapshot was taken that its document no longer keeps: remembered, so that it is not taken again.
+    fn expired(&self, object: &str, desired: &Desired) -> Option<String> {
+        let Desired::Snapshot(snapshot) = desired else {
+            return None;
+        };
+        snapshot.keep_for?;
+        self.objects.get(object)?.birth.clone()
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::draft::{Draft, Phase, Planner};
 use super::error::Reason;
 use super::input::{Item, Owned};
@@ -25,6 +27,24 @@ pub(super) fn of_object(object: &str) -> Option<(Vmid, SnapshotName)> {
 /// What tells a snapshot from another one of the same name.
 pub(super) fn birth(snapshot: &Snapshot) -> Option<String> {
     snapshot.taken.map(|taken| format!("snaptime:{taken}"))
+}
+
+/// When the snapshot of a birth was taken, in seconds since 1970.
+fn taken(birth: &str) -> Option<i64> {
+    birth.strip_prefix("snaptime:")?.parse().ok()
+}
+
+/// The end of an age that began then; `None` beyond all time.
+fn end(taken: i64, seconds: u64) -> Option<Timestamp> {
+    let end = taken.checked_add(i64::try_from(seconds).ok()?)?;
+    Timestamp::from_second(end).ok()
+}
+
+/// What is said of a snapshot that another one has taken the name of.
+fn another(object: &str) -> String {
+    format!(
+        "{object} is not the snapshot this document owned: somebody deleted that one and took another of the same name, which no document asks to delete; delete it by hand, or set `bailiwick.dev/deletion: orphan`"
+    )
 }
 
 impl Planner<'_, '_> {
@@ -84,6 +104,12 @@ impl Planner<'_, '_> {
         let live = guest.config.snapshots.get(desired.name.as_str());
         if !self.claim(item, &object, live.is_some()) {
             return;
+        }
+        if let Some(until) = self.over(desired, &object) {
+            return self.expired(item, desired, guest, &object, until);
+        }
+        if let Some(live) = live {
+            self.kept_until(desired, live, &object);
         }
         let Some(live) = live else {
             if self.input.ownership.objects.contains_key(&object) {
@@ -235,25 +261,73 @@ impl Planner<'_, '_> {
             return gone(self);
         };
         if owned.birth.is_some() && owned.birth != birth(live) {
-            let why = format!(
-                "{object} is not the snapshot this document owned: somebody deleted that one and took another of the same name, which no document asks to delete; delete it by hand, or set `bailiwick.dev/deletion: orphan`"
-            );
+            let why = another(&object);
             return self.drafts.problem(&item.key, "", Reason::Refused { why });
         }
+        self.delete(guest, name, &object, String::new());
+    }
+
+    fn delete(&mut self, guest: &Guest, name: &SnapshotName, object: &str, why: String) {
         let effect = "the snapshot is deleted; the guest and its other snapshots stay";
         self.drafts
-            .change(&object, "(object)", Some("snapshot"), None, effect);
+            .change(object, "(object)", Some("snapshot"), None, effect);
+        let mut notes = children(guest, name);
+        notes.extend((!why.is_empty()).then_some(why));
         self.drafts.push(Draft {
             title: format!("delete snapshot {name} of {}", guest.entity()),
             action: Action::DeleteSnapshot {
                 kind: guest.kind,
-                vmid,
+                vmid: guest.vmid,
                 name: name.clone(),
             },
             node: Some(guest.node.clone()),
             phase: Phase::SnapshotLast,
             needs: BTreeSet::new(),
-            notes: children(guest, name),
+            notes,
+        });
+    }
+
+    /// Until when the document kept its snapshot, if that is over.
+    fn over(&self, desired: &DesiredSnapshot, object: &str) -> Option<Timestamp> {
+        let owned = self.input.ownership.objects.get(object)?;
+        let taken = taken(owned.birth.as_deref()?)?;
+        end(taken, desired.keep_for?).filter(|until| *until <= self.input.now)
+    }
+
+    /// A snapshot that is older than its document keeps it: it is deleted, once, and not taken again.
+    fn expired(
+        &mut self,
+        item: &Item,
+        desired: &DesiredSnapshot,
+        guest: &Guest,
+        object: &str,
+        until: Timestamp,
+    ) {
+        let Some(live) = guest.config.snapshots.get(desired.name.as_str()) else {
+            self.drafts.notes.insert(format!(
+                "{object} was kept until {until} and is not taken again; its document can go"
+            ));
+            return;
+        };
+        let owned = self.input.ownership.objects.get(object);
+        if owned.and_then(|owned| owned.birth.clone()) != birth(live) {
+            let why = another(object);
+            return self.drafts.problem(&item.key, "", Reason::Refused { why });
+        }
+        let why =
+            format!("it was kept until {until}, as its document says, and is not taken again");
+        self.delete(guest, &desired.name, object, why);
+    }
+
+    /// Says until when a snapshot that is there is kept.
+    fn kept_until(&mut self, desired: &DesiredSnapshot, live: &Snapshot, object: &str) {
+        let until = live.taken.zip(desired.keep_for);
+        let until = until.and_then(|(taken, seconds)| end(taken, seconds));
+        let Some(until) = until else { return };
+        self.drafts.notes.insert(if until <= self.input.now {
+            format!("{object} is older than its document keeps it (until {until}): once the document owns it, a plan deletes it")
+        } else {
+            format!("{object} is kept until {until}; then a plan deletes it")
         });
     }
 }

@@ -156,6 +156,7 @@ impl Service {
             world: &world,
             api: api.as_deref().map_or(ApiView::Unread, ApiView::Served),
             settings: &settings,
+            now: self.now(),
             secrets: &from.secrets,
         };
         let plan = match recipe.undoes() {

@@ -45,6 +45,7 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "path" | "mount-path" => &["/srv/data", "/mnt/a b"],
         "device-name" => &["eth0", "wan"],
         "id-map" => &["passthrough", "u:0:100000:65536"],
+        "age" => &["90m", "14d"],
         "time-zone" => &["host", "Europe/Vienna"],
         "ssh-key" => &["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample me@here"],
         "fingerprint" => &[

@@ -46,6 +46,8 @@ pub struct Target {
     pub digest: bool,
     /// Whether its effect can be seen by reading. That of a secret cannot.
     pub seen: bool,
+    /// Whether it may be sent again where nobody knows whether it was.
+    pub repeatable: bool,
     /// The last read before it: its path, and how many of the same came before.
     pub read: (String, usize),
 }
@@ -195,6 +197,8 @@ impl Fault {
         // Whether the task did its work before it was killed can only be seen.
         match (self.what, target.seen) {
             ("killed=after", false) => Word::Failed,
+            // It is sent again.
+            _ if target.repeatable && self.ends == Word::Undetermined => Word::Ok,
             _ => self.ends,
         }
     }

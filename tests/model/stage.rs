@@ -219,6 +219,7 @@ pub fn plan(wishes: &[Wish], world: &World) -> Result<Plan, PlanError> {
         world,
         api: ApiView::NotAsked,
         settings: &Settings::default(),
+        now: world.observed_at,
         secrets: &BTreeMap::new(),
     })
 }

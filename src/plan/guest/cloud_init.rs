@@ -48,7 +48,7 @@ impl Planner<'_, '_> {
                     phase: Phase::Guest,
                     needs,
                     notes: vec![
-                        "the guest reads it when it boots; what runs is not touched".to_owned(),
+                        "the guest reads it when it boots; what runs is not touched. Should this step fail, the next start of the machine does it".to_owned(),
                     ],
                 });
             }

@@ -455,6 +455,7 @@ impl Lab {
             world: &self.world,
             api: ApiView::NotAsked,
             settings: &self.settings,
+            now: self.world.observed_at,
             secrets: &self.secrets,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::fixture::*;
 use crate::document::load;
 use crate::health::Category;
@@ -326,4 +328,53 @@ fn undo_deletes_the_very_snapshot_that_was_taken() {
         "{:?}",
         left.notes
     );
+}
+
+/// A snapshot with an age: it is deleted once it is older, and not taken again.
+#[test]
+fn an_aged_snapshot_is_deleted_once_and_not_taken_again() {
+    let mut lab = Lab::new();
+    lab.snapshot(104, "before");
+    let taken = 1_690_000_000;
+    let items = vec![wanted("before", "{vmid: 104, keepFor: 14d}")];
+    let days = |lab: &mut Lab, days: i64| {
+        lab.world.observed_at = Timestamp::from_second(taken + days * 86_400).unwrap();
+    };
+    let notes = |plan: &Plan| plan.notes.iter().cloned().collect::<Vec<_>>().join("\n");
+    // Adopted, whatever its age: nothing is deleted that no document owned.
+    days(&mut lab, 20);
+    let plan = lab.plan(items.clone());
+    assert_eq!(titles(&plan), Vec::<&str>::new());
+    assert!(notes(&plan).contains("once the document owns it, a plan deletes it"));
+    lab.ownership = lab.ownership.after(&plan, &items, &lab.secrets, &lab.world);
+    days(&mut lab, 13);
+    let plan = lab.plan(items.clone());
+    assert_eq!(titles(&plan), Vec::<&str>::new());
+    assert!(notes(&plan).contains("is kept until 2023-08-05T04:26:40Z; then a plan deletes it"));
+    days(&mut lab, 14);
+    let plan = lab.plan(items.clone());
+    assert_eq!(titles(&plan), ["delete snapshot before of vm/104"]);
+    let mut impacts = plan.impacts.iter();
+    assert!(impacts.any(|impact| impact.category == Category::DataLost));
+    // Somebody else's of the same name is left alone.
+    let mut other = Lab::new();
+    other.world = lab.world.clone();
+    other.ownership = lab.ownership.clone();
+    other.edit(104, |guest| {
+        guest.config.snapshots.get_mut("before").unwrap().taken = Some(taken + 60);
+    });
+    assert!(
+        other
+            .refused(items.clone())
+            .contains("took another of the same name")
+    );
+    lab.world = lab.after(&plan);
+    lab.ownership = lab.ownership.after(&plan, &items, &lab.secrets, &lab.world);
+    let plan = lab.plan(items);
+    assert_eq!(titles(&plan), Vec::<&str>::new());
+    assert!(notes(&plan).contains("is not taken again; its document can go"));
+    // Deleted by hand before its time, it is taken anew.
+    days(&mut lab, 3);
+    let plan = lab.plan(vec![wanted("before", "{vmid: 104, keepFor: 14d}")]);
+    assert_eq!(titles(&plan), ["take snapshot before of vm/104"]);
 }

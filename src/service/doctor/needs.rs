@@ -157,6 +157,7 @@ fn plan_of(
         world: &world,
         api,
         settings: &settings(cluster),
+        now: world.observed_at,
         secrets: &secrets,
     };
     plan::make_plan(&input).map_err(|error| error.to_string())

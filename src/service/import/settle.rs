@@ -123,6 +123,7 @@ fn objections(
         world,
         api: ApiView::NotAsked,
         settings: &Settings::default(),
+        now: world.observed_at,
         secrets: &BTreeMap::new(),
     };
     let key = |field: &str| field.split('.').next().unwrap_or(field).to_owned();
