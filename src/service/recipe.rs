@@ -93,7 +93,8 @@ pub(super) enum Wants {
     Orphaned,
 }
 
-/// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several.
+/// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several. It takes over
+/// nothing: that is for whoever submits it.
 pub(super) fn item(document: &Document, source: &str, wants: Wants) -> Result<Item, ServiceError> {
     let removed = wants != Wants::Present;
     let wanted = if removed {
@@ -113,6 +114,7 @@ pub(super) fn item(document: &Document, source: &str, wants: Wants) -> Result<It
             crate::document::Restart::Ask => Restart::Ask,
             crate::document::Restart::Window => Restart::Window,
         },
+        take_over: None,
         labels: document
             .metadata
             .labels
