@@ -31,10 +31,10 @@ fn owned(setup: Setup, annotations: &str) -> Play {
 
 /// What a person submits, in a folder of its own.
 fn by_anna(play: &Play, text: &str) -> Ran {
-    let folder = play.path("anna");
+    let folder = play.path("hers");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("mail.yaml"), text).unwrap();
-    play.json(&["apply", "-f", "anna", "--as", "person:anna"])
+    play.json(&["apply", "-f", "hers", "--as", "person:anna"])
 }
 
 fn by_agent(play: &Play) -> Ran {
