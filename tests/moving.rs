@@ -70,7 +70,10 @@ fn a_document_goes_to_another_source_with_its_name() {
     play.approve(&hash).ends(0);
     play.run(&hash).ends(0);
     assert_eq!(lines(&documents(&play), &["mail", "operator:anna"]), 1);
-    let finished = play.ledger().pop().unwrap();
+    let records = play.ledger();
+    let mut finished = records.iter().rev();
+    let finished = finished.find(|record| record["action"] == "run-finished");
+    let finished = finished.unwrap();
     assert_eq!(finished["detail"]["moved"][0]["object"], "vm/102");
     assert_eq!(finished["detail"]["moved"][0]["fromSource"], "agent:demo");
 

@@ -67,8 +67,19 @@ impl Recipe {
     }
 
     pub(super) fn read(&self) -> Result<Read, ServiceError> {
+        // A document that lost its object still stands beside the one that took it, until it is removed: the planner tells of it.
+        // What is submitted together is held against each other when it is read.
+        let wanted = match self.origin {
+            Origin::Drift => {
+                let each = self.documents.iter();
+                let each = each.map(|one| read(std::slice::from_ref(one)));
+                let each = each.collect::<Result<Vec<_>, _>>()?;
+                each.into_iter().flatten().collect()
+            }
+            Origin::Submission { .. } | Origin::Undo { .. } => read(&self.documents)?,
+        };
         Ok(Read {
-            wanted: read(&self.documents)?,
+            wanted,
             removed: read(&self.removed)?,
         })
     }

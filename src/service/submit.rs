@@ -436,7 +436,7 @@ impl Service {
             .collect())
     }
 
-    /// How many of the documents that are gone only got another name.
+    /// How many of the documents that are gone only got another name, or lost their object to another document before.
     async fn renamed(
         &self,
         gone: &[Document],
@@ -456,7 +456,11 @@ impl Service {
             }
         }
         let ownership = self.ownership(cluster).await?;
-        Ok(crate::plan::renamed(&items, &ownership).len())
+        let lost = gone.iter().filter(|document| {
+            let key = document.key().to_string();
+            ownership.taken_from(&key, source).is_some()
+        });
+        Ok(crate::plan::renamed(&items, &ownership).len() + lost.count())
     }
 
     /// Why the plan is blocked, if so many objects disappear at once that something else must be wrong.
