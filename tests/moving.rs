@@ -18,12 +18,14 @@ fn mail(name: &str, annotations: &str) -> String {
     )
 }
 
+const INFRA: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: infra}\nspec: {comment: network and monitoring}\n";
 const DELETE: &str = "bailiwick.dev/deletion: delete";
 const FROM_AGENT: &str = "bailiwick.dev/take-over: agent:demo";
 
 /// A play in which `agent:demo` owns guest 102 by `VirtualMachine/mail`.
 fn owned(setup: Setup, annotations: &str) -> Play {
     let play = Play::with(setup);
+    play.document("infra", INFRA);
     play.document("mail", &mail("mail", annotations));
     play.carry_out();
     play

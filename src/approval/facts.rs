@@ -350,6 +350,7 @@ mod tests {
             object: "vm/104".into(),
             adopts,
             former_owner: None,
+            instead_of: None,
         }
     }
 
@@ -432,13 +433,14 @@ mod tests {
     #[test]
     fn a_take_over_is_told_with_the_source_that_loses() {
         let mut plan = plan();
-        plan.documents = vec![document("VirtualMachine/web", false)];
         let mut from = |source: &str| {
-            plan.documents[0].former_owner = Some(FormerOwner {
+            let mut takes = document("VirtualMachine/web", false);
+            takes.former_owner = Some(FormerOwner {
                 document: "VirtualMachine/old".into(),
                 source: source.into(),
                 hash: None,
             });
+            plan.documents = vec![takes];
             facts(&plan)
         };
         let own = from("git:infra");

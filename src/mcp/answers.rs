@@ -440,6 +440,8 @@ pub struct PlanDocument {
     pub adopts: bool,
     /// The document that owns the object until the plan was carried out; `null` where nothing is taken over.
     pub former_owner: Option<FormerOwner>,
+    /// The guest that the document was about until the plan was carried out, and that stays, retired; `null` for all others.
+    pub instead_of: Option<String>,
 }
 
 /// Whose an object was.

@@ -129,6 +129,7 @@ pub fn answer(plan: &Plan, about: About<'_>, window: Window) -> out::Plan {
                         document: text(&former.document),
                         source: text(&former.source),
                     }),
+                instead_of: document.instead_of.as_deref().map(text),
             }
         }),
         improvements: window.part(Section::Improvements, stored, &plan.improvements, words),

@@ -226,6 +226,24 @@ impl Ownership {
         Self { objects }
     }
 
+    /// Has a document own the guest again that it was about before it was cloned to another number, as a plan that takes that back
+    /// says. `was` is who owned the clone, `world` the world read after the run. `false` if another document owns the guest by now.
+    pub fn own_again(&mut self, back: &DocumentRef, was: &Owned, world: &World) -> bool {
+        let guest = guest_of(&back.object).and_then(|vmid| world.guests.get(&vmid));
+        let Some(guest) = guest.filter(|_| !self.objects.contains_key(&back.object)) else {
+            return false;
+        };
+        let again = Owned {
+            vmid: Some(guest.vmid),
+            birth: guest.config.birth(),
+            ..was.clone()
+        };
+        self.objects
+            .retain(|_, owned| !owned.is_of(&back.key, &back.source));
+        self.objects.insert(back.object.clone(), again);
+        true
+    }
+
     /// Gives an object back to the document it came from, as a plan that takes a take-over back says. `false` if it is not as
     /// that plan left it.
     pub fn give_back(&mut self, back: &DocumentRef) -> bool {

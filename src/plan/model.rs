@@ -121,6 +121,9 @@ pub struct DocumentRef {
     /// The document that owns the object until this plan was carried out: this one takes it over, or is it under another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_owner: Option<FormerOwner>,
+    /// The guest that the document was about until this plan was carried out: it is cloned to another VMID, and the old one stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
 }
 
 impl DocumentRef {

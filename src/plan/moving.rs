@@ -246,6 +246,7 @@ impl Planner<'_, '_> {
             object,
             adopts: false,
             former_owner: None,
+            instead_of: None,
         });
         true
     }

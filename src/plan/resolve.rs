@@ -59,7 +59,10 @@ impl<'a> Planner<'a, '_> {
             .ownership
             .of_document(&item.key, &item.source)
             .filter(|(former, _)| *former != object);
-        if let Some((former, _)) = former {
+        let instead_of = former
+            .filter(|(_, owned)| owned.vmid.is_some() && item.hash.is_some())
+            .map(|(former, _)| former.to_owned());
+        if let (Some((former, _)), None) = (former, &instead_of) {
             self.drafts.notes.insert(format!(
                 "{former} is no longer managed by {}, which is about {object} now; nothing happens to it",
                 item.key
@@ -72,6 +75,7 @@ impl<'a> Planner<'a, '_> {
             object: object.to_owned(),
             adopts: exists && !owned && item.hash.is_some(),
             former_owner,
+            instead_of,
         });
         true
     }
@@ -102,13 +106,11 @@ impl<'a> Planner<'a, '_> {
             .of_document(&item.key, &item.source)
             .and_then(|(object, owned)| Some((object, owned, owned.vmid?)));
         let vmid = match (desired.vmid, owned) {
-            (Some(named), Some((object, _, owned))) if named != owned => {
-                let why = format!(
-                    "the document owns {object} and now names VMID {named}; a guest cannot change its VMID, so write {owned} or a document with another name"
-                );
-                self.drafts
-                    .problem(&item.key, "vmid", Reason::Ambiguous { why });
-                return None;
+            (Some(named), Some(owner)) if named != owner.2 => {
+                if !self.may_retire(item, desired, owner, named) {
+                    return None;
+                }
+                named
             }
             (Some(named), _) => named,
             (None, Some((_, _, owned))) => owned,

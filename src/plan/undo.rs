@@ -75,6 +75,7 @@ pub fn undo(
 /// Names the documents that own again what the plan had others take over from them.
 fn owners(plan: &Plan, planner: &mut Planner<'_, '_>) {
     for document in &plan.documents {
+        retired(document, planner);
         let Some(former) = &document.former_owner else {
             continue;
         };
@@ -89,12 +90,33 @@ fn owners(plan: &Plan, planner: &mut Planner<'_, '_>) {
             object: document.object.clone(),
             adopts: false,
             former_owner: Some(owned.as_former()),
+            instead_of: None,
         };
         planner.drafts.notes.insert(format!(
             "{} is owned by {} of {} again, not by {} of {}",
             document.object, former.document, former.source, document.key, document.source
         ));
         planner.drafts.documents.push(again);
+    }
+}
+
+/// A document whose guest was cloned to another number is about the old one again.
+fn retired(document: &DocumentRef, planner: &mut Planner<'_, '_>) {
+    let Some(old) = &document.instead_of else {
+        return;
+    };
+    let objects = &planner.input.ownership.objects;
+    let still = objects.get(&document.object);
+    if still.is_some_and(|owned| owned.is_of(&document.key, &document.source))
+        && !objects.contains_key(old)
+    {
+        planner.drafts.documents.push(DocumentRef {
+            object: old.clone(),
+            adopts: false,
+            former_owner: None,
+            instead_of: Some(document.object.clone()),
+            ..document.clone()
+        });
     }
 }
 

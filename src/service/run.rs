@@ -556,6 +556,17 @@ impl Service {
                 format!("{} is left to who owns it now", back.object)
             });
         }
+        for back in &plan.documents {
+            let clone = back.instead_of.as_ref();
+            let was = clone.and_then(|clone| prepared.ownership.objects.get(clone));
+            if let Some(was) = was {
+                notes.push(if after.own_again(back, was, world) {
+                    format!("{} is about {} again", back.key, back.object)
+                } else {
+                    format!("{} is left to who owns it now", back.object)
+                });
+            }
+        }
         let given_back = |key: &str, source: &str| {
             let mut back = plan.documents.iter().filter(|d| d.former_owner.is_some());
             back.any(|document| document.key == key && document.source == source)

@@ -87,6 +87,10 @@ impl Page {
             .documents
             .iter()
             .map(|document| {
+                if let Some(retired) = &document.instead_of {
+                    let what = format!("instead of {}", clean(retired));
+                    return [clean(&document.key), clean(&document.object), what];
+                }
                 let what = match (&document.hash, document.adopts, &document.former_owner) {
                     (None, _, _) => "removed".to_owned(),
                     (Some(_), true, _) => "adopts".to_owned(),
