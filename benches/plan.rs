@@ -243,6 +243,7 @@ fn delete_storage(criterion: &mut Criterion) {
                     vmid: None,
                     birth: None,
                     managed: BTreeMap::new(),
+                    taken_from: Vec::new(),
                 },
             )]
             .into(),
@@ -263,6 +264,7 @@ fn delete_storage(criterion: &mut Criterion) {
                 hash: None,
                 wanted: Wanted::Removed { delete: true },
                 restart: Restart::Never,
+                take_over: None,
                 labels: BTreeMap::new(),
             }],
             ownership: &ownership,

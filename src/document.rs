@@ -360,6 +360,11 @@ impl Document {
         self.metadata.annotations.restart()
     }
 
+    /// Whom the document takes its object over from, as written.
+    pub fn take_over(&self) -> Option<&str> {
+        self.metadata.annotations.take_over()
+    }
+
     /// Whether nothing is planned for the object for now.
     pub fn suspended(&self) -> bool {
         self.metadata.annotations.suspended()

@@ -19,6 +19,7 @@ mod impacts;
 pub mod input;
 mod invert;
 pub mod model;
+mod moving;
 pub mod needs;
 mod order;
 mod pool;
@@ -44,6 +45,7 @@ pub use hash::hash;
 pub use image::objects_of as image_objects;
 pub use input::{ApiView, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
+pub use moving::renamed;
 pub use rest::unapproved;
 pub use undo::undo;
 
@@ -74,6 +76,7 @@ impl Planner<'_, '_> {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
         items.sort_by(|a, b| (&a.key, &a.source).cmp(&(&b.key, &b.source)));
         let mut pools = Pools::default();
+        self.drafts.renamed = moving::renamed(&self.input.items, self.input.ownership);
         self.drafts.going = items
             .iter()
             .filter(|item| matches!(item.wanted, Wanted::Removed { delete: true }))
@@ -81,6 +84,7 @@ impl Planner<'_, '_> {
                 let owner = self.input.ownership.of_document(&item.key, &item.source);
                 owner.map(|(object, _)| object.to_owned())
             })
+            .filter(|object| !self.drafts.renamed.contains_key(object))
             .collect();
         for item in &items {
             if let Wanted::Present(Desired::Storage(storage)) = &item.wanted {
@@ -131,10 +135,14 @@ impl Planner<'_, '_> {
             }
         }
         self.pool_steps(pools);
+        self.perhaps_renamed();
     }
 
     /// A document that is gone: its object is deleted if the document said so, and otherwise only no longer managed.
     fn removed(&mut self, item: &Item, delete: bool, pools: &mut Pools) {
+        if self.leaves_to_another(item) {
+            return;
+        }
         let Some((object, owned)) = self.input.ownership.of_document(&item.key, &item.source)
         else {
             self.drafts.notes.insert(format!(

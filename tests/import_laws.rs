@@ -553,6 +553,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
             hash: Some(document.hash.to_string()),
             wanted: Wanted::Present(document.desired()),
             restart: Restart::Ask,
+            take_over: None,
             labels: BTreeMap::new(),
         })
         .collect();

@@ -212,6 +212,7 @@ fn items(case: &Case) -> Vec<Item> {
         hash: Some(document.hash.to_string()),
         wanted: Wanted::Present(document.desired()),
         restart: Restart::Never,
+        take_over: None,
         labels: BTreeMap::new(),
     });
     let removed = case.removed.iter().map(|object| Item {
@@ -220,6 +221,7 @@ fn items(case: &Case) -> Vec<Item> {
         hash: None,
         wanted: Wanted::Removed { delete: true },
         restart: Restart::Never,
+        take_over: None,
         labels: BTreeMap::new(),
     });
     wanted.chain(removed).collect()
@@ -239,6 +241,7 @@ fn ownership(case: &Case, world: &World) -> Ownership {
             vmid,
             birth,
             managed: BTreeMap::new(),
+            taken_from: Vec::new(),
         };
         ((*object).to_owned(), owned)
     });

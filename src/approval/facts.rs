@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::principal::Principal;
 use crate::health::Category;
 use crate::ids::{ClusterName, GuestKind};
-use crate::plan::{Plan, PlanHash, Risk};
+use crate::plan::{DocumentRef, Plan, PlanHash, Risk};
 use crate::world::Action;
 
 /// What a plan does to an object, in a policy's words.
@@ -29,6 +29,9 @@ use crate::world::Action;
 pub enum Verb {
     /// An object that nobody owned becomes owned.
     Adopt,
+    /// An object that another source's document owned becomes this one's. No policy approves that by itself.
+    #[serde(rename = "take-over")]
+    TakeOver,
     /// A guest, storage or pool is made.
     Create,
     /// Configuration changes; disks grow.
@@ -48,6 +51,7 @@ impl Verb {
     pub fn word(self) -> &'static str {
         match self {
             Self::Adopt => "adopt",
+            Self::TakeOver => "take-over",
             Self::Create => "create",
             Self::Update => "update",
             Self::Delete => "delete",
@@ -229,7 +233,7 @@ pub struct PlanFacts {
     pub verbs: BTreeSet<Verb>,
     /// The labels of each document it was made from; an object without a document (an orphan, an undo) has an empty map.
     pub labels: Vec<BTreeMap<String, String>>,
-    /// The sources that own the documents: `git:infra`, `agent:claude`.
+    /// The sources that own the documents, and those from which something is taken over: `git:infra`, `agent:claude`.
     pub sources: BTreeSet<String>,
     /// Who submitted it.
     pub submitter: Principal,
@@ -259,6 +263,10 @@ impl PlanFacts {
             .collect();
         if plan.documents.iter().any(|document| document.adopts) {
             verbs.insert(Verb::Adopt);
+        }
+        let losers = || plan.documents.iter().filter_map(DocumentRef::taken_from);
+        if losers().next().is_some() {
+            verbs.insert(Verb::TakeOver);
         }
         let mut kinds: BTreeSet<ObjectKind> = plan
             .steps
@@ -296,6 +304,7 @@ impl PlanFacts {
                 .documents
                 .iter()
                 .map(|document| document.source.clone())
+                .chain(losers().map(|former| former.source.clone()))
                 .collect(),
             submitter,
             impacts: plan
@@ -319,7 +328,7 @@ impl PlanFacts {
 mod tests {
     use super::*;
     use crate::ids::{StorageId, Vmid};
-    use crate::plan::{DocumentRef, Inverse, Origin, Step, StepId, Unknown};
+    use crate::plan::{FormerOwner, Inverse, Origin, Step, StepId, Unknown};
 
     fn step(action: Action) -> Step {
         Step {
@@ -342,6 +351,8 @@ mod tests {
             hash: None,
             object: "vm/104".into(),
             adopts,
+            former_owner: None,
+            instead_of: None,
         }
     }
 
@@ -419,6 +430,27 @@ mod tests {
             })),
             Risk::Unknown
         );
+    }
+
+    #[test]
+    fn a_take_over_is_told_with_the_source_that_loses() {
+        let mut plan = plan();
+        let mut from = |source: &str| {
+            let mut takes = document("VirtualMachine/web", false);
+            takes.former_owner = Some(FormerOwner {
+                document: "VirtualMachine/old".into(),
+                source: source.into(),
+                hash: None,
+            });
+            plan.documents = vec![takes];
+            facts(&plan)
+        };
+        let own = from("git:infra");
+        assert!(!own.verbs.contains(&Verb::TakeOver));
+        let other = from("operator:anna");
+        assert!(other.verbs.contains(&Verb::TakeOver));
+        let both = ["git:infra".to_owned(), "operator:anna".to_owned()];
+        assert_eq!(other.sources, BTreeSet::from(both));
     }
 
     #[test]

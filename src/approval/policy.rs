@@ -5,6 +5,7 @@
 //! laxer ones. What no rule can lower:
 //!
 //! * An `autoApprove` rule does not match a plan of risk `high` or `unknown`; such a plan goes on to the next rule.
+//! * Nor one that takes an object over from another source.
 //! * A plan's unknowns must each be named by every approver.
 //! * Only people approve, and where two or more are asked for the submitter is not one of them unless the rule says so.
 //!
@@ -322,6 +323,7 @@ impl PlanFacts {
     /// Whether any policy could let the plan pass without a person.
     fn may_auto_approve(&self) -> bool {
         !self.by_person
+            && !self.verbs.contains(&Verb::TakeOver)
             && self.risk < Risk::High
             && self.unknowns.is_empty()
             && !self.categories.contains(&Category::Unknown)

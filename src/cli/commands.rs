@@ -262,7 +262,7 @@ pub fn show_run(report: &RunReport, output: &Output) -> Exit {
                 "superseded: the world has changed since {} was made; nothing was done",
                 report.plan
             ));
-            if planned.plan.steps.is_empty() {
+            if planned.plan.leaves_nothing_to_decide() {
                 output.line("there is nothing left to do");
                 return Exit::Success;
             }

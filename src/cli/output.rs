@@ -155,7 +155,7 @@ impl Output {
 /// How a plan stands, in lines for people.
 pub fn approval_lines(planned: &Planned) -> Vec<String> {
     let hash = &planned.plan.hash;
-    if planned.plan.steps.is_empty() {
+    if planned.plan.leaves_nothing_to_decide() {
         return planned
             .accepted
             .iter()

@@ -116,7 +116,7 @@ pub async fn undo(service: &Service, undo: &Undo, output: &Output) -> Ended {
 pub fn show(planned: &Planned, output: &Output) -> Exit {
     output.plan(planned);
     match &planned.standing.verdict {
-        _ if planned.plan.steps.is_empty() => Exit::Success,
+        _ if planned.plan.leaves_nothing_to_decide() => Exit::Success,
         crate::approval::Verdict::Denied { .. } => Exit::Refused,
         crate::approval::Verdict::Satisfied { .. }
         | crate::approval::Verdict::Waiting { .. }

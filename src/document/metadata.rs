@@ -118,6 +118,11 @@ impl Annotations {
         }
     }
 
+    /// `bailiwick.dev/take-over`: whom the document takes its object over from, a source or a source and a document.
+    pub fn take_over(&self) -> Option<&str> {
+        self.word("take-over")
+    }
+
     /// `bailiwick.dev/suspend`: while `"true"`, nothing is planned for the object.
     pub fn suspended(&self) -> bool {
         self.word("suspend") == Some("true")
@@ -145,6 +150,8 @@ impl JsonSchema for Annotations {
                     "description": "Whether a plan restarts a running guest for a change that takes effect only at its next stop and start: `never` does not, so the change waits; `ask` (default) does not either, and the plan says that somebody has to; `window` does, as a step of its own that the approver sees."},
                 "bailiwick.dev/suspend": {"type": "string", "enum": ["true", "false"],
                     "description": "While `\"true\"`, nothing is planned for the object."},
+                "bailiwick.dev/take-over": {"type": "string", "format": "text",
+                    "description": "Takes the object over from the document that owns it: its source (`git:infra`), or its source and the document (`git:infra/VirtualMachine/web-7`). Refused if that is not who owns it. A person approves it, whatever the policy says; once the object is this document's, the annotation has no meaning any more."},
             },
             "propertyNames": {"type": "string", "format": "label-key"},
             "additionalProperties": {"type": "string", "format": "text"},

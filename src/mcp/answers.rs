@@ -438,6 +438,20 @@ pub struct PlanDocument {
     pub removed: bool,
     /// Whether the plan takes over an object nobody owned.
     pub adopts: bool,
+    /// The document that owns the object until the plan was carried out; `null` where nothing is taken over.
+    pub former_owner: Option<FormerOwner>,
+    /// The guest that the document was about until the plan was carried out, and that stays, retired; `null` for all others.
+    pub instead_of: Option<String>,
+}
+
+/// Whose an object was.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerOwner {
+    /// `VirtualMachine/web-7`.
+    pub document: String,
+    /// The source that owns it.
+    pub source: String,
 }
 
 /// `submit` and `propose_undo`.

@@ -93,7 +93,7 @@ pub fn answer(plan: &Plan, about: About<'_>, window: Window) -> out::Plan {
         plan: plan.hash.0.clone(),
         cluster: plan.cluster.to_string(),
         state: about.head.map(|head| head.state.name().to_owned()),
-        empty: plan.steps.is_empty(),
+        empty: plan.leaves_nothing_to_decide(),
         risk: plan.risk.to_string(),
         complete: plan.complete,
         because: match &plan.origin {
@@ -122,6 +122,14 @@ pub fn answer(plan: &Plan, about: About<'_>, window: Window) -> out::Plan {
                 object: text(&document.object),
                 removed: document.hash.is_none(),
                 adopts: document.adopts,
+                former_owner: document
+                    .former_owner
+                    .as_ref()
+                    .map(|former| out::FormerOwner {
+                        document: text(&former.document),
+                        source: text(&former.source),
+                    }),
+                instead_of: document.instead_of.as_deref().map(text),
             }
         }),
         improvements: window.part(Section::Improvements, stored, &plan.improvements, words),

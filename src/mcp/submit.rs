@@ -23,7 +23,7 @@ pub async fn plan(call: &Call, given: Submit) -> Result<Answer, Refusal> {
         ..About::default()
     };
     let answer = out::Previewed {
-        next: if planned.plan.steps.is_empty() {
+        next: if planned.plan.leaves_nothing_to_decide() {
             "Nothing would have to change. Submit the documents to have Bailiwick keep it so."
         } else {
             "Nothing was stored. If every impact is meant, submit the same documents."

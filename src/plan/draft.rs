@@ -69,6 +69,8 @@ pub(super) struct Drafts {
     pub opened: BTreeMap<StorageId, DraftId>,
     /// Objects that this plan deletes: `storage/fast`, `vm/104`.
     pub going: BTreeSet<String>,
+    /// Objects whose document only got another name, by the key of the document that has them now.
+    pub renamed: BTreeMap<String, String>,
     /// VMIDs given away in this plan.
     pub taken: BTreeSet<Vmid>,
 }

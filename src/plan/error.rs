@@ -81,7 +81,7 @@ pub enum Reason {
         wanted: &'static str,
     },
     #[error(
-        "{object} is owned by {owner} of {owner_source}; {document} of {source_here} cannot own it too: remove one of the two documents"
+        "{object} is owned by {owner} of {owner_source}; {document} of {source_here} cannot own it too: remove one of the two documents, or have this one take it over with the annotation `bailiwick.dev/take-over: {owner_source}`"
     )]
     OwnedByAnother {
         object: String,
@@ -89,6 +89,22 @@ pub enum Reason {
         owner_source: String,
         document: String,
         source_here: String,
+    },
+    #[error(
+        "{object} was taken over by {owner} of {owner_source}, so this document owns nothing and makes nothing in its place: remove it, or take {object} back with the annotation `bailiwick.dev/take-over: {owner_source}`"
+    )]
+    TakenOver {
+        object: String,
+        owner: String,
+        owner_source: String,
+    },
+    #[error(
+        "`bailiwick.dev/take-over` names `{named}`, and {object} is owned by {owner}: name its owner, or leave the annotation out"
+    )]
+    NotTheOwner {
+        object: String,
+        named: String,
+        owner: String,
     },
     #[error("{object} is asked for by {other} too; an object has one document")]
     Twice { object: String, other: String },

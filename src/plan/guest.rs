@@ -10,6 +10,7 @@ mod disks;
 mod power;
 mod remove;
 mod reshape;
+mod retire;
 mod template;
 mod volumes;
 
@@ -58,7 +59,7 @@ impl Planner<'_, '_> {
             None => {}
             Some(Target::New(vmid)) => {
                 match &desired.clone_from {
-                    Some(from) => self.create_clone(item, desired, from, vmid),
+                    Some(from) => self.clone_or_retire(item, desired, from, vmid),
                     None => self.create(item, desired, vmid),
                 }
                 if let Some(wish) = &desired.pool {

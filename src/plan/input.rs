@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Origin, Plan, PlanHash};
+use super::model::{DocumentRef, FormerOwner, Origin, Plan, PlanHash};
 use super::{image, snapshot};
 use crate::document::desired::{Desired, SecretRef, Value, Wish};
 use crate::ids::{ClusterName, Vmid};
@@ -65,6 +65,8 @@ pub struct Item {
     pub wanted: Wanted,
     /// Whether a change that waits for the next start may restart the guest.
     pub restart: Restart,
+    /// Whom it takes its object over from, as written: a source, or a source and a document. Only a submission takes anything over.
+    pub take_over: Option<String>,
     /// Its labels. They do not change the plan; policies match on them.
     pub labels: BTreeMap<String, String>,
 }
@@ -139,6 +141,9 @@ pub struct Owned {
     /// The keys the document managed when it was last applied; for a secret the keyed fingerprint of the value that was sent; for an
     /// image where it came from.
     pub managed: BTreeMap<String, Option<String>>,
+    /// The documents it was taken from that still stand in their sources, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_from: Vec<FormerOwner>,
 }
 
 impl Ownership {
@@ -182,36 +187,44 @@ impl Ownership {
             let item = items
                 .iter()
                 .find(|item| item.key == document.key && item.source == document.source);
-            match (&document.hash, item.map(|item| &item.wanted)) {
-                (Some(_), Some(Wanted::Present(desired))) => {
-                    // A document owns one object: what it was about before is nobody's now.
-                    objects.retain(|object, owned| {
-                        *object == document.object
-                            || owned.document != document.key
-                            || owned.source != document.source
-                    });
-                    let guest = guest_of(&document.object);
-                    objects.insert(
-                        document.object.clone(),
-                        Owned {
-                            document: document.key.clone(),
-                            source: document.source.clone(),
-                            hash: document.hash.clone(),
-                            vmid: guest,
-                            birth: guest
-                                .and_then(|vmid| world.guests.get(&vmid))
-                                .and_then(|guest| guest.config.birth())
-                                .or_else(|| snapshot_birth(&document.object, world))
-                                .or_else(|| self.expired(&document.object, desired))
-                                .or_else(|| image::birth_of(&document.object, world)),
-                            managed: managed(desired, secrets),
-                        },
-                    );
+            let (Some(_), Some(Wanted::Present(desired))) =
+                (&document.hash, item.map(|item| &item.wanted))
+            else {
+                continue;
+            };
+            // A document owns one object: what it was about before is nobody's now.
+            objects.retain(|object, owned| {
+                *object == document.object || !owned.is_of(&document.key, &document.source)
+            });
+            let guest = guest_of(&document.object);
+            let taken_from = taken_from(objects.get(&document.object), document);
+            objects.insert(
+                document.object.clone(),
+                Owned {
+                    document: document.key.clone(),
+                    source: document.source.clone(),
+                    hash: document.hash.clone(),
+                    vmid: guest,
+                    birth: guest
+                        .and_then(|vmid| world.guests.get(&vmid))
+                        .and_then(|guest| guest.config.birth())
+                        .or_else(|| snapshot_birth(&document.object, world))
+                        .or_else(|| self.expired(&document.object, desired))
+                        .or_else(|| image::birth_of(&document.object, world)),
+                    managed: managed(desired, secrets),
+                    taken_from,
+                },
+            );
+        }
+        for gone in plan.documents.iter().filter(|d| d.hash.is_none()) {
+            if let Some(owned) = objects.get_mut(&gone.object) {
+                if owned.is_of(&gone.key, &gone.source) {
+                    objects.remove(&gone.object);
+                } else {
+                    owned
+                        .taken_from
+                        .retain(|former| !former.is(&gone.key, &gone.source));
                 }
-                (None, _) => {
-                    objects.remove(&document.object);
-                }
-                (Some(_), _) => {}
             }
         }
         Self { objects }
@@ -225,6 +238,52 @@ impl Ownership {
         snapshot.keep_for?;
         self.objects.get(object)?.birth.clone()
     }
+
+    /// Has a document own the guest again that it was about before it was cloned to another number, as a plan that takes that back
+    /// says. `was` is who owned the clone, `world` the world read after the run. `false` if another document owns the guest by now.
+    pub fn own_again(&mut self, back: &DocumentRef, was: &Owned, world: &World) -> bool {
+        let guest = guest_of(&back.object).and_then(|vmid| world.guests.get(&vmid));
+        let Some(guest) = guest.filter(|_| !self.objects.contains_key(&back.object)) else {
+            return false;
+        };
+        let again = Owned {
+            vmid: Some(guest.vmid),
+            birth: guest.config.birth(),
+            ..was.clone()
+        };
+        self.objects
+            .retain(|_, owned| !owned.is_of(&back.key, &back.source));
+        self.objects.insert(back.object.clone(), again);
+        true
+    }
+
+    /// Gives an object back to the document it came from, as a plan that takes a take-over back says. `false` if it is not as
+    /// that plan left it.
+    pub fn give_back(&mut self, back: &DocumentRef) -> bool {
+        let Some(owned) = self.objects.get_mut(&back.object) else {
+            return false;
+        };
+        match &back.former_owner {
+            Some(taker) if owned.is_of(&taker.document, &taker.source) => {
+                owned.document.clone_from(&back.key);
+                owned.source.clone_from(&back.source);
+                owned.hash.clone_from(&back.hash);
+                owned
+                    .taken_from
+                    .retain(|former| !former.is(&back.key, &back.source));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// From whom a document has its object, once it owns it.
+fn taken_from(owned: Option<&Owned>, document: &DocumentRef) -> Vec<FormerOwner> {
+    let mut all = owned.map(|o| o.taken_from.clone()).unwrap_or_default();
+    all.extend(document.former_owner.clone());
+    all.retain(|former| !former.is(&document.key, &document.source));
+    all
 }
 
 /// The object an action destroys, if it destroys one whole.

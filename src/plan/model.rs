@@ -85,6 +85,25 @@ pub enum Origin {
     },
 }
 
+/// The document that owned an object until a plan moved it to another one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FormerOwner {
+    /// `VirtualMachine/web-7`.
+    pub document: String,
+    /// The source that owns it.
+    pub source: String,
+    /// Its hash as it was last applied.
+    pub hash: Option<String>,
+}
+
+impl FormerOwner {
+    /// Whether it is this document of this source.
+    pub fn is(&self, document: &str, source: &str) -> bool {
+        self.document == document && self.source == source
+    }
+}
+
 /// A document the plan was made from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,6 +118,20 @@ pub struct DocumentRef {
     pub object: String,
     /// The object exists and is owned by nobody yet: this plan adopts it.
     pub adopts: bool,
+    /// The document that owns the object until this plan was carried out: this one takes it over, or is it under another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_owner: Option<FormerOwner>,
+    /// The guest that the document was about until this plan was carried out: it is cloned to another VMID, and the old one stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+}
+
+impl DocumentRef {
+    /// The owner in another source whom this document takes its object from.
+    pub fn taken_from(&self) -> Option<&FormerOwner> {
+        let former = self.former_owner.as_ref();
+        former.filter(|former| former.source != self.source)
+    }
 }
 
 /// One field that differs.
@@ -358,4 +391,12 @@ pub struct Plan {
     pub risk: Risk,
     /// Things to know that are no impact (objects orphaned, pending changes of others taken along, …).
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Whether the plan leaves nothing to decide: it has no steps, and takes nothing over from another source. Its documents are
+    /// accepted at once.
+    pub fn leaves_nothing_to_decide(&self) -> bool {
+        self.steps.is_empty() && self.documents.iter().all(|d| d.taken_from().is_none())
+    }
 }

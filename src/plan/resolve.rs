@@ -30,11 +30,19 @@ pub(super) fn kind_word(kind: GuestKind) -> &'static str {
 impl<'a> Planner<'a, '_> {
     /// Records that a document is about an object; `false` if another document already is, or another owner stands in the way.
     pub(super) fn claim(&mut self, item: &Item, object: &str, exists: bool) -> bool {
+        let former_owner = match self.former_owner(item, object) {
+            Ok(former) => former,
+            Err(reason) => {
+                self.drafts.problem(&item.key, "", reason);
+                return false;
+            }
+        };
+        // A document that is gone leaves its object to the one that is about it now.
         if let Some(other) = self
             .drafts
             .documents
             .iter()
-            .find(|document| document.object == object)
+            .find(|document| document.object == object && document.hash.is_some())
         {
             let other = other.key.clone();
             let object = object.to_owned();
@@ -42,26 +50,19 @@ impl<'a> Planner<'a, '_> {
                 .problem(&item.key, "", Reason::Twice { object, other });
             return false;
         }
-        let owner = self.input.ownership.objects.get(object);
-        if let Some(owner) = owner
-            && (owner.document != item.key || owner.source != item.source)
-        {
-            let reason = Reason::OwnedByAnother {
-                object: object.to_owned(),
-                owner: owner.document.clone(),
-                owner_source: owner.source.clone(),
-                document: item.key.clone(),
-                source_here: item.source.clone(),
-            };
-            self.drafts.problem(&item.key, "", reason);
-            return false;
+        if let Some(former) = &former_owner {
+            self.note_move(item, object, former);
         }
+        let owned = self.input.ownership.objects.contains_key(object);
         let former = self
             .input
             .ownership
             .of_document(&item.key, &item.source)
             .filter(|(former, _)| *former != object);
-        if let Some((former, _)) = former {
+        let instead_of = former
+            .filter(|(_, owned)| owned.vmid.is_some() && item.hash.is_some())
+            .map(|(former, _)| former.to_owned());
+        if let (Some((former, _)), None) = (former, &instead_of) {
             self.drafts.notes.insert(format!(
                 "{former} is no longer managed by {}, which is about {object} now; nothing happens to it",
                 item.key
@@ -72,7 +73,9 @@ impl<'a> Planner<'a, '_> {
             source: item.source.clone(),
             hash: item.hash.clone(),
             object: object.to_owned(),
-            adopts: exists && owner.is_none() && item.hash.is_some(),
+            adopts: exists && !owned && item.hash.is_some(),
+            former_owner,
+            instead_of,
         });
         true
     }
@@ -103,22 +106,23 @@ impl<'a> Planner<'a, '_> {
             .of_document(&item.key, &item.source)
             .and_then(|(object, owned)| Some((object, owned, owned.vmid?)));
         let vmid = match (desired.vmid, owned) {
-            (Some(named), Some((object, _, owned))) if named != owned => {
-                let why = format!(
-                    "the document owns {object} and now names VMID {named}; a guest cannot change its VMID, so write {owned} or a document with another name"
-                );
-                self.drafts
-                    .problem(&item.key, "vmid", Reason::Ambiguous { why });
-                return None;
+            (Some(named), Some(owner)) if named != owner.2 => {
+                if !self.may_retire(item, desired, owner, named) {
+                    return None;
+                }
+                named
             }
             (Some(named), _) => named,
             (None, Some((_, _, owned))) => owned,
-            (None, None) => self.allocate(item)?,
+            (None, None) => match self.taken_guest(item, desired).ok()? {
+                Some(taken) => taken,
+                None => self.allocate(item)?,
+            },
         };
         let object = format!("{}/{vmid}", desired.kind.word());
         let world = self.input.world;
         let Some(guest) = world.guests.get(&vmid) else {
-            if owned.is_some() {
+            if self.input.ownership.objects.contains_key(&object) {
                 self.drafts.notes.insert(format!(
                     "{object} is gone and will be made anew, empty: its data is not brought back"
                 ));
@@ -140,7 +144,8 @@ impl<'a> Planner<'a, '_> {
         if !self.claim(item, &object, true) || !self.needs_part(item, &Part::GuestConfig(vmid)) {
             return None;
         }
-        if let Some((_, owned, _)) = owned
+        // The guest that was owned till now, by this document or by the one it takes it from.
+        if let Some(owned) = self.input.ownership.objects.get(&object)
             && !self.same_birth(item, guest, owned)
         {
             return None;

@@ -13,6 +13,7 @@ mod images;
 mod jobs;
 mod laws;
 mod making;
+mod moving;
 mod replicating;
 mod rules;
 mod shown;

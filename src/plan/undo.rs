@@ -18,7 +18,7 @@ use super::error::PlanError;
 use super::finish;
 use super::guest::activates_pending;
 use super::input::PlanInput;
-use super::model::{Inverse, Origin, Plan, Precondition, Step, StepId};
+use super::model::{DocumentRef, Inverse, Origin, Plan, Precondition, Step, StepId};
 use super::words::clean;
 use crate::ids::{NodeName, Vmid};
 use crate::world::{Action, Guest, PowerAction, Status};
@@ -68,8 +68,57 @@ pub fn undo(
         drafts_of.insert(step.id, made);
     }
     planner.regenerate_drives();
+    owners(plan, &mut planner);
     others_pending(&mut planner);
     finish::finish(&input, planner.drafts)
+}
+
+/// Names the documents that own again what the plan had others take over from them.
+fn owners(plan: &Plan, planner: &mut Planner<'_, '_>) {
+    for document in &plan.documents {
+        retired(document, planner);
+        let Some(former) = &document.former_owner else {
+            continue;
+        };
+        let owned = planner.input.ownership.objects.get(&document.object);
+        let Some(owned) = owned.filter(|owned| owned.is_of(&document.key, &document.source)) else {
+            continue;
+        };
+        let again = DocumentRef {
+            key: former.document.clone(),
+            source: former.source.clone(),
+            hash: former.hash.clone(),
+            object: document.object.clone(),
+            adopts: false,
+            former_owner: Some(owned.as_former()),
+            instead_of: None,
+        };
+        planner.drafts.notes.insert(format!(
+            "{} is owned by {} of {} again, not by {} of {}",
+            document.object, former.document, former.source, document.key, document.source
+        ));
+        planner.drafts.documents.push(again);
+    }
+}
+
+/// A document whose guest was cloned to another number is about the old one again.
+fn retired(document: &DocumentRef, planner: &mut Planner<'_, '_>) {
+    let Some(old) = &document.instead_of else {
+        return;
+    };
+    let objects = &planner.input.ownership.objects;
+    let still = objects.get(&document.object);
+    if still.is_some_and(|owned| owned.is_of(&document.key, &document.source))
+        && !objects.contains_key(old)
+    {
+        planner.drafts.documents.push(DocumentRef {
+            object: old.clone(),
+            adopts: false,
+            former_owner: None,
+            instead_of: Some(document.object.clone()),
+            ..document.clone()
+        });
+    }
 }
 
 /// Names pending changes of others that the steps back put in force (rule G7).

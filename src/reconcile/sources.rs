@@ -347,7 +347,7 @@ fn note(remembered: &mut Remembered, taken: &Taken, revision: &str) -> bool {
             remembered.plan = None;
             remembered.state = APPLIED.to_owned();
         }
-        Taken::Planned { planned, .. } if planned.plan.steps.is_empty() => {
+        Taken::Planned { planned, .. } if planned.plan.leaves_nothing_to_decide() => {
             remembered.plan = None;
             remembered.state = APPLIED.to_owned();
         }

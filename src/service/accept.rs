@@ -35,8 +35,9 @@ impl Service {
             tx.rollback().await?;
             return Ok((changed, None));
         }
-        let detail =
+        let mut detail =
             serde_json::json!({ "source": recipe.source, "documents": changed, "steps": 0 });
+        tell_moves(&mut detail, &from.ownership, &after);
         let subject = format!("cluster/{}", plan.cluster);
         let record = self
             .record(
@@ -68,7 +69,11 @@ impl Service {
                 .find(|item| item.key == document.key().to_string())
                 .map(|item| item.source.as_str());
             let new = stored_form(document, source.unwrap_or(&recipe.source), cluster)?;
-            match tx.put_document(&new, self.now()).await? {
+            let put = match self.taken_with_its_name(tx, document, &new).await? {
+                Some(from) => tx.take_over_document(&new, &from, self.now()).await?,
+                None => tx.put_document(&new, self.now()).await?,
+            };
+            match put {
                 Put::Created { .. } | Put::Changed { .. } => {
                     changed.push(document.key().to_string())
                 }
@@ -88,6 +93,18 @@ impl Service {
         Ok(changed)
     }
 
+    /// The source that has a document of this name, where the document takes over from it.
+    async fn taken_with_its_name(
+        &self,
+        tx: &mut Transaction,
+        document: &Document,
+        new: &NewDocument,
+    ) -> Result<Option<String>, ServiceError> {
+        let stored = tx.document(&new.cluster, &new.kind, &new.name).await?;
+        let from = stored.map(|stored| stored.document.source);
+        Ok(from.filter(|from| *from != new.source && names(document, from)))
+    }
+
     /// Writes what differs between two ownerships. Returns whether anything did.
     pub(super) async fn put_ownership(
         &self,
@@ -102,25 +119,58 @@ impl Service {
             .keys()
             .filter(|object| !after.objects.contains_key(*object))
         {
-            changed |= tx.disown(cluster, object).await?;
+            // Somebody else may have taken it over since ownership was read.
+            let now = tx.owner(cluster, object).await?.map(|owned| owned.source);
+            if now.as_ref() == before.objects.get(object).map(|owned| &owned.source) {
+                changed |= tx.disown(cluster, object).await?;
+            }
         }
         for (object, owned) in &after.objects {
             if before.objects.get(object) == Some(owned) {
                 continue;
             }
             changed = true;
-            tx.own(&Owned {
+            let from = before
+                .objects
+                .get(object)
+                .map_or(&owned.source, |o| &o.source);
+            let row = Owned {
                 cluster: cluster.clone(),
                 object: object.clone(),
                 source: owned.source.clone(),
                 identity: serde_json::to_string(owned)?,
                 last_applied: serde_json::to_string(&owned.managed)?,
                 updated: self.now(),
-            })
-            .await?;
+            };
+            tx.own_from(&row, from).await?;
         }
         Ok(changed)
     }
+}
+
+/// Adds to a record's detail which objects went from one document to another, if any did.
+pub(super) fn tell_moves(detail: &mut serde_json::Value, before: &Ownership, after: &Ownership) {
+    let moves: Vec<serde_json::Value> = after
+        .objects
+        .iter()
+        .filter_map(|(object, now)| Some((object, before.objects.get(object)?, now)))
+        .filter(|(_, was, now)| !was.is_of(&now.document, &now.source))
+        .map(|(object, was, now)| {
+            serde_json::json!({
+                "object": object, "from": was.document, "fromSource": was.source, "to": now.document, "toSource": now.source,
+            })
+        })
+        .collect();
+    if let (false, Some(detail)) = (moves.is_empty(), detail.as_object_mut()) {
+        detail.insert("moved".to_owned(), moves.into());
+    }
+}
+
+/// Whether a document takes over from this source, or from its namesake there.
+pub(super) fn names(document: &Document, source: &str) -> bool {
+    let whole = || format!("{source}/{}", document.key());
+    let named = document.take_over();
+    named.is_some_and(|named| named == source || named == whole())
 }
 
 pub(super) fn stored_form(

@@ -105,6 +105,7 @@ impl Service {
         let fuse = if configured.prune {
             self.fuse(
                 &removed,
+                &documents,
                 &incoming.source,
                 &cluster.name,
                 incoming.allow_deletions,
@@ -138,7 +139,7 @@ impl Service {
         cluster: &Cluster,
     ) -> Result<Taken, ServiceError> {
         let made = self.make(&recipe, cluster).await?;
-        if made.plan.steps.is_empty()
+        if made.plan.leaves_nothing_to_decide()
             && let Some(why) = &recipe.blocked
         {
             return Err(ServiceError::Refused(why.clone()));
@@ -273,9 +274,17 @@ impl Service {
                 clean(owner)
             ))
         };
-        if let Some(stored) = stored.filter(|stored| stored.document.source != source) {
-            let how = "use --source, or take it out of the other source first".to_owned();
-            return Err(refuse(&stored.document.source, how));
+        match stored.map(|stored| stored.document.source) {
+            // Whoever wants to take it over does not keep its owner from changing it meanwhile.
+            Some(owner) if owner == source => return Ok(()),
+            Some(owner) if !self.takes_name(document, &owner, &cluster.name).await? => {
+                let how = format!(
+                    "use --source, take it out of the other source first, or take it over with the annotation `bailiwick.dev/take-over: {}`",
+                    clean(&owner)
+                );
+                return Err(refuse(&owner, how));
+            }
+            Some(_) | None => {}
         }
         let active = self
             .store

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::accept::names;
 use super::error::ServiceError;
 use super::open::Service;
 use super::recipe::{Recipe, Wants, item, secrets};
@@ -12,7 +13,9 @@ use crate::document::Document;
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::plan::words::clean;
-use crate::plan::{self, ApiView, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
+use crate::plan::{
+    self, ApiView, Item, Origin, Owned, Ownership, Plan, PlanHash, PlanInput, Settings,
+};
 use crate::store::{self, PlanState, RunState, Store, StoreError};
 use crate::world::World;
 
@@ -103,11 +106,13 @@ impl Service {
         let read = recipe.read()?;
         let mut items = Vec::new();
         for document in read.wanted.iter().filter(|document| !document.suspended()) {
-            items.push(item(
-                document,
-                &self.owner_of(document, cluster, &recipe.source).await?,
-                Wants::Present,
-            )?);
+            let owner = self.owner_of(document, cluster, recipe).await?;
+            let mut item = item(document, &owner, Wants::Present)?;
+            // What nobody submits anew takes nothing over: else two documents could take an object from each other for ever.
+            if matches!(recipe.origin, Origin::Submission { .. }) {
+                item.take_over = document.take_over().map(str::to_owned);
+            }
+            items.push(item);
         }
         for document in read.removed.iter().filter(|document| !document.suspended()) {
             let wants = if recipe.orphan {
@@ -178,18 +183,49 @@ impl Service {
         Ok(Made { plan, from, world })
     }
 
-    /// The source a document belongs to: the one it is stored under, else the one that submits it.
+    /// The source a document belongs to: the one it is stored under, else the one that submits it. One that submits has it or takes
+    /// it over; else it lost it since.
     async fn owner_of(
         &self,
         document: &Document,
         cluster: &ClusterName,
-        submitting: &str,
+        recipe: &Recipe,
     ) -> Result<String, ServiceError> {
         let stored = self
             .store
             .document(cluster, document.kind().as_str(), &document.metadata.name)
             .await?;
-        Ok(stored.map_or_else(|| submitting.to_owned(), |stored| stored.document.source))
+        let Some(stored) = stored else {
+            return Ok(recipe.source.clone());
+        };
+        let owner = stored.document.source;
+        if !matches!(recipe.origin, Origin::Submission { .. }) || owner == recipe.source {
+            return Ok(owner);
+        }
+        if self.takes_name(document, &owner, cluster).await? {
+            return Ok(recipe.source.clone());
+        }
+        Err(ServiceError::Conflict(format!(
+            "{} belongs to the source `{}` by now, and `{}` cannot change it",
+            document.key(),
+            clean(&owner),
+            clean(&recipe.source)
+        )))
+    }
+
+    /// Whether a document takes over from the source that has one of its name, whose object it then is about (rule of the planner).
+    pub(super) async fn takes_name(
+        &self,
+        document: &Document,
+        owner: &str,
+        cluster: &ClusterName,
+    ) -> Result<bool, ServiceError> {
+        if document.suspended() || !names(document, owner) {
+            return Ok(false);
+        }
+        let ownership = self.ownership(cluster).await?;
+        let key = document.key().to_string();
+        Ok(ownership.of_document(&key, owner).is_some())
     }
 
     /// A stored plan, whole, by its hash or the beginning of it.

@@ -162,7 +162,7 @@ impl Service {
     ) -> Result<Vec<Hold>, ServiceError> {
         let mut holds = Vec::new();
         let mut hold = |kind, message: String| holds.push(Hold { kind, message });
-        if plan.steps.is_empty() {
+        if plan.leaves_nothing_to_decide() {
             return Ok(holds);
         }
         match state {

@@ -67,8 +67,19 @@ impl Recipe {
     }
 
     pub(super) fn read(&self) -> Result<Read, ServiceError> {
+        // A document that lost its object still stands beside the one that took it, until it is removed: the planner tells of it.
+        // What is submitted together is held against each other when it is read.
+        let wanted = match self.origin {
+            Origin::Drift => {
+                let each = self.documents.iter();
+                let each = each.map(|one| read(std::slice::from_ref(one)));
+                let each = each.collect::<Result<Vec<_>, _>>()?;
+                each.into_iter().flatten().collect()
+            }
+            Origin::Submission { .. } | Origin::Undo { .. } => read(&self.documents)?,
+        };
         Ok(Read {
-            wanted: read(&self.documents)?,
+            wanted,
             removed: read(&self.removed)?,
         })
     }
@@ -93,7 +104,8 @@ pub(super) enum Wants {
     Orphaned,
 }
 
-/// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several.
+/// What a document asks for, as the planner takes it. `source` by document, since a plan about drift covers several. It takes over
+/// nothing: that is for whoever submits it.
 pub(super) fn item(document: &Document, source: &str, wants: Wants) -> Result<Item, ServiceError> {
     let removed = wants != Wants::Present;
     let wanted = if removed {
@@ -113,6 +125,7 @@ pub(super) fn item(document: &Document, source: &str, wants: Wants) -> Result<It
             crate::document::Restart::Ask => Restart::Ask,
             crate::document::Restart::Window => Restart::Window,
         },
+        take_over: None,
         labels: document
             .metadata
             .labels

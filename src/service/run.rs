@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::accept::tell_moves;
 use super::error::ServiceError;
 use super::open::Service;
 use super::planning::Prepared;
@@ -114,7 +115,7 @@ impl Service {
                     notes: Vec::new(),
                 });
             }
-            Err(error @ ServiceError::Plan(_)) => {
+            Err(error @ (ServiceError::Plan(_) | ServiceError::Conflict(_))) => {
                 self.supersede(&plan.hash, "it can no longer be planned")
                     .await?;
                 return Err(error);
@@ -444,9 +445,10 @@ impl Service {
             tx.set_parent(&plan.cluster, &plan.hash.0, self.now())
                 .await?;
         }
-        let detail = serde_json::json!({
+        let mut detail = serde_json::json!({
             "run": run.0, "outcome": word, "why": why, "steps": done.len(), "documents": documents,
         });
+        tell_moves(&mut detail, &prepared.ownership, &after);
         let record = self
             .run_record(&mut tx, Action::RunFinished, plan, detail)
             .await?;
@@ -544,13 +546,39 @@ impl Service {
         let mut after = prepared
             .ownership
             .after(plan, &prepared.items, &prepared.secrets, world);
+        for back in plan.documents.iter().filter(|d| d.former_owner.is_some()) {
+            notes.push(if after.give_back(back) {
+                format!(
+                    "{} is owned by {} of {} again",
+                    back.object, back.key, back.source
+                )
+            } else {
+                format!("{} is left to who owns it now", back.object)
+            });
+        }
+        for back in &plan.documents {
+            let clone = back.instead_of.as_ref();
+            let was = clone.and_then(|clone| prepared.ownership.objects.get(clone));
+            if let Some(was) = was {
+                notes.push(if after.own_again(back, was, world) {
+                    format!("{} is about {} again", back.key, back.object)
+                } else {
+                    format!("{} is left to who owns it now", back.object)
+                });
+            }
+        }
+        let given_back = |key: &str, source: &str| {
+            let mut back = plan.documents.iter().filter(|d| d.former_owner.is_some());
+            back.any(|document| document.key == key && document.source == source)
+        };
         let mut changed = Left::new();
         for (key, left) in self.documents_left(recipe).await? {
             let Some((kind, name)) = key.split_once('/') else {
                 continue;
             };
             let now = self.store.document(&plan.cluster, kind, name).await?;
-            if now.map(|now| now.document.hash) != left {
+            let now = now.map(|now| now.document);
+            if now.as_ref().map(|now| &now.hash) != left.as_ref() {
                 notes.push(format!("{key} was changed since and is left as it is"));
                 continue;
             }
@@ -569,7 +597,17 @@ impl Service {
                 .map(|version| &version.version.document);
             match before {
                 Some(before) => {
-                    tx.put_document(before, self.now()).await?;
+                    match now.filter(|now| now.source != before.source) {
+                        Some(now) if given_back(&key, &before.source) => {
+                            tx.take_over_document(before, &now.source, self.now())
+                                .await?;
+                        }
+                        Some(now) => {
+                            notes.push(format!("{key} is left to {}", now.source));
+                            continue;
+                        }
+                        None => _ = tx.put_document(before, self.now()).await?,
+                    }
                     for owned in after.objects.values_mut().filter(|o| o.document == key) {
                         owned.hash = Some(before.hash.clone());
                     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ServiceError;
 use super::open::Service;
 use super::planning::{Made, Standing};
-use super::recipe::{Recipe, Text, read};
+use super::recipe::{Recipe, Text, Wants, item, read};
 use crate::approval::policy::SOURCE_KINDS;
 use crate::approval::{Principal, Verdict, evaluate};
 use crate::configuration::Cluster;
@@ -126,7 +126,7 @@ impl Service {
             self.said_anew(&recipe.source, &made.plan).await?;
         }
         let mut standing = self.standing(&made.plan, recipe).await?;
-        if made.plan.steps.is_empty() {
+        if made.plan.leaves_nothing_to_decide() {
             let (accepted, ledger) = self.accept_without_run(recipe, &made).await?;
             return Ok(Planned {
                 plan: made.plan,
@@ -363,7 +363,7 @@ impl Service {
             Vec::new()
         };
         let blocked = self
-            .fuse(&removed, &source, &cluster.name, allow_deletions)
+            .fuse(&removed, &wanted, &source, &cluster.name, allow_deletions)
             .await?;
         let recipe = Recipe {
             origin: Origin::Submission {
@@ -436,18 +436,48 @@ impl Service {
             .collect())
     }
 
+    /// How many of the documents that are gone only got another name, or lost their object to another document before.
+    async fn renamed(
+        &self,
+        gone: &[Document],
+        wanted: &[Document],
+        source: &str,
+        cluster: &ClusterName,
+    ) -> Result<usize, ServiceError> {
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        let mut items = Vec::new();
+        for (documents, wants) in [(gone, Wants::Removed), (wanted, Wants::Present)] {
+            for document in documents {
+                let mut item = item(document, source, wants)?;
+                item.take_over = document.take_over().map(str::to_owned);
+                items.push(item);
+            }
+        }
+        let ownership = self.ownership(cluster).await?;
+        let lost = gone.iter().filter(|document| {
+            let key = document.key().to_string();
+            ownership.taken_from(&key, source).is_some()
+        });
+        Ok(crate::plan::renamed(&items, &ownership).len() + lost.count())
+    }
+
     /// Why the plan is blocked, if so many objects disappear at once that something else must be wrong.
     pub(super) async fn fuse(
         &self,
         removed: &[Text],
+        wanted: &[Document],
         source: &str,
         cluster: &ClusterName,
         allowed: Option<usize>,
     ) -> Result<Option<String>, ServiceError> {
-        let deletions = read(removed)?
-            .iter()
+        let deleting: Vec<Document> = read(removed)?
+            .into_iter()
             .filter(|document| document.deletion() == Deletion::Delete)
-            .count();
+            .collect();
+        let kept = self.renamed(&deleting, wanted, source, cluster).await?;
+        let deletions = deleting.len().saturating_sub(kept);
         let owned = self
             .store
             .documents(cluster)

@@ -75,16 +75,36 @@ impl Transaction {
         new: &NewDocument,
         at: Timestamp,
     ) -> Result<Put, StoreError> {
+        self.put(new, &new.source, at).await
+    }
+
+    /// Stores a document that takes the place of the one that another source (`from`) has under its name. One of a third source is
+    /// refused.
+    pub async fn take_over_document(
+        &mut self,
+        new: &NewDocument,
+        from: &str,
+        at: Timestamp,
+    ) -> Result<Put, StoreError> {
+        self.put(new, from, at).await
+    }
+
+    async fn put(
+        &mut self,
+        new: &NewDocument,
+        from: &str,
+        at: Timestamp,
+    ) -> Result<Put, StoreError> {
         let current = document(self.connection(), &new.cluster, &new.kind, &new.name).await?;
         if let Some(current) = &current {
-            if current.document.source != new.source {
+            if current.document.source != new.source && current.document.source != from {
                 return Err(StoreError::OtherSource {
                     what: format!("{}/{}", new.kind, new.name),
                     owner: current.document.source.clone(),
                     claimant: new.source.clone(),
                 });
             }
-            if current.document.hash == new.hash {
+            if current.document.hash == new.hash && current.document.source == new.source {
                 return Ok(Put::Unchanged {
                     generation: current.generation,
                 });
@@ -95,7 +115,7 @@ impl Transaction {
         sqlx::query(
             "INSERT INTO documents (cluster, kind, name, source, text, json, hash, generation, updated)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (cluster, kind, name) DO UPDATE SET text = excluded.text, json = excluded.json,
+             ON CONFLICT (cluster, kind, name) DO UPDATE SET source = excluded.source, text = excluded.text, json = excluded.json,
                 hash = excluded.hash, generation = excluded.generation, updated = excluded.updated",
         )
         .bind(new.cluster.as_str())

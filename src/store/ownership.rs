@@ -30,8 +30,14 @@ pub struct Owned {
 impl Transaction {
     /// Writes down an owned object, new or changed. One that belongs to another source is refused.
     pub async fn own(&mut self, owned: &Owned) -> Result<(), StoreError> {
+        self.own_from(owned, &owned.source).await
+    }
+
+    /// Writes down an owned object that was another source's (`from`) until now. One that belongs to a third source is refused.
+    pub async fn own_from(&mut self, owned: &Owned, from: &str) -> Result<(), StoreError> {
         if let Some(current) = owner(self.connection(), &owned.cluster, &owned.object).await?
             && current.source != owned.source
+            && current.source != from
         {
             return Err(StoreError::OtherSource {
                 what: owned.object.clone(),
@@ -42,7 +48,7 @@ impl Transaction {
         self.changed("the ownership of an object was changed");
         sqlx::query(
             "INSERT INTO ownership (cluster, object, source, identity, last_applied, updated) VALUES (?, ?, ?, ?, ?, ?)
-             ON CONFLICT (cluster, object) DO UPDATE SET identity = excluded.identity,
+             ON CONFLICT (cluster, object) DO UPDATE SET source = excluded.source, identity = excluded.identity,
                 last_applied = excluded.last_applied, updated = excluded.updated",
         )
         .bind(owned.cluster.as_str())

@@ -156,6 +156,7 @@ fn items(wishes: &[Wish]) -> Vec<Item> {
         hash,
         wanted,
         restart: Restart::Never,
+        take_over: None,
         labels: BTreeMap::new(),
     };
     let mut items = Vec::new();
@@ -200,6 +201,7 @@ fn ownership(wishes: &[Wish], world: &World) -> Ownership {
             vmid,
             birth: vmid.and_then(|vmid| world.guests.get(&vmid)?.config.birth()),
             managed: BTreeMap::new(),
+            taken_from: Vec::new(),
         };
         objects.insert(object.clone(), owned);
     }

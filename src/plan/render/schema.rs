@@ -70,7 +70,12 @@ pub fn schema() -> Value {
     });
     let document = json!({
         "type": "object", "additionalProperties": false, "required": ["key", "source", "hash", "object", "adopts"],
-        "properties": {"key": text(), "source": text(), "hash": maybe(), "object": text(), "adopts": {"type": "boolean"}}
+        "properties": {"key": text(), "source": text(), "hash": maybe(), "object": text(), "adopts": {"type": "boolean"},
+            "insteadOf": {"description": "The guest that the document was about until this plan was carried out; left out where that stays.", "type": "string"},
+            "formerOwner": {
+                "description": "The document that owns the object until this plan was carried out; left out where nothing is taken over.",
+                "type": "object", "additionalProperties": false, "required": ["document", "source", "hash"],
+                "properties": {"document": text(), "source": text(), "hash": maybe()}}}
     });
     let unknown = json!({
         "type": "object", "additionalProperties": false, "required": ["id", "what", "why"],

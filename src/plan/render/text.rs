@@ -87,16 +87,25 @@ impl Page {
             .documents
             .iter()
             .map(|document| {
-                let what = match (&document.hash, document.adopts) {
-                    (None, _) => "removed",
-                    (Some(_), true) => "adopts",
-                    (Some(_), false) => "",
+                if let Some(retired) = &document.instead_of {
+                    let what = format!("instead of {}", clean(retired));
+                    return [clean(&document.key), clean(&document.object), what];
+                }
+                let what = match (&document.hash, document.adopts, &document.former_owner) {
+                    (None, _, _) => "removed".to_owned(),
+                    (Some(_), true, _) => "adopts".to_owned(),
+                    (Some(_), false, None) => String::new(),
+                    (Some(_), false, Some(former)) if former.source == document.source => {
+                        format!("takes over from {}", clean(&former.document))
+                    }
+                    (Some(_), false, Some(former)) => format!(
+                        "{} takes over from {} of {}",
+                        clean(&document.source),
+                        clean(&former.document),
+                        clean(&former.source)
+                    ),
                 };
-                [
-                    clean(&document.key),
-                    clean(&document.object),
-                    what.to_owned(),
-                ]
+                [clean(&document.key), clean(&document.object), what]
             })
             .collect();
         self.table(&rows, &[]);
@@ -152,6 +161,9 @@ impl Page {
 
     fn steps(&mut self, plan: &Plan) {
         self.section(&match plan.steps.len() {
+            0 if !plan.leaves_nothing_to_decide() => {
+                "no steps: nothing changes but who owns what".to_owned()
+            }
             0 => "no steps: everything is as the documents say".to_owned(),
             steps => count(steps, "step", "steps"),
         });

@@ -344,3 +344,128 @@ fn a_storage_goes_after_every_step_of_a_clone_that_lies_there() {
     let delete = step("delete storage/local-zfs").unwrap();
     assert!(delete.needs.contains(&template), "{:?}", titles(&plan));
 }
+
+/// Guest 102 is owned, and its document names 106 now.
+fn renumbered(lab: &mut Lab, from: Option<DesiredClone>) -> crate::plan::Item {
+    lab.own("vm/102", "VirtualMachine/db");
+    let mut wanted = guest(GuestKind::Qemu, Some(106), "db");
+    wanted.clone_from = from;
+    wanted.power = Some(Power::Running);
+    item(
+        "VirtualMachine/db",
+        crate::document::desired::Desired::Guest(Box::new(wanted)),
+    )
+}
+
+#[test]
+fn another_number_is_a_clone_that_is_asked_for() {
+    let mut lab = Lab::new();
+    let wanted = renumbered(&mut lab, None);
+    let why = lab.refused(vec![wanted]);
+    assert!(why.contains("write `cloneFrom: {vmid: 102}`"), "{why}");
+    for other in [
+        from(104),
+        DesiredClone {
+            full: Some(false),
+            ..from(102)
+        },
+    ] {
+        let wanted = renumbered(&mut lab, Some(other));
+        lab.refused(vec![wanted]);
+    }
+    let mut wanted = renumbered(&mut lab, Some(from(102)));
+    if let crate::plan::Wanted::Present(crate::document::desired::Desired::Guest(guest)) =
+        &mut wanted.wanted
+    {
+        guest.vmid = Some(vmid(105));
+    }
+    let why = lab.refused(vec![wanted]);
+    assert!(why.contains("vm/105 is there already"), "{why}");
+}
+
+#[test]
+fn the_old_guest_is_retired_and_named_with_what_stays() {
+    let mut lab = Lab::new();
+    lab.snapshot(102, "before");
+    lab.backup_job("weekly", "nas", &[102, 104]);
+    lab.edit(102, |guest| {
+        let on = ("onboot".to_owned(), "1".to_owned());
+        guest.config.current.extend([on]);
+    });
+    let wanted = renumbered(&mut lab, Some(from(102)));
+    let plan = lab.plan(vec![wanted.clone()]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "shut down vm/102",
+            "clone vm/102 to vm/106 db (a full copy)",
+            "set vm/102 onboot 1 → 0",
+            "start vm/106"
+        ]
+    );
+    assert_eq!(plan.documents[0].object, "vm/106");
+    assert_eq!(plan.documents[0].instead_of.as_deref(), Some("vm/102"));
+    assert!(!plan.documents[0].adopts);
+    let stopped = plan
+        .impacts
+        .iter()
+        .any(|impact| impact.entity == "vm/102" && impact.category == Category::Stopped);
+    assert!(stopped, "{:?}", facts(&plan));
+    let notes = plan.notes.join("\n");
+    for word in [
+        "vm/102 is retired",
+        "backup-job/weekly",
+        "its snapshots (before)",
+        "new MAC addresses in net0",
+    ] {
+        assert!(notes.contains(word), "{word}: {notes}");
+    }
+    assert!(!notes.contains("nothing happens to it"), "{notes}");
+    let page = crate::plan::render::text(&plan, &crate::plan::render::Style::default());
+    assert!(page.contains("instead of vm/102"), "{page}");
+
+    // It is owned no more; the undo starts it again, with what it was, and gives it back to its document.
+    let items = [wanted];
+    lab.world = lab.after(&plan);
+    lab.ownership = lab.ownership.after(&plan, &items, &lab.secrets, &lab.world);
+    assert!(!lab.ownership.objects.contains_key("vm/102"));
+    for number in [102, 106] {
+        lab.edit(number, |g| g.config.digest = format!("{:040}", number + 1));
+    }
+    assert!(lab.plan(items.to_vec()).steps.is_empty());
+    let done = plan.steps.iter().map(|step| step.id).collect();
+    let back = crate::plan::undo(&plan, &done, &lab.input(Vec::new())).unwrap();
+    assert_eq!(crate::plan::check(&back), vec![]);
+    let order = titles(&back).join("; ");
+    for title in [
+        "set back vm/102 onboot 0 → 1",
+        "destroy vm/106 db",
+        "start vm/102",
+    ] {
+        assert!(order.contains(title), "{order}");
+    }
+    let again = &back.documents[0];
+    assert_eq!(again.object, "vm/102");
+    assert_eq!(again.instead_of.as_deref(), Some("vm/106"));
+    let mut then = lab.ownership.after(&back, &[], &lab.secrets, &lab.world);
+    let was = lab.ownership.objects["vm/106"].clone();
+    assert!(then.own_again(again, &was, &lab.world));
+    assert_eq!(then.objects.len(), 1);
+    assert_eq!(then.objects["vm/102"].document, "VirtualMachine/db");
+    assert_eq!(then.objects["vm/102"].vmid, Some(vmid(102)));
+}
+
+#[test]
+fn a_stopped_guest_that_starts_by_hand_is_only_cloned() {
+    let mut lab = Lab::new();
+    lab.own("vm/105", "VirtualMachine/old");
+    let mut wanted = guest(GuestKind::Qemu, Some(106), "old");
+    wanted.clone_from = Some(from(105));
+    let wanted = item(
+        "VirtualMachine/old",
+        crate::document::desired::Desired::Guest(Box::new(wanted)),
+    );
+    let plan = lab.plan(vec![wanted]);
+    assert_eq!(titles(&plan), ["clone vm/105 to vm/106 old (a full copy)"]);
+    assert_eq!(facts(&plan), Vec::<String>::new());
+}

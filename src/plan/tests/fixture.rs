@@ -440,6 +440,7 @@ impl Lab {
                 vmid: guest,
                 birth,
                 managed: BTreeMap::new(),
+                taken_from: Vec::new(),
             },
         );
     }
@@ -491,6 +492,7 @@ pub fn item(key: &str, desired: Desired) -> Item {
         hash: Some(format!("sha256:{key}")),
         wanted: Wanted::Present(desired),
         restart: Restart::Never,
+        take_over: None,
         labels: BTreeMap::new(),
     }
 }

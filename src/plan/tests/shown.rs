@@ -113,7 +113,7 @@ fn names_from_the_cluster_cannot_play_tricks() {
 }
 
 /// Holds a value against the few words of JSON Schema that the plan's schema uses.
-fn holds(
+pub(super) fn holds(
     schema: &serde_json::Value,
     root: &serde_json::Value,
     value: &serde_json::Value,
