@@ -567,6 +567,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
         api: ApiView::NotAsked,
         settings: &Settings::default(),
         secrets: &BTreeMap::new(),
+        backups: &BTreeMap::new(),
     };
     let plan = make_plan(&input).unwrap_or_else(|error| panic!("{error}"));
     assert!(

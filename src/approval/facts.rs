@@ -62,6 +62,7 @@ impl Verb {
         match action {
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
+            | Action::RestoreGuest { .. }
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
             | Action::CreateBackupJob { .. }
@@ -169,6 +170,7 @@ impl ObjectKind {
         match action {
             Action::CreateGuest { kind, .. }
             | Action::CloneGuest { kind, .. }
+            | Action::RestoreGuest { kind, .. }
             | Action::ConvertToTemplate { kind, .. }
             | Action::UpdateConfig { kind, .. }
             | Action::ResizeDisk { kind, .. }

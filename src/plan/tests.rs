@@ -14,6 +14,7 @@ mod jobs;
 mod laws;
 mod making;
 mod replicating;
+mod restoring;
 mod rules;
 mod shown;
 mod snapshots;

@@ -274,6 +274,7 @@ impl Back<'_, '_, '_> {
             } => self.image_again(node, volume, source),
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
+            | Action::RestoreGuest { .. }
             | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }

@@ -12,7 +12,9 @@ use crate::document::Document;
 use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::plan::words::clean;
-use crate::plan::{self, ApiView, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings};
+use crate::plan::{
+    self, ApiView, Backups, Item, Owned, Ownership, Plan, PlanHash, PlanInput, Settings,
+};
 use crate::store::{self, PlanState, RunState, Store, StoreError};
 use crate::world::World;
 
@@ -157,6 +159,7 @@ impl Service {
             api: api.as_deref().map_or(ApiView::Unread, ApiView::Served),
             settings: &settings,
             secrets: &from.secrets,
+            backups: &self.backups(cluster, &from, &world).await?,
         };
         let plan = match recipe.undoes() {
             None => plan::make_plan(&input),
@@ -175,6 +178,21 @@ impl Service {
             )));
         }
         Ok(Made { plan, from, world })
+    }
+
+    /// Reads what is in the backups that documents want to restore, none as a rule.
+    async fn backups(
+        &self,
+        cluster: &Cluster,
+        from: &Prepared,
+        world: &World,
+    ) -> Result<Backups, ServiceError> {
+        let wanted = plan::backups_wanted(&from.items, &from.ownership, world);
+        if wanted.is_empty() {
+            return Ok(Backups::new());
+        }
+        let client = self.client(&cluster.name)?;
+        Ok(crate::world::observe::backup_configs(&client, wanted).await)
     }
 
     /// The source a document belongs to: the one it is stored under, else the one that submits it.

@@ -219,5 +219,6 @@ pub fn plan(wishes: &[Wish], world: &World) -> Result<Plan, PlanError> {
         api: ApiView::NotAsked,
         settings: &Settings::default(),
         secrets: &BTreeMap::new(),
+        backups: &BTreeMap::new(),
     })
 }
