@@ -506,7 +506,7 @@ async fn steps_that_no_document_asks_for_take_no_more_than_they_say() {
             .map(|needed| (needed.path, needed.privilege))
             .collect();
         assert!(!needed.is_empty());
-        let exact: Grants = reading.union(&needed).cloned().collect();
+        let exact: Grants = reading().union(&needed).cloned().collect();
         let stand = Stand::new(&exact).await;
         let done = stand.act(action, Some(&node), &start).await;
         assert_eq!(done, Ok(()), "{action:?}");
@@ -601,11 +601,14 @@ async fn a_document_that_asks_for_it_is_refused_when_it_is_planned() {
                 assert!(matches!(documents[0].desired(), Desired::Guest(_)));
                 let wanted: &'static str = wish;
                 let case = Case {
+                    sees: &[],
                     name: "root only",
                     wanted,
                     removed: &[],
                 };
-                plan(&case, &start).unwrap_err().to_string()
+                plan(&case, &start, &Backups::new())
+                    .unwrap_err()
+                    .to_string()
             }
         };
         assert!(refusal.contains("root@pam"), "{wish}: {refusal}");

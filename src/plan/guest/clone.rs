@@ -56,7 +56,12 @@ impl Planner<'_, '_> {
             return self.drafts.problem(&item.key, "smbios1", reason);
         }
         let action = self.clone_action(desired, from, vmid, guest);
-        let predicted = match world.apply(&action) {
+        // Its pool may be made by a later part of this plan; nothing here depends on it.
+        let mut alone = action.clone();
+        if let Action::CloneGuest { pool, .. } = &mut alone {
+            *pool = None;
+        }
+        let predicted = match world.apply(&alone) {
             Ok(predicted) => predicted,
             Err(why) => {
                 let why = format!("{} cannot be cloned so: {why}", guest.entity());

@@ -135,6 +135,11 @@ impl Planner<'_, '_> {
         from: &DesiredRestore,
         vmid: Vmid,
     ) {
+        if let Some(node) = &desired.node
+            && !self.node_usable(&item.key, node)
+        {
+            return;
+        }
         let placed = place(self.input.world, desired.node.as_ref(), &from.volume);
         let (node, backup) = match placed {
             Ok((node, backup)) => (node, backup.clone()),
@@ -167,7 +172,8 @@ impl Planner<'_, '_> {
         let predicted = match world.apply(&action) {
             Ok(predicted) => predicted,
             Err(why) => {
-                let why = format!("{} cannot be restored so: {why}", from.volume);
+                // What is in a backup may be anybody's text.
+                let why = words::clean(&format!("{} cannot be restored so: {why}", from.volume));
                 return self.no_restore(item, Reason::Refused { why });
             }
         };
@@ -274,7 +280,10 @@ impl Planner<'_, '_> {
         }
         let taken_over = kept(desired, config);
         if !taken_over.is_empty() {
-            notes.push(format!("it takes over {}", taken_over.join(", ")));
+            notes.push(words::clean(&format!(
+                "it takes over {}",
+                taken_over.join(", ")
+            )));
         }
         for disk in views::disks(desired.kind, config) {
             let volume = matches!(disk.source, Source::Volume(_)) && !disk.unused();

@@ -344,3 +344,20 @@ fn a_storage_goes_after_every_step_of_a_clone_that_lies_there() {
     let delete = step("delete storage/local-zfs").unwrap();
     assert!(delete.needs.contains(&template), "{:?}", titles(&plan));
 }
+
+#[test]
+fn a_pool_is_made_before_a_guest_is_cloned_into_it() {
+    let lab = Lab::new();
+    let copy = DesiredGuest {
+        pool: Some(Wish::Set(pool_id("fresh"))),
+        ..clone_of(901, from(105))
+    };
+    let plan = lab.plan(vec![doc(copy), pool_doc("fresh", None)]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "create pool/fresh",
+            "clone vm/105 to vm/901 copy (a full copy)"
+        ]
+    );
+}

@@ -440,3 +440,27 @@ fn the_storages_of_a_restore_go_after_it() {
         titles(&plan)
     );
 }
+
+#[test]
+fn a_pool_is_made_before_a_guest_is_restored_into_it() {
+    let lab = lab();
+    let pooled = |wish: DesiredGuest| DesiredGuest {
+        pool: Some(Wish::Set(pool_id("fresh"))),
+        ..wish
+    };
+    let plan = lab.plan(vec![
+        doc(pooled(restored(901, from(VM)))),
+        pool_doc("fresh", None),
+    ]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "create pool/fresh",
+            &*format!("restore vm/901 web-4 from {VM} on pve1")
+        ]
+    );
+    assert_eq!(
+        lab.after(&plan).guests[&vmid(901)].pool,
+        Some(pool_id("fresh"))
+    );
+}
