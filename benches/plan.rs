@@ -270,6 +270,7 @@ fn delete_storage(criterion: &mut Criterion) {
             api: ApiView::NotAsked,
             settings: &settings,
             secrets: &secrets,
+            backups: &Default::default(),
         };
         let plan = make_plan(&input).unwrap();
         let named = plan

@@ -49,6 +49,7 @@ pub fn backup_kind(volume: &VolumeId) -> Option<GuestKind> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

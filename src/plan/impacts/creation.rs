@@ -14,11 +14,11 @@ use crate::world::{Param, Params, Selection};
 
 impl At<'_> {
     pub(super) fn create(&self, kind: GuestKind, vmid: Vmid, params: &Params) -> Vec<Raw> {
-        self.new(kind, vmid, params, false)
+        self.newcomer(kind, vmid, params, false)
     }
 
     /// A new guest; `again` if it is the one that had this number before, whose backups and jobs are its own.
-    fn new(&self, kind: GuestKind, vmid: Vmid, params: &Params, again: bool) -> Vec<Raw> {
+    fn newcomer(&self, kind: GuestKind, vmid: Vmid, params: &Params, again: bool) -> Vec<Raw> {
         let entity = Entity::Guest(kind, vmid);
         let mut all = Vec::new();
         let path = format!("/vms/{vmid}");
@@ -94,7 +94,7 @@ impl At<'_> {
 
     /// A clone is a new guest too; whether it is privileged comes from its source.
     pub(super) fn cloned(&self, kind: GuestKind, vmid: Vmid) -> Vec<Raw> {
-        self.new(kind, vmid, &self.taken_over(vmid), false)
+        self.newcomer(kind, vmid, &self.taken_over(vmid), false)
     }
 
     /// So is a guest from a backup, unless the backup is of a guest of the same number.
@@ -105,7 +105,7 @@ impl At<'_> {
             .zip(node)
             .and_then(|(on, node)| on.volume(node, archive));
         let again = file.is_some_and(|file| file.vmid == Some(vmid));
-        self.new(kind, vmid, &self.taken_over(vmid), again)
+        self.newcomer(kind, vmid, &self.taken_over(vmid), again)
     }
 
     /// What a guest made from another, or from a backup, has that its creation would have said.

@@ -105,6 +105,7 @@ fn configuration(text: &str) -> Result<Section, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
