@@ -273,6 +273,7 @@ fn delete_storage(criterion: &mut Criterion) {
             settings: &settings,
             now: world.observed_at,
             secrets: &secrets,
+            backups: &Default::default(),
         };
         let plan = make_plan(&input).unwrap();
         let named = plan

@@ -22,6 +22,7 @@ pub mod pool;
 pub mod reference;
 pub mod refused;
 pub mod replication_job;
+pub mod restore;
 pub mod scalar;
 pub mod schema;
 pub mod shared;

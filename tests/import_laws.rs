@@ -569,6 +569,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        backups: &BTreeMap::new(),
     };
     let plan = make_plan(&input).unwrap_or_else(|error| panic!("{error}"));
     assert!(

@@ -22,15 +22,15 @@ use bailiwick::document::desired::Desired;
 use bailiwick::document::load;
 use bailiwick::ids::{ClusterName, GuestKind, NodeName, Slot, Vmid, VolumeId};
 use bailiwick::plan::{
-    ApiView, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart, Settings, Wanted,
-    make_plan, needs,
+    ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart,
+    Settings, Wanted, backups_wanted, make_plan, needs,
 };
 use bailiwick::proxmox::schema::root_only;
 use bailiwick::proxmox::{
     ApiError, ApiToken, Call, Client, ClusterEndpoints, Limits, TaskOutcome, Trust, WriteError,
 };
 use bailiwick::sim::{self, Running};
-use bailiwick::world::observe::permissions_of;
+use bailiwick::world::observe::{backup_configs, permissions_of};
 use bailiwick::world::requests::request_for;
 use bailiwick::world::{Action, Completeness, ObserveSettings, Part, World, observe};
 use cases::{CASES, Case};
@@ -250,7 +250,7 @@ fn ownership(case: &Case, world: &World) -> Ownership {
     }
 }
 
-fn plan(case: &Case, world: &World) -> Result<Plan, PlanError> {
+fn plan(case: &Case, world: &World, backups: &Backups) -> Result<Plan, PlanError> {
     make_plan(&PlanInput {
         cluster: world.cluster.clone(),
         parent: None,
@@ -263,17 +263,18 @@ fn plan(case: &Case, world: &World) -> Result<Plan, PlanError> {
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        backups,
     })
 }
 
 /// The plan of a case as if the token might do everything, and what it takes beyond looking.
-fn needed(case: &Case, world: &World) -> (Plan, Grants) {
+fn needed(case: &Case, world: &World, backups: &Backups) -> (Plan, Grants) {
     let mut blind = world.clone();
     let why = "the test asks what a plan takes".to_owned();
     blind
         .completeness
         .insert(Part::Permissions, Completeness::Unreadable { why });
-    let plan = plan(case, &blind).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    let plan = plan(case, &blind, backups).unwrap_or_else(|error| panic!("{}: {error}", case.name));
     assert!(!plan.steps.is_empty(), "{}: nothing to do", case.name);
     let all = needs::of_plan(&plan, &blind);
     let lacking = all
@@ -285,8 +286,26 @@ fn needed(case: &Case, world: &World) -> (Plan, Grants) {
 }
 
 /// What is wrong with a case's privileges.
-async fn judge(case: &Case, start: &World, shown: &mut String) -> Vec<String> {
-    let (blind, needed) = needed(case, start);
+async fn judge(
+    case: &Case,
+    start: &World,
+    shown: &mut String,
+    variants: &mut BTreeSet<&'static str>,
+) -> Vec<String> {
+    let mut reading = reading();
+    let sees = case.sees.iter();
+    reading.extend(sees.map(|(path, privilege)| ((*path).to_owned(), (*privilege).to_owned())));
+    let (start, backups) = match case.sees {
+        [] => (start.clone(), Backups::new()),
+        _ => {
+            let stand = Stand::new(&reading).await;
+            let start = stand.look().await;
+            let wanted = backups_wanted(&items(case), &Ownership::default(), &start);
+            (start, backup_configs(&stand.client, wanted).await)
+        }
+    };
+    let (blind, needed) = needed(case, &start, &backups);
+    variants.extend(blind.steps.iter().map(|step| variant(&step.action)));
     writeln!(shown, "{}", case.name).unwrap();
     for (path, privilege) in &needed {
         writeln!(shown, "    {privilege} on {path}").unwrap();
@@ -294,11 +313,11 @@ async fn judge(case: &Case, start: &World, shown: &mut String) -> Vec<String> {
     let mut wrong = Vec::new();
     let titles =
         |plan: &Plan| -> Vec<String> { plan.steps.iter().map(|step| step.title.clone()).collect() };
-    let exact: Grants = reading().union(&needed).cloned().collect();
+    let exact: Grants = reading.union(&needed).cloned().collect();
     let stand = Stand::new(&exact).await;
     let world = stand.look().await;
     let before = world.clone();
-    match plan(case, &world) {
+    match plan(case, &world, &backups) {
         Err(error) => wrong.push(format!("with exactly these it is refused: {error}")),
         Ok(planned) => {
             assert_eq!(titles(&planned), titles(&blind), "{}", case.name);
@@ -308,7 +327,7 @@ async fn judge(case: &Case, start: &World, shown: &mut String) -> Vec<String> {
                     let after = stand.look().await;
                     // What was removed is owned by nobody any more.
                     if case.removed.is_empty() {
-                        match plan(case, &after) {
+                        match plan(case, &after, &backups) {
                             Ok(rest) if rest.steps.is_empty() => {}
                             Ok(rest) => {
                                 wrong.push(format!("it does not converge: {:?}", titles(&rest)))
@@ -326,7 +345,7 @@ async fn judge(case: &Case, start: &World, shown: &mut String) -> Vec<String> {
         less.remove(missing);
         let stand = Stand::new(&less).await;
         let world = stand.may_less(&before).await;
-        match plan(case, &world) {
+        match plan(case, &world, &backups) {
             Ok(_) => wrong.push(format!("without {privilege} on {path} it is planned")),
             Err(error) => {
                 let words = format!("lacks `{privilege}` on `{path}`");
@@ -354,9 +373,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
     let (mut wrong, mut shown) = (Vec::new(), String::new());
     let mut variants = BTreeSet::new();
     for case in CASES {
-        let (plan, _) = needed(case, &start);
-        variants.extend(plan.steps.iter().map(|step| variant(&step.action)));
-        wrong.extend(judge(case, &start, &mut shown).await);
+        wrong.extend(judge(case, &start, &mut shown, &mut variants).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let apart = ["free disk", "remove HA resource", "delete volume"];
@@ -369,6 +386,7 @@ fn variant(action: &Action) -> &'static str {
     match action {
         Action::CreateGuest { .. } => "create guest",
         Action::CloneGuest { .. } => "clone guest",
+        Action::RestoreGuest { .. } => "restore guest",
         Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
         Action::RegenerateCloudInit { .. } => "regenerate cloud-init",
@@ -411,9 +429,11 @@ fn the_doctor_names_what_a_case_takes() {
         ..Setup::default()
     });
     let start = play.block_on(async { Stand::new(&reading()).await.look().await });
-    let asked = CASES.iter().filter(|case| case.removed.is_empty());
+    let asked = CASES
+        .iter()
+        .filter(|case| case.removed.is_empty() && case.sees.is_empty());
     for case in asked.step_by(4) {
-        let (_, needed) = needed(case, &start);
+        let (_, needed) = needed(case, &start, &Backups::new());
         play.document("case", &document(case.wanted));
         let diagnosis = play.json(&["doctor", "-f", "docs"]).ends(1).json();
         let checks = diagnosis["checks"].as_array().unwrap();
@@ -586,11 +606,14 @@ async fn a_document_that_asks_for_it_is_refused_when_it_is_planned() {
                 assert!(matches!(documents[0].desired(), Desired::Guest(_)));
                 let wanted: &'static str = wish;
                 let case = Case {
+                    sees: &[],
                     name: "root only",
                     wanted,
                     removed: &[],
                 };
-                plan(&case, &start).unwrap_err().to_string()
+                plan(&case, &start, &Backups::new())
+                    .unwrap_err()
+                    .to_string()
             }
         };
         assert!(refusal.contains("root@pam"), "{wish}: {refusal}");

@@ -160,6 +160,32 @@ fn table() -> Vec<(Action, &'static str)> {
             "POST /nodes/pve1/lxc/9001/clone newid=9003 hostname=copy full=0 (vzclone 9001)",
         ),
         (
+            Action::RestoreGuest {
+                kind: Qemu,
+                vmid: vmid(9004),
+                node: node("pve2"),
+                pool: Some("prod/web".parse().unwrap()),
+                archive: volume("vault:backup/vzdump-qemu-104-2026_11_01-03_00_00.vma.zst"),
+                storage: Some(storage_id("slow")),
+                unique: true,
+                config: BTreeMap::from([("memory".to_owned(), "2048".to_owned())]),
+            },
+            "POST /nodes/pve2/qemu vmid=9004 archive=vault:backup/vzdump-qemu-104-2026_11_01-03_00_00.vma.zst pool=prod/web storage=slow unique=1 (qmrestore 9004)",
+        ),
+        (
+            Action::RestoreGuest {
+                kind: Lxc,
+                vmid: vmid(9005),
+                node: node("pve1"),
+                pool: None,
+                archive: volume("vault:backup/vzdump-lxc-301-2026_11_01-03_00_00.tar.zst"),
+                storage: Some(storage_id("slow")),
+                unique: false,
+                config: BTreeMap::new(),
+            },
+            "POST /nodes/pve1/lxc vmid=9005 ostemplate=vault:backup/vzdump-lxc-301-2026_11_01-03_00_00.tar.zst restore=1 storage=slow (vzrestore 9005)",
+        ),
+        (
             Action::ConvertToTemplate {
                 kind: Qemu,
                 vmid: vmid(104),
@@ -464,6 +490,7 @@ fn variant(action: &Action) -> &'static str {
     match action {
         Action::CreateGuest { .. } => "create guest",
         Action::CloneGuest { .. } => "clone guest",
+        Action::RestoreGuest { .. } => "restore guest",
         Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
         Action::RegenerateCloudInit { .. } => "regenerate cloud-init",

@@ -9,7 +9,7 @@
 
 mod support;
 
-use support::play::{Play, hash_of, same_end};
+use support::play::{Play, Setup, hash_of, same_end};
 
 const WEB: &str = include_str!("../examples/demo/web-7.yaml");
 const RESCUE: &str = include_str!("../examples/documents/image.yaml");
@@ -359,4 +359,61 @@ fn a_download_that_has_another_checksum_fails_and_leaves_nothing() {
     // No document is written for a file.
     let refused = play.bailiwick(&["import", "--only", "image"]).ends(1);
     assert!(refused.all().contains("not imported"), "{}", refused.all());
+}
+
+/// Backups in the lab, with what is in them.
+const BACKUPS: &str = include_str!("faults/backups.yaml");
+
+#[test]
+fn guests_restored_from_backups_are_as_they_were_and_are_taken_back() {
+    let setup = Setup::default();
+    let first = "      - { volid: \"backup:backup/vzdump-qemu-101-";
+    let world = setup.world.replacen(first, &format!("{BACKUPS}{first}"), 1);
+    let play = Play::with(Setup { world, ..setup });
+    let before = play.end();
+    let document = |kind: &str, name: &str, spec: &str| {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        );
+        play.document(name, &text);
+    };
+    document(
+        "VirtualMachine",
+        "again",
+        "vmid: 150, node: pve2, name: again, memory: {size: 6Gi}, powerState: running, restoreFrom: {volume: 'backup:backup/vzdump-qemu-103-2026_11_19-01_00_03.vma.zst', unique: true}",
+    );
+    document(
+        "Container",
+        "files-again",
+        "vmid: 351, node: pve3, pool: infra, restoreFrom: {volume: 'backup:backup/vzdump-lxc-309-2026_11_19-01_00_03.tar.zst', storage: ceph-vm}",
+    );
+    let plan = play.carry_out();
+    let machine = play.config(150).unwrap();
+    for line in [
+        "#as it was",
+        "cores: 2",
+        "memory: 6144",
+        "name: again",
+        "scsi0: local-lvm:vm-150-disk-0,size=80G",
+    ] {
+        assert!(machine.contains(line), "{line}: {machine}");
+    }
+    for gone in ["qmdump", "BC:24:11:19:01:03", "8c9f9f0e"] {
+        assert!(!machine.contains(gone), "{gone}: {machine}");
+    }
+    let container = play.config(351).unwrap();
+    assert!(
+        container.contains("hwaddr=BC:24:11:19:03:09"),
+        "{container}"
+    );
+    assert!(
+        container.contains("rootfs: ceph-vm:vm-351-disk-0,size=10G"),
+        "{container}"
+    );
+    // A guest that is there is not restored again.
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
+    undone(&play, &plan);
+    assert_eq!(play.config(150), None);
+    assert_eq!(play.config(351), None);
+    same_end(&play.end(), &before, "undone");
 }

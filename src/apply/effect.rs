@@ -12,6 +12,9 @@ pub fn visible(action: &Action, world: &World) -> bool {
         }
         | Action::CloneGuest {
             kind, vmid, node, ..
+        }
+        | Action::RestoreGuest {
+            kind, vmid, node, ..
         } => guest(vmid).is_some_and(|guest| {
             guest.kind == *kind && guest.node == *node && guest.lock.is_none()
         }),
@@ -169,6 +172,7 @@ pub fn tells(action: &Action) -> bool {
         Action::RegenerateCloudInit { .. } => false,
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::ResizeDisk { .. }
         | Action::MoveDisk { .. }

@@ -266,6 +266,9 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
             .flat_map(|(from, to)| [from, to])
             .collect(),
         Action::CloneGuest { storage, .. } => storage.iter().collect(),
+        Action::RestoreGuest {
+            archive, storage, ..
+        } => storage.iter().chain([archive.storage()]).collect(),
         Action::CreateGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
@@ -316,6 +319,7 @@ fn file_of(action: &Action) -> Option<&'static str> {
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }

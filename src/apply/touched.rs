@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{NodeName, StorageId, Vmid};
+use crate::world::predict::restored_to;
 use crate::world::{Action, Param, Params, Part, World, views};
 
 /// Parts of the world to read again.
@@ -55,6 +56,30 @@ impl Touched {
                 if let Some(storage) = storage {
                     touched.listed(node, storage, world);
                 }
+            }
+            Action::RestoreGuest {
+                kind,
+                vmid,
+                node,
+                pool,
+                archive,
+                storage,
+                config,
+                ..
+            } => {
+                touched.guests.insert(*vmid);
+                touched.pools = pool.is_some();
+                for storage in restored_to(*kind, config, storage.as_ref()) {
+                    touched.listed(node, &storage, world);
+                }
+                // That the backup is still there is asked in any case.
+                let shared = world.storages.get(archive.storage()).filter(|on| on.shared);
+                let under = shared
+                    .and_then(|on| on.volumes.keys().next())
+                    .unwrap_or(node);
+                touched
+                    .content
+                    .insert((under.clone(), archive.storage().clone()));
             }
             Action::ConvertToTemplate { vmid, .. } => {
                 touched.guests.insert(*vmid);

@@ -66,6 +66,7 @@ impl Verb {
         match action {
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
+            | Action::RestoreGuest { .. }
             | Action::CreateStorage { .. }
             | Action::CreatePool { .. }
             | Action::CreateBackupJob { .. }
@@ -175,6 +176,7 @@ impl ObjectKind {
             Action::RegenerateCloudInit { .. } => Self::VirtualMachine,
             Action::CreateGuest { kind, .. }
             | Action::CloneGuest { kind, .. }
+            | Action::RestoreGuest { kind, .. }
             | Action::ConvertToTemplate { kind, .. }
             | Action::UpdateConfig { kind, .. }
             | Action::ResizeDisk { kind, .. }

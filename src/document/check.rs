@@ -12,12 +12,13 @@ use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
 use super::options::Field;
 use super::replication_job::ReplicationJobSpec;
+use super::restore::{RestoreFrom, backup_kind};
 use super::shared::PowerState;
 use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
-use crate::ids::{BackupJobId, Bytes, SnapshotName, StorageId, VolumeId};
+use crate::ids::{BackupJobId, Bytes, GuestKind, SnapshotName, StorageId, VolumeId};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
@@ -152,8 +153,52 @@ impl Check<'_> {
         }
     }
 
+    /// What is restored, and that it is of the right kind.
+    fn restored(&mut self, kind: GuestKind, from: Option<&RestoreFrom>, cloned: bool) {
+        let Some(from) = from else { return };
+        let field = ["spec", "restoreFrom"];
+        if cloned {
+            let message = "a guest is either cloned or restored, not both";
+            self.push(&field, message, "remove `cloneFrom` or `restoreFrom`");
+        }
+        if kind == GuestKind::Lxc && from.storage.is_none() {
+            let message = "`restoreFrom` of a container needs `storage`: Proxmox VE would put everything on `local`";
+            self.push(
+                &field,
+                message,
+                "write the storage its volumes shall lie on",
+            );
+        }
+        let Some(volume) = &from.volume else {
+            let message = "`restoreFrom` needs `volume`, the backup";
+            let help = "the backups are listed under the storage's Backups; their ids look like `vault:backup/vzdump-qemu-104-2026_11_01-03_00_00.vma.zst`";
+            return self.push(&field, message, help);
+        };
+        let path = ["spec", "restoreFrom", "volume"];
+        match (backup_kind(volume), kind) {
+            (None, _) => self.push(
+                &path,
+                format!("`{volume}` is not the name of a backup of a guest"),
+                "write `STORAGE:backup/NAME` as the storage lists it",
+            ),
+            (Some(GuestKind::Lxc), GuestKind::Qemu) => self.push(
+                &path,
+                "this is the backup of a container",
+                "write the backup of a virtual machine, or a `Container`",
+            ),
+            (Some(GuestKind::Qemu), GuestKind::Lxc) => self.push(
+                &path,
+                "this is the backup of a virtual machine",
+                "write the backup of a container, or a `VirtualMachine`",
+            ),
+            (Some(_), _) => {}
+        }
+    }
+
     fn machine(&mut self, spec: &VirtualMachineSpec) {
         self.origin(spec.clone_from.as_ref(), spec.is_template, spec.power_state);
+        let cloned = spec.clone_from.is_some();
+        self.restored(GuestKind::Qemu, spec.restore_from.as_ref(), cloned);
         self.processors(spec);
         if let Some(memory) = &spec.memory {
             self.memory(&memory.size, &["spec", "memory", "size"]);
@@ -330,7 +375,10 @@ impl Check<'_> {
     fn container(&mut self, spec: &ContainerSpec) {
         self.memory(&spec.memory, &["spec", "memory"]);
         self.origin(spec.clone_from.as_ref(), spec.is_template, spec.power_state);
-        if spec.clone_from.is_some() {
+        let cloned = spec.clone_from.is_some();
+        self.restored(GuestKind::Lxc, spec.restore_from.as_ref(), cloned);
+        if cloned || spec.restore_from.is_some() {
+            let how = if cloned { "cloned" } else { "restored" };
             let made = [
                 ("template", spec.template.is_some()),
                 ("unprivileged", spec.unprivileged.is_some()),
@@ -340,9 +388,7 @@ impl Check<'_> {
             for (field, _) in made.iter().filter(|(_, written)| *written) {
                 self.push(
                     &["spec", field],
-                    format!(
-                        "`{field}` counts when a container is made anew, not when it is cloned"
-                    ),
+                    format!("`{field}` counts when a container is made anew, not when it is {how}"),
                     "remove the line",
                 );
             }

@@ -9,6 +9,7 @@ use super::options::{
     ExtraConfig, Field, Group, List, Set, ToValue, Wishes, collect, options, property_strings,
     words,
 };
+use super::restore::RestoreFrom;
 use super::scalar::{
     Bare, BridgeName, Description, DeviceName, DnsName, IdMap, IpAddress, Ipv4Address, Ipv4Config,
     Ipv6Address, Ipv6Config, MacAddress, MountPath, SshKey, Tag, TimeZone, VlanRange,
@@ -182,6 +183,8 @@ options! {
         pool: Field<PoolId> = "pool" by hand,
         /// The guest this one is cloned from when it is made. Counts only then.
         clone_from: Option<CloneFrom> = "" by hand,
+        /// The backup this guest is restored from when it is made. Counts only then.
+        restore_from: Option<RestoreFrom> = "" by hand,
         /// Whether the guest is a template, which never runs and which others are cloned from. There is no way back.
         is_template: Option<bool> = "" by hand,
         /// Whether the guest shall run.
@@ -284,6 +287,7 @@ impl ContainerSpec {
             options: collect(written(self)),
             disks: self.desired_disks(),
             clone_from: self.clone_from.as_ref().map(CloneFrom::desired),
+            restore_from: self.restore_from.as_ref().and_then(RestoreFrom::desired),
             template: self.is_template,
             create_only: self.create_only(),
         }

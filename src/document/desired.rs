@@ -102,6 +102,9 @@ pub struct DesiredGuest {
     /// The guest that a guest which has to be made is cloned from, instead of being made empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone_from: Option<DesiredClone>,
+    /// The backup that a guest which has to be made is restored from, instead of being made empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_from: Option<DesiredRestore>,
     /// Whether the guest shall be a template, if that is managed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<bool>,
@@ -123,6 +126,18 @@ pub struct DesiredClone {
     pub storage: Option<StorageId>,
     /// The format of the copies.
     pub format: Option<String>,
+}
+
+/// What a new guest is restored from, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredRestore {
+    /// The backup.
+    pub volume: VolumeId,
+    /// Where all volumes go; without it each goes to where it was.
+    pub storage: Option<StorageId>,
+    /// Whether it gets MAC addresses and a uuid of its own.
+    pub unique: bool,
 }
 
 /// What stands in a disk slot.

@@ -15,6 +15,7 @@ use self::hardware::{
 use super::clone::CloneFrom;
 use super::desired::{DesiredGuest, Power};
 use super::options::{ExtraConfig, Field, Group, List, Set, collect, options};
+use super::restore::RestoreFrom;
 use super::scalar::{Description, DnsName, StartDate, Tag};
 use super::shared::{PowerState, Startup};
 use super::slots::{
@@ -43,6 +44,8 @@ options! {
         pool: Field<PoolId> = "pool" by hand,
         /// The guest this one is cloned from when it is made. Counts only then.
         clone_from: Option<CloneFrom> = "" by hand,
+        /// The backup this guest is restored from when it is made. Counts only then.
+        restore_from: Option<RestoreFrom> = "" by hand,
         /// Whether the guest is a template, which never runs and which others are cloned from. There is no way back.
         is_template: Option<bool> = "" by hand,
         /// Whether the guest shall run.
@@ -154,6 +157,7 @@ impl VirtualMachineSpec {
             options: collect(wishes),
             disks: slots,
             clone_from: self.clone_from.as_ref().map(CloneFrom::desired),
+            restore_from: self.restore_from.as_ref().and_then(RestoreFrom::desired),
             template: self.is_template,
             create_only: Default::default(),
         }

@@ -194,6 +194,10 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
                 && identity(*source)
                 && digest(*source)
         }
+        Action::RestoreGuest { vmid, archive, .. } => {
+            has(&|p| matches!(p, Precondition::GuestAbsent { vmid: v } if v == vmid))
+                && has(&|p| matches!(p, Precondition::VolumeIs { volume: v, .. } if v == archive))
+        }
         Action::ConvertToTemplate { vmid, .. } => {
             identity(*vmid) && digest(*vmid) && stopped(*vmid)
         }
@@ -339,7 +343,9 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
     let mut pools_made: BTreeMap<&PoolId, StepId> = BTreeMap::new();
     for step in &plan.steps {
         match &step.action {
-            Action::CreateGuest { vmid, .. } | Action::CloneGuest { vmid, .. } => {
+            Action::CreateGuest { vmid, .. }
+            | Action::CloneGuest { vmid, .. }
+            | Action::RestoreGuest { vmid, .. } => {
                 guests_made.insert(*vmid, step.id);
             }
             Action::CreateStorage { id, .. } => {
@@ -473,6 +479,12 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
     match action {
         Action::CreateGuest { params, .. } => in_params(params),
         Action::CloneGuest { storage, .. } => storage.iter().cloned().collect(),
+        Action::RestoreGuest {
+            archive, storage, ..
+        } => {
+            let on = storage.iter().cloned();
+            on.chain([archive.storage().clone()]).collect()
+        }
         Action::UpdateConfig { set, .. } => in_params(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
@@ -515,7 +527,9 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
 
 fn pool_used(action: &Action) -> Option<&PoolId> {
     match action {
-        Action::CreateGuest { pool, .. } | Action::CloneGuest { pool, .. } => pool.as_ref(),
+        Action::CreateGuest { pool, .. }
+        | Action::CloneGuest { pool, .. }
+        | Action::RestoreGuest { pool, .. } => pool.as_ref(),
         Action::UpdatePool { id, .. } => Some(id),
         _ => None,
     }

@@ -16,6 +16,7 @@ use super::version::{self, Unchecked};
 use super::{hash, risk};
 use crate::ids::{StorageId, Vmid};
 use crate::proxmox::property::split_list;
+use crate::world::predict::restored_to;
 use crate::world::views;
 use crate::world::{Action, BackupJob, Param, Params, Part, Selection, World};
 
@@ -39,6 +40,14 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
     match action {
         Action::CreateGuest { params, .. } => named(params),
         Action::CloneGuest { storage, .. } => storage.iter().cloned().collect(),
+        Action::RestoreGuest {
+            kind,
+            storage,
+            config,
+            ..
+        } => restored_to(*kind, config, storage.as_ref())
+            .into_iter()
+            .collect(),
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
@@ -90,7 +99,9 @@ impl Planner<'_, '_> {
         let mut links: Vec<(DraftId, DraftId)> = Vec::new();
         for (id, draft) in self.drafts.steps.iter().enumerate() {
             match &draft.action {
-                Action::CreateGuest { pool, .. } | Action::CloneGuest { pool, .. } => {
+                Action::CreateGuest { pool, .. }
+                | Action::CloneGuest { pool, .. }
+                | Action::RestoreGuest { pool, .. } => {
                     let made = pool.as_ref().and_then(|pool| index.pools_made.get(pool));
                     links.extend(made.map(|made| (id, *made)));
                 }
@@ -235,7 +246,9 @@ impl Index {
                 index.guests.entry(vmid).or_default().push(id);
             }
             match &draft.action {
-                Action::CreateGuest { vmid, .. } | Action::CloneGuest { vmid, .. } => {
+                Action::CreateGuest { vmid, .. }
+                | Action::CloneGuest { vmid, .. }
+                | Action::RestoreGuest { vmid, .. } => {
                     index.guests_made.insert(*vmid, id);
                 }
                 Action::DestroyGuest { vmid, .. } => {

@@ -24,7 +24,9 @@ impl Written {
             self.guests.insert(vmid, id);
         }
         match action {
-            Action::CreateGuest { vmid, .. } | Action::CloneGuest { vmid, .. } => {
+            Action::CreateGuest { vmid, .. }
+            | Action::CloneGuest { vmid, .. }
+            | Action::RestoreGuest { vmid, .. } => {
                 self.made.insert(*vmid, id);
             }
             Action::CreateStorage { .. }
@@ -66,6 +68,7 @@ fn writes_config(action: &Action) -> bool {
     match action {
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
@@ -113,6 +116,24 @@ pub(super) fn preconditions(
     };
     match action {
         Action::CreateGuest { vmid, .. } => vec![Precondition::GuestAbsent { vmid: *vmid }],
+        // What is restored is the file that the plan was made with.
+        Action::RestoreGuest {
+            vmid,
+            node,
+            archive,
+            ..
+        } => {
+            let storage = world.storages.get(archive.storage());
+            let file = storage.and_then(|storage| storage.volume(node, archive));
+            vec![
+                Precondition::GuestAbsent { vmid: *vmid },
+                Precondition::VolumeIs {
+                    node: node.clone(),
+                    volume: archive.clone(),
+                    created: file.and_then(|file| file.created),
+                },
+            ]
+        }
         // What is cloned is what the plan was made with.
         Action::CloneGuest {
             kind, vmid, source, ..

@@ -10,9 +10,12 @@ mod disks;
 mod power;
 mod remove;
 mod reshape;
+mod restore;
 mod retire;
 mod template;
 mod volumes;
+
+pub use restore::backups_wanted;
 
 use std::collections::BTreeSet;
 
@@ -58,9 +61,10 @@ impl Planner<'_, '_> {
         match self.target(item, desired) {
             None => {}
             Some(Target::New(vmid)) => {
-                match &desired.clone_from {
-                    Some(from) => self.clone_or_retire(item, desired, from, vmid),
-                    None => self.create(item, desired, vmid),
+                match (&desired.clone_from, &desired.restore_from) {
+                    (Some(from), _) => self.clone_or_retire(item, desired, from, vmid),
+                    (None, Some(from)) => self.create_restored(item, desired, from, vmid),
+                    (None, None) => self.create(item, desired, vmid),
                 }
                 if let Some(wish) = &desired.pool {
                     self.guest_pool(item, vmid, wish, true, pools);
@@ -333,6 +337,7 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         Action::Migrate { running, .. } => *running && guest.kind == GuestKind::Lxc,
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::ResizeDisk { .. }

@@ -55,7 +55,7 @@ pub(super) struct Watch<'a> {
     blame: BTreeMap<Key, BTreeSet<StepId>>,
     /// Jobs that a step removes: that they are gone is what was asked for, and whom they leave is told.
     removed_jobs: BTreeSet<Entity>,
-    /// Clones as they were made.
+    /// Guests cloned and restored, as they were made.
     clones: Vec<(StepId, Arc<Guest>)>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
@@ -111,7 +111,7 @@ impl<'a> Watch<'a> {
             let job = Entity::ReplicationJob(job.to_string());
             self.removed_jobs.insert(job);
         }
-        if let Action::CloneGuest { vmid, .. } = action
+        if let Action::CloneGuest { vmid, .. } | Action::RestoreGuest { vmid, .. } = action
             && let Some(clone) = self.world.guests.get(vmid)
         {
             self.clones.push((id, Arc::clone(clone)));
@@ -225,6 +225,8 @@ impl<'a> Watch<'a> {
         for (step, clone) in &self.clones {
             let shared = addresses::taken_over(*step, clone, &self.world);
             self.raw.extend(shared);
+            self.raw
+                .extend(addresses::same_cards(*step, clone, &self.world));
         }
         self.gaps(unknowns);
         let improvements = self.improvements();

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::model::{DocumentRef, FormerOwner, Origin, Plan, PlanHash};
 use super::{image, snapshot};
 use crate::document::desired::{Desired, SecretRef, Value, Wish};
-use crate::ids::{ClusterName, Vmid};
+use crate::ids::{ClusterName, NodeName, Vmid, VolumeId};
 use crate::proxmox::ServedApi;
-use crate::world::{Action, World};
+use crate::world::{Action, Section, World};
 
 /// Everything [`make_plan`](super::make_plan) looks at. The same input gives the same plan.
 #[derive(Debug, Clone)]
@@ -38,7 +38,12 @@ pub struct PlanInput<'a> {
     pub now: Timestamp,
     /// For every secret the documents name, the keyed fingerprint of its value now.
     pub secrets: &'a BTreeMap<SecretRef, String>,
+    /// The configurations in the backups that guests are to be restored from, as [`backups_wanted`](super::backups_wanted) names them.
+    pub backups: &'a Backups,
 }
+
+/// What is in backups, by the node that reads them: the guest's configuration, or why it could not be read.
+pub type Backups = BTreeMap<(NodeName, VolumeId), Result<Section, String>>;
 
 /// What is known of the API of the connected version.
 #[derive(Debug, Clone, Copy)]
@@ -297,6 +302,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }

@@ -31,13 +31,13 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
         Action::ConvertToTemplate { .. } => {
             irreversible("a template does not become a guest again; it can only be cloned")
         }
-        Action::CreateGuest { kind, vmid, .. } | Action::CloneGuest { kind, vmid, .. } => {
-            back(vec![Action::DestroyGuest {
-                kind: *kind,
-                vmid: *vmid,
-                purge: false,
-            }])
-        }
+        Action::CreateGuest { kind, vmid, .. }
+        | Action::CloneGuest { kind, vmid, .. }
+        | Action::RestoreGuest { kind, vmid, .. } => back(vec![Action::DestroyGuest {
+            kind: *kind,
+            vmid: *vmid,
+            purge: false,
+        }]),
         Action::UpdateConfig {
             kind,
             vmid,

@@ -328,6 +328,16 @@ fn samples() -> Option<Vec<Action>> {
             storage: Some(storage.clone()),
             format: None,
         },
+        Action::RestoreGuest {
+            kind,
+            vmid,
+            node: node.clone(),
+            pool: None,
+            archive: VolumeId::new(storage.clone(), "backup/vzdump-qemu-101-x.vma.zst"),
+            storage: Some(storage.clone()),
+            unique: false,
+            config: BTreeMap::new(),
+        },
         Action::ConvertToTemplate { kind, vmid },
         Action::RegenerateCloudInit { vmid },
         Action::MoveDisk {

@@ -7,6 +7,7 @@ use super::draft::{Draft, DraftId};
 use super::error::Reason;
 use super::model::StepId;
 use crate::ids::{PoolId, StorageId, Vmid};
+use crate::world::predict::restored_to;
 use crate::world::{Action, Param, Params, World, views};
 
 /// A draft with its number and the numbers of what it needs.
@@ -169,6 +170,19 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
             all.extend(storage.clone());
             all
         }
+        Action::RestoreGuest {
+            kind,
+            archive,
+            storage,
+            config,
+            ..
+        } => {
+            let mut all: BTreeSet<StorageId> = restored_to(*kind, config, storage.as_ref())
+                .into_iter()
+                .collect();
+            all.insert(archive.storage().clone());
+            all
+        }
         Action::ConvertToTemplate { vmid, .. } | Action::RegenerateCloudInit { vmid } => {
             of_guest(vmid)
         }
@@ -247,6 +261,7 @@ fn sort_key(action: &Action) -> String {
             | Action::DeleteImage { node, volume, .. } => format!("image/{node}/{volume}"),
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
+            | Action::RestoreGuest { .. }
             | Action::ConvertToTemplate { .. }
             | Action::RegenerateCloudInit { .. }
             | Action::UpdateConfig { .. }
@@ -273,7 +288,9 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         files.insert(format!("pool/{id}"));
     };
     match action {
-        Action::CreateGuest { pool: Some(id), .. } | Action::CloneGuest { pool: Some(id), .. } => {
+        Action::CreateGuest { pool: Some(id), .. }
+        | Action::CloneGuest { pool: Some(id), .. }
+        | Action::RestoreGuest { pool: Some(id), .. } => {
             pool(id);
         }
         Action::DestroyGuest { vmid, .. } => {
@@ -301,6 +318,7 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         }
         Action::CreateGuest { pool: None, .. }
         | Action::CloneGuest { pool: None, .. }
+        | Action::RestoreGuest { pool: None, .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }

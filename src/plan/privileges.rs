@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::model::Privilege;
-use crate::ids::{GuestKind, StorageId, Vmid, VolumeId};
+use crate::ids::{GuestKind, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::property::{Domain, PropertyMap, boolean};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
+use crate::world::predict::restored_to;
 use crate::world::views;
 use crate::world::{Action, Guest, Param, Params, World};
 
@@ -88,6 +89,43 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             all.extend(storage.as_ref().filter(|_| *full).map(space));
             if let Some(guest) = world.guests.get(source) {
                 all.extend(cloned(guest, storage.as_ref().filter(|_| *full), world));
+            }
+            all
+        }
+        Action::RestoreGuest {
+            kind,
+            vmid,
+            node,
+            pool,
+            archive,
+            storage,
+            unique: _,
+            config,
+        } => {
+            let mut allocate = on_guest(*vmid, "VM.Allocate");
+            if let Some(pool) = pool {
+                allocate.push(one(format!("/pool/{pool}"), "VM.Allocate"));
+            }
+            let mut all = vec![allocate];
+            all.extend(of_backup(*vmid, node, archive, world));
+            let storages: BTreeSet<StorageId> = restored_to(*kind, config, storage.as_ref())
+                .into_iter()
+                .chain(storage.clone())
+                .collect();
+            all.extend(storages.iter().map(space));
+            for nic in views::nics(config) {
+                if let Some(bridge) = nic.bridge.as_deref() {
+                    all.push(bridge_choice(bridge, nic.tag.as_deref(), world));
+                }
+            }
+            all.extend(
+                config
+                    .iter()
+                    .filter_map(|(key, value)| mapping(*kind, key, value)),
+            );
+            let unprivileged = config.get("unprivileged").map_or("0", String::as_str);
+            if *kind == GuestKind::Lxc && boolean(unprivileged) != Some(true) {
+                all.push(vec![one("/", "Sys.Modify")]);
             }
             all
         }
@@ -266,6 +304,23 @@ fn cloned(source: &Guest, storage: Option<&StorageId>, world: &World) -> Vec<Cho
         Some(bridge_choice(bridge, nic.tag.as_deref(), world))
     });
     storages.into_iter().map(space).chain(cards).collect()
+}
+
+/// What reading a backup takes: nothing for a guest's own number, else the right to back up the guest it is of and room on its storage,
+/// or the whole storage.
+fn of_backup(vmid: Vmid, node: &NodeName, archive: &VolumeId, world: &World) -> Vec<Choice> {
+    let path = format!("/storage/{}", archive.storage());
+    let whole = one(path.clone(), "Datastore.Allocate");
+    let storage = world.storages.get(archive.storage());
+    let file = storage.and_then(|storage| storage.volume(node, archive));
+    match file.and_then(|file| file.vmid) {
+        Some(owner) if owner == vmid => Vec::new(),
+        Some(owner) => vec![
+            vec![one(path, "Datastore.AllocateSpace"), whole.clone()],
+            vec![one(format!("/vms/{owner}"), "VM.Backup"), whole],
+        ],
+        None => vec![vec![whole]],
+    }
 }
 
 /// What a backup job takes: the whole cluster, the storage it writes to (`local` where none is said), and room for fleecing.

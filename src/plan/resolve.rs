@@ -123,9 +123,15 @@ impl<'a> Planner<'a, '_> {
         let world = self.input.world;
         let Some(guest) = world.guests.get(&vmid) else {
             if self.input.ownership.objects.contains_key(&object) {
-                self.drafts.notes.insert(format!(
-                    "{object} is gone and will be made anew, empty: its data is not brought back"
-                ));
+                self.drafts.notes.insert(match &desired.restore_from {
+                    Some(from) => format!(
+                        "{object} is gone and will be restored from {}: what was written since then is not brought back",
+                        from.volume
+                    ),
+                    None => format!(
+                        "{object} is gone and will be made anew, empty: its data is not brought back"
+                    ),
+                });
             }
             self.drafts.taken.insert(vmid);
             return self

@@ -15,6 +15,7 @@ mod laws;
 mod making;
 mod moving;
 mod replicating;
+mod restoring;
 mod rules;
 mod shown;
 mod snapshots;

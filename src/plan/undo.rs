@@ -326,6 +326,7 @@ impl Back<'_, '_, '_> {
             Action::RegenerateCloudInit { .. } => {}
             Action::CreateGuest { .. }
             | Action::CloneGuest { .. }
+            | Action::RestoreGuest { .. }
             | Action::ConvertToTemplate { .. }
             | Action::ResizeDisk { .. }
             | Action::FreeDisk { .. }

@@ -14,7 +14,7 @@ use crate::document::desired::SecretRef;
 use crate::ids::ClusterName;
 use crate::plan::words::clean;
 use crate::plan::{
-    self, ApiView, Item, Origin, Owned, Ownership, Plan, PlanHash, PlanInput, Settings,
+    self, ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanHash, PlanInput, Settings,
 };
 use crate::store::{self, PlanState, RunState, Store, StoreError};
 use crate::world::World;
@@ -163,6 +163,7 @@ impl Service {
             settings: &settings,
             now: self.now(),
             secrets: &from.secrets,
+            backups: &self.backups(cluster, &from, &world).await?,
         };
         let plan = match recipe.undoes() {
             None => plan::make_plan(&input),
@@ -181,6 +182,21 @@ impl Service {
             )));
         }
         Ok(Made { plan, from, world })
+    }
+
+    /// Reads what is in the backups that documents want to restore, none as a rule.
+    async fn backups(
+        &self,
+        cluster: &Cluster,
+        from: &Prepared,
+        world: &World,
+    ) -> Result<Backups, ServiceError> {
+        let wanted = plan::backups_wanted(&from.items, &from.ownership, world);
+        if wanted.is_empty() {
+            return Ok(Backups::new());
+        }
+        let client = self.client(&cluster.name)?;
+        Ok(crate::world::observe::backup_configs(&client, wanted).await)
     }
 
     /// The source a document belongs to: the one it is stored under, else the one that submits it. One that submits has it or takes

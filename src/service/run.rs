@@ -668,7 +668,9 @@ fn as_far_as(plan: &Plan, done: &BTreeSet<StepId>) -> Plan {
 fn made(action: &crate::world::Action) -> Vec<String> {
     use crate::world::Action as Do;
     let one = match action {
-        Do::CreateGuest { kind, vmid, .. } | Do::CloneGuest { kind, vmid, .. } => {
+        Do::CreateGuest { kind, vmid, .. }
+        | Do::CloneGuest { kind, vmid, .. }
+        | Do::RestoreGuest { kind, vmid, .. } => {
             format!("{}/{vmid}", kind.word())
         }
         Do::CreateStorage { id, .. } => format!("storage/{id}"),

@@ -77,6 +77,20 @@ pub enum Action {
         storage: Option<StorageId>,
         format: Option<String>,
     },
+    /// Restore a guest from a backup under a number that is free; it does not run. `config` is the configuration in the backup, as it
+    /// was read when the plan was made: it is not sent, but says what will be there. With `unique` the MAC addresses and the uuid are
+    /// new ones. Without `storage` each volume goes to where it was.
+    #[serde(rename_all = "camelCase")]
+    RestoreGuest {
+        kind: GuestKind,
+        vmid: Vmid,
+        node: NodeName,
+        pool: Option<PoolId>,
+        archive: VolumeId,
+        storage: Option<StorageId>,
+        unique: bool,
+        config: BTreeMap<String, String>,
+    },
     /// Turn a stopped guest into a template, for good.
     #[serde(rename_all = "camelCase")]
     ConvertToTemplate { kind: GuestKind, vmid: Vmid },
@@ -274,6 +288,7 @@ impl Action {
         match self {
             Self::CreateGuest { kind, vmid, .. }
             | Self::CloneGuest { kind, vmid, .. }
+            | Self::RestoreGuest { kind, vmid, .. }
             | Self::ConvertToTemplate { kind, vmid }
             | Self::UpdateConfig { kind, vmid, .. }
             | Self::ResizeDisk { kind, vmid, .. }
@@ -322,6 +337,7 @@ impl Action {
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::CloneGuest { .. }
+            | Self::RestoreGuest { .. }
             | Self::ConvertToTemplate { .. }
             | Self::RegenerateCloudInit { .. }
             | Self::UpdateConfig { .. }
@@ -350,6 +366,7 @@ impl Action {
         match self {
             Self::CreateGuest { .. }
             | Self::CloneGuest { .. }
+            | Self::RestoreGuest { .. }
             | Self::CreateStorage { .. }
             | Self::CreatePool { .. }
             | Self::CreateBackupJob { .. }

@@ -2,6 +2,7 @@
 //! reason; what the token may not see is marked too, since Proxmox VE shows an empty list where it hides (rule G2). This module
 //! reads and never writes, and judges nothing.
 
+mod backups;
 pub(super) mod cluster;
 pub(super) mod guests;
 pub(super) mod json;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use super::model::{Completeness, Part, World};
 use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
+pub use backups::backup_configs;
 use reads::Reads;
 pub use refresh::{Refresh, refresh};
 use sight::{Permissions, Sight};

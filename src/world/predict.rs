@@ -10,6 +10,7 @@ mod jobs;
 mod migrate;
 mod power;
 mod replication;
+mod restore;
 mod snapshots;
 mod surprises;
 mod template;
@@ -26,6 +27,7 @@ pub use demand::{Demand, demand};
 pub use jobs::displaced;
 pub use migrate::held_by_replication;
 pub use replication::refusals as replication_refusals;
+pub use restore::{left_out, restored_to};
 pub use snapshots::{snapshot_refused, snapshot_stays};
 pub use surprises::surprises;
 
@@ -124,6 +126,28 @@ impl World {
                     format: format.as_deref(),
                 };
                 clone::clone(&mut world, &wish)?;
+            }
+            Action::RestoreGuest {
+                kind,
+                vmid,
+                node,
+                pool,
+                archive,
+                storage,
+                unique,
+                config,
+            } => {
+                let wish = restore::Wish {
+                    kind: *kind,
+                    vmid: *vmid,
+                    node,
+                    pool: pool.as_ref(),
+                    archive,
+                    storage: storage.as_ref(),
+                    unique: *unique,
+                    config,
+                };
+                restore::restore(&mut world, &wish)?;
             }
             Action::ConvertToTemplate { kind: _, vmid } => {
                 template::convert(&mut world, *vmid)?;

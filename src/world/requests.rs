@@ -181,6 +181,26 @@ pub fn request_for(
         .with_some("pool", pool.as_ref().map(ToString::to_string))
         .with_some("storage", storage.as_ref().map(ToString::to_string))
         .with_some("format", format.as_deref()),
+        Action::RestoreGuest {
+            kind,
+            vmid,
+            node,
+            pool,
+            archive,
+            storage,
+            unique,
+            config: _,
+        } => {
+            let task = (by_kind(*kind, "qmrestore", "vzrestore"), vmid.to_string());
+            let path = ["nodes", node.as_str(), kind.api()];
+            request(Method::Post, path, Some(task))
+                .with("vmid", vmid.to_string())
+                .with(by_kind(*kind, "archive", "ostemplate"), archive.to_string())
+                .with_some("restore", (*kind == GuestKind::Lxc).then_some("1"))
+                .with_some("pool", pool.as_ref().map(ToString::to_string))
+                .with_some("storage", storage.as_ref().map(ToString::to_string))
+                .with_some("unique", unique.then_some("1"))
+        }
         Action::ConvertToTemplate { kind, vmid } => request(
             Method::Post,
             guest(node, *kind, *vmid, &["template"]),

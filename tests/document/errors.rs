@@ -156,6 +156,55 @@ fn contradictions_within_a_container() {
 }
 
 #[test]
+fn what_cannot_be_restored() {
+    let of = |kind: &str, spec: &str| {
+        shown(&format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata:\n  name: again\nspec:\n  {spec}\n"
+        ))
+    };
+    for (kind, spec, told) in [
+        (
+            "VirtualMachine",
+            "restoreFrom: {volume: 'vault:backup/vzdump-lxc-301-x.tar.zst'}",
+            "this is the backup of a container",
+        ),
+        (
+            "Container",
+            "restoreFrom: {volume: 'vault:backup/vzdump-qemu-104-x.vma.zst', storage: fast}",
+            "this is the backup of a virtual machine",
+        ),
+        (
+            "VirtualMachine",
+            "restoreFrom: {volume: 'local:iso/debian.iso'}",
+            "is not the name of a backup of a guest",
+        ),
+        (
+            "VirtualMachine",
+            "restoreFrom: {storage: fast}",
+            "needs `volume`, the backup",
+        ),
+        (
+            "Container",
+            "restoreFrom: {volume: 'vault:backup/vzdump-lxc-301-x.tar.zst'}",
+            "needs `storage`",
+        ),
+        (
+            "VirtualMachine",
+            "{cloneFrom: {vmid: 105}, restoreFrom: {volume: 'vault:backup/vzdump-qemu-104-x.vma.zst'}}",
+            "either cloned or restored, not both",
+        ),
+        (
+            "Container",
+            "{unprivileged: true, restoreFrom: {volume: 'vault:backup/vzdump-lxc-301-x.tar.zst', storage: fast}}",
+            "not when it is restored",
+        ),
+    ] {
+        let said = of(kind, spec);
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
+#[test]
 fn contradictions_within_a_storage() {
     assert_snapshot!(shown(
         "apiVersion: bailiwick.dev/v1alpha1\nkind: Storage\nmetadata:\n  name: 7up\nspec:\n  type: dir\n  pool: rpool\n  content: [images, images]\n"

@@ -26,6 +26,10 @@ pub const SECRET_FILE: &str = "guest-password";
 /// A snapshot of VM 104, at the end of its file.
 const SNAPSHOT: &str = "\n    [before]\n    boot: order=scsi0\n    cores: 8\n    memory: 16384\n    scsi0: local-zfs:vm-104-disk-0,size=48G\n    scsi1: ceph-vm:vm-104-disk-0,size=200G\n    smbios1: uuid=5acd774d-3cb0-4b33-a541-0073c97ecd1c\n    snaptime: 1768985900\n";
 
+/// Where the backups begin in the world file, and two more with what is in them.
+const FIRST_BACKUP: &str = "      - { volid: \"backup:backup/vzdump-qemu-101-";
+const BACKUPS: &str = include_str!("backups.yaml");
+
 /// A document that always stands beside, so that the source is never empty.
 const BESIDE: &str = "apiVersion: bailiwick.dev/v1alpha1\nkind: Pool\nmetadata: {name: infra}\nspec: {comment: network and monitoring}\n";
 
@@ -104,6 +108,7 @@ pub fn variant(action: &Action) -> &'static str {
     match action {
         Action::CreateGuest { .. } => "create guest",
         Action::CloneGuest { .. } => "clone guest",
+        Action::RestoreGuest { .. } => "restore guest",
         Action::ConvertToTemplate { .. } => "convert to template",
         Action::UpdateConfig { .. } => "update config",
         Action::RegenerateCloudInit { .. } => "regenerate cloud-init",
@@ -196,6 +201,22 @@ fn guests() -> Vec<Kind> {
             ct("vmid: 351, cloneFrom: {vmid: 309}"),
             is!(Action::CloneGuest { kind: Lxc, .. }),
         ),
+        makes(
+            "restore VM",
+            vm(
+                "vmid: 150, node: pve2, restoreFrom: {volume: 'backup:backup/vzdump-qemu-103-2026_11_19-01_00_03.vma.zst', storage: local-lvm, unique: true}",
+            ),
+            is!(Action::RestoreGuest { kind: Qemu, .. }),
+        )
+        .in_a_world_with(FIRST_BACKUP, BACKUPS),
+        makes(
+            "restore CT",
+            ct(
+                "vmid: 351, node: pve3, restoreFrom: {volume: 'backup:backup/vzdump-lxc-309-2026_11_19-01_00_03.tar.zst', storage: ceph-vm}",
+            ),
+            is!(Action::RestoreGuest { kind: Lxc, .. }),
+        )
+        .in_a_world_with(FIRST_BACKUP, BACKUPS),
         makes(
             "template VM",
             vm("vmid: 103, isTemplate: true"),

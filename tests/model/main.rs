@@ -88,7 +88,8 @@ impl Case {
             self.hands().await;
         }
         let world = self.stage.look().await;
-        let made = match plan(wishes, &world) {
+        let backups = self.stage.backups(wishes, &world).await;
+        let made = match plan(wishes, &world, &backups) {
             Ok(made) => made,
             Err(why) => {
                 self.tell(|| format!("  refused: {why}"));
@@ -98,7 +99,7 @@ impl Case {
         };
         let mut turned = wishes.to_vec();
         turned.reverse();
-        let again = plan(&turned, &world)
+        let again = plan(&turned, &world, &backups)
             .map_err(|why| format!("in another order it is refused: {why}"))?;
         same(
             "the hash depends on the order of the documents",
@@ -199,7 +200,8 @@ impl Case {
             .filter(|wish| matches!(wish, Wish::Present(_)))
             .cloned()
             .collect();
-        let rest = plan(&left, &found)
+        let backups = self.stage.backups(&left, &found).await;
+        let rest = plan(&left, &found, &backups)
             .map_err(|why| format!("done, and refused when it is planned again: {why}"))?;
         let titles: Vec<&str> = rest.steps.iter().map(|step| step.title.as_str()).collect();
         same("planned again it is to do", &titles, &Vec::new())

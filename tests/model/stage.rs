@@ -11,11 +11,12 @@ use bailiwick::document::load;
 use bailiwick::ids::{ClusterName, Vmid};
 use bailiwick::metrics::Metrics;
 use bailiwick::plan::{
-    ApiView, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart, Settings, Step,
-    StepId, Wanted, make_plan,
+    ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart,
+    Settings, Step, StepId, Wanted, backups_wanted, make_plan,
 };
 use bailiwick::proxmox::{ApiToken, Call, Client, ClusterEndpoints, Limits, Trust};
 use bailiwick::sim::{self, Running};
+use bailiwick::world::observe::backup_configs;
 use bailiwick::world::{ObserveSettings, World, observe};
 
 use crate::judge::Seen;
@@ -90,6 +91,12 @@ impl Stage {
     pub async fn look(&self) -> World {
         let settings = ObserveSettings::all(ClusterName::new("model").unwrap());
         observe(&self.client, &settings).await.unwrap()
+    }
+
+    /// What is in the backups that these wishes name.
+    pub async fn backups(&self, wishes: &[Wish], world: &World) -> Backups {
+        let wanted = backups_wanted(&items(wishes), &Ownership::default(), world);
+        backup_configs(&self.client, wanted).await
     }
 
     /// The cluster as it is, after everything under way has come to its end.
@@ -209,7 +216,7 @@ fn ownership(wishes: &[Wish], world: &World) -> Ownership {
 }
 
 /// Plans.
-pub fn plan(wishes: &[Wish], world: &World) -> Result<Plan, PlanError> {
+pub fn plan(wishes: &[Wish], world: &World, backups: &Backups) -> Result<Plan, PlanError> {
     let ownership = ownership(wishes, world);
     make_plan(&PlanInput {
         cluster: world.cluster.clone(),
@@ -223,5 +230,6 @@ pub fn plan(wishes: &[Wish], world: &World) -> Result<Plan, PlanError> {
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        backups,
     })
 }

@@ -195,6 +195,27 @@ fn of_clone(random: &mut StdRng, vmid: u32, seen: &Seen) -> Wish {
     ))
 }
 
+/// A guest from a backup.
+fn of_backup(random: &mut StdRng, vmid: u32) -> Wish {
+    let node = one(random, &["pve1", "pve2"]);
+    let storage = storages(random);
+    let unique = random.random_bool(0.5);
+    let more = one(random, &["", ", onBoot: false", ", powerState: running"]);
+    Wish::Present(if random.random_bool(0.5) {
+        let storage = match random.random_bool(0.5) {
+            true => format!(", storage: {storage}"),
+            false => String::new(),
+        };
+        format!(
+            "VirtualMachine {{vmid: {vmid}, node: {node}{more}, restoreFrom: {{volume: 'vault:backup/vzdump-qemu-101-2026_01_10-02_00_00.vma.zst', unique: {unique}{storage}}}}}"
+        )
+    } else {
+        format!(
+            "Container {{vmid: {vmid}, node: {node}{more}, restoreFrom: {{volume: 'vault:backup/vzdump-lxc-201-2026_01_10-02_10_00.tar.zst', unique: {unique}, storage: {storage}}}}}"
+        )
+    })
+}
+
 fn of_new(random: &mut StdRng, vmid: u32) -> Wish {
     let node = one(random, &["pve1", "pve2"]);
     let storage = storages(random);
@@ -319,10 +340,10 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
                 if vmids.contains(&vmid) {
                     continue;
                 }
-                let wish = if vmids.is_empty() || random.random_bool(0.5) {
-                    of_new(random, vmid)
-                } else {
-                    of_clone(random, vmid, seen)
+                let wish = match random.random_range(0..3) {
+                    0 => of_backup(random, vmid),
+                    1 if !vmids.is_empty() => of_clone(random, vmid, seen),
+                    _ => of_new(random, vmid),
                 };
                 (format!("guest {vmid}"), wish)
             }

@@ -7,6 +7,8 @@ pub struct Case {
     pub wanted: &'static str,
     /// Objects that documents owned and asked to be deleted with them: `vm/100`.
     pub removed: &'static [&'static str],
+    /// What it takes to see what it needs, besides what every case sees: path and privilege.
+    pub sees: &'static [(&'static str, &'static str)],
 }
 
 const fn wanted(name: &'static str, wanted: &'static str) -> Case {
@@ -14,6 +16,21 @@ const fn wanted(name: &'static str, wanted: &'static str) -> Case {
         name,
         wanted,
         removed: &[],
+        sees: &[],
+    }
+}
+
+/// A wish for which backups have to be seen.
+const fn seeing(
+    name: &'static str,
+    sees: &'static [(&'static str, &'static str)],
+    wanted: &'static str,
+) -> Case {
+    Case {
+        name,
+        wanted,
+        removed: &[],
+        sees,
     }
 }
 
@@ -22,6 +39,7 @@ const fn removed(name: &'static str, removed: &'static [&'static str]) -> Case {
         name,
         wanted: "",
         removed,
+        sees: &[],
     }
 }
 
@@ -73,6 +91,24 @@ pub const CASES: &[Case] = &[
     wanted(
         "clone one to another storage, in a pool",
         "VirtualMachine {vmid: 900, name: new, pool: web, cloneFrom: {vmid: 100, storage: shared}}",
+    ),
+    seeing(
+        "restore a virtual machine in a pool, each disk where it was",
+        &[("/storage/more", "Datastore.Allocate")],
+        "VirtualMachine {vmid: 900, node: pve1, name: new, pool: web, restoreFrom: {volume: 'more:backup/vzdump-qemu-100-2026_11_01-03_00_00.vma.zst', unique: true}}",
+    ),
+    seeing(
+        "restore one from a backup that may be seen because it may be made",
+        &[
+            ("/storage/more", "Datastore.AllocateSpace"),
+            ("/vms/100", "VM.Backup"),
+        ],
+        "VirtualMachine {vmid: 900, node: pve1, restoreFrom: {volume: 'more:backup/vzdump-qemu-100-2026_11_01-03_00_00.vma.zst', storage: shared}}",
+    ),
+    seeing(
+        "restore a privileged container",
+        &[("/storage/more", "Datastore.Allocate")],
+        "Container {vmid: 901, node: pve1, restoreFrom: {volume: 'more:backup/vzdump-lxc-200-2026_11_01-03_00_00.tar.zst', storage: fast}}",
     ),
     wanted(
         "make a template",

@@ -12,7 +12,7 @@ use super::super::words;
 use crate::document::desired::{DesiredClone, DesiredGuest, Value, Wish};
 use crate::ids::{GuestKind, Vmid};
 use crate::proxmox::property::is_true;
-use crate::world::{Action, Guest, Part, World, views};
+use crate::world::{Action, Guest, Part, Section, World, views};
 
 /// The field that problems are told of.
 const FIELD: &str = "cloneFrom";
@@ -29,7 +29,7 @@ impl Planner<'_, '_> {
         let Some(source) = self.source(item, desired.kind, from) else {
             return;
         };
-        let (world, needs) = self.as_left(source);
+        let (world, needs) = self.as_left(Some(source));
         let part = Part::GuestConfig(source);
         let Some(guest) = world.guests.get(&source) else {
             let what = kind_word(desired.kind);
@@ -56,7 +56,12 @@ impl Planner<'_, '_> {
             return self.drafts.problem(&item.key, "smbios1", reason);
         }
         let action = self.clone_action(desired, from, vmid, guest);
-        let predicted = match world.apply(&action) {
+        // Its pool may be made by a later part of this plan; nothing here depends on it.
+        let mut alone = action.clone();
+        if let Action::CloneGuest { pool, .. } = &mut alone {
+            *pool = None;
+        }
+        let predicted = match world.apply(&alone) {
             Ok(predicted) => predicted,
             Err(why) => {
                 let why = format!("{} cannot be cloned so: {why}", guest.entity());
@@ -142,13 +147,16 @@ impl Planner<'_, '_> {
         }
     }
 
-    /// The world in which the source is as this plan leaves it, and the steps that do so.
-    fn as_left(&self, source: Vmid) -> (World, BTreeSet<DraftId>) {
+    /// The world in which the source, if there is one, is as this plan leaves it, and the steps that do so.
+    pub(super) fn as_left(&self, source: Option<Vmid>) -> (World, BTreeSet<DraftId>) {
         let mut world = self.input.world.clone();
         let mut needs = BTreeSet::new();
         for (id, draft) in self.drafts.steps.iter().enumerate() {
             let own = draft.phase == Phase::Guest
-                && draft.action.guest().is_some_and(|(_, vmid)| vmid == source);
+                && draft
+                    .action
+                    .guest()
+                    .is_some_and(|(_, vmid)| Some(vmid) == source);
             let first = matches!(draft.phase, Phase::StorageFirst | Phase::PoolFirst);
             if !own && !first {
                 continue;
@@ -244,7 +252,16 @@ impl Planner<'_, '_> {
 
 /// What a clone has of its source that its document says nothing of and that people forget.
 fn taken_over(desired: &DesiredGuest, source: &Guest) -> String {
-    let section = &source.config.current;
+    let mut note = "it takes over the source's settings and firewall rules".to_owned();
+    let kept = kept(desired, &source.config.current);
+    if !kept.is_empty() {
+        note.push_str(&format!(", also {}", kept.join(", ")));
+    }
+    note
+}
+
+/// What of a configuration people forget and the document says nothing of.
+pub(super) fn kept(desired: &DesiredGuest, section: &Section) -> Vec<String> {
     let said = |key: &str| {
         desired.options.contains_key(key) || desired.disks.keys().any(|slot| slot.as_str() == key)
     };
@@ -259,7 +276,7 @@ fn taken_over(desired: &DesiredGuest, source: &Guest) -> String {
         .filter(|key| !said(key))
         .map(str::to_owned)
         .collect();
-    let media = views::disks(source.kind, section)
+    let media = views::disks(desired.kind, section)
         .into_iter()
         .filter_map(|disk| {
             let slot = disk.slot.to_string();
@@ -285,9 +302,5 @@ fn taken_over(desired: &DesiredGuest, source: &Guest) -> String {
             && !said(key)
     });
     kept.extend(addresses.map(|(key, _)| format!("the fixed address in {key}")));
-    let mut note = "it takes over the source's settings and firewall rules".to_owned();
-    if !kept.is_empty() {
-        note.push_str(&format!(", also {}", kept.join(", ")));
-    }
-    note
+    kept
 }

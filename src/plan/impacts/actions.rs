@@ -54,6 +54,7 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
         Action::CreateGuest { kind, vmid, .. }
         | Action::CloneGuest { kind, vmid, .. }
+        | Action::RestoreGuest { kind, vmid, .. }
         | Action::ConvertToTemplate { kind, vmid }
         | Action::UpdateConfig { kind, vmid, .. }
         | Action::ResizeDisk { kind, vmid, .. }
@@ -96,6 +97,12 @@ pub(super) fn impacts(
         }
         // Whose address it has too is asked at the end: a later step may give it its own.
         Action::CloneGuest { kind, vmid, .. } => all.extend(at.cloned(*kind, *vmid)),
+        Action::RestoreGuest {
+            kind,
+            vmid,
+            archive,
+            ..
+        } => all.extend(at.restored(*kind, *vmid, archive)),
         Action::UpdateConfig {
             kind,
             vmid,

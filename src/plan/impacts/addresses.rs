@@ -110,6 +110,80 @@ pub(super) fn taken_over(step: StepId, cloned: &Guest, end: &World) -> Vec<Raw> 
     clashes(step, guest, &kept, end)
 }
 
+/// The network of a card and its MAC address, with the key that says so.
+fn cards(guest: &Guest) -> BTreeMap<(String, Option<String>, String), String> {
+    let section = guest.config.next_start();
+    let card = |(key, value): (&String, &String)| {
+        let nic = views::nic(key, value)?;
+        let mac = nic.mac?.to_ascii_uppercase();
+        Some(((nic.bridge?, nic.tag, mac), key.clone()))
+    };
+    section.iter().filter_map(card).collect()
+}
+
+/// The MAC addresses that a guest brought from a backup in a step, still has at the end, and that somebody else on the same network
+/// has: switches send what is for one to whichever spoke last.
+pub(super) fn same_cards(step: StepId, made: &Guest, end: &World) -> Vec<Raw> {
+    let Some(guest) = end.guests.get(&made.vmid).filter(|g| !g.template) else {
+        return Vec::new();
+    };
+    let first = cards(made);
+    let mut kept = cards(guest);
+    kept.retain(|card, _| first.contains_key(card));
+    let mut all = Vec::new();
+    let others = end.guests.values().filter(|other| other.vmid != guest.vmid);
+    for other in others.filter(|other| !other.template && !kept.is_empty()) {
+        if let Some(why) = end.unreadable(&Part::GuestConfig(other.vmid)) {
+            let cause = format!(
+                "whether {} has the same MAC address is not known: {why}",
+                called(other)
+            );
+            all.push(raw(
+                step,
+                Entity::Guest(guest.kind, guest.vmid),
+                Category::Unknown,
+                ("known", "unknown"),
+                cause,
+                Duration::Permanent,
+                "GU14",
+            ));
+            continue;
+        }
+        let theirs = cards(other);
+        for (card, key) in kept.iter().filter(|(card, _)| theirs.contains_key(card)) {
+            let (bridge, _, mac) = card;
+            let after = format!("two guests with the MAC address {mac}");
+            for (of, before, cause) in [
+                (
+                    guest,
+                    "no guest".to_owned(),
+                    format!("{key} has {mac} on {bridge}, which {} has", called(other)),
+                ),
+                (
+                    other,
+                    format!("alone with {mac}"),
+                    format!("{} has its MAC address {mac} on {bridge}", called(guest)),
+                ),
+            ] {
+                let mut impact = raw(
+                    step,
+                    Entity::Guest(of.kind, of.vmid),
+                    Category::Unreachable,
+                    (&before, &after),
+                    cause,
+                    Duration::Permanent,
+                    "GU14",
+                );
+                impact.notes = vec![clean(
+                    "while both run, what is sent to one reaches the other; with `unique: true` it gets new addresses",
+                )];
+                all.push(impact);
+            }
+        }
+    }
+    all
+}
+
 /// Who else has these addresses of a guest.
 fn clashes(step: StepId, guest: &Guest, new: &BTreeMap<Seat, String>, world: &World) -> Vec<Raw> {
     if new.is_empty() {

@@ -25,6 +25,7 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::SetPower { .. } | Action::SetHaState { .. } => "GU06",
         Action::Migrate { .. } => "GU07",
         Action::CreateGuest { .. } => "GU08",
+        Action::RestoreGuest { .. } => "GU08",
         Action::CloneGuest { .. } => "GU09",
         Action::ConvertToTemplate { .. } => "GU11",
         Action::UpdateConfig { .. } => "GU04",
@@ -139,6 +140,7 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::FreeDisk { .. }
         | Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }

@@ -11,7 +11,7 @@ pub fn schema() -> Value {
     let step_ids = || json!({"type": "array", "items": {"type": "integer", "minimum": 1}, "uniqueItems": true});
     let action = json!({
         "type": "object", "required": ["do"], "properties": {"do": {"enum": [
-            "createGuest", "updateConfig", "resizeDisk", "moveDisk", "detachDisk", "freeDisk", "setPower", "setHaState",
+            "createGuest", "cloneGuest", "restoreGuest", "convertToTemplate", "updateConfig", "resizeDisk", "moveDisk", "detachDisk", "freeDisk", "setPower", "setHaState",
             "removeHaResource", "migrate", "destroyGuest", "createStorage", "updateStorage", "deleteStorage",
             "deleteVolume", "downloadImage", "deleteImage", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
             "deleteBackupJob", "takeSnapshot", "describeSnapshot", "deleteSnapshot",

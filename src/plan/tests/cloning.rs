@@ -469,3 +469,20 @@ fn a_stopped_guest_that_starts_by_hand_is_only_cloned() {
     assert_eq!(titles(&plan), ["clone vm/105 to vm/106 old (a full copy)"]);
     assert_eq!(facts(&plan), Vec::<String>::new());
 }
+
+#[test]
+fn a_pool_is_made_before_a_guest_is_cloned_into_it() {
+    let lab = Lab::new();
+    let copy = DesiredGuest {
+        pool: Some(Wish::Set(pool_id("fresh"))),
+        ..clone_of(901, from(105))
+    };
+    let plan = lab.plan(vec![doc(copy), pool_doc("fresh", None)]);
+    assert_eq!(
+        titles(&plan),
+        [
+            "create pool/fresh",
+            "clone vm/105 to vm/901 copy (a full copy)"
+        ]
+    );
+}

@@ -7,7 +7,9 @@ use crate::document::desired::{
     Desired, DesiredDisk, DesiredGuest, DesiredPool, DesiredStorage, Media, SecretRef, Value, Wish,
 };
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, Slot, StorageId, Vmid, VolumeId};
-use crate::plan::input::{ApiView, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
+use crate::plan::input::{
+    ApiView, Backups, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted,
+};
 use crate::plan::{Origin, Plan, PlanError, check, make_plan};
 use crate::world::{
     AclEntry, BackupJob, Completeness, Guest, GuestConfig, HaResource, Node, Part, Pool, Section,
@@ -56,6 +58,7 @@ const ALL: &[&str] = &[
     "VM.Audit",
     "VM.Snapshot",
     "VM.Clone",
+    "VM.Backup",
     "Datastore.Allocate",
     "Datastore.AllocateSpace",
     "Datastore.AllocateTemplate",
@@ -74,6 +77,7 @@ pub struct Lab {
     pub ownership: Ownership,
     pub settings: Settings,
     pub secrets: BTreeMap<SecretRef, String>,
+    pub backups: Backups,
     pub origin: Origin,
 }
 
@@ -93,6 +97,7 @@ impl Lab {
             ownership: Ownership::default(),
             settings: Settings::default(),
             secrets: BTreeMap::new(),
+            backups: Backups::new(),
             origin: Origin::Submission {
                 source: "directory:docs".to_owned(),
                 prune: true,
@@ -296,6 +301,15 @@ impl Lab {
         );
     }
 
+    /// A backup, with the configuration in it.
+    pub fn backup(&mut self, on: &str, id: &str, owner: u32, config: &[(&str, &str)]) {
+        self.volume(on, id, "backup", Bytes(1 << 30), Some(owner));
+        for name in self.world.nodes.keys() {
+            let place = (name.clone(), volume(id));
+            self.backups.insert(place, Ok(section(config)));
+        }
+    }
+
     pub fn guest(
         &mut self,
         kind: GuestKind,
@@ -458,6 +472,7 @@ impl Lab {
             settings: &self.settings,
             now: self.world.observed_at,
             secrets: &self.secrets,
+            backups: &self.backups,
         }
     }
 
@@ -524,6 +539,7 @@ pub fn guest(kind: GuestKind, number: Option<u32>, name: &str) -> DesiredGuest {
         options: BTreeMap::new(),
         disks: BTreeMap::new(),
         clone_from: None,
+        restore_from: None,
         template: None,
         create_only: BTreeMap::new(),
     }

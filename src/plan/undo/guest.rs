@@ -99,7 +99,8 @@ impl Back<'_, '_, '_> {
         self.plan.steps.iter().any(|step| {
             self.done.contains(&step.id)
                 && matches!(&step.action, Action::CreateGuest { vmid: v, .. }
-                    | Action::CloneGuest { vmid: v, .. } if *v == vmid)
+                    | Action::CloneGuest { vmid: v, .. }
+                    | Action::RestoreGuest { vmid: v, .. } if *v == vmid)
         })
     }
 

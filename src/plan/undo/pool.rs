@@ -36,7 +36,8 @@ impl Back<'_, '_, '_> {
                 self.done.contains(&step.id)
                     && match &step.action {
                         Action::CreateGuest { vmid: v, .. }
-                        | Action::CloneGuest { vmid: v, .. } => v == vmid,
+                        | Action::CloneGuest { vmid: v, .. }
+                        | Action::RestoreGuest { vmid: v, .. } => v == vmid,
                         Action::UpdatePool {
                             id: p, guests_add, ..
                         } => p == id && guests_add.contains(vmid),

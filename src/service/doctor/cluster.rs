@@ -407,8 +407,9 @@ async fn privileges(
                 "there are no documents to compare with; give some with --file",
             );
         }
-        Ok(documents) => lacking
-            .extend(needs::of_documents(ward, cluster, world, api, &documents, &name, found).await),
+        Ok(documents) => lacking.extend(
+            needs::of_documents(ward, cluster, client, world, api, &documents, &name, found).await,
+        ),
     }
     let lacking: BTreeSet<Privilege> = lacking
         .into_iter()

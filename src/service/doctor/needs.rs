@@ -10,15 +10,19 @@ use crate::ids::GuestKind;
 use crate::plan::{
     self, ApiView, Origin, Ownership, Plan, PlanInput, Privilege, needs as plan_needs,
 };
+use crate::proxmox::Client;
 use crate::service::doctor::cluster::name_of;
 use crate::service::planning::settings;
 use crate::service::recipe::{Wants, item};
+use crate::world::observe::backup_configs;
 use crate::world::{Completeness, Guest, Part, World};
 
 /// What the documents take and the token lacks.
+#[allow(clippy::too_many_arguments)] // what the doctor knows by then
 pub(super) async fn of_documents(
     ward: &Ward<'_>,
     cluster: &Cluster,
+    client: &Client,
     world: &World,
     api: ApiView<'_>,
     documents: &[(Document, String)],
@@ -42,7 +46,7 @@ pub(super) async fn of_documents(
             .filter(|privilege| !world.may(&privilege.path, &privilege.privilege))
             .collect()
     };
-    let now = match plan_of(cluster, world, api, documents, &ownership) {
+    let now = match plan_of(cluster, client, world, api, documents, &ownership).await {
         Ok(plan) => lacked(plan_needs::of_plan(&plan, world)),
         Err(why) => {
             found.failed(&name_of(cluster, "documents"), why);
@@ -122,8 +126,9 @@ fn guest_of<'w>(
 }
 
 /// The plan of the documents as if the token might do everything.
-fn plan_of(
+async fn plan_of(
     cluster: &Cluster,
+    client: &Client,
     world: &World,
     api: ApiView<'_>,
     documents: &[(Document, String)],
@@ -147,6 +152,8 @@ fn plan_of(
         .into_iter()
         .map(|from| (from, String::new()))
         .collect();
+    let wanted = plan::backups_wanted(&items, ownership, &world);
+    let backups = backup_configs(client, wanted).await;
     let input = PlanInput {
         cluster: cluster.name.clone(),
         parent: None,
@@ -159,6 +166,7 @@ fn plan_of(
         settings: &settings(cluster),
         now: world.observed_at,
         secrets: &secrets,
+        backups: &backups,
     };
     plan::make_plan(&input).map_err(|error| error.to_string())
 }

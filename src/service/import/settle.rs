@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Candidate, Live, NotImported};
-use crate::plan::{self, ApiView, Origin, PlanInput, Settings};
+use crate::plan::{self, ApiView, Backups, Origin, PlanInput, Settings};
 use crate::service::error::ServiceError;
 use crate::service::recipe::{Text, Wants, item, read};
 use crate::world::{Completeness, Part, World};
@@ -125,6 +125,7 @@ fn objections(
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        backups: &Backups::new(),
     };
     let key = |field: &str| field.split('.').next().unwrap_or(field).to_owned();
     Ok(match plan::make_plan(&input) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::call::{Answer, ApiError, Call};
+use super::super::call::{Answer, ApiError, Auth, Call};
 use super::super::state::{Cluster, Guest};
 use super::super::tasks::{TaskLog, TaskSpec};
 use super::access;
@@ -11,20 +11,23 @@ use super::conf::{Config, Section};
 use super::create_vm::{add_to_pool, forget};
 use super::disks::{self, copy_seconds};
 use super::drive;
+use super::formats as of;
 use super::keys;
 use super::kind::Kind;
 use super::normalize;
 use super::permits::{self, Subject};
+use super::props;
 
 /// A restore under way.
 struct Restore {
     guest: Guest,
     archive: String,
-    /// Where all volumes go; without it each goes where it was.
+    /// Where all volumes go; without it each of a virtual machine goes where it was, and those of a container to `local`.
     storage: Option<String>,
     /// Settings in place of those of the archive.
     settings: BTreeMap<String, String>,
     unique: bool,
+    auth: Auth,
     /// The guest whose place it takes.
     former: Option<Config>,
 }
@@ -95,9 +98,13 @@ pub fn restore(cluster: &mut Cluster, call: &Call) -> Answer {
     let restore = Restore {
         guest,
         archive: archive.to_owned(),
-        storage: call.get("storage").map(str::to_owned),
+        storage: call
+            .get("storage")
+            .or((kind == Kind::Lxc).then_some("local"))
+            .map(str::to_owned),
         settings,
         unique: call.is_set("unique"),
+        auth: call.auth.clone(),
         former,
     };
     let start = call.is_set("start");
@@ -199,6 +206,7 @@ fn perform(cluster: &mut Cluster, restore: &Restore, log: &mut TaskLog) -> Resul
         ));
     }
     let backed_up = contents(cluster, guest, &restore.archive)?;
+    permitted(cluster, restore, &backed_up.main).map_err(|error| error.message)?;
     let mut made = Vec::new();
     let mut main = match assemble(cluster, restore, &backed_up.main, &mut made, log) {
         Ok(main) => main,
@@ -213,6 +221,52 @@ fn perform(cluster: &mut Cluster, restore: &Restore, log: &mut TaskLog) -> Resul
     let mut config = Config::new(guest.kind);
     config.main = main;
     access::store(cluster, guest, &config);
+    Ok(())
+}
+
+/// What the configuration in an archive takes: room wherever a volume is made, the use of bridges and mappings, and for a privileged
+/// container the right to change the system. Devices of the host are for root alone.
+fn permitted(cluster: &Cluster, restore: &Restore, main: &Section) -> Result<(), ApiError> {
+    let (auth, kind) = (&restore.auth, restore.guest.kind);
+    for drive in drive::drives(kind, main, false) {
+        let made =
+            drive.is_cloudinit() || !drive.is_cdrom() && (kind == Kind::Lxc || in_archive(&drive));
+        if let Some((was, _)) = drive.volume().filter(|_| made) {
+            let storage = restore.storage.as_deref().unwrap_or(was);
+            let path = format!("/storage/{storage}");
+            cluster.check_all(auth, &path, &["Datastore.AllocateSpace"])?;
+        }
+    }
+    if kind == Kind::Lxc && main.get("unprivileged") != Some("1") {
+        cluster.check_all(auth, "/", &["Sys.Modify"])?;
+    }
+    for (key, value) in &main.values {
+        let Some((stem, _)) = keys::slot(key) else {
+            continue;
+        };
+        let parse = |schema| props::parse(schema, value).unwrap_or_default();
+        let mapped = match (kind, stem) {
+            (Kind::Qemu, "net") => {
+                permits::bridge(cluster, auth, &parse(of::VM_NET))?;
+                None
+            }
+            (Kind::Lxc, "net") => {
+                permits::bridge(cluster, auth, &parse(of::CT_NET))?;
+                None
+            }
+            (Kind::Qemu, "usb") => Some(("usb", parse(of::USB))),
+            (Kind::Qemu, "hostpci") => Some(("pci", parse(of::HOSTPCI))),
+            _ => None,
+        };
+        let Some((of, device)) = mapped else { continue };
+        if let Some(id) = device.get("mapping") {
+            let path = format!("/mapping/{of}/{id}");
+            cluster.check_all(auth, &path, &["Mapping.Use"])?;
+        } else if device.get("host").is_some_and(|host| host != "spice") && !auth.is_root() {
+            let text = format!("only root can set '{key}' config for real devices");
+            return Err(ApiError::internal(text));
+        }
+    }
     Ok(())
 }
 
@@ -337,9 +391,13 @@ fn renew(cluster: &mut Cluster, restore: &Restore, main: &mut Section) {
     if !restore.unique {
         return;
     }
-    if main.get("smbios1").is_some() {
+    if let Some(smbios) = main.get("smbios1").map(str::to_owned) {
         let uuid = cluster.random_uuid();
-        main.set("smbios1", format!("uuid={uuid}"));
+        let others = smbios.split(',').filter(|part| !part.starts_with("uuid="));
+        let parts: Vec<String> = std::iter::once(format!("uuid={uuid}"))
+            .chain(others.map(str::to_owned))
+            .collect();
+        main.set("smbios1", parts.join(","));
     }
     let cards: Vec<(String, String)> = main
         .values

@@ -58,7 +58,7 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
             .completeness
             .insert(part, Completeness::Complete { at });
     }
-    for disk in in_order(&source) {
+    for disk in in_order(source.kind, &source.config.current) {
         let Some(value) = source.config.current.get(disk.slot.as_str()) else {
             continue;
         };
@@ -138,6 +138,12 @@ fn identity(wish: &Wish<'_>, of: &Section) -> Section {
         GuestKind::Lxc => "hostname",
     };
     section.insert(name.to_owned(), wish.name.to_owned());
+    without_uuid(&mut section);
+    section
+}
+
+/// Takes out the uuid, which Proxmox VE makes up for the new guest.
+pub(super) fn without_uuid(section: &mut Section) {
     if let Some(smbios) = section.remove("smbios1") {
         let parts = smbios.split(',').filter(|part| !part.starts_with("uuid="));
         let rest: Vec<&str> = parts.collect();
@@ -145,11 +151,10 @@ fn identity(wish: &Wish<'_>, of: &Section) -> Section {
             section.insert("smbios1".to_owned(), rest.join(","));
         }
     }
-    section
 }
 
-/// A network card without the address that Proxmox VE makes up for the clone.
-fn without_mac(kind: GuestKind, value: &str) -> String {
+/// A network card without the address that Proxmox VE makes up for the new guest.
+pub(super) fn without_mac(kind: GuestKind, value: &str) -> String {
     let parts = value
         .split(',')
         .filter_map(|part| match part.split_once('=') {
@@ -164,8 +169,8 @@ fn without_mac(kind: GuestKind, value: &str) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// The source's disks in the order Proxmox VE goes through them, which numbers the new volumes.
-fn in_order(source: &Guest) -> Vec<Disk> {
+/// The disks in the order Proxmox VE goes through them, which numbers the new volumes; without the unused ones.
+pub(super) fn in_order(kind: GuestKind, section: &Section) -> Vec<Disk> {
     let place = |disk: &Disk| {
         let slot = disk.slot.as_str();
         let bus = slot.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -175,7 +180,7 @@ fn in_order(source: &Guest) -> Vec<Disk> {
         ];
         (buses.iter().position(|known| *known == bus), number)
     };
-    let mut disks = views::disks(source.kind, &source.config.current);
+    let mut disks = views::disks(kind, section);
     disks.retain(|disk| !disk.unused());
     disks.sort_by_key(place);
     disks
@@ -205,7 +210,7 @@ fn copy(
     if let Some(bytes) = bytes {
         volumes::spend(world, &on.id, wish.node, bytes);
     }
-    let entry = entry(wish, format, bytes, None);
+    let entry = entry(wish.kind, wish.vmid, format, bytes, None);
     volumes::list(world, wish.node, new.clone(), entry);
     Ok(volumes::rewrite(value, Some(&new), bytes))
 }
@@ -239,7 +244,8 @@ fn link(
         plain
     };
     let entry = entry(
-        wish,
+        wish.kind,
+        wish.vmid,
         format,
         bytes,
         parent.then(|| volume.name().to_owned()),
@@ -273,17 +279,30 @@ fn cloud_init(
     let format = format_on(&on.storage_type, wish.kind, None);
     let clone = guest(world, wish.vmid)?.clone();
     let new = volumes::new_volume(world, &clone, &on, &format, Form::CloudInit);
-    let entry = entry(wish, format, Some(Bytes(4 * Bytes::MIB)), None);
+    let entry = entry(
+        wish.kind,
+        wish.vmid,
+        format,
+        Some(Bytes(4 * Bytes::MIB)),
+        None,
+    );
     volumes::list(world, wish.node, new.clone(), entry);
     Ok(volumes::rewrite(value, Some(&new), None))
 }
 
-fn entry(wish: &Wish<'_>, format: String, bytes: Option<Bytes>, parent: Option<String>) -> Volume {
+/// A new volume as a storage lists it.
+pub(super) fn entry(
+    kind: GuestKind,
+    vmid: Vmid,
+    format: String,
+    bytes: Option<Bytes>,
+    parent: Option<String>,
+) -> Volume {
     Volume {
-        content: content_of(wish.kind).to_owned(),
+        content: content_of(kind).to_owned(),
         format,
         size: bytes.unwrap_or_default(),
-        vmid: Some(wish.vmid),
+        vmid: Some(vmid),
         parent,
         created: None,
         protected: false,
@@ -311,5 +330,8 @@ pub(super) fn demand(
             bytes: volumes::size_of(world, node, volume, disk.size),
         })
     };
-    in_order(source).into_iter().filter_map(of).collect()
+    in_order(source.kind, &source.config.current)
+        .into_iter()
+        .filter_map(of)
+        .collect()
 }

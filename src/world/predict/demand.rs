@@ -54,6 +54,13 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
             storage,
             ..
         } => super::clone::demand(world, *source, node, *full, storage.as_ref()),
+        Action::RestoreGuest {
+            kind,
+            node,
+            storage,
+            config,
+            ..
+        } => super::restore::demand(*kind, node, config, storage.as_ref()),
         Action::UpdateConfig {
             kind, vmid, set, ..
         } => {

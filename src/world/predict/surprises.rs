@@ -100,7 +100,7 @@ fn guests(
     vmids.extend(action.guest().map(|(_, vmid)| vmid));
     let created = matches!(
         action,
-        Action::CreateGuest { .. } | Action::CloneGuest { .. }
+        Action::CreateGuest { .. } | Action::CloneGuest { .. } | Action::RestoreGuest { .. }
     );
     for vmid in vmids {
         match (predicted.guests.get(&vmid), observed.guests.get(&vmid)) {
@@ -365,6 +365,7 @@ fn storages(
         | Action::DeleteStorage { id } => Some(id),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
+        | Action::RestoreGuest { .. }
         | Action::ConvertToTemplate { .. }
         | Action::RegenerateCloudInit { .. }
         | Action::UpdateConfig { .. }
