@@ -481,7 +481,7 @@ fn a_pool_is_made_before_a_guest_is_cloned_into_it() {
     assert_eq!(
         titles(&plan),
         [
-            "create pool/fresh",
+            "make pool/fresh",
             "clone vm/105 to vm/901 copy (a full copy)"
         ]
     );

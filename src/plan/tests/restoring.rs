@@ -455,7 +455,7 @@ fn a_pool_is_made_before_a_guest_is_restored_into_it() {
     assert_eq!(
         titles(&plan),
         [
-            "create pool/fresh",
+            "make pool/fresh",
             &*format!("restore vm/901 web-4 from {VM} on pve1")
         ]
     );
