@@ -148,7 +148,7 @@ pub fn variant(action: &Action) -> &'static str {
 }
 
 /// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 33;
+pub const PLANNED: usize = 34;
 
 macro_rules! is {
     ($pattern:pat) => {
