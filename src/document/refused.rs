@@ -25,7 +25,7 @@ const MACHINE: &[(&str, &str)] = &[
     ("vmgenid", ROOT),
     (
         "archive",
-        "restoring a backup is not an option of the machine",
+        "it says where a guest comes from; use `spec.restoreFrom`",
     ),
     ("autostart", "Proxmox VE ignores it; use `spec.onBoot`"),
     ("bootdisk", "it is an old name; use `spec.bootOrder`"),
@@ -97,7 +97,7 @@ const CONTAINER: &[(&str, &str)] = &[
     ("ignore-unpack-errors", REQUEST),
     (
         "restore",
-        "restoring a backup is not an option of the container",
+        "it says where a guest comes from; use `spec.restoreFrom`",
     ),
     ("revert", REQUEST),
     (

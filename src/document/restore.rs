@@ -8,13 +8,13 @@ options! {
     /// The backup a new guest is restored from. Counts only when the guest is made: one that is there is never overwritten.
     pub struct RestoreFrom {
         /// The backup, `STORAGE:backup/NAME`. Always to be written.
-        volume: Option<VolumeId> = "archive" by hand,
+        volume: Option<VolumeId> = "" by hand,
         /// The storage that all volumes go to. Where it is not written each volume of a virtual machine goes to where it was; a
         /// container needs it.
-        storage: Option<StorageId> = "storage" by hand,
+        storage: Option<StorageId> = "" by hand,
         /// Whether it gets new MAC addresses and a new uuid instead of those in the backup, so that it can run beside the guest it
         /// was. Default `false`.
-        unique: Option<bool> = "unique" by hand,
+        unique: Option<bool> = "" by hand,
     }
 }
 
