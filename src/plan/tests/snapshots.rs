@@ -340,7 +340,7 @@ fn an_aged_snapshot_is_deleted_once_and_not_taken_again() {
     let days = |lab: &mut Lab, days: i64| {
         lab.world.observed_at = Timestamp::from_second(taken + days * 86_400).unwrap();
     };
-    let notes = |plan: &Plan| plan.notes.iter().cloned().collect::<Vec<_>>().join("\n");
+    let notes = |plan: &Plan| plan.notes.join("\n");
     // Adopted, whatever its age: nothing is deleted that no document owned.
     days(&mut lab, 20);
     let plan = lab.plan(items.clone());
