@@ -43,6 +43,15 @@ fn waits() -> (Play, String) {
 }
 
 #[test]
+fn who_approves_can_be_said_as_elsewhere() {
+    let (play, plan) = waits();
+    let approve = |who: &str| play.bailiwick(&["approve", &plan, "--key", "anna", "--as", who]);
+    let other = approve("person:otto").ends(1);
+    assert!(other.all().contains("not of otto"), "{}", other.all());
+    approve("person:anna").ends(0);
+}
+
+#[test]
 fn agents_cannot_approve_reject_or_thaw() {
     let (play, plan) = waits();
     play.bailiwick(&["approve", &plan]).ends(1);

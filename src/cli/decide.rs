@@ -79,7 +79,11 @@ async fn hand_in(
         reason: approve.reason.clone().unwrap_or_default(),
         impacts: approve.impacts.iter().cloned().collect(),
         unknowns: approve.unknowns.iter().cloned().collect(),
-        expected: approve.principal.clone(),
+        // Said as other commands take it, `person:NAME`, it means the same.
+        expected: approve.principal.as_ref().map(|name| {
+            let plain = name.strip_prefix("person:");
+            plain.unwrap_or(name).to_owned()
+        }),
     };
     Ok(service.approve(&hash.0, given).await)
 }

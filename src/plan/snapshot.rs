@@ -40,6 +40,19 @@ fn end(taken: i64, seconds: u64) -> Option<Timestamp> {
     Timestamp::from_second(end).ok()
 }
 
+/// What becomes of a snapshot that is not taken yet.
+fn kept_for(seconds: u64) -> String {
+    let units = [("weeks", 604_800), ("days", 86_400), ("hours", 3_600)];
+    let whole = units
+        .iter()
+        .find(|(_, unit)| seconds.is_multiple_of(*unit) && seconds > *unit);
+    let (unit, length) = whole.copied().unwrap_or(("minutes", 60));
+    let count = seconds / length;
+    format!(
+        "it is kept for {count} {unit} from then on; after that a plan deletes it, and it is not taken again"
+    )
+}
+
 /// What is said of a snapshot that another one has taken the name of.
 fn another(object: &str) -> String {
     format!(
@@ -182,7 +195,9 @@ impl Planner<'_, '_> {
             node: Some(node),
             phase: Phase::Snapshot,
             needs: BTreeSet::new(),
-            notes: vec![note.to_owned()],
+            notes: std::iter::once(note.to_owned())
+                .chain(desired.keep_for.map(kept_for))
+                .collect(),
         });
     }
 

@@ -377,4 +377,9 @@ fn an_aged_snapshot_is_deleted_once_and_not_taken_again() {
     days(&mut lab, 3);
     let plan = lab.plan(vec![wanted("before", "{vmid: 104, keepFor: 14d}")]);
     assert_eq!(titles(&plan), ["take snapshot before of vm/104"]);
+    let notes = plan.steps[0].notes.join("\n");
+    assert!(
+        notes.contains("it is kept for 2 weeks from then on"),
+        "{notes}"
+    );
 }
