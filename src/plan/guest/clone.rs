@@ -69,19 +69,30 @@ impl Planner<'_, '_> {
             }
         };
         let made = self.clone_step(desired, action, guest, needs);
-        let Some(clone) = predicted.guests.get(&vmid) else {
+        self.made_so(item, desired, &predicted, vmid, made);
+    }
+
+    /// From here on it is a guest that is there, in the world as the step that makes it leaves it.
+    pub(super) fn made_so(
+        &mut self,
+        item: &Item,
+        desired: &DesiredGuest,
+        predicted: &World,
+        vmid: Vmid,
+        made: DraftId,
+    ) {
+        let Some(guest) = predicted.guests.get(&vmid) else {
             return;
         };
-        // From here on the clone is a guest that is there, in the world as the step leaves it.
         let input = PlanInput {
-            world: &predicted,
+            world: predicted,
             ..self.input.clone()
         };
         let mut after = Planner {
             input: &input,
             drafts: std::mem::take(&mut self.drafts),
         };
-        after.changed(item, desired, clone, Some(made));
+        after.changed(item, desired, guest, Some(made));
         self.drafts = after.drafts;
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::draft::{Draft, DraftId, Planner};
 use super::super::error::Reason;
-use super::super::input::{Item, Ownership, PlanInput, Wanted};
+use super::super::input::{Item, Ownership, Wanted};
 use super::super::words;
 use super::clone::kept;
 use crate::document::desired::{Desired, DesiredGuest, DesiredRestore, Wish};
@@ -182,20 +182,7 @@ impl Planner<'_, '_> {
         }
         let notes = self.restore_notes(desired, from, &config, &backup, vmid);
         let made = self.restore_step(desired, from, action, &node, notes);
-        let Some(guest) = predicted.guests.get(&vmid) else {
-            return;
-        };
-        // From here on it is a guest that is there, in the world as the step leaves it.
-        let input = PlanInput {
-            world: &predicted,
-            ..self.input.clone()
-        };
-        let mut after = Planner {
-            input: &input,
-            drafts: std::mem::take(&mut self.drafts),
-        };
-        after.changed(item, desired, guest, Some(made));
-        self.drafts = after.drafts;
+        self.made_so(item, desired, &predicted, vmid, made);
     }
 
     fn no_restore(&mut self, item: &Item, reason: Reason) {

@@ -102,7 +102,7 @@ fn possible(wish: &Wish<'_>, source: &Guest) -> Result<(), Unpredictable> {
     }
     if !wish.full && (wish.storage.is_some() || wish.format.is_some()) {
         return Err(refused(
-            "a linked clone lies where its base does, in the format that takes",
+            "a linked clone lies where its base does, in the format that takes; for a copy elsewhere write `mode: full`",
         ));
     }
     if source.status == Status::Running {
