@@ -1,15 +1,12 @@
 //! Clones in prediction: a new guest with what its source has in force, its own name, and volumes that are copies or stand on the
 //! source's base volumes. What Proxmox VE makes up (uuid, MAC addresses) is left out.
 
-use std::sync::Arc;
-
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
-use crate::world::model::{
-    Completeness, Guest, GuestConfig, Part, Section, Status, Storage, Volume, World,
-};
+use crate::world::model::{Guest, GuestConfig, Section, Status, Storage, Volume, World};
 use crate::world::views::{self, Disk, Source};
 
 use super::demand::Demand;
+use super::guests::{insert, join};
 use super::template::can_be_base;
 use super::volumes::{self, Form, content_of, format_on, is_directory};
 use super::{Unpredictable, guest, guest_mut, refused, usable};
@@ -48,16 +45,7 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
             ..GuestConfig::default()
         },
     };
-    world.guests.insert(wish.vmid, Arc::new(fresh));
-    for part in [
-        Part::GuestConfig(wish.vmid),
-        Part::GuestSnapshots(wish.vmid),
-    ] {
-        let at = world.observed_at;
-        world
-            .completeness
-            .insert(part, Completeness::Complete { at });
-    }
+    insert(world, fresh);
     for disk in in_order(source.kind, &source.config.current) {
         let Some(value) = source.config.current.get(disk.slot.as_str()) else {
             continue;
@@ -73,14 +61,7 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
             .current
             .insert(disk.slot.to_string(), value);
     }
-    if let Some(pool) = wish.pool {
-        let entry = world
-            .pools
-            .get_mut(pool)
-            .ok_or_else(|| Unpredictable::Missing(format!("pool {pool}")))?;
-        Arc::make_mut(entry).guests.insert(wish.vmid);
-    }
-    Ok(())
+    join(world, wish.pool, wish.vmid)
 }
 
 fn possible(wish: &Wish<'_>, source: &Guest) -> Result<(), Unpredictable> {

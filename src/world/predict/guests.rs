@@ -80,15 +80,7 @@ pub(super) fn create(
         pool: pool.cloned(),
         config: GuestConfig::default(),
     };
-    world.guests.insert(vmid, Arc::new(fresh));
-    for part in [Part::GuestConfig(vmid), Part::GuestSnapshots(vmid)] {
-        world.completeness.insert(
-            part,
-            Completeness::Complete {
-                at: world.observed_at,
-            },
-        );
-    }
+    insert(world, fresh);
     for (key, value) in wanted {
         let value = allocate(world, vmid, &key, value)?;
         guest_mut(world, vmid)?.config.current.insert(key, value);
@@ -96,13 +88,33 @@ pub(super) fn create(
     if kind == GuestKind::Qemu {
         default_boot(guest_mut(world, vmid)?);
     }
-    if let Some(pool) = pool {
-        let entry = world
-            .pools
-            .get_mut(pool)
-            .ok_or_else(|| Unpredictable::Missing(format!("pool {pool}")))?;
-        Arc::make_mut(entry).guests.insert(vmid);
+    join(world, pool, vmid)
+}
+
+/// A new guest, of which everything is known.
+pub(super) fn insert(world: &mut World, fresh: Guest) {
+    let at = world.observed_at;
+    let vmid = fresh.vmid;
+    world.guests.insert(vmid, Arc::new(fresh));
+    for part in [Part::GuestConfig(vmid), Part::GuestSnapshots(vmid)] {
+        world
+            .completeness
+            .insert(part, Completeness::Complete { at });
     }
+}
+
+/// Puts a guest into a pool, if it is to be in one.
+pub(super) fn join(
+    world: &mut World,
+    pool: Option<&PoolId>,
+    vmid: Vmid,
+) -> Result<(), Unpredictable> {
+    let Some(pool) = pool else { return Ok(()) };
+    let entry = world
+        .pools
+        .get_mut(pool)
+        .ok_or_else(|| Unpredictable::Missing(format!("pool {pool}")))?;
+    Arc::make_mut(entry).guests.insert(vmid);
     Ok(())
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 use crate::proxmox::property::{boolean, is_true};
-use crate::world::model::{
-    Completeness, Guest, GuestConfig, Part, Section, Status, Storage, World,
-};
+use crate::world::model::{Guest, GuestConfig, Part, Section, Status, Storage, World};
 use crate::world::views::{self, Disk, Source};
 
 use super::clone::{entry, in_order, without_mac, without_uuid};
 use super::demand::Demand;
+use super::guests::{insert, join};
 use super::volumes::{self, Form, content_of, format_on, listed_under};
 use super::{Unpredictable, guest, guest_mut, refused, storage, usable};
 
@@ -57,16 +56,7 @@ pub(super) fn restore(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredic
             ..GuestConfig::default()
         },
     };
-    world.guests.insert(wish.vmid, Arc::new(fresh));
-    for part in [
-        Part::GuestConfig(wish.vmid),
-        Part::GuestSnapshots(wish.vmid),
-    ] {
-        let at = world.observed_at;
-        world
-            .completeness
-            .insert(part, Completeness::Complete { at });
-    }
+    insert(world, fresh);
     for disk in in_order(wish.kind, wish.config) {
         let Some(value) = wish.config.get(disk.slot.as_str()) else {
             continue;
@@ -82,14 +72,7 @@ pub(super) fn restore(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredic
             .current
             .insert(disk.slot.to_string(), value);
     }
-    if let Some(pool) = wish.pool {
-        let entry = world
-            .pools
-            .get_mut(pool)
-            .ok_or_else(|| Unpredictable::Missing(format!("pool {pool}")))?;
-        Arc::make_mut(entry).guests.insert(wish.vmid);
-    }
-    Ok(())
+    join(world, wish.pool, wish.vmid)
 }
 
 /// Whether the node sees the backup.
