@@ -3,6 +3,7 @@
 //! One guest's steps form a chain: shut down → detach → configuration → moves → growth → migration → start. Nothing is implied by
 //! anything else: a restart, a detach, a move are steps of their own, and freeing a disk is never one.
 
+mod boot_order;
 mod clone;
 mod cloud_init;
 mod create;
@@ -213,12 +214,13 @@ impl Planner<'_, '_> {
     /// Puts the gathered work into steps, one after the other.
     fn chain(
         &mut self,
-        work: Work<'_>,
+        mut work: Work<'_>,
         desired: &DesiredGuest,
         off: Option<Draft>,
         migrate: Option<(Draft, bool)>,
         template: Option<Draft>,
     ) {
+        let (boot, told_of_boot) = boot_order::afterwards(&mut work, desired);
         let Work {
             item,
             guest,
@@ -234,7 +236,7 @@ impl Planner<'_, '_> {
             made,
             next: _,
         } = work;
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = told_of_boot.into_iter().collect();
         if !stopped && !waiting.is_empty() && item.restart != Restart::Window {
             notes.push(format!(
                 "{} {} effect at the next stop and start",
@@ -266,6 +268,7 @@ impl Planner<'_, '_> {
             .chain(first)
             .chain(detaches)
             .chain(config)
+            .chain(boot)
             .chain(moves)
             .chain(grows)
             .chain(last)

@@ -243,6 +243,17 @@ pub fn nics(section: &Section) -> Vec<Nic> {
         .collect()
 }
 
+/// The devices that a value of `boot` names in `order=`, first choice first; none where it is of the old form.
+pub fn boot_devices(boot: &str) -> Vec<String> {
+    boot.split(',')
+        .find_map(|part| part.trim().strip_prefix("order="))
+        .unwrap_or_default()
+        .split(';')
+        .filter(|device| !device.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
 /// From what a guest starts. A container starts from `rootfs`. For a VM: `boot: order=…`; else the old `bootdisk`; else, with only
 /// one disk, that disk; otherwise nobody says.
 pub fn boot(kind: GuestKind, section: &Section) -> Boot {

@@ -109,16 +109,8 @@ pub(super) fn detach(
 /// The devices of `boot: order=…` as they will be in force.
 fn boot_order(guest: &Guest) -> Vec<String> {
     let next = guest.config.next_start();
-    let order = next.get("boot").and_then(|text| {
-        text.split(',')
-            .find_map(|part| part.trim().strip_prefix("order="))
-    });
-    order
-        .unwrap_or_default()
-        .split(';')
-        .filter(|device| !device.is_empty())
-        .map(str::to_owned)
-        .collect()
+    next.get("boot")
+        .map_or_else(Vec::new, |boot| views::boot_devices(boot))
 }
 
 /// Proxmox VE takes a device that is removed out of the boot order (of none left, one blank stays).
