@@ -1,6 +1,7 @@
 //! Health: what every entity can do and has, facet by facet, as a pure function of a world. The blast radius of a plan is health
 //! before against health after (and in between); nothing here knows of plans or steps.
 
+mod backups;
 mod cluster;
 mod evaluate;
 mod findings;
@@ -14,6 +15,7 @@ mod reach;
 mod summary;
 mod touched;
 
+pub use backups::{Backups, Place, minute};
 pub use evaluate::{Key, advance, evaluate, reevaluate};
 pub use findings::{Finding, Scope, Severity, Unseen, findings};
 pub use fit::fit;

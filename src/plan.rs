@@ -43,7 +43,7 @@ pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
 pub use guest::backups_wanted;
 pub use hash::hash;
-pub use image::objects_of as image_objects;
+pub use image::{object_of as image_object, objects_of as image_objects};
 pub use input::{ApiView, Backups, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
 pub use model::*;
 pub use moving::renamed;

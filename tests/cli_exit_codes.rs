@@ -104,6 +104,32 @@ fn drift_waits() {
     play.bailiwick(&["diff"]).ends(2);
 }
 
+/// From where guests could be restored, over all storages.
+#[test]
+fn backups_are_listed_with_their_age() {
+    let play = Play::new();
+    let rows = play.json(&["get", "backups"]).ends(0).json();
+    let of = |guest: &str| {
+        let rows = rows.as_array().unwrap().iter();
+        let row = rows.clone().find(|row| row["guest"] == guest);
+        row.unwrap_or_else(|| panic!("{rows:?}")).clone()
+    };
+    let mail = of("vm/102");
+    assert_eq!(
+        (&mail["storage"], &mail["backups"]),
+        (&"backup".into(), &"2".into())
+    );
+    assert!(
+        mail["newest"].as_str().unwrap().starts_with("2026-11-21"),
+        "{mail}"
+    );
+    assert!(mail["age"].as_str().unwrap().ends_with('d'), "{mail}");
+    assert_eq!(of("vm/103")["storage"], "none");
+    let one = play.json(&["describe", "vm/102"]).ends(0).json();
+    assert_eq!(one["backups"][0]["count"], 2);
+    play.bailiwick(&["get", "snapshots"]).ends(0);
+}
+
 #[test]
 fn freezes() {
     let play = Play::new();

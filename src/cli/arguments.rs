@@ -202,7 +202,7 @@ pub struct Submit {
 #[derive(Debug, Args)]
 pub struct Get {
     /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
-    /// `pool`, `backup-job`, `replication-job`, `node`.
+    /// `pool`, `backup-job`, `replication-job`, `node`, `snapshot`, `backups` (from where each guest could be restored).
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]

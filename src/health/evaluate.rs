@@ -2,7 +2,7 @@
 
 use crate::world::World;
 
-use super::protection::Backups;
+use super::backups::Backups;
 use super::touched::{Recoverable, Touched};
 use super::{Entity, Facet, Health, State, cluster, guest, protection};
 

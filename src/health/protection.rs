@@ -1,71 +1,12 @@
-//! What guards a guest: backups that can be listed, backup jobs that cover it, HA that may restart it elsewhere.
+//! What guards a guest: backup jobs that cover it, copies on other nodes, HA that may restart it elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::ids::{NodeName, StorageId, Vmid};
+use crate::ids::{NodeName, StorageId};
 use crate::world::views;
 use crate::world::{BackupJob, Guest, Part, Selection, Storage, World};
 
-use super::reach::listing;
 use super::{Category, Facet, Grade, State, guest};
-
-/// Where each guest has backups that can be listed, and whether any place could not be listed.
-#[derive(Debug, Default)]
-pub(super) struct Backups {
-    of: BTreeMap<Vmid, BTreeSet<StorageId>>,
-    unlisted: Option<String>,
-}
-
-impl Backups {
-    /// Reads every listing of every storage that may hold backups.
-    pub(super) fn new(world: &World) -> Self {
-        let mut found = Self::default();
-        for storage in world.storages.values().filter(|s| holds_backups(s)) {
-            for node in listing_nodes(world, storage) {
-                let Some(volumes) = listing(world, storage, node) else {
-                    found.unlisted.get_or_insert_with(|| {
-                        Part::StorageContent(node.clone(), storage.id.clone()).to_string()
-                    });
-                    continue;
-                };
-                for volume in volumes.values().filter(|v| v.content == "backup") {
-                    if let Some(vmid) = volume.vmid {
-                        found.of.entry(vmid).or_default().insert(storage.id.clone());
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    /// Whether a guest can be restored from a backup.
-    pub(super) fn recoverable(&self, vmid: Vmid) -> State {
-        if let Some(storages) = self.of.get(&vmid) {
-            let names: Vec<&str> = storages.iter().map(StorageId::as_str).collect();
-            // The places stand in the good state too, so that their loss can be named.
-            return State {
-                causes: vec![names.join(", ")],
-                ..State::GOOD
-            };
-        }
-        match &self.unlisted {
-            Some(part) => State {
-                grade: Grade::Unknown,
-                category: Some(Category::Unknown),
-                rule: "G1",
-                causes: vec![format!(
-                    "{part} could not be read, and no other backup is known"
-                )],
-            },
-            None => State {
-                grade: Grade::Lost,
-                category: Some(Category::LastCopy),
-                rule: "ST06",
-                causes: vec!["no backup of it can be listed".to_owned()],
-            },
-        }
-    }
-}
 
 /// Whether backups on this storage count: it may hold them and is not disabled.
 pub(super) fn holds_backups(storage: &Storage) -> bool {

@@ -100,12 +100,28 @@ pub struct Facts {
     pub pending: BTreeMap<String, Option<String>>,
     /// For a guest: its snapshots.
     pub snapshots: Vec<String>,
+    /// For a guest: from where it could be restored.
+    pub backups: Vec<BackupsOn>,
+    /// For a guest: a place that could not be listed and might hold more backups of it.
+    pub backups_unlisted: Option<String>,
     /// For a pool: its members.
     pub members: Vec<String>,
     /// For a node: its bridges.
     pub bridges: Vec<String>,
     /// For a storage: each node's view of it.
     pub nodes: Vec<StorageOnNode>,
+}
+
+/// The backups of a guest on one storage.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupsOn {
+    /// The storage.
+    pub storage: String,
+    /// How many there are.
+    pub count: usize,
+    /// When the newest was made, if Proxmox VE tells.
+    pub newest: Option<String>,
 }
 
 /// A storage as a node sees it.

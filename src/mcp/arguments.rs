@@ -10,7 +10,7 @@ pub struct ListResources {
     /// The cluster. May be left out where there is only one.
     #[schemars(length(max = 128))]
     pub cluster: Option<String>,
-    /// Only resources of this kind. Without it: every live object, but no documents.
+    /// Only resources of this kind. Without it: every live object but snapshots and images, and no documents.
     pub kind: Option<Kind>,
     /// Only those whose id or name contains this text, whatever its case.
     #[schemars(length(max = 128))]
@@ -50,6 +50,10 @@ pub enum Kind {
     ReplicationJob,
     /// Nodes.
     Node,
+    /// Snapshots of guests.
+    Snapshot,
+    /// ISO images, container templates and disk images.
+    Image,
     /// Documents that were accepted.
     Document,
 }
@@ -96,7 +100,8 @@ impl Status {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetResource {
-    /// `vm/104`, `ct/301`, `storage/local`, `pool/prod`, `node/pve1`, or a document such as `VirtualMachine/web-7`.
+    /// `vm/104`, `ct/301`, `storage/local`, `pool/prod`, `node/pve1`, `snapshot/104/before-upgrade`, another id of `list_resources`, or a
+    /// document such as `VirtualMachine/web-7`.
     #[schemars(length(min = 1, max = 256))]
     pub id: String,
     /// The cluster. May be left out where there is only one.

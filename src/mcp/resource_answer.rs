@@ -1,7 +1,11 @@
 //! Resources as answers show them: cleaned, bounded, with how much was left out.
 
+use jiff::Timestamp;
+
 use super::answers as out;
 use super::untrusted::{bounded, text};
+use crate::health::Place;
+use crate::ids::StorageId;
 use crate::service::resources::{Live, Resource, ResourceView};
 
 /// How many entries of a configuration are shown.
@@ -99,7 +103,7 @@ fn live(live: &Live) -> out::Live {
     let mut left_out = 0;
     let mut unreadable = None;
     match live {
-        Live::Guest(guest, why) => {
+        Live::Guest(guest, restorable, why) => {
             left_out += options(&mut facts, &guest.config.current);
             for pending in guest.config.pending.iter().take(ENTRIES) {
                 let value = pending.value.as_deref().map(text);
@@ -107,6 +111,8 @@ fn live(live: &Live) -> out::Live {
             }
             left_out += guest.config.pending.len().saturating_sub(ENTRIES);
             facts.snapshots = keys(guest.config.snapshots.keys(), &mut left_out);
+            facts.backups = restorable.places.iter().map(backups).collect();
+            facts.backups_unlisted = restorable.unlisted.as_deref().map(text);
             unreadable = why.as_deref().map(text);
         }
         Live::Storage(storage, nodes) => {
@@ -165,11 +171,52 @@ fn live(live: &Live) -> out::Live {
             put("guests", Some(guests.to_string()));
             facts.bridges = keys(node.bridges.iter(), &mut left_out);
         }
+        Live::Snapshot(snapshot) => {
+            left_out += options(&mut facts, &snapshot.section);
+            let state = snapshot.state.clone();
+            let taken = snapshot.taken.and_then(time);
+            for (key, value) in [
+                ("taken", taken),
+                ("state", state),
+                ("parent", snapshot.parent.clone()),
+            ] {
+                if let Some(value) = value {
+                    facts
+                        .options
+                        .insert(format!("snapshot.{key}"), text(&value));
+                }
+            }
+        }
+        Live::Image(volume) => {
+            let created = volume.created.and_then(time);
+            for (key, value) in [
+                ("content", Some(volume.content.clone())),
+                ("format", Some(volume.format.clone())),
+                ("bytes", Some(volume.size.0.to_string())),
+                ("created", created),
+            ] {
+                if let Some(value) = value {
+                    facts.options.insert(key.to_owned(), text(&value));
+                }
+            }
+        }
     }
     out::Live {
         untrusted: facts,
         left_out,
         unreadable,
+    }
+}
+
+fn time(second: i64) -> Option<String> {
+    Timestamp::from_second(second).ok().map(|at| at.to_string())
+}
+
+fn backups((storage, place): &(StorageId, Place)) -> out::BackupsOn {
+    out::BackupsOn {
+        storage: text(storage.as_str()),
+        count: place.count,
+        newest: place.newest.map(|at| at.to_string()),
     }
 }
 

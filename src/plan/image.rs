@@ -15,7 +15,7 @@ use crate::world::views::{self, Source};
 use crate::world::{Action, Param, Part, Storage, Volume, World};
 
 /// How an image is called among live objects; with its node where each node has its own files on the storage.
-pub(super) fn object_of(node: Option<&NodeName>, volume: &VolumeId) -> String {
+pub fn object_of(node: Option<&NodeName>, volume: &VolumeId) -> String {
     match node {
         Some(node) => format!("image/{node}/{volume}"),
         None => format!("image/{volume}"),

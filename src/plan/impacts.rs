@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use super::model::{Duration, Impact, StepId};
 use super::words::clean;
-use crate::health::{self, Category, Entity, Facet, Grade, Health, State, Worse};
+use crate::health::{self, Backups, Category, Entity, Facet, Grade, Health, State, Worse};
+use crate::ids::StorageId;
 use crate::world::{Action, Guest, Status, Unpredictable, World};
 
 /// An impact without an id.
@@ -59,6 +60,8 @@ pub(super) struct Watch<'a> {
     clones: Vec<(StepId, Arc<Guest>)>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
+    /// The steps that can take backups away with a storage, or from it.
+    storage_steps: BTreeMap<StorageId, BTreeSet<StepId>>,
 }
 
 impl<'a> Watch<'a> {
@@ -76,6 +79,7 @@ impl<'a> Watch<'a> {
             clones: Vec::new(),
             raw: Vec::new(),
             unpredictable: Vec::new(),
+            storage_steps: BTreeMap::new(),
         }
     }
 
@@ -104,6 +108,10 @@ impl<'a> Watch<'a> {
             }
         };
         let before = std::mem::replace(&mut self.world, after);
+        if let Some(storage) = storage_of(action) {
+            let steps = self.storage_steps.entry(storage.clone());
+            steps.or_default().insert(id);
+        }
         if let Action::DeleteBackupJob { id: job } = action {
             self.removed_jobs.insert(Entity::BackupJob(job.to_string()));
         }
@@ -222,6 +230,7 @@ impl<'a> Watch<'a> {
         self.permanent(&mut notes);
         self.transient();
         self.destroyed();
+        self.older_backups();
         for (step, clone) in &self.clones {
             let shared = addresses::taken_over(*step, clone, &self.world);
             self.raw.extend(shared);
@@ -355,6 +364,39 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// ST06: guests whose newest backup is no longer to be had, though an older one is. (That none is left, health tells.)
+    fn older_backups(&mut self) {
+        if self.storage_steps.is_empty() {
+            return;
+        }
+        let (was, now) = (Backups::new(self.start), Backups::new(&self.world));
+        for guest in self.start.guests.values() {
+            let vmid = guest.vmid;
+            let (Some((before, newest)), Some((after, older))) =
+                (was.newest(vmid), now.newest(vmid))
+            else {
+                continue;
+            };
+            if older >= newest || !self.world.guests.contains_key(&vmid) {
+                continue;
+            }
+            let steps = self.storage_steps.get(before).cloned();
+            self.raw.push(Raw {
+                entity: Entity::Guest(guest.kind, vmid),
+                category: Category::Unprotected,
+                before: format!("its newest backup is of {}", health::minute(newest)),
+                after: format!("of {}", health::minute(older)),
+                causes: vec![format!(
+                    "its newest backup lies on {before}; the newest that is left lies on {after}"
+                )],
+                notes: Vec::new(),
+                duration: Duration::Permanent,
+                steps: steps.unwrap_or_default(),
+                rule: "ST06".to_owned(),
+            });
+        }
+    }
+
     fn gaps(&mut self, unknowns: &mut BTreeMap<String, String>) {
         for (id, what, why) in std::mem::take(&mut self.unpredictable) {
             unknowns
@@ -401,6 +443,15 @@ impl<'a> Watch<'a> {
             ));
         }
         lines.into_iter().collect()
+    }
+}
+
+/// The storage whose backups a step may take away.
+fn storage_of(action: &Action) -> Option<&StorageId> {
+    match action {
+        Action::UpdateStorage { id, .. } | Action::DeleteStorage { id } => Some(id),
+        Action::DeleteVolume { volume, .. } => Some(volume.storage()),
+        _ => None,
     }
 }
 

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use super::error::ServiceError;
 use super::open::Service;
 use crate::configuration::Cluster;
-use crate::ids::{ClusterName, GuestKind};
-use crate::plan::Ownership;
+use crate::health::{Backups, Place};
+use crate::ids::{ClusterName, GuestKind, NodeName, StorageId, Vmid};
 use crate::plan::words::clean;
+use crate::plan::{Ownership, image_object};
 use crate::store::{self, Condition, Event, EventFilter};
 use crate::world::{
-    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Status, Storage, StorageState, World,
+    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Snapshot, Status, Storage, StorageState,
+    Volume, World,
 };
 
 /// How many of the latest events are told with an object.
@@ -36,6 +38,10 @@ pub enum ResourceKind {
     ReplicationJob,
     /// A node.
     Node,
+    /// A snapshot of a guest.
+    Snapshot,
+    /// An ISO image, container template or disk image on a storage.
+    Image,
     /// A document that was accepted.
     Document,
 }
@@ -51,6 +57,8 @@ impl ResourceKind {
             Self::BackupJob => "backup-job",
             Self::ReplicationJob => "replication-job",
             Self::Node => "node",
+            Self::Snapshot => "snapshot",
+            Self::Image => "image",
             Self::Document => "document",
         }
     }
@@ -59,7 +67,7 @@ impl ResourceKind {
 /// Which resources to list.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceFilter {
-    /// Only of this kind; else every live object.
+    /// Only of this kind; else every live object but snapshots and images.
     pub kind: Option<ResourceKind>,
     /// Only those whose id or name contains this, whatever the case.
     pub text: Option<String>,
@@ -117,8 +125,8 @@ pub struct ResourcePage {
 /// A live object whole.
 #[derive(Debug, Clone)]
 pub enum Live {
-    /// A virtual machine or container, and why its configuration could not be read, if it could not.
-    Guest(Arc<Guest>, Option<String>),
+    /// A virtual machine or container, from where it could be restored, and why its configuration could not be read, if it could not.
+    Guest(Arc<Guest>, Restorable, Option<String>),
     /// A storage, with each node's view of it.
     Storage(Arc<Storage>, Vec<(String, StorageState)>),
     /// A pool.
@@ -129,6 +137,30 @@ pub enum Live {
     ReplicationJob(String, Arc<ReplicationJob>),
     /// A node, and how many guests are on it.
     Node(String, Arc<Node>, usize),
+    /// A snapshot.
+    Snapshot(Snapshot),
+    /// An image: what it is.
+    Image(Volume),
+}
+
+/// From where a guest could be restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restorable {
+    /// The storages with backups of it.
+    pub places: Vec<(StorageId, Place)>,
+    /// What could not be listed and might hold more.
+    pub unlisted: Option<String>,
+}
+
+impl Restorable {
+    /// What the listings of all storages say of a guest.
+    pub fn of(vmid: Vmid, backups: &Backups) -> Self {
+        let places = backups.places(vmid);
+        Self {
+            places: places.map(|(id, place)| (id.clone(), place)).collect(),
+            unlisted: backups.unlisted().map(str::to_owned),
+        }
+    }
 }
 
 /// A resource whole.
@@ -221,6 +253,8 @@ impl Service {
                 .iter()
                 .map(|stored| document_line(stored, &ownership))
                 .collect(),
+            Some(ResourceKind::Snapshot) => snapshot_lines(world, &ownership),
+            Some(ResourceKind::Image) => image_lines(world, &ownership),
             Some(_) | None => live_lines(world, &ownership),
         };
         all.retain(|(_, resource)| filter.fits(resource));
@@ -244,8 +278,8 @@ impl Service {
     }
 
     /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `backup-job/nightly`,
-    /// `replication-job/104-0`, `node/pve1`) or a document
-    /// (`VirtualMachine/web-7`).
+    /// `replication-job/104-0`, `node/pve1`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
+    /// where each node has its own files) or a document (`VirtualMachine/web-7`).
     pub async fn resource(
         &self,
         cluster: &Cluster,
@@ -254,7 +288,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -273,7 +307,12 @@ impl Service {
             }
             None => {
                 let live = live(world, id).ok_or_else(unknown)?;
-                let line = live_lines(world, &ownership)
+                let lines = match kind {
+                    "snapshot" => snapshot_lines(world, &ownership),
+                    "image" => image_lines(world, &ownership),
+                    _ => live_lines(world, &ownership),
+                };
+                let line = lines
                     .into_iter()
                     .map(|(_, line)| line)
                     .find(|line| line.id == id)
@@ -369,26 +408,75 @@ pub(super) fn replication_status(job: &ReplicationJob) -> &'static str {
     }
 }
 
-fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
-    let managed = |object: &str| {
-        ownership.objects.get(object).map(|owned| Managed {
+/// A line of a live object that is on no node and in no pool.
+fn plain(ownership: &Ownership, kind: ResourceKind, id: String, status: &str) -> Resource {
+    Resource {
+        kind,
+        name: None,
+        status: status.to_owned(),
+        node: None,
+        pool: None,
+        lock: None,
+        managed: ownership.objects.get(&id).map(|owned| Managed {
             document: owned.document.clone(),
             source: owned.source.clone(),
-        })
-    };
-    let plain = |kind: ResourceKind, name: &str, status: &str| {
-        let id = format!("{}/{name}", kind.word());
-        Resource {
-            kind,
-            name: None,
-            status: status.to_owned(),
-            node: None,
-            pool: None,
-            lock: None,
-            managed: managed(&id),
-            object: None,
-            id,
+        }),
+        object: None,
+        id,
+    }
+}
+
+fn snapshot_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
+    let mut lines = Vec::new();
+    for guest in world.guests.values() {
+        for (name, snapshot) in &guest.config.snapshots {
+            let id = format!("snapshot/{}/{name}", guest.vmid);
+            let status = match &snapshot.state {
+                Some(_) => "unfinished",
+                None => "enabled",
+            };
+            let line = Resource {
+                name: Some(name.clone()),
+                node: Some(guest.node.to_string()),
+                ..plain(ownership, ResourceKind::Snapshot, id, status)
+            };
+            lines.push((format!("8/{:010}/{name}", guest.vmid.get()), line));
         }
+    }
+    lines
+}
+
+/// The images of a storage with the node whose files they are; without it where all nodes see the same.
+fn images(world: &World) -> impl Iterator<Item = (String, Option<&NodeName>, &Volume)> {
+    world.storages.values().flat_map(|storage| {
+        storage.volumes.iter().flat_map(move |(node, volumes)| {
+            let node = (!storage.shared).then_some(node);
+            volumes
+                .iter()
+                .filter(|(_, volume)| {
+                    matches!(volume.content.as_str(), "iso" | "vztmpl" | "import")
+                })
+                .map(move |(id, volume)| (image_object(node, id), node, volume))
+        })
+    })
+}
+
+fn image_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
+    let found: BTreeMap<String, Resource> = images(world)
+        .map(|(id, node, _)| {
+            let line = Resource {
+                node: node.map(ToString::to_string),
+                ..plain(ownership, ResourceKind::Image, id.clone(), "enabled")
+            };
+            (format!("9/{id}"), line)
+        })
+        .collect();
+    found.into_iter().collect()
+}
+
+fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
+    let plain = |kind: ResourceKind, name: &str, status: &str| {
+        plain(ownership, kind, format!("{}/{name}", kind.word()), status)
     };
     let mut lines = Vec::new();
     for guest in world.guests.values() {
@@ -468,7 +556,8 @@ fn live(world: &World, id: &str) -> Option<Live> {
             let unread = world
                 .unreadable(&Part::GuestConfig(vmid))
                 .map(str::to_owned);
-            Some(Live::Guest(Arc::clone(guest), unread))
+            let restorable = Restorable::of(vmid, &Backups::new(world));
+            Some(Live::Guest(Arc::clone(guest), restorable, unread))
         }
         "storage" => {
             let storage = world.storages.values().find(|s| s.id.as_str() == name)?;
@@ -504,6 +593,77 @@ fn live(world: &World, id: &str) -> Option<Live> {
             let guests = world.guests.values().filter(|g| g.node == *id).count();
             Some(Live::Node(id.to_string(), Arc::clone(node), guests))
         }
+        "snapshot" => {
+            let (vmid, name) = name.split_once('/')?;
+            let guest = world.guests.get(&vmid.parse().ok()?)?;
+            guest
+                .config
+                .snapshots
+                .get(name)
+                .cloned()
+                .map(Live::Snapshot)
+        }
+        "image" => images(world)
+            .find(|(object, _, _)| object == id)
+            .map(|(_, _, volume)| Live::Image(volume.clone())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests {
+    use super::*;
+    use crate::world::testing::Builder;
+
+    #[test]
+    fn snapshots_and_images_are_told_by_the_names_their_documents_have() {
+        let world = Builder::new(&["pve1", "pve2"])
+            .storage("local", "dir")
+            .storage("nas", "nfs")
+            .vm(
+                104,
+                "pve1",
+                &[
+                    ("ide2", "local:iso/a.iso,media=cdrom"),
+                    ("ide0", "nas:iso/b.iso,media=cdrom"),
+                ],
+            )
+            .snapshot(104, "before", &[("memory", "2048"), ("description", "x")])
+            .build();
+        let owner = Ownership::default();
+        let ids = |lines: Vec<(String, Resource)>| -> Vec<String> {
+            lines.into_iter().map(|(_, line)| line.id).collect()
+        };
+        assert_eq!(ids(snapshot_lines(&world, &owner)), ["snapshot/104/before"]);
+        assert_eq!(
+            ids(image_lines(&world, &owner)),
+            ["image/nas:iso/b.iso", "image/pve1/local:iso/a.iso"]
+        );
+        assert!(
+            ids(live_lines(&world, &owner))
+                .iter()
+                .all(|id| !id.starts_with("image/"))
+        );
+        let Some(Live::Snapshot(found)) = live(&world, "snapshot/104/before") else {
+            panic!("no snapshot")
+        };
+        assert_eq!(found.section["memory"], "2048");
+        let Some(Live::Image(found)) = live(&world, "image/pve1/local:iso/a.iso") else {
+            panic!("no image")
+        };
+        assert_eq!(found.content, "iso");
+        for none in [
+            "snapshot/104/after",
+            "snapshot/105/before",
+            "image/local:iso/a.iso",
+        ] {
+            assert!(live(&world, none).is_none(), "{none}");
+        }
     }
 }

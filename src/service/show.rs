@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::error::ServiceError;
 use super::open::Service;
+use crate::health::Backups;
 use crate::ids::{ClusterName, GuestKind};
 use crate::plan::words::clean;
 use crate::store::RunId;
@@ -60,6 +61,8 @@ pub const LISTS: &[&str] = &[
     "backup-job",
     "replication-job",
     "node",
+    "snapshot",
+    "backups",
 ];
 
 impl Service {
@@ -82,6 +85,14 @@ impl Service {
             "backup-job" | "backup-jobs" | "backupjob" | "backupjobs" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(live("backup-job", &world))
+            }
+            "snapshot" | "snapshots" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(snapshots(&world))
+            }
+            "backup" | "backups" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(backups(&world, self.now()))
             }
             "replication-job" | "replication-jobs" | "replicationjob" | "replicationjobs" => {
                 let world = self.look(self.cluster(cluster)?).await?;
@@ -507,6 +518,74 @@ fn live(what: &str, world: &World) -> List {
     }
 }
 
+fn snapshots(world: &World) -> List {
+    let mut list = List::new(&["SNAPSHOT", "GUEST", "TAKEN", "STATE", "DESCRIPTION"]);
+    for guest in world.guests.values() {
+        for (name, snapshot) in &guest.config.snapshots {
+            let taken = snapshot
+                .taken
+                .and_then(|second| jiff::Timestamp::from_second(second).ok());
+            let description = snapshot.section.get("description");
+            list.row([
+                name.clone(),
+                guest.entity(),
+                taken.map_or_else(|| "?".to_owned(), short),
+                snapshot.state.clone().unwrap_or_else(|| "-".to_owned()),
+                description.map_or_else(|| "-".to_owned(), |text| text.trim().to_owned()),
+            ]);
+        }
+    }
+    list
+}
+
+/// From where each guest could be restored, and how old that is.
+fn backups(world: &World, now: jiff::Timestamp) -> List {
+    let mut list = List::new(&["GUEST", "NAME", "STORAGE", "BACKUPS", "NEWEST", "AGE"]);
+    let found = Backups::new(world);
+    for guest in world.guests.values() {
+        let name = guest.name.clone().unwrap_or_else(|| "-".to_owned());
+        let mut places = found.places(guest.vmid).peekable();
+        if places.peek().is_none() {
+            let none = match found.unlisted() {
+                Some(_) => "unknown",
+                None => "none",
+            };
+            let dash = || "-".to_owned();
+            list.row([
+                guest.entity(),
+                name,
+                none.to_owned(),
+                "0".to_owned(),
+                dash(),
+                dash(),
+            ]);
+            continue;
+        }
+        for (storage, place) in places {
+            let unknown = || "?".to_owned();
+            list.row([
+                guest.entity(),
+                name.clone(),
+                storage.to_string(),
+                place.count.to_string(),
+                place.newest.map_or_else(unknown, short),
+                place.newest.map_or_else(unknown, |at| age(at, now)),
+            ]);
+        }
+    }
+    list
+}
+
+/// How long ago, in the greatest unit that fits: `3d`, `5h`, `12m`.
+fn age(at: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    let minutes = (now.as_second() - at.as_second()).max(0) / 60;
+    match minutes {
+        minutes if minutes >= 2 * 24 * 60 => format!("{}d", minutes / (24 * 60)),
+        minutes if minutes >= 2 * 60 => format!("{}h", minutes / 60),
+        minutes => format!("{minutes}m"),
+    }
+}
+
 /// Which guests a backup job is for, in a few words.
 fn selection(job: &BackupJob) -> String {
     match &job.selection {
@@ -568,10 +647,17 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
 
 fn guest_json(guest: &Guest, world: &World) -> Value {
     let unreadable = world.unreadable(&crate::world::Part::GuestConfig(guest.vmid));
+    let found = Backups::new(world);
+    let backups: Vec<Value> = found
+        .places(guest.vmid)
+        .map(|(storage, place)| {
+            json!({ "storage": storage, "count": place.count, "newest": place.newest.map(|at| at.to_string()) })
+        })
+        .collect();
     json!({
         "guest": guest.entity(), "name": guest.name, "node": guest.node, "status": status(guest.status),
         "template": guest.template, "pool": guest.pool, "lock": guest.lock,
         "config": guest.config.current, "pending": guest.config.pending,
-        "snapshots": guest.config.snapshots.keys().collect::<Vec<_>>(), "unreadable": unreadable,
+        "snapshots": guest.config.snapshots.keys().collect::<Vec<_>>(), "backups": backups, "backupsUnlisted": found.unlisted(), "unreadable": unreadable,
     })
 }

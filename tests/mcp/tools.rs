@@ -73,12 +73,32 @@ fn every_tool_answers_as_its_schema_says() {
         "pool/prod",
         "backup-job/nightly-prod",
         "node/pve1",
+        "image/pve1/local:iso/proxmox-rescue.iso",
     ] {
         assert_eq!(
             ask("get_resource", json!({ "id": id }))["resource"]["id"],
             id
         );
     }
+    let images = ask("list_resources", json!({ "kind": "image" }));
+    let of_nfs = images["items"].as_array().unwrap();
+    assert!(
+        of_nfs
+            .iter()
+            .any(|item| item["id"] == "image/nfs-data:iso/virtio-win-0.1.271.iso"),
+        "{images}"
+    );
+    assert_eq!(
+        ask("list_resources", json!({ "kind": "snapshot" }))["total"],
+        0
+    );
+    let mail = ask("get_resource", json!({ "id": "vm/102" }));
+    let backups = &mail["live"]["untrusted"]["backups"];
+    assert_eq!(
+        (&backups[0]["storage"], &backups[0]["count"]),
+        (&json!("backup"), &json!(2)),
+        "{mail}"
+    );
     assert_eq!(
         ask("explain_kind", json!({}))["kinds"]
             .as_array()

@@ -1160,6 +1160,54 @@ fn st06_fires_for_guests_on_nodes_that_lose_their_backup_storage() {
     assert!(!has(&plan, "vm/102 unprotected ST06"), "{:?}", facts(&plan));
 }
 
+/// Backups of vm/104: one on `nas` of November 2023, one on `vault` of a year earlier.
+fn lab_with_two_backups() -> Lab {
+    let mut lab = Lab::new();
+    lab.storage("vault", "nfs", "backup", true, 4000);
+    for (id, second) in [("nas", 1_699_000_000), ("vault", 1_667_000_000)] {
+        let volume = format!("{id}:backup/vzdump-qemu-104-x.vma.zst");
+        lab.volume("pve1", &volume, "backup", Bytes(1 << 30), Some(104));
+        lab.edit_storage(id, |storage| {
+            for listed in storage.volumes.values_mut() {
+                for volume in std::sync::Arc::make_mut(listed).values_mut() {
+                    volume.created = Some(second);
+                }
+            }
+        });
+    }
+    lab
+}
+
+#[test]
+fn st06_fires_when_only_an_older_backup_stays() {
+    let mut lab = lab_with_two_backups();
+    let plan = delete_storage(&mut lab, "nas");
+    let found = plan
+        .impacts
+        .iter()
+        .find(|i| i.entity == "vm/104" && i.rule == "ST06" && i.category == Category::Unprotected)
+        .unwrap();
+    assert_eq!(
+        (found.before.as_str(), found.after.as_str()),
+        (
+            "its newest backup is of 2023-11-03 08:26Z",
+            "of 2022-10-28 23:33Z"
+        )
+    );
+    assert_eq!(
+        found.causes,
+        ["its newest backup lies on nas; the newest that is left lies on vault"]
+    );
+    assert_eq!(found.steps, plan.steps.iter().map(|step| step.id).collect());
+}
+
+#[test]
+fn st06_silent_when_the_newest_backup_stays() {
+    let mut lab = lab_with_two_backups();
+    let plan = delete_storage(&mut lab, "vault");
+    assert!(!has(&plan, "vm/104 unprotected ST06"), "{:?}", facts(&plan));
+}
+
 #[test]
 fn st07_fires_with_what_lvmthin_hides() {
     let mut lab = Lab::new();
