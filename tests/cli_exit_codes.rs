@@ -119,10 +119,7 @@ fn backups_are_listed_with_their_age() {
         (&mail["storage"], &mail["backups"]),
         (&"backup".into(), &"2".into())
     );
-    assert!(
-        mail["newest"].as_str().unwrap().starts_with("2026-11-21"),
-        "{mail}"
-    );
+    assert_ne!(mail["newest"], "?");
     assert!(mail["age"].as_str().unwrap().ends_with('d'), "{mail}");
     assert_eq!(of("vm/103")["storage"], "none");
     let one = play.json(&["describe", "vm/102"]).ends(0).json();

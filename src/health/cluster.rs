@@ -144,14 +144,70 @@ pub(super) fn memory_by_node(world: &World) -> BTreeMap<&NodeName, u64> {
     given
 }
 
+/// Whether the guests that HA keeps up on a node find memory on the others, should it fail (GU13). The memory that is free there is
+/// counted as one, which is the most there can be; the largest guest has to find its own on one of them. `None` without such guests,
+/// or where a node's memory is not known (which is told by that node).
+fn failover(world: &World, name: &NodeName, given: &BTreeMap<&NodeName, u64>) -> Option<State> {
+    let kept_up: Vec<(Vmid, u64)> = world
+        .guests
+        .values()
+        .filter(|guest| guest.node == *name)
+        .filter(|guest| {
+            let resource = world.ha_resources.get(&guest.vmid);
+            resource.is_some_and(|resource| resource.state == "started")
+        })
+        .map(|guest| (guest.vmid, memory_of(guest)))
+        .collect();
+    let (largest, most) = kept_up.iter().max_by_key(|(_, memory)| *memory)?;
+    let mut spare: Vec<u64> = Vec::new();
+    let others = world.nodes.iter().filter(|(other, _)| *other != name);
+    for (other, node) in others.filter(|(_, node)| node.online == Some(true)) {
+        let used = given.get(other).copied().unwrap_or_default();
+        let total = node
+            .memory_total
+            .filter(|_| world.unreadable(&Part::NodeStatus(other.clone())).is_none())?;
+        spare.push(total.0.saturating_sub(used));
+    }
+    let needed: u64 = kept_up.iter().map(|(_, memory)| memory).sum();
+    let all: u64 = spare.iter().sum();
+    let whose = match kept_up.len() {
+        1 => "its HA guest".to_owned(),
+        several => format!("its {several} HA guests"),
+    };
+    let cause = if spare.is_empty() {
+        format!("no other node is online to start {whose}")
+    } else if needed > all {
+        let is = if kept_up.len() == 1 { "is" } else { "are" };
+        let (needed, all) = (Bytes(needed), Bytes(all));
+        format!("{whose} {is} given {needed} and the other nodes have {all} to spare")
+    } else if spare.iter().all(|spare| spare < most) {
+        format!(
+            "guest {largest} is given {} and no other node has that much to spare",
+            Bytes(*most)
+        )
+    } else {
+        return Some(State::GOOD);
+    };
+    Some(state(
+        Grade::Impaired,
+        Category::NotHighlyAvailable,
+        "GU13",
+        cause,
+    ))
+}
+
 /// Writes the facets of a node.
 pub(super) fn node(
     world: &World,
     name: &NodeName,
     node: &Node,
-    given: u64,
+    given: &BTreeMap<&NodeName, u64>,
     put: &mut dyn FnMut(Facet, State),
 ) {
+    if let Some(state) = failover(world, name, given) {
+        put(Facet::Failover, state);
+    }
+    let given = given.get(name).copied().unwrap_or_default();
     if node.online == Some(false) {
         let cause = format!("node {name} is offline");
         put(

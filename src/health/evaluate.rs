@@ -170,9 +170,8 @@ fn others(world: &World, touched: &Touched, new: &mut Vec<(Key, State)>) {
             .iter()
             .filter_map(|n| world.nodes.get_key_value(n))
         {
-            let given = given.get(name).copied().unwrap_or_default();
             run(Entity::Node(name.clone()), &mut |put| {
-                cluster::node(world, name, node, given, put)
+                cluster::node(world, name, node, &given, put)
             });
         }
     }

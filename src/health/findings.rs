@@ -389,6 +389,7 @@ fn severity(entity: &Entity, facet: &Facet, grade: Grade) -> Severity {
         | Facet::Covered
         | Facet::Replicated(_)
         | Facet::HighlyAvailable
+        | Facet::Failover
         | Facet::Movable
         | Facet::Refers(_)
         | Facet::Room => Severity::Warning,
@@ -431,6 +432,10 @@ fn words(entity: &Entity, facet: &Facet, state: &State) -> (&'static str, String
         Facet::Replicated(id) => (
             "copy_outdated",
             format!("the copy that replication {id} made is no longer kept up to date"),
+        ),
+        Facet::Failover => (
+            "no_failover_room",
+            "should it fail, the other nodes lack memory for what HA starts elsewhere".to_owned(),
         ),
         Facet::HighlyAvailable => ("not_highly_available", "HA does not keep it up".to_owned()),
         Facet::Movable => (

@@ -67,6 +67,8 @@ pub enum Facet {
     Replicated(String),
     /// A guest: HA keeps it up.
     HighlyAvailable,
+    /// A node: should it fail, the others have memory for what HA starts elsewhere.
+    Failover,
     /// A guest: it can be migrated to this node as far as its storages go.
     Movable,
     /// A guest: this NIC's bridge is there on its node.

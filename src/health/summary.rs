@@ -116,6 +116,7 @@ fn counts_when_new(facet: &Facet) -> bool {
         | Facet::Recoverable
         | Facet::Covered
         | Facet::Replicated(_)
+        | Facet::Failover
         | Facet::Room
         | Facet::Pending(_) => false,
     }
@@ -220,6 +221,7 @@ fn one_entity(mut worse: Vec<Worse>) -> Vec<Worse> {
             | Facet::Covered
             | Facet::Replicated(_)
             | Facet::HighlyAvailable
+            | Facet::Failover
             | Facet::Movable
             | Facet::Works
             | Facet::Refers(_)

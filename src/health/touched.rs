@@ -65,9 +65,9 @@ impl Touched {
             acl: !Arc::ptr_eq(&before.acl, &after.acl),
             stale: Vec::new(),
         };
-        touched
-            .guests
-            .extend(differing(&before.ha_resources, &after.ha_resources));
+        let ha = differing(&before.ha_resources, &after.ha_resources);
+        let ha_differs = !ha.is_empty();
+        touched.guests.extend(ha);
         for rule in differing(&before.ha_rules, &after.ha_rules) {
             for world in [before, after] {
                 let rule = world.ha_rules.get(&rule);
@@ -82,6 +82,10 @@ impl Touched {
         touched.take_storages(before, after);
         touched.take_pools(before, after);
         touched.take_guests(before, after);
+        // Whether the guests of one node find room on the others depends on all of them.
+        if !touched.nodes.is_empty() || ha_differs {
+            touched.nodes.extend(after.nodes.keys().cloned());
+        }
         touched.take_replication(before, after);
         touched.collect_stale(before, after);
         Some(touched)

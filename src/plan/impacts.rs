@@ -512,6 +512,7 @@ fn good(facet: &Facet) -> &'static str {
         Facet::Covered => "is backed up",
         Facet::Replicated(_) => "is copied to another node",
         Facet::HighlyAvailable => "highly available",
+        Facet::Failover => "its HA guests find room elsewhere",
         Facet::Movable => "can migrate",
         Facet::Nic(_) => "connected",
         Facet::Works => "works",

@@ -90,7 +90,7 @@ fn every_tool_answers_as_its_schema_says() {
     );
     assert_eq!(
         ask("list_resources", json!({ "kind": "snapshot" }))["total"],
-        0
+        4
     );
     let mail = ask("get_resource", json!({ "id": "vm/102" }));
     let backups = &mail["live"]["untrusted"]["backups"];
