@@ -12,6 +12,7 @@ mod remove;
 mod reshape;
 mod restore;
 mod retire;
+mod safety_copy;
 mod template;
 mod volumes;
 
@@ -362,6 +363,9 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => false,
     }
 }

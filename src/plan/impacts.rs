@@ -9,6 +9,7 @@ mod losses;
 mod number;
 mod refusals;
 mod returning;
+mod safety;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
