@@ -139,6 +139,7 @@ fn world(guests: u32) -> World {
                         parent: None,
                         created: None,
                         protected: false,
+                        notes: None,
                     },
                 );
         }
@@ -160,6 +161,7 @@ fn world(guests: u32) -> World {
                     parent: None,
                     created: None,
                     protected: false,
+                    notes: None,
                 },
             );
         world.guests.insert(

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::approval::policy::{DEFAULT_EXPIRY, Groups, Rule, SOURCE_KINDS};
 use crate::approval::{AllowedSigners, ApprovalPolicy, Principal, PrincipalKind};
 use crate::ids::ClusterName;
-use parts::{Endpoint, Tls, TlsFields, Token, VmidRange};
+use parts::{Endpoint, SafetyCopy, Tls, TlsFields, Token, VmidRange};
 use serving::{Directory, Git, Notify, Reconcile, Serve};
 use yaml::{Place, Places};
 
@@ -84,6 +84,9 @@ pub struct Cluster {
     /// How much may be done at the same time.
     #[serde(default)]
     pub limits: Limits,
+    /// A backup that every plan takes of a guest right before it destroys it. No copies when not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety_copy: Option<SafetyCopy>,
 }
 
 /// How much may be done at the same time on one cluster. On one guest it is always one thing.

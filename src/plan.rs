@@ -30,6 +30,7 @@ mod replication_job;
 mod resolve;
 pub mod rest;
 pub mod risk;
+mod safety_copies;
 mod snapshot;
 mod storage;
 #[cfg(test)]
@@ -44,10 +45,13 @@ pub use error::{PlanError, Problem, Reason};
 pub use guest::backups_wanted;
 pub use hash::hash;
 pub use image::{object_of as image_object, objects_of as image_objects};
-pub use input::{ApiView, Backups, Item, Owned, Ownership, PlanInput, Restart, Settings, Wanted};
+pub use input::{
+    ApiView, Backups, Item, Owned, Ownership, PlanInput, Restart, SafetyCopy, Settings, Wanted,
+};
 pub use model::*;
 pub use moving::renamed;
 pub use rest::unapproved;
+pub use safety_copies::clean_up;
 pub use undo::undo;
 
 use crate::document::desired::Desired;
@@ -66,6 +70,7 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
     };
     planner.documents();
     planner.regenerate_drives();
+    planner.copies_keep_their_storage();
     planner.link();
     finish::finish(input, planner.drafts)
 }

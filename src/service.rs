@@ -3,6 +3,7 @@
 
 mod accept;
 pub mod agents;
+pub mod clean_up;
 pub mod decide;
 pub mod diagnose;
 pub mod doctor;

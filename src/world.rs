@@ -7,6 +7,7 @@ pub mod model;
 pub mod observe;
 pub mod predict;
 pub mod requests;
+pub mod safety_copy;
 #[doc(hidden)]
 pub mod testing;
 pub mod views;
@@ -19,4 +20,5 @@ pub use predict::{
     Unpredictable, displaced, held_by_replication, replication_refusals, snapshot_refused,
     snapshot_stays, surprises,
 };
+pub use safety_copy::SafetyNote;
 pub use watch::{Changed, Cycle, Watch, WatchSettings};

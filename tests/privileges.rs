@@ -376,8 +376,15 @@ async fn each_step_takes_these_privileges_and_no_others() {
         wrong.extend(judge(case, &start, &mut shown, &mut variants).await);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let apart = ["free disk", "remove HA resource", "delete volume"];
-    assert_eq!(variants.len() + apart.len(), 33, "{variants:?}");
+    let apart = [
+        "free disk",
+        "remove HA resource",
+        "delete volume",
+        "back up guest",
+        "protect backup",
+        "delete backup",
+    ];
+    assert_eq!(variants.len() + apart.len(), 36, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -417,6 +424,9 @@ fn variant(action: &Action) -> &'static str {
         Action::CreateReplicationJob { .. } => "create replication job",
         Action::UpdateReplicationJob { .. } => "update replication job",
         Action::DeleteReplicationJob { .. } => "delete replication job",
+        Action::BackUpGuest { .. } => "back up guest",
+        Action::ProtectBackup { .. } => "protect backup",
+        Action::DeleteBackup { .. } => "delete backup",
     }
 }
 
@@ -479,6 +489,13 @@ async fn steps_that_no_document_asks_for_take_no_more_than_they_say() {
         slot: Slot::new("unused0").unwrap(),
         volume,
     };
+    let back_up = |kind, number| Action::BackUpGuest {
+        kind,
+        vmid: vmid(number),
+        node: node.clone(),
+        storage: "more".parse().unwrap(),
+        notes: "bailiwick: safety copy of vm/100, kept for 14d".to_owned(),
+    };
     let actions = [
         free(GuestKind::Qemu, 100, volume("fast:vm-100-disk-2")),
         free(GuestKind::Lxc, 200, volume("fast:vm-200-disk-2")),
@@ -503,6 +520,17 @@ async fn steps_that_no_document_asks_for_take_no_more_than_they_say() {
             running: false,
             with_local_disks: true,
             target_storage: [("shared".parse().unwrap(), "fast".parse().unwrap())].into(),
+        },
+        back_up(GuestKind::Qemu, 100),
+        back_up(GuestKind::Lxc, 200),
+        Action::ProtectBackup {
+            node: node.clone(),
+            volume: volume("more:backup/vzdump-qemu-100-2026_11_01-03_00_00.vma.zst"),
+            protected: true,
+        },
+        Action::DeleteBackup {
+            node: node.clone(),
+            volume: volume("more:backup/vzdump-lxc-200-2026_11_01-03_00_00.tar.zst"),
         },
     ];
     for action in &actions {

@@ -482,6 +482,41 @@ fn table() -> Vec<(Action, &'static str)> {
             },
             "DELETE /cluster/replication/104-0",
         ),
+        (
+            Action::BackUpGuest {
+                kind: Qemu,
+                vmid: vmid(104),
+                node: node("pve1"),
+                storage: storage_id("nas"),
+                notes: "bailiwick: safety copy of vm/104, kept for 14d".to_owned(),
+            },
+            "POST /nodes/pve1/vzdump vmid=104 storage=nas mode=snapshot compress=zstd notes-template=bailiwick: safety copy of vm/104, kept for 14d protected=1 remove=0 (vzdump 104)",
+        ),
+        (
+            Action::BackUpGuest {
+                kind: Lxc,
+                vmid: vmid(301),
+                node: node("pve1"),
+                storage: storage_id("nas"),
+                notes: "bailiwick: safety copy of ct/301, kept for 36h".to_owned(),
+            },
+            "POST /nodes/pve1/vzdump vmid=301 storage=nas mode=snapshot compress=zstd notes-template=bailiwick: safety copy of ct/301, kept for 36h protected=1 remove=0 (vzdump 301)",
+        ),
+        (
+            Action::ProtectBackup {
+                node: node("pve1"),
+                volume: volume("nas:backup/vzdump-qemu-104-2026_11_19-01_00_03.vma.zst"),
+                protected: false,
+            },
+            "PUT /nodes/pve1/storage/nas/content/nas:backup%2Fvzdump-qemu-104-2026_11_19-01_00_03.vma.zst protected=0",
+        ),
+        (
+            Action::DeleteBackup {
+                node: node("pve1"),
+                volume: volume("nas:backup/vzdump-qemu-104-2026_11_19-01_00_03.vma.zst"),
+            },
+            "DELETE /nodes/pve1/storage/nas/content/nas:backup%2Fvzdump-qemu-104-2026_11_19-01_00_03.vma.zst (imgdel 104@nas)",
+        ),
     ]
 }
 
@@ -521,6 +556,9 @@ fn variant(action: &Action) -> &'static str {
         Action::CreateReplicationJob { .. } => "create replication job",
         Action::UpdateReplicationJob { .. } => "update replication job",
         Action::DeleteReplicationJob { .. } => "delete replication job",
+        Action::BackUpGuest { .. } => "back up guest",
+        Action::ProtectBackup { .. } => "protect backup",
+        Action::DeleteBackup { .. } => "delete backup",
     }
 }
 
@@ -531,7 +569,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 33, "{variants:?}");
+    assert_eq!(variants.len(), 36, "{variants:?}");
 }
 
 #[test]
@@ -544,7 +582,10 @@ fn every_call_fits_the_schema() {
             .into_owned();
         // A slash inside a component stays inside: the schema's paths are matched by component.
         let path = match action {
-            Action::DeleteVolume { .. } | Action::DeleteImage { .. } => call.path.clone(),
+            Action::DeleteVolume { .. }
+            | Action::DeleteImage { .. }
+            | Action::ProtectBackup { .. }
+            | Action::DeleteBackup { .. } => call.path.clone(),
             _ => path,
         };
         let params: BTreeMap<String, String> = call

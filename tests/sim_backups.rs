@@ -221,11 +221,37 @@ async fn retention_and_protection_decide_what_stays() {
         .collect();
     marks.sort_unstable();
     assert_eq!(marks, ["keep", "protected", "remove"]);
-    // A job that says `remove=0` removes nothing, whatever the retention is.
-    assert_eq!(
-        backup(&sim, &[("prune-backups", "keep-last=1"), ("remove", "0")]).await,
-        "OK"
-    );
+    // A job that says `remove=0` removes nothing, and is refused where the retention would.
+    let one = ("prune-backups", "keep-last=1");
+    assert_eq!(backup(&sim, &[one, ("remove", "0")]).await, "job errors");
+    let many = ("prune-backups", "keep-last=9");
+    assert_eq!(backup(&sim, &[many, ("remove", "0")]).await, "OK");
+    assert_eq!(archives(&sim).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_storage_takes_so_many_backups_of_a_guest_and_no_more() {
+    let sim = start().await;
+    machine(&sim).await;
+    assert_eq!(backup(&sim, &[]).await, "OK");
+    assert_eq!(backup(&sim, &[("protected", "1")]).await, "OK");
+    let limits = [
+        ("prune-backups", "keep-last=1"),
+        ("max-protected-backups", "1"),
+    ];
+    let set = sim.call("PUT", "/storage/local", &limits).await;
+    assert_eq!(set.status, 200, "{}", set.reason);
+    // Nothing may be removed, and what is there is as much as is kept.
+    assert_eq!(backup(&sim, &[("remove", "0")]).await, "job errors");
+    let all = ("prune-backups", "keep-all=1");
+    assert_eq!(backup(&sim, &[all]).await, "OK");
+    // A protected one counts by itself, whatever the retention is.
+    let protected = [("remove", "0"), ("protected", "1")];
+    assert_eq!(backup(&sim, &protected).await, "job errors");
+    let limit = [("max-protected-backups", "2")];
+    let set = sim.call("PUT", "/storage/local", &limit).await;
+    assert_eq!(set.status, 200, "{}", set.reason);
+    assert_eq!(backup(&sim, &protected).await, "OK");
     assert_eq!(archives(&sim).await.len(), 4);
 }
 

@@ -1,6 +1,7 @@
 //! Whether the effect of an action can be seen in a world: how an undetermined write is decided without sending it again.
 
 use crate::proxmox::property::{Domain, equivalent};
+use crate::world::predict::backups_taken;
 use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, World, views};
 
 /// Whether the world looks as if the action had been done.
@@ -152,6 +153,26 @@ pub fn visible(action: &Action, world: &World) -> bool {
                 shows(Domain::ReplicationJob, &job.options, set) && delete.iter().all(gone)
             })
         }
+        Action::BackUpGuest {
+            vmid,
+            node,
+            storage,
+            notes,
+            ..
+        } => !backups_taken(world, node, storage, *vmid, notes).is_empty(),
+        Action::ProtectBackup {
+            node,
+            volume,
+            protected,
+        } => world
+            .storages
+            .get(volume.storage())
+            .and_then(|storage| storage.volume(node, volume))
+            .is_some_and(|file| file.protected == *protected),
+        Action::DeleteBackup { node, volume } => world
+            .storages
+            .get(volume.storage())
+            .is_some_and(|storage| storage.volume(node, volume).is_none()),
         // It is gone only after the next run on the guest's node, which may be down; the mark is what the call leaves.
         Action::DeleteReplicationJob { id } => {
             let job = world.replication_jobs.get(id.as_str());
@@ -170,6 +191,8 @@ pub fn tells(action: &Action) -> bool {
     match action {
         Action::UpdateConfig { set, .. } | Action::UpdateStorage { set, .. } => !secret(set),
         Action::RegenerateCloudInit { .. } => false,
+        // An older copy of the guest has the same notes: whether one was taken, only its task tells.
+        Action::BackUpGuest { .. } => false,
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::RestoreGuest { .. }
@@ -199,6 +222,8 @@ pub fn tells(action: &Action) -> bool {
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => true,
     }
 }

@@ -266,6 +266,7 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
             .flat_map(|(from, to)| [from, to])
             .collect(),
         Action::CloneGuest { storage, .. } => storage.iter().collect(),
+        Action::BackUpGuest { storage, .. } => [storage].into(),
         Action::RestoreGuest {
             archive, storage, ..
         } => storage.iter().chain([archive.storage()]).collect(),
@@ -297,6 +298,8 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }
@@ -333,9 +336,13 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::DescribeSnapshot { .. }
         | Action::DeleteSnapshot { .. }
         | Action::DownloadImage { .. }
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
         | Action::DestroyGuest { .. } => None,
         // Its task says only the storage: two at once could not be told apart if an answer were lost.
-        Action::DeleteVolume { .. } | Action::DeleteImage { .. } => Some("(volumes)"),
+        Action::DeleteVolume { .. } | Action::DeleteImage { .. } | Action::DeleteBackup { .. } => {
+            Some("(volumes)")
+        }
     }
 }
 

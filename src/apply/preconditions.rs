@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::port::Left;
 use crate::plan::{Precondition, StepId};
+use crate::world::predict::backups_taken;
 use crate::world::{World, views};
 
 /// The digest to send with the step's write, if the step has one: the planned one, or the one an earlier step left.
@@ -289,6 +290,37 @@ pub fn check(
             same(&file.created, created, || {
                 format!("{volume} is another file now: it was written at another time")
             })
+        }
+        Precondition::BackupIs {
+            node,
+            volume,
+            vmid,
+            created,
+            notes,
+        } => {
+            let storage = world.storages.get(volume.storage());
+            let file = storage.and_then(|storage| storage.volume(node, volume));
+            let file = file.ok_or_else(|| format!("{volume} is gone"))?;
+            same(&(file.vmid, file.created), &(*vmid, *created), || {
+                format!("{volume} is another backup now")
+            })?;
+            same(&file.notes, notes, || {
+                format!("the notes of {volume} were changed by someone")
+            })
+        }
+        Precondition::SafetyCopyIs {
+            vmid,
+            node,
+            storage,
+            notes,
+        } => {
+            if backups_taken(world, node, storage, *vmid, notes).is_empty() {
+                Err(format!(
+                    "there is no safety copy of {vmid} on {storage} (`{notes}`)"
+                ))
+            } else {
+                Ok(())
+            }
         }
         Precondition::VolumeExists { node, volume } => {
             match world

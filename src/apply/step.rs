@@ -153,7 +153,7 @@ async fn attempt<L: Live, J: Journal>(
     remembered: Option<Remembered>,
     may_send: bool,
 ) -> Result<StepEnd, JournalError> {
-    let touched = Touched::of(&step.action, &shared.world());
+    let touched = Touched::by(step, &shared.world());
     match remembered {
         Some(Remembered::Ended(outcome, left)) => Ok(StepEnd::Ended(outcome, left)),
         // A task that runs is not stopped by a freeze: it is only watched.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{NodeName, StorageId, Vmid};
+use crate::plan::{Precondition, Step};
 use crate::world::predict::restored_to;
 use crate::world::{Action, Param, Params, Part, World, views};
 
@@ -159,6 +160,15 @@ impl Touched {
                 touched.ha = *purge;
                 touched.jobs = *purge;
             }
+            Action::BackUpGuest {
+                vmid,
+                node,
+                storage,
+                ..
+            } => {
+                touched.guests.insert(*vmid);
+                touched.copies(node, storage, world);
+            }
             Action::TakeSnapshot { vmid, .. }
             | Action::DescribeSnapshot { vmid, .. }
             | Action::DeleteSnapshot { vmid, .. } => {
@@ -177,6 +187,9 @@ impl Touched {
                     .content
                     .insert((node.clone(), volume.storage().clone()));
             }
+            Action::ProtectBackup { node, volume, .. } | Action::DeleteBackup { node, volume } => {
+                touched.copies(node, volume.storage(), world);
+            }
             Action::CreatePool { .. } | Action::UpdatePool { .. } => touched.pools = true,
             Action::DeletePool { .. } => {
                 touched.pools = true;
@@ -193,6 +206,26 @@ impl Touched {
             }
         }
         touched
+    }
+
+    /// What an action touches, and what its preconditions are about besides.
+    pub fn by(step: &Step, world: &World) -> Self {
+        let mut touched = Self::of(&step.action, world);
+        for precondition in &step.preconditions {
+            if let Precondition::SafetyCopyIs { node, storage, .. } = precondition {
+                touched.copies(node, storage, world);
+            }
+        }
+        touched
+    }
+
+    /// Where a storage's backups are listed for a node. They are asked for in any case: unread, nothing may be done.
+    fn copies(&mut self, node: &NodeName, storage: &StorageId, world: &World) {
+        let shared = world.storages.get(storage).filter(|on| on.shared);
+        let under = shared
+            .and_then(|on| on.volumes.keys().next())
+            .unwrap_or(node);
+        self.content.insert((under.clone(), storage.clone()));
     }
 
     /// The storages on which new values may make volumes, so that the steps after this one know of them.

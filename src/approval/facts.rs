@@ -72,6 +72,7 @@ impl Verb {
             | Action::CreateBackupJob { .. }
             | Action::TakeSnapshot { .. }
             | Action::DownloadImage { .. }
+            | Action::BackUpGuest { .. }
             | Action::CreateReplicationJob { .. } => Self::Create,
             Action::UpdateConfig { .. }
             | Action::ConvertToTemplate { .. }
@@ -81,6 +82,7 @@ impl Verb {
             | Action::UpdatePool { .. }
             | Action::UpdateBackupJob { .. }
             | Action::DescribeSnapshot { .. }
+            | Action::ProtectBackup { .. }
             | Action::UpdateReplicationJob { .. } => Self::Update,
             Action::MoveDisk { .. } | Action::Migrate { .. } => Self::Move,
             Action::DetachDisk { .. } => Self::Detach,
@@ -94,6 +96,7 @@ impl Verb {
             | Action::DeletePool { .. }
             | Action::DeleteBackupJob { .. }
             | Action::DeleteSnapshot { .. }
+            | Action::DeleteBackup { .. }
             | Action::DeleteReplicationJob { .. } => Self::Delete,
         }
     }
@@ -187,6 +190,7 @@ impl ObjectKind {
             | Action::SetHaState { kind, .. }
             | Action::RemoveHaResource { kind, .. }
             | Action::Migrate { kind, .. }
+            | Action::BackUpGuest { kind, .. }
             | Action::DestroyGuest { kind, .. } => match kind {
                 GuestKind::Qemu => Self::VirtualMachine,
                 GuestKind::Lxc => Self::Container,
@@ -194,6 +198,8 @@ impl ObjectKind {
             Action::CreateStorage { .. }
             | Action::UpdateStorage { .. }
             | Action::DeleteStorage { .. }
+            | Action::ProtectBackup { .. }
+            | Action::DeleteBackup { .. }
             | Action::DeleteVolume { .. } => Self::Storage,
             Action::DownloadImage { .. } | Action::DeleteImage { .. } => Self::Image,
             Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {

@@ -93,6 +93,10 @@ pub enum Command {
     Run(Run),
     /// Propose a plan that takes a run back.
     Undo(Undo),
+    /// Propose a plan that deletes the safety copies of destroyed guests which are as old as they are kept.
+    ///
+    /// Copies are taken where the configuration of the cluster has `safetyCopy`. The loop of `serve` proposes the same by itself.
+    CleanUp(CleanUp),
     /// Stop every mutation, at once, until thawed.
     Freeze(Freeze),
     /// Lift a freeze.
@@ -409,6 +413,17 @@ pub struct Run {
 pub struct Undo {
     /// The hash of the plan whose run is to be taken back, or enough of its beginning.
     pub plan: String,
+    /// Who asks. Default: `defaultPrincipal` of the configuration.
+    #[arg(long = "as", value_name = "PRINCIPAL")]
+    pub principal: Option<String>,
+}
+
+/// `clean-up`.
+#[derive(Debug, Args)]
+pub struct CleanUp {
+    /// The cluster, if there are several.
+    #[arg(long)]
+    pub cluster: Option<String>,
     /// Who asks. Default: `defaultPrincipal` of the configuration.
     #[arg(long = "as", value_name = "PRINCIPAL")]
     pub principal: Option<String>,

@@ -46,6 +46,9 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
         Command::Plan(given) => submit::plan(&open(config, output).await?, given, output).await,
         Command::Diff(given) => submit::diff(&open(config, output).await?, given, output).await,
         Command::Undo(given) => submit::undo(&open(config, output).await?, given, output).await,
+        Command::CleanUp(given) => {
+            submit::clean_up(&open(config, output).await?, given, output).await
+        }
         Command::Get(get) if get.watch => {
             events::watch(&open(config, output).await?, get, output).await
         }

@@ -1,4 +1,4 @@
-//! `apply`, `plan`, `diff`, `undo`: everything that ends in a plan.
+//! `apply`, `plan`, `diff`, `undo`, `clean-up`: everything that ends in a plan.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Ended;
-use super::arguments::{Submit, Undo};
+use super::arguments::{CleanUp, Submit, Undo};
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::document_files;
@@ -109,6 +109,15 @@ pub async fn diff(service: &Service, submit: &Submit, output: &Output) -> Ended 
 pub async fn undo(service: &Service, undo: &Undo, output: &Output) -> Ended {
     let principal = service.principal(undo.principal.as_deref())?;
     let planned = service.undo(&undo.plan, &principal).await?;
+    Ok(show(&planned, output))
+}
+
+/// `clean-up`.
+pub async fn clean_up(service: &Service, asked: &CleanUp, output: &Output) -> Ended {
+    let principal = service.principal(asked.principal.as_deref())?;
+    let planned = service
+        .clean_up(asked.cluster.as_deref(), &principal)
+        .await?;
     Ok(show(&planned, output))
 }
 

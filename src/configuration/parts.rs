@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::ids::{InvalidId, Vmid};
+use crate::document::scalar::Age;
+use crate::ids::{InvalidId, StorageId, Vmid};
 
 /// The port of Proxmox VE's API when an endpoint names none.
 pub const DEFAULT_PORT: u16 = 8006;
@@ -309,6 +310,17 @@ impl From<VmidRange> for String {
     fn from(range: VmidRange) -> String {
         range.to_string()
     }
+}
+
+/// A backup that every plan takes of a guest right before it destroys it, and that a later plan deletes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SafetyCopy {
+    /// The storage it goes to: one with `backup` in its content that every node with guests may use.
+    #[schemars(with = "String")]
+    pub storage: StorageId,
+    /// How long it is kept: minutes, hours, days or weeks from 1 minute to 520 weeks, such as `12h`, `14d` or `8w`.
+    pub keep_for: Age,
 }
 
 /// A length of time such as `30m`, `1h 30m` or `7d`; a day is 24 hours, a week seven days.

@@ -190,6 +190,43 @@ defaultPrincipal: system:reconcile
 }
 
 #[test]
+fn a_safety_copy_has_a_place_and_an_age() {
+    let text = MINIMAL.replace(
+        "    token: {env: BAILIWICK_TOKEN}",
+        "    token: {env: BAILIWICK_TOKEN}\n    safetyCopy: {storage: pbs, keepFor: 14d}",
+    );
+    let configuration = parse(&text).unwrap();
+    let copy = configuration.clusters[0].safety_copy.as_ref().unwrap();
+    assert_eq!(copy.storage.as_str(), "pbs");
+    assert_eq!(copy.keep_for.seconds(), 14 * 86_400);
+    assert_eq!(parse(MINIMAL).unwrap().clusters[0].safety_copy, None);
+    for (wrong, why) in [
+        ("{storage: pbs}", "missing field `keepFor`"),
+        ("{keepFor: 14d}", "missing field `storage`"),
+        (
+            "{storage: pbs, keepFor: 14}",
+            "`14` is not a number of minutes",
+        ),
+        (
+            "{storage: pbs, keepFor: soon}",
+            "`soon` is not a number of minutes",
+        ),
+        (
+            "{storage: pbs, keepFor: 0d}",
+            "`0d` is not a number of minutes",
+        ),
+        ("{storage: 'p b s', keepFor: 14d}", "p b s"),
+        (
+            "{storage: pbs, keepFor: 14d, mode: stop}",
+            "unknown field `mode`",
+        ),
+    ] {
+        let error = refusal(&text.replace("{storage: pbs, keepFor: 14d}", wrong));
+        assert!(error.contains(why), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn groups_without_keys_are_warned_about() {
     let text = MINIMAL.replace("signers}", "signers, groups: {ops: [alice]}}");
     let warnings = parse(&text)
@@ -210,6 +247,8 @@ fn the_schema_knows_every_field() {
     let text = schema.to_string();
     for field in [
         "vmidRange",
+        "safetyCopy",
+        "keepFor",
         "perStorage",
         "allowedSigners",
         "riskAtLeast",

@@ -290,7 +290,7 @@ pub struct Plan {
     pub risk: String,
     /// Whether everything that the impacts needed was read. Only then nothing else is affected.
     pub complete: bool,
-    /// Why there is a plan: `submission`, `drift` or `undo`.
+    /// Why there is a plan: `submission`, `drift`, `undo` or `clean-up`.
     pub because: String,
     /// Who submitted it; `null` if it is not stored.
     pub submitter: Option<String>,

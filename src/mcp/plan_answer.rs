@@ -100,6 +100,7 @@ pub fn answer(plan: &Plan, about: About<'_>, window: Window) -> out::Plan {
             Origin::Submission { .. } => "submission",
             Origin::Drift => "drift",
             Origin::Undo { .. } => "undo",
+            Origin::CleanUp => "clean-up",
         }
         .to_owned(),
         submitter: about.head.map(|head| head.submitter.clone()),

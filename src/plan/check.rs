@@ -252,6 +252,10 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
                     &|p| matches!(p, Precondition::SnapshotIs { vmid: v, name: n, .. } if v == vmid && n == name),
                 )
         }
+        Action::BackUpGuest { vmid, .. } => identity(*vmid) && digest(*vmid) && stopped(*vmid),
+        Action::ProtectBackup { volume, .. } | Action::DeleteBackup { volume, .. } => {
+            has(&|p| matches!(p, Precondition::BackupIs { volume: v, .. } if v == volume))
+        }
         Action::CreateReplicationJob { id, .. } => {
             has(&|p| matches!(p, Precondition::ReplicationJobAbsent { id: i } if i == id))
         }
@@ -488,6 +492,7 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         Action::UpdateConfig { set, .. } => in_params(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
+        Action::BackUpGuest { storage, .. } => BTreeSet::from([storage.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
         Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
             let target = plain(set, "storage");
@@ -521,6 +526,8 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }

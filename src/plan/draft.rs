@@ -34,7 +34,7 @@ pub(super) enum Phase {
     SnapshotLast,
     /// Guests taken away.
     GuestLast,
-    /// Images taken away, once no guest of the plan uses them.
+    /// Images taken away, once no guest of the plan uses them, and backups.
     ImageLast,
     /// Pools taken away.
     PoolLast,

@@ -51,6 +51,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
         Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
+        Action::BackUpGuest { storage, .. } => BTreeSet::from([storage.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
         Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
             let plain = |key: &str| match set.get(key) {
@@ -87,6 +88,8 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
     }
 }

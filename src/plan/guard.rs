@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::model::{Precondition, StepId};
 use crate::ids::{GuestKind, ReplicationJobId, Slot, StorageId, Vmid, VolumeId};
-use crate::world::views;
 use crate::world::{Action, PowerAction, Status, World};
+use crate::world::{safety_copy, views};
 
 /// What earlier steps of the plan wrote, so that later ones know whose digest they continue from.
 #[derive(Debug, Default)]
@@ -55,6 +55,9 @@ impl Written {
             | Action::DeleteBackupJob { .. }
             | Action::TakeSnapshot { .. }
             | Action::DescribeSnapshot { .. }
+            | Action::BackUpGuest { .. }
+            | Action::ProtectBackup { .. }
+            | Action::DeleteBackup { .. }
             | Action::DeleteSnapshot { .. } => {}
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
@@ -81,6 +84,8 @@ fn writes_config(action: &Action) -> bool {
         | Action::Migrate { .. }
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
+        // Its lock is written into it and taken out again.
+        | Action::BackUpGuest { .. }
         | Action::DeleteSnapshot { .. } => true,
         Action::RemoveHaResource { .. }
         | Action::DestroyGuest { .. }
@@ -98,6 +103,8 @@ fn writes_config(action: &Action) -> bool {
         | Action::DeleteBackupJob { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => false,
     }
 }
@@ -244,7 +251,27 @@ pub(super) fn preconditions(
                 vmid: *vmid,
                 state: None,
             });
+            all.extend(at.safety_copy(*vmid));
             all
+        }
+        Action::BackUpGuest { kind, vmid, .. } => {
+            let mut all = at.config(*kind, *vmid);
+            all.push(Precondition::Status {
+                vmid: *vmid,
+                status: Status::Stopped,
+            });
+            all
+        }
+        Action::ProtectBackup { node, volume, .. } | Action::DeleteBackup { node, volume } => {
+            let storage = world.storages.get(volume.storage());
+            let file = storage.and_then(|storage| storage.volume(node, volume));
+            vec![Precondition::BackupIs {
+                node: node.clone(),
+                volume: volume.clone(),
+                vmid: file.and_then(|file| file.vmid),
+                created: file.and_then(|file| file.created),
+                notes: file.and_then(|file| file.notes.clone()),
+            }]
         }
         Action::CreateStorage { id, .. } => vec![Precondition::StorageAbsent { id: id.clone() }],
         Action::UpdateStorage { id, .. } | Action::DeleteStorage { id } => vec![at.storage(id)],
@@ -394,6 +421,18 @@ impl Guard<'_> {
             vmid,
             digest: Some(digest.clone()),
             after: None,
+        })
+    }
+
+    /// The copy that an earlier step of the plan took of the guest is there.
+    fn safety_copy(&self, vmid: Vmid) -> Option<Precondition> {
+        let node = self.world.guests.get(&vmid)?.node.clone();
+        let (id, _, note) = safety_copy::just_taken(self.world, vmid)?;
+        Some(Precondition::SafetyCopyIs {
+            vmid,
+            node,
+            storage: id.storage().clone(),
+            notes: note.to_string(),
         })
     }
 

@@ -13,6 +13,7 @@ mod remove;
 mod reshape;
 mod restore;
 mod retire;
+mod safety_copy;
 mod template;
 mod volumes;
 
@@ -365,6 +366,9 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => false,
     }
 }

@@ -9,6 +9,7 @@ mod losses;
 mod number;
 mod refusals;
 mod returning;
+mod safety;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -450,7 +451,9 @@ impl<'a> Watch<'a> {
 fn storage_of(action: &Action) -> Option<&StorageId> {
     match action {
         Action::UpdateStorage { id, .. } | Action::DeleteStorage { id } => Some(id),
-        Action::DeleteVolume { volume, .. } => Some(volume.storage()),
+        Action::DeleteVolume { volume, .. } | Action::DeleteBackup { volume, .. } => {
+            Some(volume.storage())
+        }
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{DocumentRef, FormerOwner, Origin, Plan, PlanHash};
 use super::{image, snapshot};
 use crate::document::desired::{Desired, SecretRef, Value, Wish};
-use crate::ids::{ClusterName, NodeName, Vmid, VolumeId};
+use crate::ids::{ClusterName, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::ServedApi;
 use crate::world::{Action, Section, World};
 
@@ -109,6 +109,19 @@ pub struct Settings {
     pub vmid_range: (u32, u32),
     /// Seconds a guest has to shut down.
     pub shutdown_timeout: u32,
+    /// A copy to be taken of every guest before it is destroyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety_copy: Option<SafetyCopy>,
+}
+
+/// A backup that is taken of a guest right before it is destroyed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SafetyCopy {
+    /// The storage it goes to.
+    pub storage: StorageId,
+    /// How long it is kept, in seconds: whole minutes.
+    pub keep_for: u64,
 }
 
 impl Default for Settings {
@@ -116,6 +129,7 @@ impl Default for Settings {
         Self {
             vmid_range: (9000, 9999),
             shutdown_timeout: 180,
+            safety_copy: None,
         }
     }
 }
@@ -326,6 +340,9 @@ fn destroyed(action: &Action) -> Option<String> {
         | Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
         | Action::CreateReplicationJob { .. }
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::UpdateReplicationJob { .. } => None,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::Inverse;
 use super::snapshot::described_as;
 use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, Slot, StorageId, Vmid};
+use crate::world::safety_copy;
 use crate::world::views::{self, Source};
 use crate::world::{Action, BackupJob, Param, Params, PowerAction, ReplicationJob, Storage, World};
 
@@ -179,7 +180,14 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
             with_local_disks: *with_local_disks,
             target_storage: BTreeMap::new(),
         }]),
-        Action::DestroyGuest { .. } => irreversible("a destroyed guest does not come back"),
+        Action::DestroyGuest { vmid, .. } => match safety_copy::just_taken(before, *vmid) {
+            Some((id, _, note)) => irreversible(&format!(
+                "a destroyed guest does not come back by itself: a document with `restoreFrom` restores it from its safety copy on {}, which is kept for {}",
+                id.storage(),
+                safety_copy::age(note.keep_for)
+            )),
+            None => irreversible("a destroyed guest does not come back"),
+        },
         Action::CreateStorage { id, .. } => back(vec![Action::DeleteStorage { id: id.clone() }]),
         Action::UpdateStorage { id, set, delete } => storage_options(id, set, delete, before),
         Action::DeleteStorage { id } => match before.storages.get(id) {
@@ -226,6 +234,21 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
         Action::DeleteSnapshot { .. } => {
             irreversible("a deleted snapshot, and what the guest was then, does not come back")
         }
+        // A copy more hurts nobody; it goes when it is old enough.
+        Action::BackUpGuest { storage, notes, .. } => Inverse::Actions {
+            actions: Vec::new(),
+            remains: vec![format!("the backup on {storage} (`{notes}`)")],
+        },
+        Action::ProtectBackup {
+            node,
+            volume,
+            protected,
+        } => back(vec![Action::ProtectBackup {
+            node: node.clone(),
+            volume: volume.clone(),
+            protected: !protected,
+        }]),
+        Action::DeleteBackup { .. } => irreversible("a deleted backup does not come back"),
         Action::CreateReplicationJob { id, .. } => {
             back(vec![Action::DeleteReplicationJob { id: id.clone() }])
         }

@@ -83,6 +83,8 @@ pub enum Origin {
         /// The plan whose run is taken back.
         of: PlanHash,
     },
+    /// Safety copies are as old as they are kept.
+    CleanUp,
 }
 
 /// The document that owned an object until a plan moved it to another one.
@@ -246,6 +248,23 @@ pub enum Precondition {
         node: NodeName,
         volume: VolumeId,
         created: Option<i64>,
+    },
+    /// The node sees this backup: of this guest, made at that time (seconds since 1970), with these notes.
+    #[serde(rename_all = "camelCase")]
+    BackupIs {
+        node: NodeName,
+        volume: VolumeId,
+        vmid: Option<Vmid>,
+        created: Option<i64>,
+        notes: Option<String>,
+    },
+    /// The node sees a backup of the guest with these notes on the storage: the one that an earlier step took.
+    #[serde(rename_all = "camelCase")]
+    SafetyCopyIs {
+        vmid: Vmid,
+        node: NodeName,
+        storage: StorageId,
+        notes: String,
     },
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::input::SafetyCopy;
 use super::model::{Plan, Privilege};
 use super::privileges::privileges;
 use crate::document::desired::{
@@ -32,11 +33,12 @@ pub fn of_action(action: &Action, world: &World) -> BTreeSet<Privilege> {
 
 /// The privileges that bringing an object back to what its document says can take, whatever of it drifts. `guest` is the guest the
 /// document is about; of an object that is not there yet nothing is said, since a plan makes it. `deletes`: the document asks for its
-/// object's deletion when it is removed.
+/// object's deletion when it is removed; `copy`: what is taken of a guest before that.
 pub fn of_document(
     desired: &Desired,
     guest: Option<&Guest>,
     deletes: bool,
+    copy: Option<&SafetyCopy>,
     world: &World,
 ) -> BTreeSet<Privilege> {
     let mut actions = Vec::new();
@@ -44,6 +46,15 @@ pub fn of_document(
         Desired::Guest(desired) => {
             if let Some(guest) = guest {
                 guest_actions(desired, guest, deletes, world, &mut actions);
+                if let Some(copy) = copy.filter(|_| deletes) {
+                    actions.push(Action::BackUpGuest {
+                        kind: guest.kind,
+                        vmid: guest.vmid,
+                        node: guest.node.clone(),
+                        storage: copy.storage.clone(),
+                        notes: String::new(),
+                    });
+                }
             }
         }
         Desired::Storage(storage) if world.storages.contains_key(&storage.id) => {
@@ -254,9 +265,10 @@ fn a_move(
 /// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
 /// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs), `Sys.Console` (guests under high availability),
-/// and what has nodes ask any address, inside a network too: `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images).
+/// `VM.Backup` (safety copies, where the operator wants them), and what has nodes ask any address, inside a network too: `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images).
 pub fn role() -> BTreeSet<String> {
-    const APART: [&str; 4] = [
+    const APART: [&str; 5] = [
+        "VM.Backup",
         "Sys.Modify",
         "Sys.Console",
         "Sys.AccessNetwork",
@@ -366,6 +378,13 @@ fn samples() -> Option<Vec<Action>> {
             kind,
             vmid,
             purge: false,
+        },
+        Action::BackUpGuest {
+            kind,
+            vmid,
+            node: node.clone(),
+            storage: storage.clone(),
+            notes: String::new(),
         },
         Action::TakeSnapshot {
             kind,

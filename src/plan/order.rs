@@ -220,7 +220,14 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         }
         Action::DeleteVolume { volume, .. }
         | Action::DownloadImage { volume, .. }
+        | Action::ProtectBackup { volume, .. }
+        | Action::DeleteBackup { volume, .. }
         | Action::DeleteImage { volume, .. } => [volume.storage().clone()].into(),
+        Action::BackUpGuest { vmid, storage, .. } => {
+            let mut all = of_guest(vmid);
+            all.insert(storage.clone());
+            all
+        }
         Action::RemoveHaResource { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }
@@ -256,7 +263,9 @@ fn sort_key(action: &Action) -> String {
             Action::CreateReplicationJob { id, .. }
             | Action::UpdateReplicationJob { id, .. }
             | Action::DeleteReplicationJob { id } => format!("replication-job/{id}"),
-            Action::DeleteVolume { volume, .. } => format!("volume/{volume}"),
+            Action::DeleteVolume { volume, .. }
+            | Action::ProtectBackup { volume, .. }
+            | Action::DeleteBackup { volume, .. } => format!("volume/{volume}"),
             Action::DownloadImage { node, volume, .. }
             | Action::DeleteImage { node, volume, .. } => format!("image/{node}/{volume}"),
             Action::CreateGuest { .. }
@@ -276,6 +285,7 @@ fn sort_key(action: &Action) -> String {
             | Action::TakeSnapshot { .. }
             | Action::DescribeSnapshot { .. }
             | Action::DeleteSnapshot { .. }
+            | Action::BackUpGuest { .. }
             | Action::DestroyGuest { .. } => String::new(),
         },
     }
@@ -341,7 +351,11 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         | Action::DeleteSnapshot { .. } => {}
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
-        | Action::DeleteReplicationJob { .. } => {}
+        | Action::DeleteReplicationJob { .. }
+        | Action::BackUpGuest { .. } => {}
+        Action::ProtectBackup { volume, .. } | Action::DeleteBackup { volume, .. } => {
+            files.insert(format!("volume/{volume}"));
+        }
         // Its task says only the file's name: two of one name at once could not be told apart if an answer were lost.
         Action::DownloadImage { node, volume, .. } => {
             let file = volume.name().rsplit('/').next().unwrap_or_default();

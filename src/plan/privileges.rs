@@ -214,6 +214,12 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             all
         }
         Action::DestroyGuest { vmid, .. } => vec![on_guest(*vmid, "VM.Allocate")],
+        Action::BackUpGuest { vmid, storage, .. } => {
+            vec![on_guest(*vmid, "VM.Backup"), space(storage)]
+        }
+        Action::ProtectBackup { volume, .. } | Action::DeleteBackup { volume, .. } => {
+            of_a_guest(volume)
+        }
         Action::CreateStorage { .. } => vec![vec![one("/storage", "Datastore.Allocate")]],
         Action::UpdateStorage { .. } | Action::DeleteStorage { .. } => {
             vec![vec![one("/storage", "Datastore.Allocate")]]
@@ -315,6 +321,19 @@ fn of_backup(vmid: Vmid, node: &NodeName, archive: &VolumeId, world: &World) -> 
     let file = storage.and_then(|storage| storage.volume(node, archive));
     match file.and_then(|file| file.vmid) {
         Some(owner) if owner == vmid => Vec::new(),
+        Some(owner) => vec![
+            vec![one(path, "Datastore.AllocateSpace"), whole.clone()],
+            vec![one(format!("/vms/{owner}"), "VM.Backup"), whole],
+        ],
+        None => vec![vec![whole]],
+    }
+}
+
+/// What changing and deleting a backup takes: the right to back up the guest it is of and room on its storage, or the whole storage.
+fn of_a_guest(volume: &VolumeId) -> Vec<Choice> {
+    let path = format!("/storage/{}", volume.storage());
+    let whole = one(path.clone(), "Datastore.Allocate");
+    match views::backed_up(volume) {
         Some(owner) => vec![
             vec![one(path, "Datastore.AllocateSpace"), whole.clone()],
             vec![one(format!("/vms/{owner}"), "VM.Backup"), whole],

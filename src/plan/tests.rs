@@ -17,6 +17,7 @@ mod moving;
 mod replicating;
 mod restoring;
 mod rules;
+mod safety_copies;
 mod shown;
 mod snapshots;
 mod undoing;

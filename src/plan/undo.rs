@@ -1,6 +1,7 @@
 //! Undo: a plan that takes a run back. Three-way: only what the run changed, and only where the world still has what it left;
 //! anything else stays and is named. The same order, impacts, risk and gate as every plan.
 
+mod backup;
 mod backup_job;
 mod disks;
 mod guest;
@@ -68,6 +69,7 @@ pub fn undo(
         drafts_of.insert(step.id, made);
     }
     planner.regenerate_drives();
+    planner.copies_keep_their_storage();
     owners(plan, &mut planner);
     others_pending(&mut planner);
     finish::finish(&input, planner.drafts)
@@ -312,6 +314,11 @@ impl Back<'_, '_, '_> {
                 self.replication(id, set, delete);
             }
             Action::DeleteReplicationJob { id } => self.replication_away(id),
+            Action::ProtectBackup {
+                node,
+                volume,
+                protected,
+            } => self.protect_again(node, volume, *protected),
             Action::DeleteImage {
                 node,
                 volume,
@@ -332,6 +339,8 @@ impl Back<'_, '_, '_> {
             | Action::FreeDisk { .. }
             | Action::RemoveHaResource { .. }
             | Action::TakeSnapshot { .. }
+            | Action::BackUpGuest { .. }
+            | Action::DeleteBackup { .. }
             | Action::DeleteVolume { .. } => {
                 self.left(&format!("{}: no step takes it back", self.step.title));
             }

@@ -65,6 +65,10 @@ impl Service {
         from: &Prepared,
         cluster: &ClusterName,
     ) -> Result<Option<PlanHash>, ServiceError> {
+        // Which backups are deleted says all: the same ones are not decided over twice.
+        if recipe.origin == Origin::CleanUp {
+            return Ok(None);
+        }
         let documents = from.wanted.iter().chain(&from.removed);
         let keys: Vec<String> = documents
             .map(|document| document.key().to_string())
@@ -166,6 +170,7 @@ impl Service {
             backups: &self.backups(cluster, &from, &world).await?,
         };
         let plan = match recipe.undoes() {
+            None if recipe.origin == Origin::CleanUp => plan::clean_up(&input),
             None => plan::make_plan(&input),
             Some(of) => {
                 let (undone, done) = self.ran(of, recipe.run).await?;
@@ -413,5 +418,9 @@ pub(super) fn settings(cluster: &Cluster) -> Settings {
     if let Some(range) = &cluster.vmid_range {
         settings.vmid_range = (range.first.get(), range.last.get());
     }
+    settings.safety_copy = cluster.safety_copy.as_ref().map(|copy| plan::SafetyCopy {
+        storage: copy.storage.clone(),
+        keep_for: copy.keep_for.seconds(),
+    });
     settings
 }

@@ -25,7 +25,7 @@ pub struct Text {
 pub struct Recipe {
     /// What the plan answers.
     pub origin: Origin,
-    /// The documents wanted, as text. Empty for an undo.
+    /// The documents wanted, as text. Empty for an undo and a clean-up.
     pub documents: Vec<Text>,
     /// The documents that count as removed: as they last were.
     pub removed: Vec<Text>,
@@ -62,7 +62,7 @@ impl Recipe {
     pub fn undoes(&self) -> Option<&PlanHash> {
         match &self.origin {
             Origin::Undo { of } => Some(of),
-            Origin::Submission { .. } | Origin::Drift => None,
+            Origin::Submission { .. } | Origin::Drift | Origin::CleanUp => None,
         }
     }
 
@@ -76,7 +76,9 @@ impl Recipe {
                 let each = each.collect::<Result<Vec<_>, _>>()?;
                 each.into_iter().flatten().collect()
             }
-            Origin::Submission { .. } | Origin::Undo { .. } => read(&self.documents)?,
+            Origin::Submission { .. } | Origin::Undo { .. } | Origin::CleanUp => {
+                read(&self.documents)?
+            }
         };
         Ok(Read {
             wanted,

@@ -33,7 +33,7 @@ const TRIES: usize = 5;
 pub struct Settled {
     /// How many documents drifted, by kind; kinds without drift too.
     pub drifted: BTreeMap<String, usize>,
-    /// The plans that were proposed against drift, or stood already.
+    /// The plans that were proposed against drift and for cleaning up, or stood already.
     pub proposed: Vec<Planned>,
     /// How many documents there are.
     pub documents: usize,
@@ -138,6 +138,9 @@ impl Service {
                 .extend(self.against_drift(cluster, drifted, by_person).await?);
         }
         self.overtake_old_drift(cluster, &settled.proposed).await?;
+        settled
+            .proposed
+            .extend(self.propose_clean_up(cluster).await?);
         let active = self.store.active_documents(&cluster.name, None).await?;
         settled.drifted = self
             .write_conditions(

@@ -225,6 +225,12 @@ fn keeps(text: &str) -> Option<Vec<(&'static str, usize)>> {
     (!all && !keeps.is_empty()).then_some(keeps)
 }
 
+/// How many archives of a guest a retention takes where nothing may be removed; `None` if any number.
+#[must_use]
+pub fn limit(keep: &str) -> Option<usize> {
+    keeps(keep).map(|counts| counts.iter().map(|(_, count)| count).sum())
+}
+
 /// Whether an archive has a name as backups get it; others are never removed.
 fn named(volume: &super::volumes::Volume) -> bool {
     volume.name().starts_with("backup/vzdump-")

@@ -263,6 +263,25 @@ pub enum Action {
         vmid: Vmid,
         name: SnapshotName,
     },
+    /// Back a stopped guest up to a storage, protected and with these notes; no other backup is removed for it.
+    #[serde(rename_all = "camelCase")]
+    BackUpGuest {
+        kind: GuestKind,
+        vmid: Vmid,
+        node: NodeName,
+        storage: StorageId,
+        notes: String,
+    },
+    /// Protect a backup from being removed, or no longer.
+    #[serde(rename_all = "camelCase")]
+    ProtectBackup {
+        node: NodeName,
+        volume: VolumeId,
+        protected: bool,
+    },
+    /// Delete one backup, which is not protected.
+    #[serde(rename_all = "camelCase")]
+    DeleteBackup { node: NodeName, volume: VolumeId },
     /// Make a replication job to a node. `params` holds every parameter of the POST but `id`, `type` and `target`.
     #[serde(rename_all = "camelCase")]
     CreateReplicationJob {
@@ -302,6 +321,7 @@ impl Action {
             | Self::TakeSnapshot { kind, vmid, .. }
             | Self::DescribeSnapshot { kind, vmid, .. }
             | Self::DeleteSnapshot { kind, vmid, .. }
+            | Self::BackUpGuest { kind, vmid, .. }
             | Self::DestroyGuest { kind, vmid, .. } => Some((*kind, *vmid)),
             Self::RegenerateCloudInit { vmid } => Some((GuestKind::Qemu, *vmid)),
             Self::CreateStorage { .. }
@@ -316,6 +336,8 @@ impl Action {
             | Self::CreateBackupJob { .. }
             | Self::UpdateBackupJob { .. }
             | Self::DeleteBackupJob { .. }
+            | Self::ProtectBackup { .. }
+            | Self::DeleteBackup { .. }
             | Self::CreateReplicationJob { .. }
             | Self::UpdateReplicationJob { .. }
             | Self::DeleteReplicationJob { .. } => None,
@@ -334,6 +356,7 @@ impl Action {
             | Self::DeleteBackupJob { .. }
             | Self::DeleteSnapshot { .. }
             | Self::DeleteReplicationJob { .. }
+            | Self::DeleteBackup { .. }
             | Self::RemoveHaResource { .. } => true,
             Self::CreateGuest { .. }
             | Self::CloneGuest { .. }
@@ -357,6 +380,8 @@ impl Action {
             | Self::DescribeSnapshot { .. }
             | Self::CreateReplicationJob { .. }
             | Self::DownloadImage { .. }
+            | Self::BackUpGuest { .. }
+            | Self::ProtectBackup { .. }
             | Self::UpdateReplicationJob { .. } => false,
         }
     }
@@ -372,6 +397,7 @@ impl Action {
             | Self::CreateBackupJob { .. }
             | Self::TakeSnapshot { .. }
             | Self::DownloadImage { .. }
+            | Self::BackUpGuest { .. }
             | Self::CreateReplicationJob { .. } => "create",
             Self::UpdateConfig { .. }
             | Self::ConvertToTemplate { .. }
@@ -382,6 +408,7 @@ impl Action {
             | Self::UpdatePool { .. }
             | Self::UpdateBackupJob { .. }
             | Self::DescribeSnapshot { .. }
+            | Self::ProtectBackup { .. }
             | Self::UpdateReplicationJob { .. } => "update",
             Self::MoveDisk { .. } | Self::Migrate { .. } => "move",
             Self::SetPower { .. } | Self::SetHaState { .. } => "power",
@@ -394,6 +421,7 @@ impl Action {
             | Self::DeleteBackupJob { .. }
             | Self::DeleteSnapshot { .. }
             | Self::DeleteReplicationJob { .. }
+            | Self::DeleteBackup { .. }
             | Self::RemoveHaResource { .. } => "delete",
         }
     }

@@ -395,6 +395,8 @@ pub struct Volume {
     pub created: Option<i64>,
     /// A backup that may not be removed.
     pub protected: bool,
+    /// The first line of a backup's notes.
+    pub notes: Option<String>,
 }
 
 /// A pool.

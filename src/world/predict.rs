@@ -1,6 +1,7 @@
 //! Prediction: what an action makes of a world, as Proxmox VE would do it. Plans are judged by it, and runs are checked against it.
 //! It never guesses: what cannot be told is an error, and what Proxmox VE would refuse is one too.
 
+mod backups;
 mod clone;
 mod cluster;
 mod config;
@@ -23,6 +24,7 @@ use crate::ids::{NodeName, StorageId, Vmid};
 use super::action::Action;
 use super::model::{Guest, Part, Storage, World};
 
+pub use backups::taken as backups_taken;
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
 pub use migrate::held_by_replication;
@@ -309,6 +311,19 @@ impl World {
                 replication::update(&mut world, id, set, delete)?;
             }
             Action::DeleteReplicationJob { id } => replication::delete(&mut world, id)?,
+            Action::BackUpGuest {
+                kind: _,
+                vmid,
+                node,
+                storage,
+                notes,
+            } => backups::take(&mut world, *vmid, node, storage, notes)?,
+            Action::ProtectBackup {
+                node,
+                volume,
+                protected,
+            } => backups::protect(&mut world, node, volume, *protected)?,
+            Action::DeleteBackup { node, volume } => backups::delete(&mut world, node, volume)?,
         }
         Ok(world)
     }

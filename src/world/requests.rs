@@ -415,15 +415,12 @@ pub fn request_for(
                 )
         }
         Action::DeleteVolume { node, volume } | Action::DeleteImage { node, volume, .. } => {
-            let path = [
-                "nodes",
-                node.as_str(),
-                "storage",
-                volume.storage().as_str(),
-                "content",
-                &volume.to_string(),
-            ];
-            request(Method::Delete, path, Some(("imgdel", deletion_of(volume))))
+            let task = ("imgdel", deletion_of(volume));
+            request(Method::Delete, content(node, volume), Some(task))
+        }
+        Action::DeleteBackup { node, volume } => {
+            let task = ("imgdel", deletion_of(volume));
+            request(Method::Delete, content(node, volume), Some(task))
         }
         Action::CreatePool { id, comment } => request(Method::Post, ["pools"], None)
             .with("poolid", id.as_str())
@@ -520,6 +517,29 @@ pub fn request_for(
                 .with_all(set, secrets)?
                 .with_some("delete", delete)
         }
+        Action::BackUpGuest {
+            kind: _,
+            vmid,
+            node: _,
+            storage,
+            notes,
+        } => {
+            let path = ["nodes", node.as_str(), "vzdump"];
+            request(Method::Post, path, Some(("vzdump", vmid.to_string())))
+                .with("vmid", vmid.to_string())
+                .with("storage", storage.as_str())
+                .with("mode", "snapshot")
+                .with("compress", "zstd")
+                .with("notes-template", notes.as_str())
+                .with("protected", "1")
+                .with("remove", "0")
+        }
+        Action::ProtectBackup {
+            node,
+            volume,
+            protected,
+        } => request(Method::Put, content(node, volume), None)
+            .with("protected", if *protected { "1" } else { "0" }),
         Action::DeleteReplicationJob { id } => request(
             Method::Delete,
             ["cluster", "replication", id.as_str()],
@@ -528,10 +548,22 @@ pub fn request_for(
     })
 }
 
+/// The path of a volume among what a node sees of its storage.
+fn content(node: &NodeName, volume: &VolumeId) -> [String; 6] {
+    [
+        "nodes".to_owned(),
+        node.to_string(),
+        "storage".to_owned(),
+        volume.storage().to_string(),
+        "content".to_owned(),
+        volume.to_string(),
+    ]
+}
+
 /// What the task that deletes a volume says it is about: the owner and the storage, or the storage alone where a volume has no owner
 /// (PVE::API2::Storage::Content).
 fn deletion_of(volume: &VolumeId) -> String {
-    match views::owner(volume) {
+    match views::owner(volume).or_else(|| views::backed_up(volume)) {
         Some(owner) => format!("{owner}@{}", volume.storage()),
         None => volume.storage().to_string(),
     }

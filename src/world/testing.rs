@@ -197,6 +197,7 @@ impl Builder {
             parent: None,
             created: None,
             protected: false,
+            notes: None,
         };
         Arc::make_mut(listing).insert(id, entry);
     }

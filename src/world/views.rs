@@ -16,7 +16,7 @@ use super::model::Section;
 
 pub use jobs::{same_job_option, with_storage};
 pub use names::{
-    Parent, file_content, is_cloudinit, keeps_files, names_tell_parents, owner, parent,
+    Parent, backed_up, file_content, is_cloudinit, keeps_files, names_tell_parents, owner, parent,
 };
 pub use replication::{replicated_disk, replicated_disks, replicates, same_replication_option};
 

@@ -18,6 +18,8 @@ pub struct Kind {
     pub documents: Vec<String>,
     /// Which of the plan's steps it is.
     pub is: fn(&Action) -> bool,
+    /// YAML for the end of the cluster in the configuration.
+    pub cluster: &'static str,
 }
 
 /// The file in a play's folder that holds a secret.
@@ -59,6 +61,7 @@ fn makes(name: &'static str, document: String, is: fn(&Action) -> bool) -> Kind 
         owned: vec![BESIDE.to_owned()],
         documents: vec![BESIDE.to_owned(), document],
         is,
+        cluster: "",
     }
 }
 
@@ -77,12 +80,18 @@ fn removes(
         owned: vec![BESIDE.to_owned(), owned],
         documents: vec![BESIDE.to_owned()],
         is,
+        cluster: "",
     }
 }
 
 impl Kind {
     fn in_a_world_with(mut self, before: &'static str, text: &'static str) -> Self {
         self.world.push((before, text));
+        self
+    }
+
+    fn with_copies(mut self) -> Self {
+        self.cluster = "  safetyCopy: {storage: backup, keepFor: 14d}";
         self
     }
 
@@ -144,11 +153,15 @@ pub fn variant(action: &Action) -> &'static str {
         Action::CreateReplicationJob { .. } => "create replication job",
         Action::UpdateReplicationJob { .. } => "update replication job",
         Action::DeleteReplicationJob { .. } => "delete replication job",
+        Action::BackUpGuest { .. } => "back up guest",
+        Action::ProtectBackup { .. } => "protect backup",
+        Action::DeleteBackup { .. } => "delete backup",
     }
 }
 
-/// All variants that a plan can have. No plan frees a detached disk or deletes a volume of its own: the planner never does.
-pub const PLANNED: usize = 34;
+/// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
+/// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
+pub const PLANNED: usize = 35;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -285,6 +298,30 @@ fn guests() -> Vec<Kind> {
             "vmid: 309",
             is!(Action::DestroyGuest { kind: Lxc, .. }),
         ),
+        removes(
+            "back up VM, running",
+            "VirtualMachine",
+            "machine",
+            "vmid: 123",
+            is!(Action::BackUpGuest { kind: Qemu, .. }),
+        )
+        .with_copies(),
+        removes(
+            "back up CT",
+            "Container",
+            "container",
+            "vmid: 309",
+            is!(Action::BackUpGuest { kind: Lxc, .. }),
+        )
+        .with_copies(),
+        removes(
+            "destroy VM, backed up",
+            "VirtualMachine",
+            "machine",
+            "vmid: 103",
+            is!(Action::DestroyGuest { kind: Qemu, .. }),
+        )
+        .with_copies(),
     ]
 }
 

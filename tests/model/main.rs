@@ -89,7 +89,7 @@ impl Case {
         }
         let world = self.stage.look().await;
         let backups = self.stage.backups(wishes, &world).await;
-        let made = match plan(wishes, &world, &backups) {
+        let made = match plan(wishes, &world, &backups, self.copies()) {
             Ok(made) => made,
             Err(why) => {
                 self.tell(|| format!("  refused: {why}"));
@@ -99,7 +99,7 @@ impl Case {
         };
         let mut turned = wishes.to_vec();
         turned.reverse();
-        let again = plan(&turned, &world, &backups)
+        let again = plan(&turned, &world, &backups, self.copies())
             .map_err(|why| format!("in another order it is refused: {why}"))?;
         same(
             "the hash depends on the order of the documents",
@@ -140,6 +140,9 @@ impl Case {
         let now = self.stage.seen();
         self.tell(|| format!("  {end:?}"));
         unnamed(&made, &before, &now)?;
+        if self.copies() && !meddled {
+            self.nothing_gone_without_copy(&before, &now)?;
+        }
         match end {
             RunEnd::Done => {
                 self.count("done");
@@ -156,6 +159,25 @@ impl Case {
                 if !named && !meddled && !faulty {
                     return Err(format!("it was to succeed: {end:?}"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the operator of this case wants safety copies: every second one does.
+    fn copies(&self) -> bool {
+        self.number % 2 == 1
+    }
+
+    /// A guest with disks that is gone was backed up before, whatever went wrong.
+    fn nothing_gone_without_copy(&self, before: &Seen, now: &Seen) -> Result<(), String> {
+        let copied = self.stage.copied();
+        for (vmid, guest) in &before.guests {
+            let gone = !now.guests.contains_key(vmid);
+            if gone && !guest.disks().is_empty() && !copied.contains(vmid) {
+                return Err(format!(
+                    "SURPRISE: guest {vmid} is gone, and there is no copy of it"
+                ));
             }
         }
         Ok(())
@@ -201,7 +223,7 @@ impl Case {
             .cloned()
             .collect();
         let backups = self.stage.backups(&left, &found).await;
-        let rest = plan(&left, &found, &backups)
+        let rest = plan(&left, &found, &backups, self.copies())
             .map_err(|why| format!("done, and refused when it is planned again: {why}"))?;
         let titles: Vec<&str> = rest.steps.iter().map(|step| step.title.as_str()).collect();
         same("planned again it is to do", &titles, &Vec::new())

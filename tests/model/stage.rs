@@ -1,6 +1,6 @@
 //! A simulated cluster with a planner and an executor before it; approval and store are left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use bailiwick::ids::{ClusterName, Vmid};
 use bailiwick::metrics::Metrics;
 use bailiwick::plan::{
     ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart,
-    Settings, Step, StepId, Wanted, backups_wanted, make_plan,
+    SafetyCopy, Settings, Step, StepId, Wanted, backups_wanted, make_plan,
 };
 use bailiwick::proxmox::{ApiToken, Call, Client, ClusterEndpoints, Limits, Trust};
 use bailiwick::sim::{self, Running};
@@ -106,6 +106,21 @@ impl Stage {
             self.sim.advance(60.0);
         }
         self.sim.with(|cluster| Seen::of(cluster))
+    }
+
+    /// The guests of which there is a copy that a plan took, by the notes.
+    pub fn copied(&self) -> BTreeSet<u32> {
+        self.sim.with(|cluster| {
+            let ours = cluster.volumes.iter().filter(|volume| {
+                let notes = volume.notes.as_deref().unwrap_or_default();
+                let guest = volume.owner().unwrap_or_default();
+                let of = |kind: &str| {
+                    notes == format!("bailiwick: safety copy of {kind}/{guest}, kept for 1d")
+                };
+                of("vm") || of("ct")
+            });
+            ours.filter_map(|volume| volume.owner()).collect()
+        })
     }
 
     /// Does it, or not: the cluster may refuse it.
@@ -215,9 +230,21 @@ fn ownership(wishes: &[Wish], world: &World) -> Ownership {
     Ownership { objects }
 }
 
-/// Plans.
-pub fn plan(wishes: &[Wish], world: &World, backups: &Backups) -> Result<Plan, PlanError> {
+/// Plans; with `copies` what is destroyed is backed up before.
+pub fn plan(
+    wishes: &[Wish],
+    world: &World,
+    backups: &Backups,
+    copies: bool,
+) -> Result<Plan, PlanError> {
     let ownership = ownership(wishes, world);
+    let settings = Settings {
+        safety_copy: copies.then(|| SafetyCopy {
+            storage: "vault".parse().unwrap(),
+            keep_for: 86_400,
+        }),
+        ..Settings::default()
+    };
     make_plan(&PlanInput {
         cluster: world.cluster.clone(),
         parent: None,
@@ -227,7 +254,7 @@ pub fn plan(wishes: &[Wish], world: &World, backups: &Backups) -> Result<Plan, P
         ownership: &ownership,
         world,
         api: ApiView::NotAsked,
-        settings: &Settings::default(),
+        settings: &settings,
         now: world.observed_at,
         secrets: &BTreeMap::new(),
         backups,

@@ -34,6 +34,8 @@ pub struct Setup {
     pub approval: String,
     /// YAML for `limits:` of the cluster, inline.
     pub limits: String,
+    /// YAML for the end of the cluster, indented by two.
+    pub cluster: String,
     /// YAML for `sources:`, inline.
     pub sources: String,
     /// YAML for the end of the configuration: `reconcile:`, `serve:`, `notify:`.
@@ -49,6 +51,7 @@ impl Default for Setup {
             scale: 500.0,
             approval: String::new(),
             limits: "{}".to_owned(),
+            cluster: String::new(),
             sources: "{\"agent:demo\": {prune: true, fuse: {count: 100, share: 1.0}}}".to_owned(),
             more: String::new(),
             settle: 400,
@@ -198,12 +201,13 @@ impl Play {
         std::fs::write(at.join("allowed"), allowed).unwrap();
         let configuration = format!(
             "apiVersion: bailiwick.dev/v1alpha1\nkind: Configuration\nclusters:\n- name: lab\n  endpoints: [\"{}\"]\n  \
-             tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}\n\
+             tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}\n{}\n\
              state: state/bailiwick.db\nledger: {{keyFile: keys/ledger.key, checkpoint: {{file: checkpoints.jsonl, keyFile: keys/checkpoint.key}}}}\n\
              approval:\n  allowedSigners: allowed\n{}\nsources: {}\ndefaultPrincipal: agent:demo\n{}",
             sim.url(),
             sim.fingerprint(),
             setup.limits,
+            setup.cluster,
             setup.approval,
             setup.sources,
             setup.more,
@@ -395,6 +399,7 @@ impl Play {
             r"(?m)^(smbios1|snaptime|vmgenid|meta): .*$|[0-9A-F]{2}(:[0-9A-F]{2}){5}",
         )
         .unwrap();
+        let dated = regex::Regex::new(r"2\d{3}_\d\d_\d\d-\d\d_\d\d_\d\d").unwrap();
         self.sim.with(|cluster| {
             let mut end = BTreeMap::new();
             for (file, text) in cluster.files.all() {
@@ -418,8 +423,17 @@ impl Play {
                     size,
                     format,
                     parent,
+                    notes,
                     ..
                 } = volume;
+                // A backup that a play takes is called by when that was.
+                let ours = notes
+                    .as_deref()
+                    .is_some_and(|n| n.starts_with("bailiwick: "));
+                let volid = match ours {
+                    true => dated.replace(volid, "…"),
+                    false => volid.into(),
+                };
                 end.insert(
                     format!("(volume) {node}:{volid}"),
                     format!("{size} {format} {parent:?}"),

@@ -188,6 +188,7 @@ pub const READ: &[(&str, &[&str])] = &[
             "parent",
             "ctime",
             "protected",
+            "notes",
         ],
     ),
     ("a setting", &["key", "value", "pending", "delete"]),
@@ -394,8 +395,8 @@ pub const NOT_READ: &[(&str, &[&str], &str)] = &[
     ),
     (
         "a volume",
-        &["used", "subtype", "notes"],
-        "what a sparse file takes; an archive's kind is in its name, its notes are people's",
+        &["used", "subtype"],
+        "what a sparse file takes; an archive's kind is in its name",
     ),
     (
         "a snapshot",

@@ -24,11 +24,17 @@ impl Planner<'_, '_> {
         {
             return;
         }
-        self.destroy(guest, None);
+        self.destroy(guest, None, &item.key);
     }
 
-    /// Stops a guest if it runs, takes it out of HA, and destroys it. The last of the steps is returned.
-    pub(in crate::plan) fn destroy(&mut self, guest: &Guest, after: Option<DraftId>) -> DraftId {
+    /// Stops a guest if it runs, backs it up where the operator wants that, takes it out of HA, and destroys it. The last of the steps
+    /// is returned. `document` is the one that problems are told of, if there is one.
+    pub(in crate::plan) fn destroy(
+        &mut self,
+        guest: &Guest,
+        after: Option<DraftId>,
+        document: &str,
+    ) -> DraftId {
         let object = guest.entity();
         let name = guest.name.as_deref().map(super::super::words::short);
         self.drafts.change(
@@ -47,6 +53,9 @@ impl Planner<'_, '_> {
         if guest.status == Status::Running || self.ha_state(guest.vmid) == Some("started") {
             let stop = self.power_step(guest, PowerAction::Stop, Phase::GuestLast);
             push(self, stop);
+        }
+        if let Some(copy) = self.safety_copy(guest, document) {
+            push(self, copy);
         }
         if self.input.world.ha_resources.contains_key(&guest.vmid) {
             push(

@@ -42,6 +42,8 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::DeleteStorage { id } => Entity::Storage(id.clone()),
         Action::DeleteVolume { volume, .. }
         | Action::DownloadImage { volume, .. }
+        | Action::ProtectBackup { volume, .. }
+        | Action::DeleteBackup { volume, .. }
         | Action::DeleteImage { volume, .. } => Entity::Volume(volume.clone()),
         Action::CreatePool { id, .. }
         | Action::UpdatePool { id, .. }
@@ -68,6 +70,7 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::TakeSnapshot { kind, vmid, .. }
         | Action::DescribeSnapshot { kind, vmid, .. }
         | Action::DeleteSnapshot { kind, vmid, .. }
+        | Action::BackUpGuest { kind, vmid, .. }
         | Action::DestroyGuest { kind, vmid, .. } => Entity::Guest(*kind, *vmid),
         Action::RegenerateCloudInit { vmid } => Entity::Guest(GuestKind::Qemu, *vmid),
     }
@@ -187,6 +190,13 @@ pub(super) fn impacts(
             }
         }
         Action::DestroyGuest { kind, vmid, .. } => all.extend(at.destroy(*kind, *vmid)),
+        Action::BackUpGuest {
+            vmid,
+            node,
+            storage,
+            ..
+        } => all.extend(at.backed_up(*vmid, node, storage)),
+        Action::DeleteBackup { node, volume } => all.extend(at.backup_deleted(node, volume)),
         Action::DeleteVolume { volume, .. } => all.push(raw(
             step,
             Entity::Volume(volume.clone()),
@@ -229,7 +239,8 @@ pub(super) fn impacts(
         | Action::DeleteSnapshot { .. } => {}
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
-        | Action::DeleteReplicationJob { .. } => {}
+        | Action::DeleteReplicationJob { .. }
+        | Action::ProtectBackup { .. } => {}
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

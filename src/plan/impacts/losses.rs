@@ -10,7 +10,7 @@ use super::actions::{At, raw};
 use crate::health::{Category, Entity, hidden_clones};
 use crate::ids::{Bytes, GuestKind, Vmid, VolumeId};
 use crate::world::views::{self, Disk};
-use crate::world::{Guest, Section, World};
+use crate::world::{Guest, Section, World, safety_copy};
 
 /// Every disk of a guest in every section, each volume once, with where it was found.
 fn every_disk(guest: &Guest) -> Vec<(String, Disk)> {
@@ -162,16 +162,36 @@ impl At<'_> {
                 "GU01",
             )
         };
+        let copy = safety_copy::just_taken(self.before, vmid);
         let mut all: Vec<Raw> = every_disk(guest)
             .iter()
-            .map(|(place, disk)| lost(described(self.before, guest, place, disk)))
+            .map(|(place, disk)| {
+                let what = described(self.before, guest, place, disk);
+                let Some((id, _, _)) = copy else {
+                    return lost(what);
+                };
+                let held = place == disk.slot.as_str();
+                match safety_copy::not_in_backups(kind, disk).filter(|_| held) {
+                    None if held => {
+                        let mut kept = lost(format!(
+                            "{what}; the safety copy on {} has it",
+                            id.storage()
+                        ));
+                        kept.after = "only in the safety copy".to_owned();
+                        kept
+                    }
+                    Some(why) => lost(format!("{what}; not in the safety copy: {why}")),
+                    None => lost(format!("{what}; not in the safety copy")),
+                }
+            })
             .collect();
+        let aside = copy.map_or("", |_| "; not in the safety copy");
         all.extend(
             guest
                 .config
                 .snapshots
                 .keys()
-                .map(|name| lost(format!("snapshot {}", short(name)))),
+                .map(|name| lost(format!("snapshot {}{aside}", short(name)))),
         );
         let backups = self
             .after
@@ -188,7 +208,16 @@ impl At<'_> {
             1 => "one backup of it stays".to_owned(),
             more => format!("{more} backups of it stay"),
         };
-        let notes = std::iter::once(note).chain(hidden_clones(self.before, guest));
+        let restorable = copy.map(|(id, _, note)| {
+            format!(
+                "it can be restored from the safety copy on {} as it was when it was backed up, for {} from then on: by a document with `restoreFrom`",
+                id.storage(),
+                safety_copy::age(note.keep_for)
+            )
+        });
+        let notes = std::iter::once(note)
+            .chain(restorable)
+            .chain(hidden_clones(self.before, guest));
         match all.first_mut() {
             Some(first) => first.notes.extend(notes),
             None => {

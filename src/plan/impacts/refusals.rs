@@ -45,6 +45,9 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::TakeSnapshot { .. }
         | Action::DescribeSnapshot { .. }
         | Action::DeleteSnapshot { .. } => "GU10",
+        // No destruction without its copy.
+        Action::BackUpGuest { .. } => "GU01",
+        Action::ProtectBackup { .. } | Action::DeleteBackup { .. } => "ST08",
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => "CL04",
@@ -162,7 +165,10 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DescribeSnapshot { .. } => {}
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
-        | Action::DeleteReplicationJob { .. } => {}
+        | Action::DeleteReplicationJob { .. }
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. } => {}
     }
     reasons
 }

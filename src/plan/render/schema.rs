@@ -83,7 +83,7 @@ pub fn schema() -> Value {
     });
     let origin = json!({
         "type": "object", "required": ["because"],
-        "properties": {"because": {"enum": ["submission", "drift", "undo"]}}
+        "properties": {"because": {"enum": ["submission", "drift", "undo", "cleanUp"]}}
     });
     let list = |name: &str| json!({"type": "array", "items": {"$ref": format!("#/$defs/{name}")}});
     json!({

@@ -74,6 +74,7 @@ impl Page {
                 "the cluster no longer matches documents that nobody changed".to_owned()
             }
             Origin::Undo { of } => format!("taking back the run of {of}"),
+            Origin::CleanUp => "safety copies are as old as they are kept".to_owned(),
         };
         self.line(&format!("because  {because}"));
         if let Some(parent) = &plan.parent {

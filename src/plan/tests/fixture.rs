@@ -297,6 +297,7 @@ impl Lab {
                 parent: None,
                 created: Some(1_690_000_000),
                 protected: false,
+                notes: None,
             },
         );
     }

@@ -205,7 +205,7 @@ impl Back<'_, '_, '_> {
             return;
         };
         let first = self.planner.drafts.steps.len();
-        let last = self.planner.destroy(&guest, None);
+        let last = self.planner.destroy(&guest, None, "");
         for id in first..=last {
             if let Some(draft) = self.planner.drafts.steps.get_mut(id) {
                 draft.needs.extend(self.needs.iter().copied());

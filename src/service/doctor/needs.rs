@@ -53,13 +53,17 @@ pub(super) async fn of_documents(
             BTreeSet::new()
         }
     };
+    let copies = settings(cluster).safety_copy;
     let ever: BTreeSet<Privilege> = documents
         .iter()
         .flat_map(|(document, source)| {
             let desired = document.desired();
             let guest = guest_of(&desired, document, source, &ownership, world);
             let deletes = document.deletion() == Deletion::Delete;
-            lacked(plan_needs::of_document(&desired, guest, deletes, world))
+            let copy = copies.as_ref();
+            lacked(plan_needs::of_document(
+                &desired, guest, deletes, copy, world,
+            ))
         })
         .collect();
     let listed = |privileges: &BTreeSet<Privilege>| -> Vec<String> {

@@ -27,6 +27,8 @@ struct Job {
     protected: bool,
     /// What is kept, or `None` if nothing is removed.
     keep: Option<String>,
+    /// How many backups of a guest there may be before, where none is removed.
+    limit: Option<usize>,
     all: bool,
     auth: Auth,
 }
@@ -42,6 +44,13 @@ pub fn backup(cluster: &mut Cluster, call: &Call) -> Answer {
         &format!("/storage/{storage}"),
         &["Datastore.AllocateSpace"],
     )?;
+    if call.get("prune-backups").is_some() {
+        cluster.check_all(
+            &call.auth,
+            &format!("/storage/{storage}"),
+            &["Datastore.Allocate"],
+        )?;
+    }
     let vmids = wanted.on_node(cluster, call.node());
     if vmids.is_empty() && !wanted.all() {
         // Everything that was asked for is on other nodes.
@@ -62,6 +71,7 @@ pub fn backup(cluster: &mut Cluster, call: &Call) -> Answer {
         let section = cluster.storage(&storage)?;
         section.get("prune-backups").map(str::to_owned)
     });
+    let remove = call.flag("remove").unwrap_or(true);
     let job = Job {
         node: call.node().to_owned(),
         storage,
@@ -69,7 +79,8 @@ pub fn backup(cluster: &mut Cluster, call: &Call) -> Answer {
         compress: call.get("compress").unwrap_or("0").to_owned(),
         notes: call.get("notes-template").map(str::to_owned),
         protected: call.is_set("protected"),
-        keep: keep.filter(|_| call.flag("remove").unwrap_or(true)),
+        limit: keep.as_deref().and_then(backups::limit).filter(|_| !remove),
+        keep: keep.filter(|_| remove),
         all: wanted.all(),
         auth: call.auth.clone(),
     };
@@ -241,6 +252,7 @@ fn one(
     log.say(format!("INFO: {} Name: {name}", guest.kind.noun()));
     let bytes = say_volumes(&config, log);
     let section = cluster.usable_storage(&guest.node, &job.storage)?;
+    within_limits(cluster, job, vmid)?;
     let moment = cluster.clock.unix();
     let file = format!(
         "vzdump-{}-{vmid}-{}.{}",
@@ -300,6 +312,37 @@ fn one(
     log.say(format!("INFO: Finished Backup of VM {vmid} (00:00:00)"));
     log.say(format!("INFO: Backup finished at {}", clock(cluster)));
     Ok(())
+}
+
+/// How many backups of a guest the storage takes (PVE::VZDump `exec_backup_task`).
+fn within_limits(cluster: &Cluster, job: &Job, vmid: u32) -> Result<(), String> {
+    let there = cluster
+        .volumes
+        .on(&job.node, &job.storage)
+        .filter(|volume| volume.content() == "backup" && volume.owner() == Some(vmid));
+    let (protected, others): (Vec<_>, Vec<_>) = there.partition(|volume| volume.protected);
+    if !job.protected {
+        return match job.limit.filter(|limit| others.len() >= *limit) {
+            Some(limit) => Err(format!(
+                "There is a max backup limit of {limit} enforced by the target storage or the vzdump parameters. \
+                 Either increase the limit or delete old backups."
+            )),
+            None => Ok(()),
+        };
+    }
+    let path = format!("/storage/{}", job.storage);
+    let said = cluster
+        .storage(&job.storage)
+        .and_then(|section| section.get("max-protected-backups")?.parse::<i64>().ok());
+    let unlimited = cluster.allowed(&job.auth, &path, "Datastore.Allocate");
+    let most = said.unwrap_or(if unlimited { -1 } else { 5 });
+    match usize::try_from(most) {
+        Ok(most) if protected.len() >= most => Err(format!(
+            "The number of protected backups per guest is limited to {most} on storage '{}'",
+            job.storage
+        )),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn say_volumes(config: &Config, log: &mut TaskLog) -> u64 {

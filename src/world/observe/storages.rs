@@ -175,6 +175,7 @@ fn volumes(data: &Value) -> Result<BTreeMap<VolumeId, Volume>, Why> {
                 parent: json::text(item, "parent").filter(|parent| !parent.is_empty()),
                 created: json::integer(item, "ctime"),
                 protected: json::flag(item, "protected").unwrap_or(false),
+                notes: json::text(item, "notes").filter(|notes| !notes.is_empty()),
             };
             Ok((id, volume))
         })

@@ -287,6 +287,7 @@ pub(super) fn entry(
         parent,
         created: None,
         protected: false,
+        notes: None,
     }
 }
 

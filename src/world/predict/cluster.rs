@@ -216,6 +216,7 @@ fn reveal(world: &World, was: &Storage, now: &mut Storage) {
                     parent: None,
                     created: None,
                     protected: false,
+                    notes: None,
                 };
                 Arc::make_mut(listing).insert(volume, entry);
             }

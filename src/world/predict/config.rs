@@ -379,6 +379,7 @@ pub(super) fn allocate(
         parent: None,
         created: None,
         protected: false,
+        notes: None,
     };
     volumes::list(world, &was.node, volume.clone(), entry);
     let text = volumes::rewrite(&value, Some(&volume), bytes);

@@ -167,6 +167,10 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
+        // What a backup takes is known only at its end; what it takes at most is told by the step itself.
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. } => Vec::new(),
     }
 }

@@ -153,6 +153,7 @@ fn copy(
         parent: None,
         created: None,
         protected: false,
+        notes: None,
     });
     volumes::list(world, to, new.clone(), entry);
     if new != *volume {

@@ -392,8 +392,12 @@ fn storages(
         | Action::DeleteSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
-        | Action::DeleteReplicationJob { .. } => None,
+        | Action::DeleteReplicationJob { .. }
+        | Action::BackUpGuest { .. }
+        | Action::ProtectBackup { .. }
+        | Action::DeleteBackup { .. } => None,
     };
+    super::backups::surprises(before, observed, action, found);
     if let Some(id) = named {
         match (predicted.storages.get(id), observed.storages.get(id)) {
             (None, None) => {}

@@ -357,6 +357,7 @@ pub(super) fn relocate(
         parent: None,
         created: None,
         protected: false,
+        notes: None,
     };
     list(world, &was.node, new, entry);
     Ok(())
@@ -453,6 +454,7 @@ pub(super) fn download(
         parent: None,
         created: None,
         protected: false,
+        notes: None,
     };
     list(world, node, volume.clone(), entry);
     Ok(())

@@ -49,6 +49,16 @@ fn owner_of_file(file: &str) -> Option<Vmid> {
     rest.split(['-', '.']).next()?.parse().ok()
 }
 
+/// The guest that a backup is of, by its name: `backup/vzdump-qemu-104-2026_11_01-03_00_00.vma.zst`, and on a Proxmox Backup Server
+/// `backup/vm/104/2026-11-01T02:00:00Z`.
+pub fn backed_up(volume: &VolumeId) -> Option<Vmid> {
+    let name = volume.name().strip_prefix("backup/")?;
+    let rest = ["vzdump-qemu-", "vzdump-lxc-", "vm/", "ct/"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))?;
+    rest.split(['-', '/']).next()?.parse().ok()
+}
+
 /// What a volume's name says of a base volume it depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parent {
