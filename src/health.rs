@@ -14,6 +14,7 @@ mod reach;
 mod summary;
 mod touched;
 
+pub use cluster::{memory_in, memory_of};
 pub use evaluate::{Key, advance, evaluate, reevaluate};
 pub use findings::{Finding, Scope, Severity, Unseen, findings};
 pub use fit::fit;

@@ -138,7 +138,7 @@ impl Touched {
                     .flat_map(|guest| views::disks(guest.kind, &guest.config.current))
                     .filter_map(|disk| Some(disk.source.volume()?.storage().clone()))
                     .filter_map(|id| world.storages.get_key_value(&id))
-                    .filter(|(id, on)| !on.shared || map.contains_key(*id))
+                    .filter(|(_, on)| !on.shared)
                     .map(|(id, _)| id)
                     .collect();
                 for id in local {

@@ -50,6 +50,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
             .collect(),
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
+        Action::Migrate { target_storage, .. } => target_storage.values().cloned().collect(),
         Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
         Action::CreateBackupJob { params: set, .. } | Action::UpdateBackupJob { set, .. } => {
@@ -72,7 +73,6 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::SetPower { .. }
         | Action::SetHaState { .. }
         | Action::RemoveHaResource { .. }
-        | Action::Migrate { .. }
         | Action::DestroyGuest { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }

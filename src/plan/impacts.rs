@@ -10,6 +10,8 @@ mod number;
 mod refusals;
 mod returning;
 
+pub(super) use refusals::refused;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

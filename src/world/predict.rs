@@ -25,7 +25,7 @@ use super::model::{Guest, Part, Storage, World};
 
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
-pub use migrate::held_by_replication;
+pub use migrate::{held_by_replication, transfers};
 pub use replication::refusals as replication_refusals;
 pub use restore::{left_out, restored_to};
 pub use snapshots::{snapshot_refused, snapshot_stays};

@@ -260,6 +260,16 @@ fn guests() -> Vec<Kind> {
             is!(Action::Migrate { kind: Qemu, .. }),
         ),
         makes(
+            "migrate VM, running, to a target storage",
+            vm("vmid: 104, node: pve2, migration: {targetStorage: {local-zfs: local-lvm}}"),
+            is!(Action::Migrate { kind: Qemu, .. }),
+        ),
+        makes(
+            "migrate CT, restarted, to a target storage",
+            ct("vmid: 308, nodes: [pve3], migration: {targetStorage: {local-lvm: nfs-data}}"),
+            is!(Action::Migrate { kind: Lxc, .. }),
+        ),
+        makes(
             "migrate CT, restarted",
             ct("vmid: 303, node: pve1"),
             is!(Action::Migrate { kind: Lxc, .. }),

@@ -168,7 +168,10 @@ impl Planner<'_, '_> {
                     .action
                     .guest()
                     .is_some_and(|(_, vmid)| Some(vmid) == source);
-            let first = matches!(draft.phase, Phase::StorageFirst | Phase::PoolFirst);
+            let first = matches!(
+                draft.phase,
+                Phase::StorageFirst | Phase::ImageFirst | Phase::PoolFirst
+            );
             if !own && !first {
                 continue;
             }

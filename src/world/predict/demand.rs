@@ -206,10 +206,10 @@ fn migrate_demand(
         let Some(on) = world.storages.get(volume.storage()) else {
             continue;
         };
-        let target = map.get(&on.id).unwrap_or(&on.id);
-        if on.shared && *target == on.id {
+        if on.shared {
             continue;
         }
+        let target = map.get(&on.id).unwrap_or(&on.id);
         let bytes = size_of(world, &guest.node, volume, disk.size);
         wanted.push(Demand {
             storage: target.clone(),
