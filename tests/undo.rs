@@ -460,3 +460,29 @@ fn guests_go_to_any_of_their_nodes_and_to_target_storages_and_are_taken_back() {
     assert_eq!(play.config(9000), None);
     same_end(&play.end(), &before, "undone");
 }
+
+#[test]
+fn a_clone_of_a_snapshot_is_as_the_guest_was_then_and_is_taken_back() {
+    let play = Play::new();
+    let before = play.end();
+    play.document(
+        "old-wiki",
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: old-wiki}\nspec: {vmid: 150, cloneFrom: {vmid: 116, snapshot: clean}}\n",
+    );
+    let plan = play.carry_out();
+    let machine = play.config(150).unwrap();
+    for line in [
+        "name: old-wiki",
+        "memory: 2048",
+        "scsi0: nfs-data:150/vm-150-disk-0.qcow2,iothread=1,size=40G",
+    ] {
+        assert!(machine.contains(line), "{line}: {machine}");
+    }
+    for gone in ["snaptime", "parent", "[clean]"] {
+        assert!(!machine.contains(gone), "{gone}: {machine}");
+    }
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
+    undone(&play, &plan);
+    assert_eq!(play.config(150), None);
+    same_end(&play.end(), &before, "undone");
+}

@@ -213,9 +213,13 @@ impl Touched {
         let Some(guest) = world.guests.get(vmid) else {
             return;
         };
-        for disk in views::disks(guest.kind, &guest.config.current) {
-            if let Some(volume) = disk.source.volume() {
-                self.listed(node, volume.storage(), world);
+        let snapshots = guest.config.snapshots.values();
+        let sections = snapshots.map(|snapshot| &snapshot.section);
+        for section in sections.chain([&guest.config.current]) {
+            for disk in views::disks(guest.kind, section) {
+                if let Some(volume) = disk.source.volume() {
+                    self.listed(node, volume.storage(), world);
+                }
             }
         }
     }

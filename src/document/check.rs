@@ -157,6 +157,13 @@ impl Check<'_> {
                 "",
             );
         }
+        if from.snapshot.is_some() && from.mode == Some(CloneMode::Linked) {
+            self.push(
+                &["spec", "cloneFrom", "snapshot"],
+                "a linked clone stands on a template, which has no snapshots",
+                "remove the line, or write `mode: full`",
+            );
+        }
         let written = [
             ("storage", from.storage.is_some()),
             ("format", from.format.is_some()),

@@ -126,6 +126,9 @@ pub struct DesiredClone {
     pub vmid: Option<Vmid>,
     /// The guest's name in Proxmox VE.
     pub name: Option<String>,
+    /// The snapshot that is cloned, if not the guest as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotName>,
     /// Whether its volumes are copied; `None` leaves it to what the source is: a template is linked to, anything else copied.
     pub full: Option<bool>,
     /// Where the copies go; without it each lies where its original does.

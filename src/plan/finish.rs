@@ -188,6 +188,14 @@ impl Planner<'_, '_> {
                         }
                     }
                 }
+                Action::DeleteSnapshot { vmid, name, .. } => {
+                    // What is cloned from it in the same plan is cloned before it goes.
+                    let cloned = self.drafts.steps.iter().enumerate().filter(|(_, step)| {
+                        matches!(&step.action, Action::CloneGuest { source, snapshot: Some(of), .. }
+                            if source == vmid && of == name)
+                    });
+                    links.extend(cloned.map(|(clone, _)| (id, clone)));
+                }
                 Action::DestroyGuest { vmid, .. } => {
                     // What is cloned in the same plan is cloned before it goes.
                     let cloned = self.drafts.steps.iter().enumerate().filter(|(_, step)| {

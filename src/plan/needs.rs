@@ -322,6 +322,7 @@ fn samples() -> Option<Vec<Action>> {
             kind,
             vmid,
             source: vmid,
+            snapshot: None,
             node: node.clone(),
             pool: None,
             name: String::new(),

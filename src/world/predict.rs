@@ -23,6 +23,7 @@ use crate::ids::{NodeName, StorageId, Vmid};
 use super::action::Action;
 use super::model::{Guest, Part, Storage, World};
 
+pub use clone::cloned_section;
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
 pub use migrate::{held_by_replication, transfers};
@@ -107,6 +108,7 @@ impl World {
                 kind,
                 vmid,
                 source,
+                snapshot,
                 node,
                 pool,
                 name,
@@ -118,6 +120,7 @@ impl World {
                     kind: *kind,
                     vmid: *vmid,
                     source: *source,
+                    snapshot: snapshot.as_ref(),
                     node,
                     pool: pool.as_ref(),
                     name,

@@ -227,6 +227,16 @@ fn what_cannot_be_restored() {
         ),
         (
             "VirtualMachine",
+            "cloneFrom: {vmid: 105, mode: linked, snapshot: clean}",
+            "a linked clone stands on a template, which has no snapshots",
+        ),
+        (
+            "Container",
+            "cloneFrom: {vmid: 301, snapshot: 'not a name'}",
+            "snapshot",
+        ),
+        (
+            "VirtualMachine",
             "{cloneFrom: {vmid: 105}, restoreFrom: {volume: 'vault:backup/vzdump-qemu-104-x.vma.zst'}}",
             "either cloned or restored, not both",
         ),

@@ -197,6 +197,14 @@ fn guests() -> Vec<Kind> {
             }),
         ),
         makes(
+            "clone VM, of a snapshot",
+            vm("vmid: 150, cloneFrom: {vmid: 116, snapshot: clean}"),
+            is!(Action::CloneGuest {
+                snapshot: Some(_),
+                ..
+            }),
+        ),
+        makes(
             "clone CT",
             ct("vmid: 351, cloneFrom: {vmid: 309}"),
             is!(Action::CloneGuest { kind: Lxc, .. }),

@@ -189,7 +189,8 @@ fn of_clone(random: &mut StdRng, vmid: u32, seen: &Seen) -> Wish {
         "vm" => ("VirtualMachine", "name"),
         _ => ("Container", "hostname"),
     };
-    let how = match random.random_range(0..4) {
+    let how = match random.random_range(0..5) {
+        2 => ", snapshot: first".to_owned(),
         0 => ", mode: linked".to_owned(),
         1 => format!(", storage: {}", storages(random)),
         _ => String::new(),

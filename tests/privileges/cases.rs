@@ -92,6 +92,10 @@ pub const CASES: &[Case] = &[
         "clone one to another storage, in a pool",
         "VirtualMachine {vmid: 900, name: new, pool: web, cloneFrom: {vmid: 100, storage: shared}}",
     ),
+    wanted(
+        "clone one from a snapshot",
+        "VirtualMachine {vmid: 900, name: new, cloneFrom: {vmid: 103, snapshot: old}}",
+    ),
     seeing(
         "restore a virtual machine in a pool, each disk where it was",
         &[("/storage/more", "Datastore.Allocate")],

@@ -17,7 +17,7 @@ use super::super::words::clean;
 use crate::document::desired::DesiredGuest;
 use crate::health::{self, Category};
 use crate::ids::{Bytes, GuestKind, NodeName, Vmid};
-use crate::proxmox::property::is_true;
+use crate::proxmox::property::{is_true, split_list};
 use crate::world::{Action, HaRule, Param, Part, PowerAction, Status, World, views};
 
 /// The field that problems are told of.
@@ -127,8 +127,10 @@ impl Planner<'_, '_> {
             if rule.rule_type == "resource-affinity" {
                 return beside(world, vmid, node, name, rule);
             }
-            (rule.strict && !rule.nodes.contains(node))
-                .then(|| format!("the HA rule `{name}` does not allow it"))
+            if rule.strict && !rule.nodes.contains(node) {
+                return Some(format!("the HA rule `{name}` does not allow it"));
+            }
+            taken_on(world, vmid, node, name, rule)
         })
     }
 
@@ -294,6 +296,45 @@ fn beside(world: &World, vmid: Vmid, node: &NodeName, name: &str, rule: &HaRule)
         held.entity(),
         held.node
     ))
+}
+
+/// Whether HA would take a guest on from a node to one that a rule prefers.
+fn taken_on(
+    world: &World,
+    vmid: Vmid,
+    node: &NodeName,
+    name: &str,
+    rule: &HaRule,
+) -> Option<String> {
+    let resource = world.ha_resources.get(&vmid)?;
+    let off = resource
+        .options
+        .get("failback")
+        .is_some_and(|flag| !is_true(flag));
+    let never = rule
+        .options
+        .get("nofailback")
+        .is_some_and(|flag| is_true(flag));
+    if off || never {
+        return None;
+    }
+    let online = |name: &NodeName| {
+        let node = world.nodes.get(name);
+        node.is_some_and(|node| node.online == Some(true))
+    };
+    let nodes = rule.options.get("nodes").map_or("", String::as_str);
+    let preferred: Vec<(u32, NodeName)> = split_list(nodes)
+        .filter_map(|part| {
+            let (name, priority) = part.split_once(':').unwrap_or((part, "0"));
+            Some((priority.parse().ok()?, NodeName::new(name).ok()?))
+        })
+        .filter(|(_, name)| online(name))
+        .collect();
+    let first = preferred.iter().map(|(priority, _)| *priority).max()?;
+    let mut best = preferred.iter().filter(|(priority, _)| *priority == first);
+    let stays = best.clone().any(|(_, name)| name == node);
+    let on = best.next().filter(|_| !stays)?;
+    Some(format!("the HA rule `{name}` would take it on to {}", on.1))
 }
 
 /// Pools may be made by a later part of the plan; nothing here depends on them.

@@ -207,6 +207,18 @@ fn what_ha_does_not_allow_is_not_taken() {
     assert_eq!(to(&lab), "migrate vm/102 from pve1 to pve2");
     lab.ha(102, "started");
     assert_eq!(to(&lab), "migrate vm/102 from pve1 to pve3");
+    // It would not stay where HA prefers another node.
+    let prefer = [("nodes", "pve1,pve2:1,pve3:2")];
+    rule(
+        &mut lab,
+        "node-affinity",
+        &["pve1", "pve2", "pve3"],
+        &prefer,
+    );
+    assert_eq!(to(&lab), "migrate vm/102 from pve1 to pve3");
+    edit_node(&mut lab, "pve3", |node| node.online = Some(false));
+    assert_eq!(to(&lab), "migrate vm/102 from pve1 to pve2");
+    edit_node(&mut lab, "pve3", |node| node.online = Some(true));
     rule(
         &mut lab,
         "resource-affinity",
@@ -282,6 +294,7 @@ fn clones_and_restored_guests_are_placed_too() {
         clone_from: Some(DesiredClone {
             vmid: Some(vmid(105)),
             name: None,
+            snapshot: None,
             full: None,
             storage: None,
             format: None,

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::super::call::{Answer, ApiError, Call};
+use super::super::section_config::Section;
 use super::super::state::{Cluster, Guest};
 use super::super::tasks::{TaskLog, TaskSpec};
+use super::super::volumes;
 use super::access::{self, Loaded};
 use super::disks;
-use super::kind::Kind;
 use super::drive;
+use super::kind::Kind;
 use super::obstacles;
 use super::power;
-use super::super::section_config::Section;
-use super::super::volumes;
 
 /// `GET …/migrate`.
 pub fn preconditions(cluster: &mut Cluster, call: &Call) -> Answer {

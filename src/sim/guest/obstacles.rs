@@ -289,7 +289,8 @@ pub fn check_machines(
     Ok(())
 }
 
-fn check_drive(    cluster: &Cluster,
+fn check_drive(
+    cluster: &Cluster,
     guest: &Guest,
     config: &Config,
     drive: &Drive,

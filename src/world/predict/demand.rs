@@ -49,11 +49,19 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         }
         Action::CloneGuest {
             source,
+            snapshot,
             node,
             full,
             storage,
             ..
-        } => super::clone::demand(world, *source, node, *full, storage.as_ref()),
+        } => super::clone::demand(
+            world,
+            *source,
+            node,
+            snapshot.as_ref(),
+            *full,
+            storage.as_ref(),
+        ),
         Action::RestoreGuest {
             kind,
             node,

@@ -161,7 +161,9 @@ fn copy(
     }
     let on = super::usable(world, target, to, content_of(was.kind))?.clone();
     let bytes = volumes::size_of(world, &was.node, volume, disk.size);
-    let leaves = super::storage(world, volume.storage())?.storage_type.clone();
+    let leaves = super::storage(world, volume.storage())?
+        .storage_type
+        .clone();
     let entry = volumes::unlist(world, &was.node, volume);
     let had = entry.as_ref().map(|v| v.format.clone());
     let had = had.unwrap_or_else(|| volumes::format_in_name(volume));
