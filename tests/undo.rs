@@ -441,9 +441,9 @@ fn guests_go_to_any_of_their_nodes_and_to_target_storages_and_are_taken_back() {
         );
         play.document(name, &text);
     }
-    let shown = play.apply().all();
+    let shown = play.apply().to_string();
     assert!(
-        shown.contains("it has the most memory left") && !shown.contains("ct/300"),
+        shown.contains("it has the most memory left") && !shown.contains("migrate ct/300"),
         "{shown}"
     );
     let plan = play.carry_out();

@@ -168,14 +168,14 @@ fn where_a_guest_cannot_be() {
                 "{node: pve1, nodes: [pve1, pve2]}",
                 "either on one `node` or on any of its `nodes`, not both",
             ),
-            ("nodes: []", "at least"),
+            ("nodes: []", "is an empty list"),
             ("nodes: [pve1, pve1]", "twice"),
             ("nodes: ['no node']", "node"),
             (
                 "migration: {targetStorage: {local-zfs: fast}}",
                 "does not say where it shall be",
             ),
-            ("{node: pve1, migration: {targetStorage: {}}}", "at least"),
+            ("{node: pve1, migration: {targetStorage: {}}}", "at least one entry"),
             (
                 "{node: pve1, migration: {targetStorage: {'no storage': fast}}}",
                 "no storage",
