@@ -175,7 +175,10 @@ fn where_a_guest_cannot_be() {
                 "migration: {targetStorage: {local-zfs: fast}}",
                 "does not say where it shall be",
             ),
-            ("{node: pve1, migration: {targetStorage: {}}}", "at least one entry"),
+            (
+                "{node: pve1, migration: {targetStorage: {}}}",
+                "at least one entry",
+            ),
             (
                 "{node: pve1, migration: {targetStorage: {'no storage': fast}}}",
                 "no storage",

@@ -232,7 +232,7 @@ impl Planner<'_, '_> {
             )
         };
         // The last of them: what is cloned or restored elsewhere is migrated.
-        if let Some(draft) = steps.iter_mut().filter(brings).next_back() {
+        if let Some(draft) = steps.iter_mut().rfind(brings) {
             draft.notes.push(clean(&why));
         }
     }

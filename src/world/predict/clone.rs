@@ -103,14 +103,14 @@ fn no_snapshot(source: &Guest, snapshot: Option<&SnapshotName>) -> Unpredictable
 
 /// Whether a volume can be copied as it is in a snapshot (pve-storage: the feature `copy` of snapshots; a container's files are read
 /// from the mounted snapshot, which every storage that takes one allows).
-fn copied_from_snapshot(kind: GuestKind, on: &Storage, format: Option<&str>) -> bool {
+fn copied_from_snapshot(kind: GuestKind, on: &Storage, format: &str) -> bool {
     let chain = on
         .options
         .get("snapshot-as-volume-chain")
         .is_some_and(|flag| is_true(flag));
     match (kind, on.storage_type.as_str()) {
         (GuestKind::Lxc, _) | (GuestKind::Qemu, "rbd" | "lvmthin" | "btrfs") => true,
-        (GuestKind::Qemu, other) => is_directory(other) && !chain && format == Some("qcow2"),
+        (GuestKind::Qemu, other) => is_directory(other) && !chain && format == "qcow2",
     }
 }
 
@@ -242,8 +242,11 @@ fn copy(
     let from = world.storages.get(volume.storage());
     let listed = from.and_then(|on| on.volume(wish.node, volume));
     let format = listed.map(|listed| listed.format.clone());
+    // What the token may not list tells its format by its name.
+    let had = format.clone();
+    let had = had.unwrap_or_else(|| volumes::format_in_name(volume));
     if let (Some(name), Some(from)) = (wish.snapshot, from)
-        && !copied_from_snapshot(wish.kind, from, format.as_deref())
+        && !copied_from_snapshot(wish.kind, from, &had)
     {
         return Err(refused(format!(
             "{} lies on {} ({}), of which Proxmox VE copies no snapshot (`{name}`); clone the guest as it is, or restore a backup",
