@@ -17,6 +17,7 @@ pub mod image;
 pub mod import;
 pub mod machine;
 pub mod metadata;
+pub mod migration;
 pub mod options;
 pub mod pool;
 pub mod reference;

@@ -16,6 +16,7 @@ mod summary;
 mod touched;
 
 pub use backups::{Backups, Place, minute};
+pub use cluster::{memory_in, memory_of};
 pub use evaluate::{Key, advance, evaluate, reevaluate};
 pub use findings::{Finding, Scope, Severity, Unseen, findings};
 pub use fit::fit;

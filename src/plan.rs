@@ -102,19 +102,16 @@ impl Planner<'_, '_> {
                 self.image_present(item, image);
             }
         }
-        for item in &items {
-            if let Wanted::Present(Desired::Guest(guest)) = &item.wanted
-                && guest.clone_from.is_none()
-            {
-                self.guest_present(item, guest, &mut pools);
-            }
-        }
-        // What is cloned is looked at as the rest of the plan leaves it.
-        for item in &items {
-            if let Wanted::Present(Desired::Guest(guest)) = &item.wanted
-                && guest.clone_from.is_some()
-            {
-                self.guest_present(item, guest, &mut pools);
+        // What is cloned is looked at as the rest of the plan leaves it; what may be on any of several nodes is given one once the
+        // others have theirs.
+        for (cloned, anywhere) in [(false, false), (false, true), (true, false), (true, true)] {
+            for item in &items {
+                if let Wanted::Present(Desired::Guest(guest)) = &item.wanted
+                    && guest.clone_from.is_some() == cloned
+                    && guest.nodes.is_empty() != anywhere
+                {
+                    self.guest_present(item, guest, &mut pools);
+                }
             }
         }
         for item in &items {

@@ -136,6 +136,7 @@ fn table() -> Vec<(Action, &'static str)> {
                 kind: Qemu,
                 vmid: vmid(9002),
                 source: vmid(9000),
+                snapshot: None,
                 node: node("pve2"),
                 pool: Some("prod/web".parse().unwrap()),
                 name: "copy".to_owned(),
@@ -150,6 +151,7 @@ fn table() -> Vec<(Action, &'static str)> {
                 kind: Lxc,
                 vmid: vmid(9003),
                 source: vmid(9001),
+                snapshot: None,
                 node: node("pve1"),
                 pool: None,
                 name: "copy".to_owned(),
@@ -158,6 +160,21 @@ fn table() -> Vec<(Action, &'static str)> {
                 format: None,
             },
             "POST /nodes/pve1/lxc/9001/clone newid=9003 hostname=copy full=0 (vzclone 9001)",
+        ),
+        (
+            Action::CloneGuest {
+                kind: Lxc,
+                vmid: vmid(9003),
+                source: vmid(9001),
+                snapshot: Some("clean".parse().unwrap()),
+                node: node("pve1"),
+                pool: None,
+                name: "copy".to_owned(),
+                full: true,
+                storage: None,
+                format: None,
+            },
+            "POST /nodes/pve1/lxc/9001/clone newid=9003 hostname=copy full=1 snapname=clean (vzclone 9001)",
         ),
         (
             Action::RestoreGuest {

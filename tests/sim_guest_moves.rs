@@ -283,6 +283,18 @@ async fn guests_migrate_with_what_they_need() {
     let moved = config(&sim, "/nodes/pve2/qemu/104").await;
     assert_eq!(moved["scsi0"], "ceph-vm:vm-104-disk-1,iothread=1,size=48G");
 
+    // What is exported and imported keeps its name, and not every type of storage reads what another one writes.
+    let stopped = "/nodes/pve2/qemu/125/migrate";
+    let params = [("target", "pve3"), ("targetstorage", "local-lvm:local-zfs")];
+    assert_eq!(
+        run(&sim, "POST", stopped, &params).await,
+        "migration aborted"
+    );
+    let params = [("target", "pve3"), ("targetstorage", "local-lvm:nfs-data")];
+    assert_eq!(run(&sim, "POST", stopped, &params).await, "OK");
+    let moved = config(&sim, "/nodes/pve3/qemu/125").await;
+    assert_eq!(moved["virtio0"], "nfs-data:125/vm-125-disk-0.raw,size=60G");
+
     let ct = "/nodes/pve2/lxc/303";
     let restart = sim
         .call("POST", &format!("{ct}/migrate"), &[("target", "pve1")])

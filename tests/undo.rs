@@ -417,3 +417,72 @@ fn guests_restored_from_backups_are_as_they_were_and_are_taken_back() {
     assert_eq!(play.config(351), None);
     same_end(&play.end(), &before, "undone");
 }
+
+#[test]
+fn guests_go_to_any_of_their_nodes_and_to_target_storages_and_are_taken_back() {
+    let play = Play::new();
+    let before = play.end();
+    for (kind, name, spec) in [
+        (
+            "VirtualMachine",
+            "shop-db",
+            "vmid: 104, nodes: [pve2, pve3], migration: {targetStorage: {local-zfs: local-lvm, ceph-vm: nfs-data}}",
+        ),
+        ("Container", "sandbox", "vmid: 308, nodes: [pve1, pve3]"),
+        ("Container", "dns", "vmid: 300, nodes: [pve1, pve3]"),
+        (
+            "VirtualMachine",
+            "new-1",
+            "nodes: [pve2, pve3], memory: {size: 1Gi}, powerState: running",
+        ),
+    ] {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        );
+        play.document(name, &text);
+    }
+    let shown = play.apply().to_string();
+    assert!(
+        shown.contains("it has the most memory left") && !shown.contains("migrate ct/300"),
+        "{shown}"
+    );
+    let plan = play.carry_out();
+    let machine = play.config(104).unwrap();
+    assert!(
+        machine.contains("scsi0: local-lvm:vm-104-disk-0,iothread=1,size=48G")
+            && machine.contains("scsi1: ceph-vm:vm-104-disk-0,iothread=1,size=200G"),
+        "{machine}"
+    );
+    assert!(play.config(9000).is_some());
+    // On one of its nodes a guest stays.
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
+    undone(&play, &plan);
+    assert_eq!(play.config(9000), None);
+    same_end(&play.end(), &before, "undone");
+}
+
+#[test]
+fn a_clone_of_a_snapshot_is_as_the_guest_was_then_and_is_taken_back() {
+    let play = Play::new();
+    let before = play.end();
+    play.document(
+        "old-wiki",
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: VirtualMachine\nmetadata: {name: old-wiki}\nspec: {vmid: 150, cloneFrom: {vmid: 116, snapshot: clean}}\n",
+    );
+    let plan = play.carry_out();
+    let machine = play.config(150).unwrap();
+    for line in [
+        "name: old-wiki",
+        "memory: 2048",
+        "scsi0: nfs-data:150/vm-150-disk-0.qcow2,iothread=1,size=40G",
+    ] {
+        assert!(machine.contains(line), "{line}: {machine}");
+    }
+    for gone in ["snaptime", "parent", "[clean]"] {
+        assert!(!machine.contains(gone), "{gone}: {machine}");
+    }
+    play.bailiwick(&["apply", "-f", "docs", "--prune"]).ends(0);
+    undone(&play, &plan);
+    assert_eq!(play.config(150), None);
+    same_end(&play.end(), &before, "undone");
+}

@@ -139,7 +139,7 @@ impl Touched {
                     .flat_map(|guest| views::disks(guest.kind, &guest.config.current))
                     .filter_map(|disk| Some(disk.source.volume()?.storage().clone()))
                     .filter_map(|id| world.storages.get_key_value(&id))
-                    .filter(|(id, on)| !on.shared || map.contains_key(*id))
+                    .filter(|(_, on)| !on.shared)
                     .map(|(id, _)| id)
                     .collect();
                 for id in local {
@@ -246,9 +246,13 @@ impl Touched {
         let Some(guest) = world.guests.get(vmid) else {
             return;
         };
-        for disk in views::disks(guest.kind, &guest.config.current) {
-            if let Some(volume) = disk.source.volume() {
-                self.listed(node, volume.storage(), world);
+        let snapshots = guest.config.snapshots.values();
+        let sections = snapshots.map(|snapshot| &snapshot.section);
+        for section in sections.chain([&guest.config.current]) {
+            for disk in views::disks(guest.kind, section) {
+                if let Some(volume) = disk.source.volume() {
+                    self.listed(node, volume.storage(), world);
+                }
             }
         }
     }

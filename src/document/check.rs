@@ -10,6 +10,7 @@ use super::image::{ImageContent, ImageSpec};
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
+use super::migration::Migration;
 use super::options::Field;
 use super::replication_job::ReplicationJobSpec;
 use super::restore::{RestoreFrom, backup_kind};
@@ -116,6 +117,24 @@ impl Check<'_> {
         }
     }
 
+    /// Where it shall be: on one node or on any of several; how it gets there counts only with one of the two.
+    fn place(&mut self, node: bool, nodes: bool, migration: Option<&Migration>) {
+        if node && nodes {
+            self.push(
+                &["spec", "nodes"],
+                "a guest is either on one `node` or on any of its `nodes`, not both",
+                "remove one of the two lines",
+            );
+        }
+        if migration.is_some() && !node && !nodes {
+            self.push(
+                &["spec", "migration"],
+                "`migration` counts where the document has the guest migrated, and this one does not say where it shall be",
+                "write `node` or `nodes` beside it, or remove it",
+            );
+        }
+    }
+
     /// What is cloned, and that a template does not run.
     fn origin(
         &mut self,
@@ -136,6 +155,13 @@ impl Check<'_> {
                 &["spec", "cloneFrom"],
                 "`cloneFrom` needs exactly one of `vmid` and `name`",
                 "",
+            );
+        }
+        if from.snapshot.is_some() && from.mode == Some(CloneMode::Linked) {
+            self.push(
+                &["spec", "cloneFrom", "snapshot"],
+                "a linked clone stands on a template, which has no snapshots",
+                "remove the line, or write `mode: full`",
             );
         }
         let written = [
@@ -196,6 +222,8 @@ impl Check<'_> {
     }
 
     fn machine(&mut self, spec: &VirtualMachineSpec) {
+        let migration = spec.migration.as_ref();
+        self.place(spec.node.is_some(), spec.nodes.is_some(), migration);
         self.origin(spec.clone_from.as_ref(), spec.is_template, spec.power_state);
         let cloned = spec.clone_from.is_some();
         self.restored(GuestKind::Qemu, spec.restore_from.as_ref(), cloned);
@@ -373,6 +401,8 @@ impl Check<'_> {
     }
 
     fn container(&mut self, spec: &ContainerSpec) {
+        let migration = spec.migration.as_ref();
+        self.place(spec.node.is_some(), spec.nodes.is_some(), migration);
         self.memory(&spec.memory, &["spec", "memory"]);
         self.origin(spec.clone_from.as_ref(), spec.is_template, spec.power_state);
         let cloned = spec.clone_from.is_some();

@@ -4,7 +4,7 @@ use super::desired::DesiredClone;
 use super::machine::disks::DiskFormat;
 use super::options::{options, words};
 use super::scalar::DnsName;
-use crate::ids::{StorageId, Vmid};
+use crate::ids::{SnapshotName, StorageId, Vmid};
 
 words! {
     /// How the volumes of a clone are made.
@@ -18,6 +18,8 @@ options! {
         vmid: Option<Vmid> = "" by hand,
         /// The name of the source in Proxmox VE; one guest of the same kind has to have it.
         name: Option<DnsName> = "" by hand,
+        /// The snapshot of the source that is cloned, instead of the source as it is: the settings and the volumes as they were then.
+        snapshot: Option<SnapshotName> = "" by hand,
         /// `full` copies the volumes; `linked` has them stand on those of the source, which has to be a template. Default `linked` for a
         /// template and `full` otherwise.
         mode: Option<CloneMode> = "" by hand,
@@ -34,6 +36,7 @@ impl CloneFrom {
         DesiredClone {
             vmid: self.vmid,
             name: self.name.as_ref().map(|name| name.as_str().to_owned()),
+            snapshot: self.snapshot.clone(),
             full: self.mode.map(|mode| mode == CloneMode::Full),
             storage: self.storage.clone(),
             format: self.format.map(|format| format.as_str().to_owned()),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::clone::CloneFrom;
 use super::desired::{DesiredDisk, DesiredGuest, Media, Power, SecretRef, Value, Wish};
 use super::machine::disks::with_options;
+use super::migration::Migration;
 use super::options::{
     ExtraConfig, Field, Group, List, Set, ToValue, Wishes, collect, options, property_strings,
     words,
@@ -179,6 +180,11 @@ options! {
         hostname: Field<DnsName> = "hostname",
         /// The node the guest shall be on. Another one than now means a migration.
         node: Option<NodeName> = "node" by hand,
+        /// The nodes the guest may be on, instead of `node`: on any of them it stays where it is. A guest that is on none of them is made
+        /// on, or migrated to, the one that has the most memory left of those that have everything it needs.
+        nodes: Option<Set<NodeName, ','>> = "" by hand,
+        /// How the guest is migrated where that is asked for.
+        migration: Option<Migration> = "" by hand,
         /// The pool the guest shall be a member of.
         pool: Field<PoolId> = "pool" by hand,
         /// The guest this one is cloned from when it is made. Counts only then.
@@ -282,6 +288,16 @@ impl ContainerSpec {
             vmid: self.vmid,
             name_on_create: name.to_owned(),
             node: self.node.clone(),
+            nodes: self
+                .nodes
+                .as_ref()
+                .map(|nodes| nodes.0.clone())
+                .unwrap_or_default(),
+            target_storage: self
+                .migration
+                .as_ref()
+                .map(Migration::desired)
+                .unwrap_or_default(),
             pool: self.pool.wish(),
             power: self.power_state.map(Power::from),
             options: collect(written(self)),

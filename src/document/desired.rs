@@ -91,6 +91,12 @@ pub struct DesiredGuest {
     pub name_on_create: String,
     /// The node the guest shall be on, if that is managed.
     pub node: Option<NodeName>,
+    /// The nodes the guest may be on, if that is managed instead of one node.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub nodes: BTreeSet<NodeName>,
+    /// For a migration: where the volumes on a storage go, by the storage they lie on. It is no state of the guest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub target_storage: BTreeMap<StorageId, StorageId>,
     /// The pool the guest shall be a member of, if that is managed.
     pub pool: Option<Wish<PoolId>>,
     /// Whether the guest shall run, if that is managed.
@@ -120,6 +126,9 @@ pub struct DesiredClone {
     pub vmid: Option<Vmid>,
     /// The guest's name in Proxmox VE.
     pub name: Option<String>,
+    /// The snapshot that is cloned, if not the guest as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotName>,
     /// Whether its volumes are copied; `None` leaves it to what the source is: a template is linked to, anything else copied.
     pub full: Option<bool>,
     /// Where the copies go; without it each lies where its original does.

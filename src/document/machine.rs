@@ -14,6 +14,7 @@ use self::hardware::{
 };
 use super::clone::CloneFrom;
 use super::desired::{DesiredGuest, Power};
+use super::migration::Migration;
 use super::options::{ExtraConfig, Field, Group, List, Set, collect, options};
 use super::restore::RestoreFrom;
 use super::scalar::{Description, DnsName, StartDate, Tag};
@@ -40,6 +41,11 @@ options! {
         name: Field<DnsName> = "name",
         /// The node the guest shall be on. Another one than now means a migration.
         node: Option<NodeName> = "node" by hand,
+        /// The nodes the guest may be on, instead of `node`: on any of them it stays where it is. A guest that is on none of them is made
+        /// on, or migrated to, the one that has the most memory left of those that have everything it needs.
+        nodes: Option<Set<NodeName, ','>> = "" by hand,
+        /// How the guest is migrated where that is asked for.
+        migration: Option<Migration> = "" by hand,
         /// The pool the guest shall be a member of.
         pool: Field<PoolId> = "pool" by hand,
         /// The guest this one is cloned from when it is made. Counts only then.
@@ -152,6 +158,16 @@ impl VirtualMachineSpec {
             vmid: self.vmid,
             name_on_create: name.to_owned(),
             node: self.node.clone(),
+            nodes: self
+                .nodes
+                .as_ref()
+                .map(|nodes| nodes.0.clone())
+                .unwrap_or_default(),
+            target_storage: self
+                .migration
+                .as_ref()
+                .map(Migration::desired)
+                .unwrap_or_default(),
             pool: self.pool.wish(),
             power: self.power_state.map(Power::from),
             options: collect(wishes),

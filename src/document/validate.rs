@@ -348,8 +348,11 @@ impl Validator<'_> {
     fn array(&mut self, schema: &Value, items: &[Node], span: Span, path: &str) {
         if items.is_empty() && schema.get("minItems").is_some() {
             let message = format!("{} is an empty list", named(path));
-            let help =
-                "write `null` to have the setting removed, or leave the line out to not manage it";
+            let help = if types(schema).1 {
+                "write `null` to have the setting removed, or leave the line out to not manage it"
+            } else {
+                "leave the line out to not manage it"
+            };
             self.push(Problem::new(span, message).help(help));
         }
         let unique = schema.get("uniqueItems").and_then(Value::as_bool) == Some(true);

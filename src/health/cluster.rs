@@ -109,7 +109,7 @@ pub(super) fn memory_given<'w>(guests: impl Iterator<Item = &'w Guest>) -> u64 {
 }
 
 /// The memory a guest has or gets at its next start, whichever is more (Proxmox VE's default is 512 MiB for both kinds).
-pub(super) fn memory_of(guest: &Guest) -> u64 {
+pub fn memory_of(guest: &Guest) -> u64 {
     let key = "memory";
     let now = guest.config.current.get(key).map(String::as_str);
     let waiting = guest.config.pending.iter().find(|p| p.key == key);
@@ -122,8 +122,8 @@ pub(super) fn memory_of(guest: &Guest) -> u64 {
         .saturating_mul(Bytes::MIB)
 }
 
-/// The MiB in a value of `memory`.
-fn memory_in(kind: GuestKind, text: &str) -> u64 {
+/// The MiB in a value of `memory`, as a guest of that kind writes it.
+pub fn memory_in(kind: GuestKind, text: &str) -> u64 {
     let text = match kind {
         GuestKind::Qemu => text
             .split(',')

@@ -57,7 +57,7 @@ pub(super) struct Draft {
 }
 
 /// Everything found out so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Drafts {
     pub steps: Vec<Draft>,
     pub documents: Vec<DocumentRef>,

@@ -50,6 +50,7 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
             .collect(),
         Action::UpdateConfig { set, .. } => named(set),
         Action::MoveDisk { to, .. } => BTreeSet::from([to.clone()]),
+        Action::Migrate { target_storage, .. } => target_storage.values().cloned().collect(),
         Action::DownloadImage { volume, .. } => BTreeSet::from([volume.storage().clone()]),
         Action::BackUpGuest { storage, .. } => BTreeSet::from([storage.clone()]),
         Action::UpdatePool { storages_add, .. } => storages_add.clone(),
@@ -73,7 +74,6 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::SetPower { .. }
         | Action::SetHaState { .. }
         | Action::RemoveHaResource { .. }
-        | Action::Migrate { .. }
         | Action::DestroyGuest { .. }
         | Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }
@@ -190,6 +190,14 @@ impl Planner<'_, '_> {
                             links.push((id, other));
                         }
                     }
+                }
+                Action::DeleteSnapshot { vmid, name, .. } => {
+                    // What is cloned from it in the same plan is cloned before it goes.
+                    let cloned = self.drafts.steps.iter().enumerate().filter(|(_, step)| {
+                        matches!(&step.action, Action::CloneGuest { source, snapshot: Some(of), .. }
+                            if source == vmid && of == name)
+                    });
+                    links.extend(cloned.map(|(clone, _)| (id, clone)));
                 }
                 Action::DestroyGuest { vmid, .. } => {
                     // What is cloned in the same plan is cloned before it goes.

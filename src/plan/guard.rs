@@ -143,11 +143,15 @@ pub(super) fn preconditions(
         }
         // What is cloned is what the plan was made with.
         Action::CloneGuest {
-            kind, vmid, source, ..
+            kind,
+            vmid,
+            source,
+            snapshot,
+            ..
         } => {
             let mut all = vec![Precondition::GuestAbsent { vmid: *vmid }];
             all.extend(at.config(*kind, *source));
-            if *kind == GuestKind::Lxc {
+            if *kind == GuestKind::Lxc && snapshot.is_none() {
                 all.push(Precondition::Status {
                     vmid: *source,
                     status: Status::Stopped,

@@ -8,6 +8,7 @@ mod clone;
 mod cloud_init;
 mod create;
 mod disks;
+mod placement;
 mod power;
 mod remove;
 mod reshape;
@@ -19,7 +20,7 @@ mod volumes;
 
 pub use restore::backups_wanted;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, DraftId, Phase, Planner};
 use super::error::Reason;
@@ -29,7 +30,7 @@ use super::resolve::Target;
 use super::values::{Decision, Secrets, decide};
 use super::words::{self, difference, few};
 use crate::document::desired::{DesiredGuest, Power};
-use crate::ids::GuestKind;
+use crate::ids::{GuestKind, StorageId};
 use crate::proxmox::property::{Domain, boolean};
 use crate::proxmox::schema::{ChangeEffect, change_effect, is_cloud_init, root_only};
 use crate::world::{Action, Guest, Params, Section, Status};
@@ -55,29 +56,52 @@ struct Work<'a> {
     stopped: bool,
     /// The step that makes it, if this plan does.
     made: Option<DraftId>,
+    /// Where a migration takes what lies on a local storage, by that storage.
+    carried: BTreeMap<StorageId, StorageId>,
 }
 
 impl Planner<'_, '_> {
     /// A guest that shall be as a document says.
     pub(super) fn guest_present(&mut self, item: &Item, desired: &DesiredGuest, pools: &mut Pools) {
-        match self.target(item, desired) {
-            None => {}
-            Some(Target::New(vmid)) => {
-                match (&desired.clone_from, &desired.restore_from) {
-                    (Some(from), _) => self.clone_or_retire(item, desired, from, vmid),
-                    (None, Some(from)) => self.create_restored(item, desired, from, vmid),
-                    (None, None) => self.create(item, desired, vmid),
-                }
-                if let Some(wish) = &desired.pool {
-                    self.guest_pool(item, vmid, wish, true, pools);
-                }
-            }
-            Some(Target::Existing(guest)) => {
-                self.changed(item, desired, guest, None);
-                if let Some(wish) = &desired.pool {
-                    self.guest_pool(item, guest.vmid, wish, false, pools);
-                }
-            }
+        let Some(target) = self.target(item, desired) else {
+            return;
+        };
+        self.target_storages(item, desired);
+        if desired.nodes.is_empty() {
+            self.bring(item, desired, &target);
+        } else {
+            self.bring_to_one_of(item, desired, &target);
+        }
+        if let Some(wish) = &desired.pool {
+            let (vmid, new) = match target {
+                Target::New(vmid) => (vmid, true),
+                Target::Existing(guest) => (guest.vmid, false),
+            };
+            self.guest_pool(item, vmid, wish, new, pools);
+        }
+    }
+
+    /// The steps that make a guest, or make it as its document says.
+    fn bring(&mut self, item: &Item, desired: &DesiredGuest, target: &Target<'_>) {
+        match target {
+            Target::New(vmid) => match (&desired.clone_from, &desired.restore_from) {
+                (Some(from), _) => self.clone_or_retire(item, desired, from, *vmid),
+                (None, Some(from)) => self.create_restored(item, desired, from, *vmid),
+                (None, None) => self.create(item, desired, *vmid),
+            },
+            Target::Existing(guest) => self.changed(item, desired, guest, None),
+        }
+    }
+
+    /// Whether the storages are there that a migration of the guest is told of.
+    fn target_storages(&mut self, item: &Item, desired: &DesiredGuest) {
+        let named: BTreeSet<&StorageId> = desired
+            .target_storage
+            .iter()
+            .flat_map(|(from, to)| [from, to])
+            .collect();
+        for storage in named {
+            self.storage_known(item, power::TARGET_STORAGE, storage);
         }
     }
 
@@ -105,6 +129,7 @@ impl Planner<'_, '_> {
             moves: Vec::new(),
             grows: Vec::new(),
             made,
+            carried: self.carried(guest, desired),
         };
         self.options(&mut work, desired);
         for (slot, wish) in &desired.disks {
@@ -236,6 +261,7 @@ impl Planner<'_, '_> {
             stopped,
             made,
             next: _,
+            carried: _,
         } = work;
         let mut notes: Vec<String> = told_of_boot.into_iter().collect();
         if !stopped && !waiting.is_empty() && item.restart != Restart::Window {

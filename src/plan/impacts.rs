@@ -11,6 +11,8 @@ mod refusals;
 mod returning;
 mod safety;
 
+pub(super) use refusals::refused;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -383,7 +383,7 @@ fn managed(
                 keys.insert(slot.to_string(), None);
             }
             for (key, there) in [
-                ("(node)", guest.node.is_some()),
+                ("(node)", guest.node.is_some() || !guest.nodes.is_empty()),
                 ("(pool)", guest.pool.is_some()),
                 ("(power)", guest.power.is_some()),
             ] {

@@ -22,6 +22,38 @@ fn irreversible(why: &str) -> Inverse {
     }
 }
 
+/// The target storages that bring every volume back to where it was, and what stays elsewhere even so; `None` if two storages of the
+/// guest become one.
+fn turned_round(
+    vmid: Vmid,
+    map: &BTreeMap<StorageId, StorageId>,
+    before: &World,
+) -> Option<(BTreeMap<StorageId, StorageId>, Vec<String>)> {
+    if map.is_empty() {
+        return Some((BTreeMap::new(), Vec::new()));
+    }
+    let guest = before.guests.get(&vmid)?;
+    let local: BTreeSet<StorageId> = views::disks(guest.kind, &guest.config.current)
+        .iter()
+        .filter(|disk| !matches!(disk.source, Source::Cdrom(_)))
+        .filter_map(|disk| Some(disk.source.volume()?.storage().clone()))
+        .filter(|id| before.storages.get(id).is_none_or(|on| !on.shared))
+        .collect();
+    let mut round = BTreeMap::new();
+    let mut remains = Vec::new();
+    for id in local {
+        let there = map.get(&id).unwrap_or(&id).clone();
+        // A migration leaves alone what lies on a shared storage.
+        if before.storages.get(&there).is_some_and(|on| on.shared) {
+            remains.push(format!("what lay on {id} stays on {there}"));
+        } else if round.insert(there, id).is_some() {
+            return None;
+        }
+    }
+    round.retain(|there, id| there != id);
+    Some((round, remains))
+}
+
 /// How an action is taken back.
 pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u32) -> Inverse {
     match action {
@@ -170,16 +202,24 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
             to,
             running,
             with_local_disks,
-            ..
-        } => back(vec![Action::Migrate {
-            kind: *kind,
-            vmid: *vmid,
-            from: to.clone(),
-            to: from.clone(),
-            running: *running,
-            with_local_disks: *with_local_disks,
-            target_storage: BTreeMap::new(),
-        }]),
+            target_storage,
+        } => match turned_round(*vmid, target_storage, before) {
+            Some((target_storage, remains)) => Inverse::Actions {
+                actions: vec![Action::Migrate {
+                    kind: *kind,
+                    vmid: *vmid,
+                    from: to.clone(),
+                    to: from.clone(),
+                    running: *running,
+                    with_local_disks: *with_local_disks,
+                    target_storage,
+                }],
+                remains,
+            },
+            None => irreversible(
+                "volumes of several storages are put on one, and a way back by storages cannot tell them apart; migrate the guest and move its disks by hand",
+            ),
+        },
         Action::DestroyGuest { vmid, .. } => match safety_copy::just_taken(before, *vmid) {
             Some((id, _, note)) => irreversible(&format!(
                 "a destroyed guest does not come back by itself: a document with `restoreFrom` restores it from its safety copy on {}, which is kept for {}",

@@ -198,7 +198,8 @@ fn guest_actions(
             },
         });
     }
-    if let Some(node) = desired.node.as_ref().filter(|_| world.nodes.len() > 1) {
+    let wanted = desired.node.as_ref().or_else(|| desired.nodes.first());
+    if let Some(node) = wanted.filter(|_| world.nodes.len() > 1) {
         actions.push(Action::Migrate {
             kind,
             vmid,
@@ -206,7 +207,7 @@ fn guest_actions(
             to: node.clone(),
             running: false,
             with_local_disks: false,
-            target_storage: BTreeMap::new(),
+            target_storage: desired.target_storage.clone(),
         });
     }
     if deletes {
@@ -333,6 +334,7 @@ fn samples() -> Option<Vec<Action>> {
             kind,
             vmid,
             source: vmid,
+            snapshot: None,
             node: node.clone(),
             pool: None,
             name: String::new(),

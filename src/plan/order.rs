@@ -7,7 +7,7 @@ use super::draft::{Draft, DraftId};
 use super::error::Reason;
 use super::model::StepId;
 use crate::ids::{PoolId, StorageId, Vmid};
-use crate::world::predict::restored_to;
+use crate::world::predict::{cloned_section, restored_to};
 use crate::world::{Action, Param, Params, World, views};
 
 /// A draft with its number and the numbers of what it needs.
@@ -164,9 +164,19 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
     match action {
         Action::CreateGuest { params, .. } => in_params(params),
         Action::CloneGuest {
-            source, storage, ..
+            source,
+            snapshot,
+            storage,
+            ..
         } => {
             let mut all = of_guest(source);
+            if let Some(guest) = world.guests.get(source)
+                && let Some(section) = cloned_section(guest, snapshot.as_ref())
+            {
+                let disks = views::disks(guest.kind, section);
+                let volumes = disks.iter().filter_map(|disk| disk.source.volume());
+                all.extend(volumes.map(|volume| volume.storage().clone()));
+            }
             all.extend(storage.clone());
             all
         }

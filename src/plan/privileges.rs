@@ -7,9 +7,9 @@ use super::model::Privilege;
 use crate::ids::{GuestKind, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::property::{Domain, PropertyMap, boolean};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
-use crate::world::predict::restored_to;
+use crate::world::predict::{cloned_section, restored_to};
 use crate::world::views;
-use crate::world::{Action, Guest, Param, Params, World};
+use crate::world::{Action, Guest, Param, Params, Section, World};
 
 /// Any one of these would do; the first is named if there is none.
 type Choice = Vec<Privilege>;
@@ -76,6 +76,7 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
         Action::CloneGuest {
             vmid,
             source,
+            snapshot,
             pool,
             storage,
             full,
@@ -88,7 +89,10 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             let mut all = vec![on_guest(*source, "VM.Clone"), allocate];
             all.extend(storage.as_ref().filter(|_| *full).map(space));
             if let Some(guest) = world.guests.get(source) {
-                all.extend(cloned(guest, storage.as_ref().filter(|_| *full), world));
+                let section = cloned_section(guest, snapshot.as_ref());
+                let section = section.unwrap_or(&guest.config.current);
+                let storage = storage.as_ref().filter(|_| *full);
+                all.extend(cloned(guest, section, storage, world));
             }
             all
         }
@@ -296,8 +300,12 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
 }
 
 /// What a clone takes on account of what its source has: room on each storage it writes to, and its bridges.
-fn cloned(source: &Guest, storage: Option<&StorageId>, world: &World) -> Vec<Choice> {
-    let section = &source.config.current;
+fn cloned(
+    source: &Guest,
+    section: &Section,
+    storage: Option<&StorageId>,
+    world: &World,
+) -> Vec<Choice> {
     let disks = views::disks(source.kind, section);
     let written = disks.iter().filter(|disk| !disk.unused());
     let own = written.filter_map(|disk| match &disk.source {

@@ -14,6 +14,7 @@ mod jobs;
 mod laws;
 mod making;
 mod moving;
+mod placing;
 mod replicating;
 mod restoring;
 mod rules;

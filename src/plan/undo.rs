@@ -283,7 +283,12 @@ impl Back<'_, '_, '_> {
             }
             Action::SetPower { vmid, power, .. } => self.power(*vmid, power),
             Action::SetHaState { vmid, state, .. } => self.ha(*vmid, state),
-            Action::Migrate { vmid, to, .. } => self.migrate(*vmid, to),
+            Action::Migrate {
+                vmid,
+                to,
+                target_storage,
+                ..
+            } => self.migrate(*vmid, to, target_storage),
             Action::DestroyGuest { vmid, .. } => self.destroy(*vmid),
             Action::CreateStorage {
                 id,

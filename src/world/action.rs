@@ -64,12 +64,14 @@ pub enum Action {
         params: Params,
     },
     /// Clone a guest of the same kind, on the node it is on; the clone does not run. With `full` the volumes are copied, otherwise they
-    /// stand on the base volumes of the source, a template.
+    /// stand on the base volumes of the source, a template. With `snapshot` settings and volumes are as they were in it.
     #[serde(rename_all = "camelCase")]
     CloneGuest {
         kind: GuestKind,
         vmid: Vmid,
         source: Vmid,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<SnapshotName>,
         node: NodeName,
         pool: Option<PoolId>,
         name: String,

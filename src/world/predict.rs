@@ -25,9 +25,10 @@ use super::action::Action;
 use super::model::{Guest, Part, Storage, World};
 
 pub use backups::taken as backups_taken;
+pub use clone::cloned_section;
 pub use demand::{Demand, demand};
 pub use jobs::displaced;
-pub use migrate::held_by_replication;
+pub use migrate::{held_by_replication, transfers};
 pub use replication::refusals as replication_refusals;
 pub use restore::{left_out, restored_to};
 pub use snapshots::{snapshot_refused, snapshot_stays};
@@ -109,6 +110,7 @@ impl World {
                 kind,
                 vmid,
                 source,
+                snapshot,
                 node,
                 pool,
                 name,
@@ -120,6 +122,7 @@ impl World {
                     kind: *kind,
                     vmid: *vmid,
                     source: *source,
+                    snapshot: snapshot.as_ref(),
                     node,
                     pool: pool.as_ref(),
                     name,

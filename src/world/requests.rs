@@ -163,6 +163,7 @@ pub fn request_for(
             kind,
             vmid,
             source,
+            snapshot,
             node,
             pool,
             name,
@@ -178,6 +179,7 @@ pub fn request_for(
         .with("newid", vmid.to_string())
         .with(by_kind(*kind, "name", "hostname"), name)
         .with("full", if *full { "1" } else { "0" })
+        .with_some("snapname", snapshot.as_ref().map(ToString::to_string))
         .with_some("pool", pool.as_ref().map(ToString::to_string))
         .with_some("storage", storage.as_ref().map(ToString::to_string))
         .with_some("format", format.as_deref()),

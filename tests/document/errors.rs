@@ -156,6 +156,46 @@ fn contradictions_within_a_container() {
 }
 
 #[test]
+fn where_a_guest_cannot_be() {
+    let of = |kind: &str, spec: &str| {
+        shown(&format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata:\n  name: web\nspec:\n  {spec}\n"
+        ))
+    };
+    for kind in ["VirtualMachine", "Container"] {
+        for (spec, told) in [
+            (
+                "{node: pve1, nodes: [pve1, pve2]}",
+                "either on one `node` or on any of its `nodes`, not both",
+            ),
+            ("nodes: []", "is an empty list"),
+            ("nodes: [pve1, pve1]", "twice"),
+            ("nodes: ['no node']", "node"),
+            (
+                "migration: {targetStorage: {local-zfs: fast}}",
+                "does not say where it shall be",
+            ),
+            (
+                "{node: pve1, migration: {targetStorage: {}}}",
+                "at least one entry",
+            ),
+            (
+                "{node: pve1, migration: {targetStorage: {'no storage': fast}}}",
+                "no storage",
+            ),
+            (
+                "{node: pve1, migration: {targetStorage: {fast: 'no storage'}}}",
+                "no storage",
+            ),
+            ("{node: pve1, migration: {type: insecure}}", "type"),
+        ] {
+            let said = of(kind, spec);
+            assert!(said.contains(told), "{spec}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_restored() {
     let of = |kind: &str, spec: &str| {
         shown(&format!(
@@ -187,6 +227,16 @@ fn what_cannot_be_restored() {
             "Container",
             "restoreFrom: {volume: 'vault:backup/vzdump-lxc-301-x.tar.zst'}",
             "needs `storage`",
+        ),
+        (
+            "VirtualMachine",
+            "cloneFrom: {vmid: 105, mode: linked, snapshot: clean}",
+            "a linked clone stands on a template, which has no snapshots",
+        ),
+        (
+            "Container",
+            "cloneFrom: {vmid: 301, snapshot: 'not a name'}",
+            "snapshot",
         ),
         (
             "VirtualMachine",

@@ -210,6 +210,14 @@ fn guests() -> Vec<Kind> {
             }),
         ),
         makes(
+            "clone VM, of a snapshot",
+            vm("vmid: 150, cloneFrom: {vmid: 116, snapshot: clean}"),
+            is!(Action::CloneGuest {
+                snapshot: Some(_),
+                ..
+            }),
+        ),
+        makes(
             "clone CT",
             ct("vmid: 351, cloneFrom: {vmid: 309}"),
             is!(Action::CloneGuest { kind: Lxc, .. }),
@@ -271,6 +279,16 @@ fn guests() -> Vec<Kind> {
             "migrate VM, stopped, local disk",
             vm("vmid: 125, node: pve3"),
             is!(Action::Migrate { kind: Qemu, .. }),
+        ),
+        makes(
+            "migrate VM, running, to a target storage",
+            vm("vmid: 104, node: pve2, migration: {targetStorage: {local-zfs: local-lvm}}"),
+            is!(Action::Migrate { kind: Qemu, .. }),
+        ),
+        makes(
+            "migrate CT, restarted, to a target storage",
+            ct("vmid: 308, nodes: [pve3], migration: {targetStorage: {local-lvm: nfs-data}}"),
+            is!(Action::Migrate { kind: Lxc, .. }),
         ),
         makes(
             "migrate CT, restarted",

@@ -98,6 +98,20 @@ fn of_image(random: &mut StdRng) -> Wish {
     ))
 }
 
+/// Where a guest shall be, and where its disks go if it is brought there.
+fn place(random: &mut StdRng) -> String {
+    let place = match random.random_range(0..3) {
+        0 => "nodes: [pve1, pve2]".to_owned(),
+        1 => format!("nodes: [{}]", one(random, &["pve1", "pve2", "pve3, pve2"])),
+        _ => format!("node: {}", one(random, &["pve1", "pve2"])),
+    };
+    if random.random_bool(0.5) {
+        return place;
+    }
+    let (from, to) = (storages(random), storages(random));
+    format!("{place}, migration: {{targetStorage: {{{from}: {to}}}}}")
+}
+
 fn machine(random: &mut StdRng, guest: &Guest) -> String {
     match random.random_range(0..14) {
         12 => "isTemplate: true".to_owned(),
@@ -108,7 +122,7 @@ fn machine(random: &mut StdRng, guest: &Guest) -> String {
         3 => format!("onBoot: {}", random.random_bool(0.5)),
         4 => format!("protection: {}", random.random_bool(0.5)),
         5 | 6 => format!("powerState: {}", one(random, &["running", "stopped"])),
-        7 => format!("node: {}", one(random, &["pve1", "pve2"])),
+        7 => place(random),
         8 => {
             let card = one(random, &["net0", "net1"]);
             match random.random_range(0..3) {
@@ -131,7 +145,7 @@ fn container(random: &mut StdRng, guest: &Guest) -> String {
         3 => format!("onBoot: {}", random.random_bool(0.5)),
         4 => format!("protection: {}", random.random_bool(0.5)),
         5 => format!("powerState: {}", one(random, &["running", "stopped"])),
-        6 => format!("node: {}", one(random, &["pve1", "pve2"])),
+        6 => place(random),
         7 => format!(
             "networks: {{net0: {{name: eth0, bridge: {}}}}}",
             one(random, &["vmbr0", "vmbr1"])
@@ -175,7 +189,8 @@ fn of_clone(random: &mut StdRng, vmid: u32, seen: &Seen) -> Wish {
         "vm" => ("VirtualMachine", "name"),
         _ => ("Container", "hostname"),
     };
-    let how = match random.random_range(0..4) {
+    let how = match random.random_range(0..5) {
+        2 => ", snapshot: first".to_owned(),
         0 => ", mode: linked".to_owned(),
         1 => format!(", storage: {}", storages(random)),
         _ => String::new(),

@@ -92,6 +92,10 @@ pub const CASES: &[Case] = &[
         "clone one to another storage, in a pool",
         "VirtualMachine {vmid: 900, name: new, pool: web, cloneFrom: {vmid: 100, storage: shared}}",
     ),
+    wanted(
+        "clone one from a snapshot",
+        "VirtualMachine {vmid: 900, name: new, cloneFrom: {vmid: 103, snapshot: old}}",
+    ),
     seeing(
         "restore a virtual machine in a pool, each disk where it was",
         &[("/storage/more", "Datastore.Allocate")],
@@ -175,6 +179,14 @@ pub const CASES: &[Case] = &[
         "VirtualMachine {vmid: 102, powerState: stopped}",
     ),
     wanted("migrate", "VirtualMachine {vmid: 101, node: pve2}"),
+    wanted(
+        "migrate to any of several nodes",
+        "VirtualMachine {vmid: 101, nodes: [pve2, pve3]}",
+    ),
+    wanted(
+        "migrate with the disks to another storage",
+        "VirtualMachine {vmid: 100, node: pve2, migration: {targetStorage: {fast: shared}}}",
+    ),
     wanted("container: processors", "Container {vmid: 200, cores: 2}"),
     wanted("container: memory", "Container {vmid: 200, memory: 1Gi}"),
     wanted("container: options", "Container {vmid: 200, onBoot: true}"),
@@ -219,6 +231,10 @@ pub const CASES: &[Case] = &[
         "Container {vmid: 201, powerState: stopped}",
     ),
     wanted("container: migrate", "Container {vmid: 201, node: pve2}"),
+    wanted(
+        "container: migrate with the volumes to another storage",
+        "Container {vmid: 200, node: pve2, migration: {targetStorage: {fast: shared}}}",
+    ),
     wanted(
         "create a storage",
         "Storage {id: other, type: dir, path: /srv/other, content: [backup]}",

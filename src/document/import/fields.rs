@@ -32,6 +32,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::VirtualMachine => &[
             "vmid",
             "node",
+            "nodes",
+            "migration",
             "pool",
             "powerState",
             "cloneFrom",
@@ -46,6 +48,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Container => &[
             "vmid",
             "node",
+            "nodes",
+            "migration",
             "pool",
             "powerState",
             "cloneFrom",

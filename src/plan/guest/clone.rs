@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use super::super::draft::{Draft, DraftId, Phase, Planner};
 use super::super::error::Reason;
-use super::super::input::{Item, PlanInput};
+use super::super::input::{Item, PlanInput, Wanted};
 use super::super::resolve::kind_word;
 use super::super::values::shown;
 use super::super::words;
-use crate::document::desired::{DesiredClone, DesiredGuest, Value, Wish};
-use crate::ids::{GuestKind, Vmid};
+use crate::document::desired::{Desired, DesiredClone, DesiredGuest, Value, Wish};
+use crate::ids::{GuestKind, SnapshotName, Vmid};
 use crate::proxmox::property::is_true;
+use crate::world::predict::cloned_section;
 use crate::world::{Action, Guest, Part, Section, World, views};
 
 /// The field that problems are told of.
@@ -55,6 +56,11 @@ impl Planner<'_, '_> {
             let reason = Reason::Refused { why };
             return self.drafts.problem(&item.key, "smbios1", reason);
         }
+        if let Some(name) = &from.snapshot
+            && !self.snapshot_there(item, &world, guest, name)
+        {
+            return;
+        }
         let action = self.clone_action(desired, from, vmid, guest);
         // Its pool may be made by a later part of this plan; nothing here depends on it.
         let mut alone = action.clone();
@@ -94,6 +100,45 @@ impl Planner<'_, '_> {
         };
         after.changed(item, desired, guest, Some(made));
         self.drafts = after.drafts;
+    }
+
+    /// Whether the snapshot is there now that is to be cloned; a problem if not.
+    fn snapshot_there(
+        &mut self,
+        item: &Item,
+        world: &World,
+        source: &Guest,
+        name: &SnapshotName,
+    ) -> bool {
+        let part = Part::GuestSnapshots(source.vmid);
+        if let Some(why) = world.unreadable(&part) {
+            let (what, why) = (part.to_string(), why.to_owned());
+            self.no_clone(item, Reason::Unreadable { what, why });
+            return false;
+        }
+        let snapshots = &source.config.snapshots;
+        if snapshots.contains_key(name.as_str()) {
+            return true;
+        }
+        let taken = self.input.items.iter().any(|other| {
+            matches!(&other.wanted, Wanted::Present(Desired::Snapshot(wish))
+                if wish.vmid == source.vmid && wish.name == *name)
+        });
+        let reason = if taken {
+            let why = format!(
+                "{} has no snapshot `{name}` yet: this plan takes it after everything else, so clone from it with the next one",
+                source.entity()
+            );
+            Reason::Refused { why }
+        } else {
+            Reason::NoSuch {
+                what: "snapshot",
+                name: format!("{}/{name}", source.vmid),
+                nearest: super::super::nearest(name.as_str(), snapshots.keys().map(String::as_str)),
+            }
+        };
+        self.no_clone(item, reason);
+        false
     }
 
     fn no_clone(&mut self, item: &Item, reason: Reason) {
@@ -168,7 +213,10 @@ impl Planner<'_, '_> {
                     .action
                     .guest()
                     .is_some_and(|(_, vmid)| Some(vmid) == source);
-            let first = matches!(draft.phase, Phase::StorageFirst | Phase::PoolFirst);
+            let first = matches!(
+                draft.phase,
+                Phase::StorageFirst | Phase::ImageFirst | Phase::PoolFirst
+            );
             if !own && !first {
                 continue;
             }
@@ -208,10 +256,13 @@ impl Planner<'_, '_> {
             kind: desired.kind,
             vmid,
             source: source.vmid,
+            snapshot: from.snapshot.clone(),
             node: source.node.clone(),
             pool,
             name,
-            full: from.full.unwrap_or(!source.template),
+            full: from
+                .full
+                .unwrap_or(!source.template || from.snapshot.is_some()),
             storage: from.storage.clone(),
             format: from.format.clone(),
         }
@@ -225,9 +276,13 @@ impl Planner<'_, '_> {
         source: &Guest,
         mut needs: BTreeSet<DraftId>,
     ) -> DraftId {
-        let (vmid, name, how) = match &action {
+        let (vmid, name, how, snapshot) = match &action {
             Action::CloneGuest {
-                vmid, name, full, ..
+                vmid,
+                name,
+                full,
+                snapshot,
+                ..
             } => (
                 *vmid,
                 name.clone(),
@@ -236,35 +291,48 @@ impl Planner<'_, '_> {
                 } else {
                     "a linked clone"
                 },
+                snapshot.clone(),
             ),
-            _ => (source.vmid, String::new(), ""),
+            _ => (source.vmid, String::new(), "", None),
         };
         let object = format!("{}/{vmid}", desired.kind.word());
-        let place = format!("{how} of {} on {}", source.entity(), source.node);
+        let of = match &snapshot {
+            Some(snapshot) => format!("snapshot {snapshot} of {}", source.entity()),
+            None => source.entity(),
+        };
+        let place = format!("{how} of {of} on {}", source.node);
+        let section = cloned_section(source, snapshot.as_ref());
+        let section = section.unwrap_or(&source.config.current);
+        let note = taken_over(desired, section, snapshot.as_ref());
         self.drafts
             .change(&object, "(object)", None, Some(&place), "the guest is made");
         for storage in super::super::finish::storages_of(&action) {
             needs.extend(self.drafts.opened.get(&storage).copied());
         }
         self.drafts.push(Draft {
-            title: format!(
-                "clone {} to {object} {} ({how})",
-                source.entity(),
-                words::short(&name)
-            ),
+            title: format!("clone {of} to {object} {} ({how})", words::short(&name)),
             action,
             node: Some(source.node.clone()),
             phase: Phase::Guest,
             needs,
-            notes: vec![taken_over(desired, source)],
+            notes: vec![note],
         })
     }
 }
 
 /// What a clone has of its source that its document says nothing of and that people forget.
-fn taken_over(desired: &DesiredGuest, source: &Guest) -> String {
-    let mut note = "it takes over the source's settings and firewall rules".to_owned();
-    let kept = kept(desired, &source.config.current);
+fn taken_over(
+    desired: &DesiredGuest,
+    section: &Section,
+    snapshot: Option<&SnapshotName>,
+) -> String {
+    let mut note = match snapshot {
+        None => "it takes over the source's settings and firewall rules".to_owned(),
+        Some(name) => format!(
+            "it takes over the settings in snapshot {name} and the source's firewall rules as they are now"
+        ),
+    };
+    let kept = kept(desired, section);
     if !kept.is_empty() {
         note.push_str(&format!(", also {}", kept.join(", ")));
     }

@@ -121,6 +121,20 @@ impl Planner<'_, '_> {
         value: &str,
         target: Option<&NodeName>,
     ) {
+        let goes = match &live.source {
+            Source::Volume(volume) | Source::CloudInit(volume) => {
+                work.carried.get(volume.storage()).cloned()
+            }
+            Source::Cdrom(_) | Source::Empty | Source::Path(_) => None,
+        };
+        if let (Some(goes), Some(storage)) = (&goes, &wanted.storage)
+            && goes != storage
+        {
+            let why = format!(
+                "the migration takes it to {goes} (`migration.targetStorage`), and the document wants it on {storage}: write the same storage in both"
+            );
+            return self.disk_problem(work, slot, "storage", why);
+        }
         let volume = match (&live.source, wanted.media) {
             (Source::Volume(volume), Media::Disk) => volume.clone(),
             (Source::Cdrom(_) | Source::Empty, Media::Cdrom) => {
@@ -129,6 +143,7 @@ impl Planner<'_, '_> {
             (Source::CloudInit(volume), Media::CloudInit) => {
                 if let Some(storage) = &wanted.storage
                     && storage != volume.storage()
+                    && goes.is_none()
                 {
                     let why = format!(
                         "the cloud-init drive lies on {}; remove it with one plan and add it on {storage} with the next, Proxmox VE makes it anew",
@@ -161,7 +176,11 @@ impl Planner<'_, '_> {
             .cloned();
         let format_now = info.as_ref().map(|info| info.format.clone());
         let size = info.map(|info| info.size).or(live.size);
-        let moves = self.moves_to(work, slot, wanted, &volume, format_now.as_deref());
+        // The migration itself brings it where it shall lie.
+        let moves = match goes {
+            Some(_) => None,
+            None => self.moves_to(work, slot, wanted, &volume, format_now.as_deref()),
+        };
         let grows = wanted.size.zip(size).filter(|(wanted, now)| wanted != now);
         let reshaped = moves.is_some() || grows.is_some();
         self.slot_options(work, slot, wanted, value, reshaped);

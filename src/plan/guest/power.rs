@@ -1,14 +1,18 @@
 //! Power and place: shutting down, starting, restarting and migrating an existing guest. What HA manages is driven through HA.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::draft::{Draft, Phase, Planner};
 use super::super::error::Reason;
 use super::super::input::{Item, Restart};
 use super::Work;
+use super::volumes::content_of;
 use crate::document::desired::{DesiredGuest, Power};
-use crate::ids::{NodeName, Vmid};
+use crate::ids::{NodeName, StorageId, Vmid};
 use crate::world::{Action, Guest, PowerAction, Status, views};
+
+/// The field that problems of target storages are told of.
+pub(super) const TARGET_STORAGE: &str = "migration.targetStorage";
 
 impl Planner<'_, '_> {
     /// The state HA is asked to keep a guest in, if HA manages it (`ignored` is as if it did not).
@@ -164,6 +168,27 @@ impl Planner<'_, '_> {
         None
     }
 
+    /// Where the target storages of a document take what lies on local storages, if the guest has to be migrated.
+    pub(super) fn carried(
+        &self,
+        guest: &Guest,
+        desired: &DesiredGuest,
+    ) -> BTreeMap<StorageId, StorageId> {
+        let local = |id: &StorageId| {
+            let storage = self.input.world.storages.get(id);
+            storage.is_none_or(|storage| !storage.shared)
+        };
+        match &desired.node {
+            Some(to) if *to != guest.node => desired
+                .target_storage
+                .iter()
+                .filter(|(from, to)| from != to && local(from))
+                .map(|(from, to)| (from.clone(), to.clone()))
+                .collect(),
+            Some(_) | None => BTreeMap::new(),
+        }
+    }
+
     /// Moves a guest to the node its document names. With it: whether that has to come before its disks are touched.
     pub(super) fn migrate(
         &mut self,
@@ -183,7 +208,13 @@ impl Planner<'_, '_> {
                 _ => None,
             })
             .collect();
+        let first = moved.iter().any(|(_, storage)| {
+            self.storage_will_be(storage)
+                .and_then(|will| will.nodes)
+                .is_some_and(|nodes| !nodes.contains(guest.node.as_str()))
+        });
         let mut local = false;
+        let mut map = BTreeMap::new();
         for disk in views::disks(guest.kind, &work.next) {
             let Some(volume) = disk.source.volume() else {
                 continue;
@@ -192,7 +223,7 @@ impl Planner<'_, '_> {
                 .iter()
                 .find(|(slot, _)| *slot == disk.slot)
                 .map_or(volume.storage(), |(_, storage)| storage);
-            self.storage_usable(&work.item.key, disk.slot.as_str(), storage, to, None);
+            let leaves = if first { volume.storage() } else { storage };
             let shared = self
                 .input
                 .world
@@ -200,12 +231,32 @@ impl Planner<'_, '_> {
                 .get(storage)
                 .is_some_and(|storage| storage.shared);
             local |= !shared && disk.source.data().is_some();
+            let medium = matches!(disk.source, views::Source::Cdrom(_));
+            let mapped = work.carried.get(leaves).filter(|_| !medium);
+            let Some(target) = mapped else {
+                self.storage_usable(&work.item.key, disk.slot.as_str(), storage, to, None);
+                continue;
+            };
+            let content = content_of(guest.kind);
+            if self.storage_usable(&work.item.key, TARGET_STORAGE, target, to, Some(content)) {
+                map.insert(leaves.clone(), target.clone());
+                self.drafts.change(
+                    &work.object,
+                    &format!("{}.storage", disk.slot),
+                    Some(leaves.as_str()),
+                    Some(target.as_str()),
+                    "goes there with the guest",
+                );
+            }
         }
-        let first = moved.iter().any(|(_, storage)| {
-            self.storage_will_be(storage)
-                .and_then(|will| will.nodes)
-                .is_some_and(|nodes| !nodes.contains(guest.node.as_str()))
-        });
+        if !map.is_empty() && self.ha_state(guest.vmid).is_some() {
+            let why = format!(
+                "HA migrates {}, and it knows no target storages; leave `migration` out, or take the guest out of HA for the migration",
+                work.object
+            );
+            self.drafts
+                .problem(&work.item.key, TARGET_STORAGE, Reason::Refused { why });
+        }
         if first && local {
             let why = format!(
                 "{} has to be on {to} before its disks can move there, and its other disks are local; do it in two plans",
@@ -214,10 +265,16 @@ impl Planner<'_, '_> {
             self.drafts
                 .problem(&work.item.key, "node", Reason::Ambiguous { why });
         }
-        Some((self.migration(work, to, local), first))
+        Some((self.migration(work, to, local, map), first))
     }
 
-    fn migration(&mut self, work: &Work<'_>, to: &NodeName, local: bool) -> Draft {
+    fn migration(
+        &mut self,
+        work: &Work<'_>,
+        to: &NodeName,
+        local: bool,
+        target_storage: BTreeMap<StorageId, StorageId>,
+    ) -> Draft {
         let guest = work.guest;
         let running = guest.status == Status::Running && !work.stopped;
         let effect = match (running, guest.kind) {
@@ -236,6 +293,9 @@ impl Planner<'_, '_> {
         if local {
             notes.push("its local disks are copied over the network".to_owned());
         }
+        for (from, to) in &target_storage {
+            notes.push(format!("what lies on {from} goes to {to}"));
+        }
         Draft {
             title: format!("migrate {} from {} to {to}", work.object, guest.node),
             action: Action::Migrate {
@@ -245,7 +305,7 @@ impl Planner<'_, '_> {
                 to: to.clone(),
                 running,
                 with_local_disks: local,
-                target_storage: std::collections::BTreeMap::new(),
+                target_storage,
             },
             node: Some(guest.node.clone()),
             phase: Phase::Guest,

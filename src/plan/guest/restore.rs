@@ -44,8 +44,14 @@ pub fn backups_wanted(
         {
             continue;
         }
-        if let Ok((node, _)) = place(world, guest.node.as_ref(), &from.volume) {
-            wanted.insert((node, from.volume.clone()));
+        let mut nodes: Vec<Option<&NodeName>> = guest.nodes.iter().map(Some).collect();
+        if nodes.is_empty() {
+            nodes.push(guest.node.as_ref());
+        }
+        for node in nodes {
+            if let Ok((node, _)) = place(world, node, &from.volume) {
+                wanted.insert((node, from.volume.clone()));
+            }
         }
     }
     wanted

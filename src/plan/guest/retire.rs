@@ -31,6 +31,10 @@ impl Planner<'_, '_> {
             refused(format!(
                 "the document owns {object} and now names VMID {new}, and no guest can change its number: write `cloneFrom: {{vmid: {old}}}` beside it to have {object} cloned to {new} and retired, or write {old} again"
             ))
+        } else if from.is_some_and(|from| from.snapshot.is_some()) {
+            refused(format!(
+                "a clone of a snapshot would leave out what came after it, and {object} would be retired; leave `snapshot` out of `cloneFrom`"
+            ))
         } else if from.and_then(|from| from.full) == Some(false) {
             refused(format!(
                 "a linked clone would need {object} for ever; write `mode: full` in `cloneFrom`"

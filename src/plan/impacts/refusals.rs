@@ -1,6 +1,8 @@
 //! Steps that Proxmox VE would refuse, as far as the world before them tells, and the rule each kind of failure belongs to. It
 //! predicts no result: what a step that succeeds does is said elsewhere.
 
+use std::collections::BTreeMap;
+
 use super::super::finish::clone_of;
 use super::super::model::{Duration, StepId};
 use super::super::words::clean;
@@ -85,6 +87,15 @@ pub(super) fn cannot_go_back(step: StepId, action: &Action, why: &str) -> Raw {
 
 /// Reasons for which Proxmox VE refuses a step, as far as the world before it tells.
 pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw> {
+    let rule = failure_rule(action);
+    refused(action, world)
+        .iter()
+        .map(|why| failure(step, action, why, rule))
+        .collect()
+}
+
+/// The same in words.
+pub(in crate::plan) fn refused(action: &Action, world: &World) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     if world.quorate == Some(false) {
         // /etc/pve, where all configuration lies, can only be read then.
@@ -97,11 +108,7 @@ pub(super) fn will_fail(step: StepId, action: &Action, world: &World) -> Vec<Raw
     if let Action::CreateReplicationJob { id, target, .. } = action {
         reasons.extend(replication_refusals(world, id, target));
     }
-    let rule = failure_rule(action);
     reasons
-        .iter()
-        .map(|why| failure(step, action, why, rule))
-        .collect()
 }
 
 fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
@@ -125,8 +132,13 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         Action::DetachDisk { .. } | Action::FreeDisk { .. } if protected => {
             reasons.push(protection(guest));
         }
-        Action::Migrate { to, running, .. } => {
-            reasons.extend(migrate_refused(guest, to, *running, world));
+        Action::Migrate {
+            to,
+            running,
+            target_storage,
+            ..
+        } => {
+            reasons.extend(migrate_refused(guest, to, *running, target_storage, world));
         }
         Action::SetPower {
             power: PowerAction::Start,
@@ -293,11 +305,21 @@ fn start_refused(guest: &Guest, world: &World) -> Vec<String> {
     reasons
 }
 
-fn migrate_refused(guest: &Guest, to: &NodeName, running: bool, world: &World) -> Vec<String> {
+fn migrate_refused(
+    guest: &Guest,
+    to: &NodeName,
+    running: bool,
+    map: &BTreeMap<StorageId, StorageId>,
+    world: &World,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     let section = guest.config.next_start();
     let live = running && guest.kind == GuestKind::Qemu;
     reasons.extend(held_by_replication(world, guest, to, running));
+    let managed = world.ha_resources.get(&guest.vmid);
+    if !map.is_empty() && managed.is_some_and(|ha| ha.state != "ignored") {
+        reasons.push("HA migrates it, and HA knows no target storages".to_owned());
+    }
     for disk in views::disks(guest.kind, &section) {
         let Some(volume) = disk.source.volume() else {
             continue;
@@ -306,7 +328,17 @@ fn migrate_refused(guest: &Guest, to: &NodeName, running: bool, world: &World) -
             reasons.push(format!("storage {} does not exist", volume.storage()));
             continue;
         };
-        if !storage.on_node(to) {
+        let medium = matches!(disk.source, views::Source::Cdrom(_));
+        let mapped = map
+            .get(&storage.id)
+            .filter(|_| !storage.shared && !medium)
+            .and_then(|target| Some((target, world.storages.get(target)?)));
+        if let Some((target, _)) = mapped.filter(|(_, there)| !there.on_node(to)) {
+            reasons.push(format!(
+                "{} would go to {target}, which is not available on {to}",
+                disk.slot
+            ));
+        } else if mapped.is_none() && !storage.on_node(to) {
             reasons.push(format!(
                 "{} lies on {}, which is not available on {to}",
                 disk.slot, storage.id

@@ -1,7 +1,7 @@
 //! Clones and templates: from documents to steps.
 
 use super::fixture::*;
-use crate::document::desired::{DesiredClone, DesiredGuest, Power, Wish};
+use crate::document::desired::{Desired, DesiredClone, DesiredGuest, DesiredSnapshot, Power, Wish};
 use crate::health::Category;
 use crate::ids::GuestKind;
 use crate::plan::Inverse;
@@ -11,6 +11,7 @@ fn from(number: u32) -> DesiredClone {
     DesiredClone {
         vmid: Some(vmid(number)),
         name: None,
+        snapshot: None,
         full: None,
         storage: None,
         format: None,
@@ -484,5 +485,109 @@ fn a_pool_is_made_before_a_guest_is_cloned_into_it() {
             "make pool/fresh",
             "clone vm/105 to vm/901 copy (a full copy)"
         ]
+    );
+}
+
+/// A machine on shared storage, with a snapshot of when it had less memory.
+fn with_snapshot(lab: &mut Lab) {
+    lab.snapshot(105, "clean");
+    lab.edit(105, |guest| {
+        let memory = "8192".to_owned();
+        guest.config.current.insert("memory".to_owned(), memory);
+    });
+}
+
+fn of_snapshot(number: u32, name: &str) -> DesiredClone {
+    DesiredClone {
+        snapshot: Some(name.parse().unwrap()),
+        ..from(number)
+    }
+}
+
+#[test]
+fn a_clone_of_a_snapshot_is_as_the_guest_was_then() {
+    let mut lab = Lab::new();
+    with_snapshot(&mut lab);
+    let plan = lab.plan(vec![doc(clone_of(901, of_snapshot(105, "clean")))]);
+    assert_eq!(
+        titles(&plan),
+        ["clone snapshot clean of vm/105 to vm/901 copy (a full copy)"]
+    );
+    assert!(plan.steps[0].notes[0].contains("the settings in snapshot clean"));
+    let after = lab.after(&plan);
+    let clone = &after.guests[&vmid(901)];
+    assert_eq!(clone.config.current["memory"], "2048");
+    assert_eq!(
+        clone.config.current["scsi0"],
+        "ceph-vm:vm-901-disk-0,size=8G"
+    );
+    assert!(clone.config.snapshots.is_empty());
+    // A container that runs is cloned from a snapshot only.
+    lab.snapshot(301, "clean");
+    let copy = |from| {
+        doc(DesiredGuest {
+            clone_from: Some(from),
+            ..guest(GuestKind::Lxc, Some(902), "copy")
+        })
+    };
+    let running = lab.plan(vec![copy(of_snapshot(301, "clean"))]);
+    assert_eq!(
+        titles(&running),
+        ["clone snapshot clean of ct/301 to ct/902 copy (a full copy)"]
+    );
+    let said = lab.refused(vec![copy(from(301))]);
+    assert!(said.contains("or from a snapshot"), "{said}");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_cloned_is_told() {
+    let mut lab = Lab::new();
+    with_snapshot(&mut lab);
+    lab.snapshot(104, "clean");
+    let said = |lab: &Lab, from| lab.refused(vec![doc(clone_of(901, from))]);
+    let none = said(&lab, of_snapshot(105, "claen"));
+    assert!(
+        none.contains("no snapshot `105/claen`") && none.contains("did you mean `clean`?"),
+        "{none}"
+    );
+    let zfs = said(&lab, of_snapshot(104, "clean"));
+    assert!(
+        zfs.contains("scsi0 lies on local-zfs (zfspool), of which Proxmox VE copies no snapshot"),
+        "{zfs}"
+    );
+    lab.own("vm/105", "VirtualMachine/901");
+    let retired = said(&lab, of_snapshot(105, "clean"));
+    assert!(retired.contains("leave `snapshot` out"), "{retired}");
+    lab.ownership.objects.clear();
+    lab.unread(crate::world::Part::GuestSnapshots(vmid(105)));
+    let hidden = said(&lab, of_snapshot(105, "clean"));
+    assert!(hidden.contains("could not be read"), "{hidden}");
+}
+
+#[test]
+fn a_snapshot_of_the_same_plan_is_cloned_by_the_next_and_one_that_goes_before_it_does() {
+    let mut lab = Lab::new();
+    let wish = Desired::Snapshot(Box::new(DesiredSnapshot {
+        vmid: vmid(105),
+        name: "clean".parse().unwrap(),
+        description: None,
+        memory: None,
+        keep_for: None,
+    }));
+    let snapshot = item("Snapshot/clean", wish);
+    let clone = || doc(clone_of(901, of_snapshot(105, "clean")));
+    let said = lab.refused(vec![clone(), snapshot]);
+    assert!(said.contains("clone from it with the next one"), "{said}");
+    with_snapshot(&mut lab);
+    lab.own("snapshot/105/clean", "Snapshot/clean");
+    let owned = lab.ownership.objects.get_mut("snapshot/105/clean").unwrap();
+    owned.birth = Some("snaptime:1690000000".to_owned());
+    let plan = lab.plan(vec![removed("Snapshot/clean", true), clone()]);
+    assert!(titles(&plan)[0].starts_with("clone snapshot clean of vm/105"));
+    assert!(
+        matches!(&plan.steps[1].action, Action::DeleteSnapshot { .. })
+            && plan.steps[1].needs.contains(&plan.steps[0].id),
+        "{:?}",
+        titles(&plan)
     );
 }

@@ -535,6 +535,8 @@ pub fn guest(kind: GuestKind, number: Option<u32>, name: &str) -> DesiredGuest {
         vmid: number.map(vmid),
         name_on_create: name.to_owned(),
         node: None,
+        nodes: BTreeSet::new(),
+        target_storage: BTreeMap::new(),
         pool: None,
         power: None,
         options: BTreeMap::new(),

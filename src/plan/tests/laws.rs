@@ -49,7 +49,11 @@ fn documents() -> impl Strategy<Value = Vec<Item>> {
         }
         for index in 0..made {
             let mut wanted = guest(GuestKind::Qemu, None, &format!("new-{index}"));
-            wanted.node = Some(node("pve1"));
+            if index == 0 {
+                wanted.node = Some(node("pve1"));
+            } else {
+                wanted.nodes = [node("pve1"), node("pve2")].into();
+            }
             wanted.power = (index == 0).then_some(Power::Running);
             let target = if store { "fast" } else { "ceph-vm" };
             items.push(doc(with_disk(wanted, "scsi0", sized(target, 8))));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::draft::Phase;
 use super::super::words::few;
 use super::Back;
-use crate::ids::{NodeName, Vmid};
+use crate::ids::{NodeName, StorageId, Vmid};
 use crate::proxmox::property::Domain;
 use crate::world::{Action, Params, PowerAction, Status, views};
 
@@ -147,7 +147,12 @@ impl Back<'_, '_, '_> {
         }
     }
 
-    pub(super) fn migrate(&mut self, vmid: Vmid, home: &NodeName) {
+    pub(super) fn migrate(
+        &mut self,
+        vmid: Vmid,
+        home: &NodeName,
+        target_storage: &BTreeMap<StorageId, StorageId>,
+    ) {
         let Some(guest) = self.guest(vmid) else {
             return;
         };
@@ -191,7 +196,7 @@ impl Back<'_, '_, '_> {
                 to: home.clone(),
                 running: guest.status == Status::Running && !stopped,
                 with_local_disks: *with_local_disks,
-                target_storage: BTreeMap::new(),
+                target_storage: target_storage.clone(),
             },
             Some(to.clone()),
         );

@@ -206,6 +206,17 @@ fn check(cluster: &Cluster, call: &Call, work: &Clone) -> Result<(), ApiError> {
                 kind.noun()
             ));
         }
+        if call.get("snapname").is_some()
+            && kind == Kind::Qemu
+            && work.full
+            && !drive.is_cloudinit()
+            && !feature::copies_snapshot(cluster, &work.source, &section, &drive)
+        {
+            return no(format!(
+                "Full clone feature is not supported for drive '{}'",
+                drive.key
+            ));
+        }
         if !work.full && !drive.is_cloudinit() && !feature::can_link(&section, &drive) {
             return no(format!(
                 "Linked clone feature is not supported for '{}' ({})",

@@ -32,6 +32,20 @@ pub fn can_link(storage: &Storage, drive: &Drive) -> bool {
         || is_file_based(&storage.kind))
 }
 
+/// Whether a machine's volume can be copied as it is in a snapshot (pve-storage: the feature `copy` of snapshots).
+#[must_use]
+pub fn copies_snapshot(cluster: &Cluster, guest: &Guest, storage: &Storage, drive: &Drive) -> bool {
+    let volume = cluster.volumes.get(&guest.node, drive.file());
+    match storage.kind.as_str() {
+        "rbd" | "lvmthin" | "btrfs" => true,
+        kind if is_file_based(kind) => {
+            !storage.flag("snapshot-as-volume-chain")
+                && volume.is_some_and(|volume| volume.format == "qcow2")
+        }
+        _ => false,
+    }
+}
+
 /// Whether every volume in a section can be snapshotted; CD drives other than cloud-init do not count.
 #[must_use]
 pub fn all_snapshot(cluster: &Cluster, guest: &Guest, section: &Section) -> bool {

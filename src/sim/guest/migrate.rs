@@ -1,12 +1,17 @@
 //! `…/{vmid}/migrate`: what stands in the way of moving a guest to another node, and moving it.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::call::{Answer, ApiError, Call};
+use super::super::section_config::Section;
 use super::super::state::{Cluster, Guest};
 use super::super::tasks::{TaskLog, TaskSpec};
+use super::super::volumes;
 use super::access::{self, Loaded};
 use super::disks;
+use super::drive;
 use super::kind::Kind;
 use super::obstacles;
 use super::power;
@@ -199,7 +204,8 @@ fn depart(
         .and_then(|()| obstacles::check(cluster, &guest, config, live, journey.with_local_disks))
         .and_then(|()| {
             let there = |own: &str| journey.storage(own);
-            obstacles::check_containers(cluster, &guest, config, &journey.target, there)
+            obstacles::check_containers(cluster, &guest, config, &journey.target, there)?;
+            obstacles::check_machines(cluster, &guest, config, &journey.target, there)
         });
     if let Err(text) = checked {
         return cluster.spawn_failed(spec.saying(format!("ERROR: {text}")), "migration aborted");
@@ -295,8 +301,10 @@ fn carry_volumes(
 ) -> Result<Vec<(String, String)>, String> {
     let guest = &journey.guest;
     let mut carried: Vec<(String, String)> = Vec::new();
+    let mirrored = mirrored(cluster, journey, config);
     for volid in obstacles::local_volumes(cluster, guest, config) {
-        let copied = carry(cluster, journey, &volid, log);
+        let live = mirrored.contains(&volid);
+        let copied = carry(cluster, journey, &volid, live, log);
         match copied {
             Ok(to) => carried.push((volid, to)),
             Err(text) => {
@@ -314,10 +322,46 @@ fn carry_volumes(
     Ok(carried)
 }
 
+/// The volumes that a live migration mirrors: what a running machine has attached, but cloud-init drives and the state of a TPM.
+fn mirrored(
+    cluster: &Cluster,
+    journey: &Journey,
+    config: &super::conf::Config,
+) -> BTreeSet<String> {
+    let guest = &journey.guest;
+    let live =
+        guest.kind == Kind::Qemu && !journey.restart && access::is_running(cluster, guest.vmid);
+    drive::drives(guest.kind, &config.main, false)
+        .iter()
+        .filter(|drive| live && !drive.is_cloudinit() && drive.key != "tpmstate0")
+        .map(|drive| drive.file().to_owned())
+        .collect()
+}
+
+/// The id under which a volume is imported into another storage (pve-storage: `storage_migrate`); `None` where no stream that one side
+/// writes is read by the other.
+fn imported(section: &Section, from: &str, volid: &str, vmid: u32, format: &str) -> Option<String> {
+    let to = section.kind.as_str();
+    let file = |kind: &str| volumes::is_file_based(kind) && kind != "btrfs";
+    let read = match (from, to, format) {
+        ("zfspool", _, _) | (_, "zfspool", _) => from == to,
+        (_, _, "raw") => file(to) || matches!(to, "btrfs" | "lvm" | "lvmthin" | "rbd"),
+        (_, _, "subvol") => from == to,
+        _ => file(from) && file(to),
+    };
+    let name = volid.rsplit([':', '/']).next().unwrap_or(volid);
+    let stem = name.strip_suffix(&format!(".{format}")).unwrap_or(name);
+    read.then(|| match volumes::is_file_based(to) {
+        true => format!("{}:{vmid}/{stem}.{format}", section.id),
+        false => format!("{}:{stem}", section.id),
+    })
+}
+
 fn carry(
     cluster: &mut Cluster,
     journey: &Journey,
     volid: &str,
+    live: bool,
     log: &mut TaskLog,
 ) -> Result<String, String> {
     let guest = &journey.guest;
@@ -328,13 +372,22 @@ fn carry(
         .ok_or_else(|| format!("volume '{volid}' does not exist"))?;
     let storage = journey.storage(volume.storage());
     let section = cluster.usable_storage(&journey.target, &storage)?;
-    let format = super::relocate::usable_format(cluster, &storage, &volume.format)
-        .map_or_else(|| super::super::volumes::volume_format(&section, None), Ok)?;
-    let same = storage == volume.storage();
-    let mut target = if same {
+    let usable = super::relocate::usable_format(cluster, &storage, &volume.format);
+    let mut format = usable.map_or_else(|| volumes::volume_format(&section, None), Ok)?;
+    let mut target = if storage == volume.storage() {
         volid.to_owned()
-    } else {
+    } else if live {
         cluster.free_name(&section, guest.vmid, &format, "disk")
+    } else {
+        let from = cluster.storage(volume.storage());
+        let from = from.map(|section| section.kind).unwrap_or_default();
+        format.clone_from(&volume.format);
+        imported(&section, &from, volid, guest.vmid, &format).ok_or_else(|| {
+            format!(
+                "storage migration for '{volid}' to storage '{storage}' failed - cannot migrate from storage type '{from}' to '{}'",
+                section.kind
+            )
+        })?
     };
     if cluster.volumes.get(&journey.target, &target).is_some() {
         target = cluster.free_name(&section, guest.vmid, &format, "disk");

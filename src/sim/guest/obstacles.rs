@@ -253,6 +253,42 @@ pub fn check_containers(
     Ok(())
 }
 
+/// That the storages a machine's volumes are on, or go to, can be used on the other node and hold images (PVE::QemuMigrate
+/// `target_storage_check_available`). `storage_there` tells where a volume of a local storage goes.
+///
+/// # Errors
+/// The line the task logs.
+pub fn check_machines(
+    cluster: &Cluster,
+    guest: &Guest,
+    config: &Config,
+    target: &str,
+    storage_there: impl Fn(&str) -> String,
+) -> Result<(), String> {
+    if guest.kind != Kind::Qemu {
+        return Ok(());
+    }
+    for drive in drive::drives(guest.kind, &config.main, true) {
+        let Some((here, _)) = drive.volume() else {
+            continue;
+        };
+        let there = if is_local(cluster, here) {
+            storage_there(here)
+        } else {
+            here.to_owned()
+        };
+        let section = cluster.usable_storage(target, &there)?;
+        let own = !drive.is_cdrom() || drive.is_cloudinit();
+        if own && !section.holds("images") {
+            return Err(format!(
+                "{}: content type 'images' is not available on storage '{there}'",
+                drive.file()
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn check_drive(
     cluster: &Cluster,
     guest: &Guest,

@@ -1,8 +1,9 @@
 //! Clones in prediction: a new guest with what its source has in force, its own name, and volumes that are copies or stand on the
 //! source's base volumes. What Proxmox VE makes up (uuid, MAC addresses) is left out.
 
-use crate::ids::{Bytes, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
-use crate::world::model::{Guest, GuestConfig, Section, Status, Storage, Volume, World};
+use crate::ids::{Bytes, GuestKind, NodeName, PoolId, SnapshotName, StorageId, Vmid, VolumeId};
+use crate::proxmox::property::is_true;
+use crate::world::model::{Guest, GuestConfig, Part, Section, Status, Storage, Volume, World};
 use crate::world::views::{self, Disk, Source};
 
 use super::demand::Demand;
@@ -16,6 +17,7 @@ pub(super) struct Wish<'a> {
     pub(super) kind: GuestKind,
     pub(super) vmid: Vmid,
     pub(super) source: Vmid,
+    pub(super) snapshot: Option<&'a SnapshotName>,
     pub(super) node: &'a NodeName,
     pub(super) pool: Option<&'a PoolId>,
     pub(super) name: &'a str,
@@ -31,6 +33,17 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
     }
     let source = guest(world, wish.source)?.clone();
     possible(wish, &source)?;
+    if wish.snapshot.is_some()
+        && let Some(why) = world.unreadable(&Part::GuestSnapshots(source.vmid))
+    {
+        return Err(Unpredictable::Unread {
+            part: Part::GuestSnapshots(source.vmid),
+            why: why.to_owned(),
+        });
+    }
+    let section = cloned_section(&source, wish.snapshot)
+        .ok_or_else(|| no_snapshot(&source, wish.snapshot))?
+        .clone();
     let fresh = Guest {
         vmid: wish.vmid,
         kind: wish.kind,
@@ -41,13 +54,13 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
         lock: None,
         pool: wish.pool.cloned(),
         config: GuestConfig {
-            current: identity(wish, &source.config.current),
+            current: identity(wish, &section),
             ..GuestConfig::default()
         },
     };
     insert(world, fresh);
-    for disk in in_order(source.kind, &source.config.current) {
-        let Some(value) = source.config.current.get(disk.slot.as_str()) else {
+    for disk in in_order(source.kind, &section) {
+        let Some(value) = section.get(disk.slot.as_str()) else {
             continue;
         };
         let value = match &disk.source {
@@ -62,6 +75,43 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
             .insert(disk.slot.to_string(), value);
     }
     join(world, wish.pool, wish.vmid)
+}
+
+/// The settings that are cloned: those in force, or a snapshot's; `None` if there is no such snapshot.
+pub fn cloned_section<'g>(
+    source: &'g Guest,
+    snapshot: Option<&SnapshotName>,
+) -> Option<&'g Section> {
+    match snapshot {
+        None => Some(&source.config.current),
+        Some(name) => {
+            let snapshot = source.config.snapshots.get(name.as_str())?;
+            // What is not whole is not cloned.
+            snapshot.state.is_none().then_some(&snapshot.section)
+        }
+    }
+}
+
+fn no_snapshot(source: &Guest, snapshot: Option<&SnapshotName>) -> Unpredictable {
+    let name = snapshot.map_or("", |name| name.as_str());
+    let who = source.entity();
+    refused(match source.config.snapshots.get(name) {
+        Some(_) => format!("snapshot `{name}` of {who} is not whole"),
+        None => format!("{who} has no snapshot `{name}`"),
+    })
+}
+
+/// Whether a volume can be copied as it is in a snapshot (pve-storage: the feature `copy` of snapshots; a container's files are read
+/// from the mounted snapshot, which every storage that takes one allows).
+fn copied_from_snapshot(kind: GuestKind, on: &Storage, format: &str) -> bool {
+    let chain = on
+        .options
+        .get("snapshot-as-volume-chain")
+        .is_some_and(|flag| is_true(flag));
+    match (kind, on.storage_type.as_str()) {
+        (GuestKind::Lxc, _) | (GuestKind::Qemu, "rbd" | "lvmthin" | "btrfs") => true,
+        (GuestKind::Qemu, other) => is_directory(other) && !chain && format == "qcow2",
+    }
 }
 
 fn possible(wish: &Wish<'_>, source: &Guest) -> Result<(), Unpredictable> {
@@ -87,9 +137,9 @@ fn possible(wish: &Wish<'_>, source: &Guest) -> Result<(), Unpredictable> {
         ));
     }
     if source.status == Status::Running {
-        if source.kind == GuestKind::Lxc {
+        if source.kind == GuestKind::Lxc && wish.snapshot.is_none() {
             return Err(refused(format!(
-                "{who} runs, and a container is copied only while it is stopped"
+                "{who} runs, and a container is copied only while it is stopped, or from a snapshot"
             )));
         }
         if source.config.current.contains_key("tpmstate0") {
@@ -104,8 +154,19 @@ fn possible(wish: &Wish<'_>, source: &Guest) -> Result<(), Unpredictable> {
 /// The source's settings without its volumes and without what is its own alone.
 fn identity(wish: &Wish<'_>, of: &Section) -> Section {
     let own = |key: &str| {
-        matches!(key, "lock" | "parent" | "template" | "digest")
-            || views::is_disk_key(wish.kind, key)
+        matches!(
+            key,
+            "lock"
+                | "parent"
+                | "template"
+                | "digest"
+                | "snaptime"
+                | "snapstate"
+                | "vmstate"
+                | "runningmachine"
+                | "runningcpu"
+                | "running-nets-host-mtu"
+        ) || views::is_disk_key(wish.kind, key)
     };
     let kept = of.iter().filter(|(key, _)| !own(key));
     let mut section: Section = kept
@@ -162,7 +223,7 @@ pub(super) fn in_order(kind: GuestKind, section: &Section) -> Vec<Disk> {
         (buses.iter().position(|known| *known == bus), number)
     };
     let mut disks = views::disks(kind, section);
-    disks.retain(|disk| !disk.unused());
+    disks.retain(|disk| !disk.unused() && disk.slot.as_str() != "vmstate");
     disks.sort_by_key(place);
     disks
 }
@@ -181,6 +242,17 @@ fn copy(
     let from = world.storages.get(volume.storage());
     let listed = from.and_then(|on| on.volume(wish.node, volume));
     let format = listed.map(|listed| listed.format.clone());
+    // What the token may not list tells its format by its name.
+    let had = format.clone();
+    let had = had.unwrap_or_else(|| volumes::format_in_name(volume));
+    if let (Some(name), Some(from)) = (wish.snapshot, from)
+        && !copied_from_snapshot(wish.kind, from, &had)
+    {
+        return Err(refused(format!(
+            "{} lies on {} ({}), of which Proxmox VE copies no snapshot (`{name}`); clone the guest as it is, or restore a backup",
+            disk.slot, from.id, from.storage_type
+        )));
+    }
     let format = format_on(
         &on.storage_type,
         wish.kind,
@@ -296,10 +368,14 @@ pub(super) fn demand(
     world: &World,
     source: Vmid,
     node: &NodeName,
+    snapshot: Option<&SnapshotName>,
     full: bool,
     storage: Option<&StorageId>,
 ) -> Vec<Demand> {
     let Some(source) = world.guests.get(&source).filter(|_| full) else {
+        return Vec::new();
+    };
+    let Some(section) = cloned_section(source, snapshot) else {
         return Vec::new();
     };
     let of = |disk: Disk| {
@@ -312,7 +388,7 @@ pub(super) fn demand(
             bytes: volumes::size_of(world, node, volume, disk.size),
         })
     };
-    in_order(source.kind, &source.config.current)
+    in_order(source.kind, section)
         .into_iter()
         .filter_map(of)
         .collect()

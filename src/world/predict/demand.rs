@@ -49,11 +49,19 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         }
         Action::CloneGuest {
             source,
+            snapshot,
             node,
             full,
             storage,
             ..
-        } => super::clone::demand(world, *source, node, *full, storage.as_ref()),
+        } => super::clone::demand(
+            world,
+            *source,
+            node,
+            snapshot.as_ref(),
+            *full,
+            storage.as_ref(),
+        ),
         Action::RestoreGuest {
             kind,
             node,
@@ -210,10 +218,10 @@ fn migrate_demand(
         let Some(on) = world.storages.get(volume.storage()) else {
             continue;
         };
-        let target = map.get(&on.id).unwrap_or(&on.id);
-        if on.shared && *target == on.id {
+        if on.shared {
             continue;
         }
+        let target = map.get(&on.id).unwrap_or(&on.id);
         let bytes = size_of(world, &guest.node, volume, disk.size);
         wanted.push(Demand {
             storage: target.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::ids::{Bytes, GuestKind, NodeName, StorageId, Vmid, VolumeId};
-use crate::world::model::{Guest, Pending, Status, Volume, World};
+use crate::world::model::{Guest, Pending, Status, Storage, Volume, World};
 use crate::world::views::{self, Source};
 
 use super::config::apply_pending;
@@ -54,11 +54,12 @@ pub(super) fn migrate(
             }
             continue;
         }
-        let target_id = map.get(&on.id).unwrap_or(&on.id);
-        if on.shared && *target_id == on.id {
+        // Target storages are for what has to be copied, which on a shared storage is nothing (qemu-server, pve-container).
+        if on.shared {
             super::usable(world, &on.id, to, content_of(was.kind))?;
             continue;
         }
+        let target_id = map.get(&on.id).unwrap_or(&on.id);
         let regenerated = matches!(disk.source, Source::CloudInit(_));
         if running && was.kind == GuestKind::Qemu && !with_local_disks && !regenerated {
             return Err(refused(format!(
@@ -66,7 +67,8 @@ pub(super) fn migrate(
                 disk.slot
             )));
         }
-        copy(world, &was, &disk, volume, target_id, to)?;
+        let online = running && was.kind == GuestKind::Qemu && mirrored(&disk);
+        copy(world, &was, &disk, volume, target_id, to, online)?;
     }
     {
         let guest = guest_mut(world, vmid)?;
@@ -109,6 +111,39 @@ pub fn held_by_replication(
     }
 }
 
+/// Whether a running machine's volume is mirrored while it is written to: what it has attached. Everything else is exported and
+/// imported, as a volume of a stopped guest is.
+fn mirrored(disk: &views::Disk) -> bool {
+    disk.source.data().is_some() && !disk.unused() && disk.slot.as_str() != "tpmstate0"
+}
+
+/// Whether a volume can be exported from one type of storage and imported into another (pve-storage: `storage_migrate`).
+pub fn transfers(from: &str, format: &str, to: &str) -> bool {
+    let file = |kind: &str| views::keeps_files(kind) && kind != "btrfs";
+    match (from, to) {
+        ("zfspool", to) => to == "zfspool",
+        (_, "zfspool") => false,
+        (from, to) => match format {
+            "raw" => file(to) || matches!(to, "btrfs" | "lvm" | "lvmthin" | "rbd"),
+            "subvol" => from == to,
+            _ => file(from) && file(to),
+        },
+    }
+}
+
+/// The id of a volume that is imported into another storage: its name stays, with the format as extension where volumes are files.
+fn imported(volume: &VolumeId, was: &Guest, on: &Storage, format: &str) -> VolumeId {
+    let file = volume.name().rsplit('/').next().unwrap_or_default();
+    let extension = format!(".{format}");
+    let stem = file.strip_suffix(extension.as_str()).unwrap_or(file);
+    let name = if volumes::is_directory(&on.storage_type) {
+        format!("{}/{stem}.{format}", was.vmid)
+    } else {
+        stem.to_owned()
+    };
+    VolumeId::new(on.id.clone(), name)
+}
+
 fn copy(
     world: &mut World,
     was: &Guest,
@@ -116,6 +151,7 @@ fn copy(
     volume: &VolumeId,
     target: &StorageId,
     to: &NodeName,
+    online: bool,
 ) -> Result<(), Unpredictable> {
     if volumes::in_snapshot(was, volume) && target != volume.storage() {
         return Err(refused(format!(
@@ -125,22 +161,32 @@ fn copy(
     }
     let on = super::usable(world, target, to, content_of(was.kind))?.clone();
     let bytes = volumes::size_of(world, &was.node, volume, disk.size);
+    let leaves = super::storage(world, volume.storage())?
+        .storage_type
+        .clone();
     let entry = volumes::unlist(world, &was.node, volume);
-    let format = format_on(
-        &on.storage_type,
-        was.kind,
-        entry.as_ref().map(|v| v.format.as_str()),
-    );
-    let form = if views::is_cloudinit(volume) {
-        Form::CloudInit
-    } else {
-        Form::Disk
-    };
-    let new = if *target == *volume.storage() {
-        volume.clone()
-    } else {
+    let had = entry.as_ref().map(|v| v.format.clone());
+    let had = had.unwrap_or_else(|| volumes::format_in_name(volume));
+    let (new, format) = if *target == *volume.storage() {
+        (volume.clone(), had)
+    } else if online {
+        let format = format_on(&on.storage_type, was.kind, Some(had.as_str()));
         let guest = guest(world, was.vmid)?.clone();
-        volumes::new_volume(world, &guest, &on, &format, form)
+        let new = volumes::new_volume(world, &guest, &on, &format, Form::Disk);
+        (new, format)
+    } else if transfers(&leaves, &had, &on.storage_type) {
+        let same = imported(volume, was, &on, &had);
+        let taken = on.volume(to, &same).is_some() && !views::is_cloudinit(volume);
+        let guest = guest(world, was.vmid)?.clone();
+        let free = || volumes::new_volume(world, &guest, &on, &had, Form::Disk);
+        (if taken { free() } else { same }, had)
+    } else {
+        return Err(refused(format!(
+            "{} is a {had} volume on {}, and Proxmox VE copies none from {leaves} to {} ({target}) but the attached disks of a virtual machine that runs",
+            disk.slot,
+            volume.storage(),
+            on.storage_type
+        )));
     };
     if let Some(bytes) = bytes {
         volumes::spend(world, target, to, bytes);

@@ -525,7 +525,13 @@ fn a_migration_takes_local_volumes_along_and_turns_replication_round() {
         (536, 464)
     );
     assert_eq!(same.replication_jobs["104-0"].target, node("pve1"));
-    let mapped = world
+    let to_thin = migrate([(storage_id("local-zfs"), storage_id("thin"))].into());
+    let thin = lab().storage("thin", "lvmthin");
+    let stopped = thin.vm(104, "pve1", &[("scsi0", "local-zfs:vm-104-disk-0,size=1G")]);
+    assert!(refused(&stopped.build(), &to_thin).contains("from zfspool to lvmthin"));
+    // A machine that runs has its disks mirrored, to any type of storage.
+    let mapped = tweak(&world, 104, |g| g.status = Status::Running);
+    let mapped = mapped
         .apply(&migrate(
             [(storage_id("local-zfs"), storage_id("ceph"))].into(),
         ))
@@ -542,6 +548,58 @@ fn a_migration_takes_local_volumes_along_and_turns_replication_round() {
     assert_eq!(
         used,
         BTreeSet::from(["ceph:vm-104-disk-0", "ceph:vm-104-disk-1"])
+    );
+}
+
+#[test]
+fn target_storages_are_for_what_is_copied_and_keep_its_name() {
+    let world = lab()
+        .storage("files", "dir")
+        .storage("thin", "lvmthin")
+        .storage("thick", "lvmthin")
+        .vm(
+            104,
+            "pve1",
+            &[
+                ("scsi0", "thin:vm-104-disk-3,size=1G"),
+                ("scsi1", "ceph:vm-104-disk-0,size=1G"),
+                ("ide2", "thin:vm-104-cloudinit,media=cdrom"),
+                ("unused0", "thin:vm-104-disk-4"),
+            ],
+        )
+        .build();
+    let migrate = |to: &str| Action::Migrate {
+        kind: GuestKind::Qemu,
+        vmid: vmid(104),
+        from: node("pve1"),
+        to: node("pve2"),
+        running: false,
+        with_local_disks: true,
+        target_storage: [
+            (storage_id("thin"), storage_id(to)),
+            (storage_id("ceph"), storage_id(to)),
+        ]
+        .into(),
+    };
+    let kept = world.apply(&migrate("thick")).unwrap();
+    let at = |slot: &str| {
+        let value = value(&kept, 104, slot).unwrap();
+        value.split(',').next().unwrap().to_owned()
+    };
+    let slots = ["scsi0", "scsi1", "ide2", "unused0"];
+    assert_eq!(
+        slots.map(at),
+        [
+            "thick:vm-104-disk-3",
+            "ceph:vm-104-disk-0",
+            "thick:vm-104-cloudinit",
+            "thick:vm-104-disk-4"
+        ]
+    );
+    let files = world.apply(&migrate("files")).unwrap();
+    assert_eq!(
+        value(&files, 104, "scsi0"),
+        Some("files:104/vm-104-disk-3.raw,size=1G")
     );
 }
 

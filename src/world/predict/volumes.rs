@@ -425,6 +425,13 @@ pub(super) fn is_protected(guest: &Guest) -> bool {
         .is_some_and(|v| is_true(v))
 }
 
+/// The format of a guest's volume as far as its name tells: files have it as extension, the rest are raw or subvolumes.
+pub(super) fn format_in_name(volume: &VolumeId) -> String {
+    let subvolume = volume.name().starts_with("subvol-");
+    let blocks = if subvolume { "subvol" } else { "raw" };
+    extension(volume).unwrap_or(blocks).to_owned()
+}
+
 fn extension(volume: &VolumeId) -> Option<&str> {
     let file = volume.name().rsplit('/').next()?;
     file.rsplit_once('.').map(|(_, extension)| extension)
