@@ -199,15 +199,19 @@ impl Play {
             }
         }
         std::fs::write(at.join("allowed"), allowed).unwrap();
+        let of_cluster = match setup.cluster.as_str() {
+            "" => String::new(),
+            lines => format!("\n{lines}"),
+        };
         let configuration = format!(
             "apiVersion: bailiwick.dev/v1alpha1\nkind: Configuration\nclusters:\n- name: lab\n  endpoints: [\"{}\"]\n  \
-             tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}\n{}\n\
+             tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}{}\n\
              state: state/bailiwick.db\nledger: {{keyFile: keys/ledger.key, checkpoint: {{file: checkpoints.jsonl, keyFile: keys/checkpoint.key}}}}\n\
              approval:\n  allowedSigners: allowed\n{}\nsources: {}\ndefaultPrincipal: agent:demo\n{}",
             sim.url(),
             sim.fingerprint(),
             setup.limits,
-            setup.cluster,
+            of_cluster,
             setup.approval,
             setup.sources,
             setup.more,
