@@ -164,6 +164,7 @@ pub const TASK_TYPES: &[&str] = &[
     "vzcreate",
     "vzdelsnapshot",
     "vzdestroy",
+    "vzdump",
     "vzmigrate",
     "vzreboot",
     "vzrestore",
