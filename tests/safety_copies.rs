@@ -82,6 +82,16 @@ fn a_destroyed_guest_comes_back_from_its_copy_and_the_copy_goes_in_the_end() {
     let copy = destroyed(&play);
     assert_eq!(copy.notes.as_deref(), Some(NOTES));
     assert!(copy.protected);
+    // Nobody has to remember the number of a guest that is gone.
+    let rows = play.json(&["get", "backups"]).ends(0).json();
+    let gone: Vec<_> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["name"] == "gone")
+        .map(|row| (row["guest"].clone(), row["storage"].clone()))
+        .collect();
+    assert_eq!(gone, [("guest/103".into(), "backup".into())]);
 
     let volid = &copy.volid;
     let again = format!(

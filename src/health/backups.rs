@@ -63,6 +63,11 @@ impl Backups {
         }
     }
 
+    /// Whoever has backups, whether the guest is still there or not.
+    pub fn owners(&self) -> impl Iterator<Item = Vmid> {
+        self.of.keys().copied()
+    }
+
     /// The storages that hold backups of a guest.
     pub fn places(&self, vmid: Vmid) -> impl Iterator<Item = (&StorageId, Place)> {
         let places = self.of.get(&vmid).into_iter().flatten();

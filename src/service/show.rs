@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::error::ServiceError;
 use super::open::Service;
-use crate::health::Backups;
+use crate::health::{Backups, Place};
 use crate::ids::{ClusterName, GuestKind};
 use crate::plan::words::clean;
 use crate::store::RunId;
@@ -542,35 +542,33 @@ fn snapshots(world: &World) -> List {
 fn backups(world: &World, now: jiff::Timestamp) -> List {
     let mut list = List::new(&["GUEST", "NAME", "STORAGE", "BACKUPS", "NEWEST", "AGE"]);
     let found = Backups::new(world);
+    let row = |list: &mut List, guest: &str, name: &str, storage: &str, place: Option<Place>| {
+        let newest = place.and_then(|place| place.newest);
+        let none = if place.is_some() { "?" } else { "-" };
+        list.row([
+            guest.to_owned(),
+            name.to_owned(),
+            storage.to_owned(),
+            place.map_or(0, |place| place.count).to_string(),
+            newest.map_or_else(|| none.to_owned(), short),
+            newest.map_or_else(|| none.to_owned(), |at| age(at, now)),
+        ]);
+    };
     for guest in world.guests.values() {
-        let name = guest.name.clone().unwrap_or_else(|| "-".to_owned());
-        let mut places = found.places(guest.vmid).peekable();
-        if places.peek().is_none() {
-            let none = match found.unlisted() {
-                Some(_) => "unknown",
-                None => "none",
-            };
-            let dash = || "-".to_owned();
-            list.row([
-                guest.entity(),
-                name,
-                none.to_owned(),
-                "0".to_owned(),
-                dash(),
-                dash(),
-            ]);
-            continue;
+        let (object, name) = (guest.entity(), guest.name.as_deref().unwrap_or("-"));
+        for (storage, place) in found.places(guest.vmid) {
+            row(&mut list, &object, name, storage.as_str(), Some(place));
         }
-        for (storage, place) in places {
-            let unknown = || "?".to_owned();
-            list.row([
-                guest.entity(),
-                name.clone(),
-                storage.to_string(),
-                place.count.to_string(),
-                place.newest.map_or_else(unknown, short),
-                place.newest.map_or_else(unknown, |at| age(at, now)),
-            ]);
+        if found.places(guest.vmid).next().is_none() {
+            let none = found.unlisted().map_or("none", |_| "unknown");
+            row(&mut list, &object, name, none, None);
+        }
+    }
+    // What is left of guests that are no more.
+    for vmid in found.owners().filter(|v| !world.guests.contains_key(v)) {
+        for (storage, place) in found.places(vmid) {
+            let object = format!("guest/{vmid}");
+            row(&mut list, &object, "gone", storage.as_str(), Some(place));
         }
     }
     list

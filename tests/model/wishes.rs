@@ -171,7 +171,11 @@ fn of_guest(random: &mut StdRng, vmid: u32, guest: &Guest) -> Wish {
     };
     let mut fields = vec![field(random, guest)];
     let second = field(random, guest);
-    let key = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+    // `node` and `nodes` are two words for one thing.
+    let key = |text: &str| {
+        let key = text.split(':').next().unwrap_or_default();
+        key.trim_end_matches('s').to_owned()
+    };
     // A document that says both is refused before it comes to a plan.
     let both = [fields[0].as_str(), second.as_str()];
     let never = both.contains(&"isTemplate: true") && both.contains(&"powerState: running");
