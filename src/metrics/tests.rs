@@ -39,7 +39,7 @@ pub fn told() -> Metrics {
     metrics.set_open_runs("lab", &[("running".to_owned(), 1)].into());
     metrics.step("lab", "ok");
     metrics.task("lab", "qmstart", second);
-    metrics.task("lab", "vzdump", second);
+    metrics.task("lab", "aptupdate", second);
     metrics.lock_waited("lab", second);
     metrics.frozen(
         &[(
