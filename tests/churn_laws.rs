@@ -8,7 +8,7 @@
 )]
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bailiwick::document::desired::Desired;
@@ -18,7 +18,6 @@ use bailiwick::plan::{
     ApiView, Item, Origin, Ownership, Plan, PlanError, PlanInput, Restart, Settings, Wanted, check,
     make_plan,
 };
-use bailiwick::service::import::{ImportRequest, Live, import_world};
 use bailiwick::world::World;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -75,17 +74,7 @@ fn everything() -> BTreeMap<String, bool> {
 
 /// A document that asks for what a guest has in this world.
 fn document_of(world: &World, kind: GuestKind, restart: Restart) -> Item {
-    let live = Live {
-        world,
-        ownership: &Ownership::default(),
-        stored: &BTreeSet::new(),
-        name_cluster: false,
-        request: &ImportRequest {
-            power: true,
-            ..ImportRequest::default()
-        },
-    };
-    let import = import_world(&live).unwrap();
+    let import = imported(world);
     let object = format!("{}/100", kind.word());
     let found = import.objects.iter().find(|o| o.object == object).unwrap();
     let documents = load(&[("guest.yaml", found.text.as_str())]).unwrap();

@@ -16,7 +16,7 @@ use bailiwick::plan::{
     ApiView, Item, Origin, Ownership, PlanInput, Restart, Settings, Wanted, make_plan,
 };
 use bailiwick::proxmox::property::{Domain, PropertyMap};
-use bailiwick::service::import::{Import, ImportRequest, ImportedObject, Live, import_world};
+use bailiwick::service::import::{Import, ImportedObject};
 use bailiwick::world::testing::storage_id;
 use bailiwick::world::{BackupJob, World};
 use proptest::prelude::*;
@@ -24,20 +24,6 @@ use proptest::prelude::*;
 #[path = "support/oddities.rs"]
 mod oddities;
 use oddities::*;
-
-fn imported(world: &World) -> Import {
-    let live = Live {
-        world,
-        ownership: &Ownership::default(),
-        stored: &BTreeSet::new(),
-        name_cluster: false,
-        request: &ImportRequest {
-            power: true,
-            ..ImportRequest::default()
-        },
-    };
-    import_world(&live).unwrap()
-}
 
 fn documents(import: &Import) -> Vec<Document> {
     let texts: Vec<(String, &str)> = import

@@ -141,7 +141,7 @@ impl Tool {
             }
             Self::GetResource => {
                 "Shows one live object (vm/104, ct/301, storage/local, pool/prod, node/pve1) or document (VirtualMachine/web-7) \
-                 whole: configuration, pending changes, snapshots, its backups over all storages with their age, the document that \
+                 whole: configuration, pending changes, snapshots, where its backups are and of when the newest, the document that \
                  manages it, its conditions and recent events. \
                  Use it before you write a document for an object. Reads only, and never looks inside a guest."
             }

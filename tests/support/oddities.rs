@@ -1,5 +1,10 @@
 //! Random configurations, sound and broken: keys with values Proxmox VE may show, and some it would not.
 
+use std::collections::BTreeSet;
+
+use bailiwick::plan::Ownership;
+use bailiwick::service::import::{Import, ImportRequest, Live, import_world};
+use bailiwick::world::World;
 use bailiwick::world::testing::Builder;
 use proptest::prelude::*;
 
@@ -500,4 +505,19 @@ pub fn cluster() -> Builder {
         .storage("local", "dir")
         .storage("local-zfs", "zfspool")
         .storage("ceph", "rbd")
+}
+
+/// What an import of everything in a world gives, with whether guests run.
+pub fn imported(world: &World) -> Import {
+    let live = Live {
+        world,
+        ownership: &Ownership::default(),
+        stored: &BTreeSet::new(),
+        name_cluster: false,
+        request: &ImportRequest {
+            power: true,
+            ..ImportRequest::default()
+        },
+    };
+    import_world(&live).unwrap()
 }

@@ -449,3 +449,32 @@ fn two_documents_cannot_have_one_file() {
     ]);
     assert_eq!(plan.steps.len(), 2);
 }
+
+/// Proxmox VE appends a CD drive to the boot order: the order that a document asks for is written after it, and where it says nothing
+/// the plan tells what happens.
+#[test]
+fn a_drive_does_not_change_the_boot_order_in_silence() {
+    let planned = |boot: &str| {
+        let lab = with_file();
+        let fields =
+            format!("{{vmid: 105, cdroms: {{ide2: {{iso: 'local:iso/rescue-13.iso'}}}}{boot}}}");
+        let plan = lab.plan(vec![guest_document("VirtualMachine", &fields)]);
+        let after = lab.after(&plan);
+        let config = &after.guests[&vmid(105)].config;
+        let order = config.next_start().get("boot").cloned().unwrap_or_default();
+        let notes: Vec<String> = plan
+            .steps
+            .iter()
+            .flat_map(|step| step.notes.clone())
+            .collect();
+        (plan.steps.len(), order, notes.join("; "))
+    };
+    let (steps, order, _) = planned(", bootOrder: [scsi0]");
+    assert_eq!((steps, order.as_str()), (2, "order=scsi0"));
+    let (steps, order, notes) = planned("");
+    assert_eq!((steps, order.as_str()), (1, "order=scsi0;ide2"));
+    assert!(
+        notes.contains("Proxmox VE appends ide2 to the boot order"),
+        "{notes}"
+    );
+}
