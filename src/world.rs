@@ -8,6 +8,7 @@ pub mod observe;
 pub mod predict;
 pub mod requests;
 pub mod safety_copy;
+pub mod shared;
 #[doc(hidden)]
 pub mod testing;
 pub mod views;
@@ -21,4 +22,5 @@ pub use predict::{
     snapshot_stays, surprises,
 };
 pub use safety_copy::SafetyNote;
+pub use shared::Shared;
 pub use watch::{Changed, Cycle, Watch, WatchSettings};

@@ -238,6 +238,16 @@ impl Client {
 
     /// Reads, and gives the whole answer.
     pub async fn read(&self, call: Call) -> Result<Answer, ApiError> {
+        self.read_as(call, send::judge).await
+    }
+
+    /// Reads, and gives the answer's body as it came: JSON of an object with `data`, if the answer is Proxmox VE's. For answers so
+    /// long that who asks takes only a little of them.
+    pub async fn read_body(&self, call: Call) -> Result<Vec<u8>, ApiError> {
+        self.read_as(call, send::unread).await
+    }
+
+    async fn read_as<T>(&self, call: Call, judge: send::Judge<T>) -> Result<T, ApiError> {
         if call.method != Method::Get {
             return Err(ApiError::BadCall {
                 call: call.to_string(),
@@ -247,7 +257,7 @@ impl Client {
         let permit = self.semaphore(call.node().unwrap_or_default());
         // A closed semaphore cannot be: nobody closes it. Without a permit the call would only be less polite.
         let _permit = permit.acquire_owned().await.ok();
-        self.send_read(&call).await
+        self.send_read(&call, judge).await
     }
 
     /// Reads the script of the API viewer, which describes the API of the host that answers. It is read without the token: anybody

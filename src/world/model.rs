@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::shared::Shared;
 use crate::ids::{Bytes, ClusterName, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 
 /// One part of the world that is read on its own and may be unreadable on its own.
@@ -83,7 +84,7 @@ impl fmt::Display for Part {
 pub enum Completeness {
     /// Read whole.
     Complete {
-        /// When.
+        /// Since when: whoever reads it again and finds it whole leaves this as it is.
         at: Timestamp,
     },
     /// Not read, or not wholly: what it would have said is unknown, never empty.
@@ -103,13 +104,13 @@ pub struct World {
     /// Proxmox VE's version, as `GET /version` gives it (`9.1.8`).
     pub version: String,
     /// Which parts were read. A part that is not in the map was never asked for and counts as unreadable.
-    pub completeness: BTreeMap<Part, Completeness>,
+    pub completeness: Shared<Part, Completeness>,
     /// The controller's own privileges: path → privilege → whether it propagates.
     pub permissions: Arc<BTreeMap<String, BTreeMap<String, bool>>>,
     /// The nodes.
     pub nodes: BTreeMap<NodeName, Arc<Node>>,
     /// The guests, by VMID (unique in a cluster).
-    pub guests: BTreeMap<Vmid, Arc<Guest>>,
+    pub guests: Shared<Vmid, Arc<Guest>>,
     /// The storage definitions.
     pub storages: BTreeMap<StorageId, Arc<Storage>>,
     /// The pools.
@@ -117,9 +118,9 @@ pub struct World {
     /// The backup jobs, by id.
     pub backup_jobs: BTreeMap<String, Arc<BackupJob>>,
     /// The replication jobs, by id (`104-0`).
-    pub replication_jobs: BTreeMap<String, Arc<ReplicationJob>>,
+    pub replication_jobs: Shared<String, Arc<ReplicationJob>>,
     /// The HA resources, by guest.
-    pub ha_resources: BTreeMap<Vmid, Arc<HaResource>>,
+    pub ha_resources: Shared<Vmid, Arc<HaResource>>,
     /// The HA rules, by name.
     pub ha_rules: BTreeMap<String, Arc<HaRule>>,
     /// The access control list.
@@ -137,15 +138,15 @@ impl World {
             cluster,
             observed_at: at,
             version: String::new(),
-            completeness: BTreeMap::new(),
+            completeness: Shared::default(),
             permissions: Arc::default(),
             nodes: BTreeMap::new(),
-            guests: BTreeMap::new(),
+            guests: Shared::default(),
             storages: BTreeMap::new(),
             pools: BTreeMap::new(),
             backup_jobs: BTreeMap::new(),
-            replication_jobs: BTreeMap::new(),
-            ha_resources: BTreeMap::new(),
+            replication_jobs: Shared::default(),
+            ha_resources: Shared::default(),
             ha_rules: BTreeMap::new(),
             acl: Arc::default(),
             options: Arc::default(),

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::model::{Completeness, Part, World};
+use super::shared::Shared;
 use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 pub use backups::backup_configs;
@@ -117,7 +118,7 @@ pub(super) struct Observation<'a> {
     /// Nodes that are offline or do not answer, with the reason.
     pub(super) lost: BTreeMap<NodeName, Why>,
     /// Parts that could not be read, with the reason; not those that were read but hide something from the token.
-    pub(super) failed: BTreeMap<Part, Why>,
+    pub(super) failed: Shared<Part, Why>,
     pub(super) world: World,
 }
 
@@ -147,7 +148,7 @@ pub(super) async fn everything(
         settings,
         sight: Sight::new(Arc::new(permissions)),
         lost: BTreeMap::new(),
-        failed: BTreeMap::new(),
+        failed: Shared::default(),
         world: World::unread(settings.cluster.clone(), Timestamp::now()),
     };
     seen.world.version = version;
@@ -188,17 +189,27 @@ impl Observation<'_> {
     /// Marks a part as read, or as unreadable with the reason: because reading it failed, or because the token does not see all
     /// of it.
     pub(super) fn mark(&mut self, part: Part, read: Result<(), Why>) {
-        match &read {
-            Ok(()) => self.failed.remove(&part),
-            Err(why) => self.failed.insert(part.clone(), why.clone()),
-        };
+        // A map that others share is copied when it is written to: not for the same once more.
+        if self.failed.get(&part) != read.as_ref().err() {
+            match &read {
+                Ok(()) => self.failed.remove(&part),
+                Err(why) => self.failed.insert(part.clone(), why.clone()),
+            };
+        }
         let completeness = match read.and_then(|()| self.whole(&part)) {
             Ok(()) => Completeness::Complete {
                 at: Timestamp::now(),
             },
             Err(why) => Completeness::Unreadable { why },
         };
-        self.world.completeness.insert(part, completeness);
+        let known = self.world.completeness.get(&part);
+        let same = match (known, &completeness) {
+            (Some(Completeness::Complete { .. }), Completeness::Complete { .. }) => true,
+            (known, now) => known == Some(now),
+        };
+        if !same {
+            self.world.completeness.insert(part, completeness);
+        }
     }
 }
 

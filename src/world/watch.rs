@@ -14,6 +14,7 @@ mod fingerprint;
 mod guests;
 mod lists;
 mod nodes;
+mod resources;
 mod rotation;
 mod state;
 mod sweep;
@@ -24,14 +25,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::model::{Part, World};
-use super::observe::cluster::{Listed, listed};
+use super::observe::cluster::Listed;
 use super::observe::reads::Reads;
 use super::observe::{ObserveError, ObserveSettings, everything, json};
 use crate::ids::{StorageId, Vmid};
 use crate::proxmox::{Call, Client};
+use resources::Resources;
 use rotation::Shares;
 use state::{Listing, State};
 use tasks::Tasks;
@@ -114,7 +114,7 @@ impl Watch {
         // Before the observation: what changes while it goes on is a difference for the first cycle.
         let tasks = reads.data(Call::get(["cluster", "tasks"])).await.ok();
         let resources = reads
-            .data(Call::get(["cluster", "resources"]))
+            .body(Resources::call(), Resources::new)
             .await
             .map_err(|error| ObserveError::of(error, &reads, &observe))?;
         let tasks = tasks.map(|list| Arc::new(Tasks::of(&list)));
@@ -179,22 +179,23 @@ impl Watch {
 }
 
 /// The fingerprints of a list of resources.
-fn listing(resources: &Value) -> Listing {
+fn listing(resources: &Resources) -> Listing {
     let mut listing = Listing::default();
-    for item in json::items(resources) {
-        match listed(item) {
+    for entry in resources.entries() {
+        match entry.listed() {
             Listed::Guest(_) => {
-                let print = fingerprint::Fingerprint::of(item);
-                let vmid = fingerprint::vmid(item);
+                let print = fingerprint::Fingerprint::of(&entry);
+                let vmid = entry.vmid();
                 listing.guests.extend(vmid.map(|vmid| (vmid, print)));
             }
             Listed::Node(name) => {
-                let print = fingerprint::NodeFingerprint::of(item);
+                let print = fingerprint::NodeFingerprint::of(&entry);
                 listing.nodes.extend(name.map(|name| (name, print)));
             }
             Listed::Storage => {
-                let key = json::name(item, "node").zip(json::name(item, "storage"));
-                let print = fingerprint::of_storage(item);
+                let item = entry.value();
+                let key = json::name(&item, "node").zip(json::name(&item, "storage"));
+                let print = fingerprint::of_storage(&entry);
                 listing.storages.extend(key.map(|key| (key, print)));
             }
             Listed::Other => {}

@@ -19,11 +19,14 @@ const VIEWER: [&str; 3] = ["pve-docs", "api-viewer", "apidoc.js"];
 const VIEWER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What came back over the wire.
-struct Raw {
+pub(super) struct Raw {
     status: u16,
     reason: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
+
+/// What an answer is taken for.
+pub(super) type Judge<T> = fn(Raw, &Endpoint, &Call) -> Result<T, ApiError>;
 
 /// Why nothing (whole) came back.
 enum Failure {
@@ -42,7 +45,7 @@ enum Failure {
 impl Client {
     /// A read: at every endpoint until one answers. Where there is but one, once more if the connection broke; not if there was
     /// no answer in time, since whoever is slow is not helped by being asked twice.
-    pub(super) async fn send_read(&self, call: &Call) -> Result<Answer, ApiError> {
+    pub(super) async fn send_read<T>(&self, call: &Call, judge: Judge<T>) -> Result<T, ApiError> {
         let mut attempts: Vec<(usize, &Endpoint)> = self.ordered().collect();
         if let [only] = attempts.as_slice() {
             attempts = vec![*only, *only];
@@ -56,7 +59,7 @@ impl Client {
             }
             let client = self.read_client(endpoint, call)?;
             match self
-                .attempt(&client, endpoint, call, timeout, attempt)
+                .attempt(&client, endpoint, call, timeout, attempt, judge)
                 .await
             {
                 Ok(answer) => {
@@ -133,7 +136,10 @@ impl Client {
         for (attempt, (index, endpoint)) in (1u32..).zip(self.ordered()) {
             let client = &self.inner.writes;
             let timeout = self.inner.limits.write_timeout;
-            match self.attempt(client, endpoint, call, timeout, attempt).await {
+            match self
+                .attempt(client, endpoint, call, timeout, attempt, judge)
+                .await
+            {
                 Err(ApiError::Unreachable { why: reason, .. }) => why = reason,
                 answered => {
                     if answered.is_ok() {
@@ -167,14 +173,15 @@ impl Client {
         Ok(pool.client.clone())
     }
 
-    async fn attempt(
+    async fn attempt<T>(
         &self,
         client: &reqwest::Client,
         endpoint: &Endpoint,
         call: &Call,
         timeout: Duration,
         attempt: u32,
-    ) -> Result<Answer, ApiError> {
+        judge: Judge<T>,
+    ) -> Result<T, ApiError> {
         let started = Instant::now();
         let exchanged = tokio::time::timeout(timeout, self.exchange(client, endpoint, call))
             .await
@@ -412,13 +419,39 @@ fn failed(failure: Failure, endpoint: &Endpoint, call: &Call) -> ApiError {
     }
 }
 
+/// The body of an answer that is none but good, unread.
+pub(super) fn unread(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Vec<u8>, ApiError> {
+    accepted(raw, endpoint, call).map(|raw| raw.body)
+}
+
 /// What an answer says.
-fn judge(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Answer, ApiError> {
-    let not_proxmox = |what: String| ApiError::NotProxmox {
+pub(super) fn judge(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Answer, ApiError> {
+    let raw = accepted(raw, endpoint, call)?;
+    let not_proxmox = |what| not_proxmox(what, endpoint, call);
+    let mut object = match serde_json::from_slice(&raw.body) {
+        Ok(serde_json::Value::Object(object)) => object,
+        Ok(_) | Err(_) => return Err(not_proxmox(describe(&raw))),
+    };
+    match object.remove("data") {
+        Some(data) => Ok(Answer {
+            data,
+            extra: object,
+        }),
+        None => Err(not_proxmox("JSON without `data`".to_owned())),
+    }
+}
+
+fn not_proxmox(what: String, endpoint: &Endpoint, call: &Call) -> ApiError {
+    ApiError::NotProxmox {
         call: call.to_string(),
         endpoint: endpoint.shown.clone(),
         what,
-    };
+    }
+}
+
+/// An answer that says that the call was well.
+fn accepted(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Raw, ApiError> {
+    let not_proxmox = |what| not_proxmox(what, endpoint, call);
     if raw.status >= 400 {
         let refusal = classify(raw.status, &raw.reason, &raw.body);
         if refusal.class == ErrorClass::NotProxmox {
@@ -438,17 +471,7 @@ fn judge(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Answer, ApiError>
     if raw.status != 200 {
         return Err(not_proxmox(describe(&raw)));
     }
-    let mut object = match serde_json::from_slice(&raw.body) {
-        Ok(serde_json::Value::Object(object)) => object,
-        Ok(_) | Err(_) => return Err(not_proxmox(describe(&raw))),
-    };
-    match object.remove("data") {
-        Some(data) => Ok(Answer {
-            data,
-            extra: object,
-        }),
-        None => Err(not_proxmox("JSON without `data`".to_owned())),
-    }
+    Ok(raw)
 }
 
 fn describe(raw: &Raw) -> String {

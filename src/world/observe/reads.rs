@@ -37,9 +37,34 @@ impl Reads {
 
     /// A call's whole answer.
     pub(in crate::world) async fn answer(&self, call: Call) -> Result<Answer, ApiError> {
-        self.tally.count.fetch_add(1, Ordering::Relaxed);
         let of_a_node = call.node().is_some();
-        let answer = self.client.read(call).await;
+        self.counted(of_a_node, self.client.read(call)).await
+    }
+
+    /// A call's answer as it came, taken for something by `read`.
+    pub(in crate::world) async fn body<T>(
+        &self,
+        call: Call,
+        read: impl FnOnce(Vec<u8>) -> Result<T, serde_json::Error>,
+    ) -> Result<T, ApiError> {
+        let (of_a_node, shown) = (call.node().is_some(), call.to_string());
+        let answer = async {
+            let body = self.client.read_body(call).await?;
+            read(body).map_err(|error| ApiError::BadAnswer {
+                call: shown,
+                why: error.to_string(),
+            })
+        };
+        self.counted(of_a_node, answer).await
+    }
+
+    async fn counted<T>(
+        &self,
+        of_a_node: bool,
+        call: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        self.tally.count.fetch_add(1, Ordering::Relaxed);
+        let answer = call.await;
         if let Err(error) = &answer
             && is_broken(error, of_a_node)
         {

@@ -41,7 +41,7 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         settings: &settings,
         sight: Sight::new(Arc::clone(&world.permissions)),
         lost: std::collections::BTreeMap::new(),
-        failed: std::collections::BTreeMap::new(),
+        failed: crate::world::Shared::default(),
         world,
     };
     let Refresh {

@@ -1,12 +1,9 @@
 //! Fingerprints of what `GET /cluster/resources` says of a guest, a node or a storage: whatever of it changes only when somebody
 //! changes something. They are compared without keeping the list, and without allocating for an entry that did not change.
 
-use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hasher as _};
 
-use serde_json::Value;
-
-use crate::ids::Vmid;
+use super::resources::Entry;
 
 /// What the list says of a guest that is live.
 const LIVE: &[&str] = &["type", "node", "lock", "tags"];
@@ -30,7 +27,7 @@ pub(super) struct Fingerprint {
 }
 
 /// What of a guest's entry is another than before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Difference {
     /// The guest itself: it has to be read again.
     pub(super) guest: bool,
@@ -43,9 +40,10 @@ pub(super) struct Difference {
 }
 
 impl Fingerprint {
-    pub(super) fn of(item: &Value) -> Self {
-        let status = item.get("status").and_then(Value::as_str);
-        let is_published = status.is_some_and(|status| status != "unknown");
+    pub(super) fn of(item: &Entry<'_>) -> Self {
+        let is_published = item
+            .field("status")
+            .is_some_and(|status| status != "unknown");
         Self {
             live: hash(item, LIVE),
             published: is_published.then(|| hash(item, PUBLISHED)),
@@ -57,7 +55,7 @@ impl Fingerprint {
     }
 
     /// A later entry's, which keeps what was published before if nothing is now.
-    pub(super) fn then(&self, item: &Value) -> Self {
+    pub(super) fn then(&self, item: &Entry<'_>) -> Self {
         let now = Self::of(item);
         if now.is_published {
             return now;
@@ -90,7 +88,7 @@ pub(super) struct NodeFingerprint {
 }
 
 impl NodeFingerprint {
-    pub(super) fn of(item: &Value) -> Self {
+    pub(super) fn of(item: &Entry<'_>) -> Self {
         Self {
             fields: hash(item, NODE),
             uptime: uptime(item),
@@ -109,7 +107,7 @@ impl NodeFingerprint {
 }
 
 /// What the list says of a storage on a node; not how full it is.
-pub(super) fn of_storage(item: &Value) -> u64 {
+pub(super) fn of_storage(item: &Entry<'_>) -> u64 {
     hash(item, STORAGE)
 }
 
@@ -120,24 +118,8 @@ pub(super) fn of_text(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// A guest's VMID in the list; Proxmox VE writes it as a number or as text.
-pub(super) fn vmid(item: &Value) -> Option<Vmid> {
-    match item.get("vmid")? {
-        Value::Number(number) => {
-            let number = u32::try_from(number.as_u64()?).ok()?;
-            Vmid::new(number).ok()
-        }
-        Value::String(text) => text.parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
-fn uptime(item: &Value) -> Option<u64> {
-    match item.get("uptime")? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    }
+fn uptime(item: &Entry<'_>) -> Option<u64> {
+    item.field("uptime")?.parse().ok()
 }
 
 fn was_reset(before: Option<u64>, now: Option<u64>) -> bool {
@@ -146,42 +128,46 @@ fn was_reset(before: Option<u64>, now: Option<u64>) -> bool {
 
 /// The fields' values, hashed. Perl writes the same number as `2` or as `"2"`, as it pleases, and leaves out what is empty or 0
 /// at times; so these count as the same.
-fn hash(item: &Value, fields: &[&str]) -> u64 {
+fn hash(item: &Entry<'_>, fields: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for (index, field) in (0u8..).zip(fields) {
-        let value = match item.get(*field) {
-            None | Some(Value::Null | Value::Bool(false)) => continue,
-            Some(Value::String(text)) if text.is_empty() || text == "0" => continue,
-            Some(Value::Number(number)) if number.as_u64() == Some(0) => continue,
-            Some(value) => value,
+        let Some(value) = item.field(field).filter(|text| !matches!(*text, "" | "0")) else {
+            continue;
         };
         hasher.write_u8(index);
-        match value {
-            Value::Bool(_) => hasher.write(b"1"),
-            Value::String(text) => hasher.write(text.as_bytes()),
-            // Writing into a hasher cannot fail.
-            other => write!(Text(&mut hasher), "{other}").unwrap_or_default(),
-        }
+        hasher.write(value.as_bytes());
         hasher.write_u8(0xff);
     }
     hasher.finish()
-}
-
-/// A hasher as something to write text to.
-struct Text<'a>(&'a mut DefaultHasher);
-
-impl fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    /// With an entry made of a value.
+    fn entry<T>(item: &Value, with: impl FnOnce(&Entry<'_>) -> T) -> T {
+        let raw = serde_json::value::to_raw_value(item).unwrap();
+        with(&Entry::of(&raw).unwrap())
+    }
+
+    fn print(item: &Value) -> Fingerprint {
+        entry(item, Fingerprint::of)
+    }
+
+    fn then(before: &Fingerprint, item: &Value) -> Fingerprint {
+        entry(item, |entry| before.then(entry))
+    }
+
+    fn node_print(item: &Value) -> NodeFingerprint {
+        entry(item, NodeFingerprint::of)
+    }
+
+    fn storage_print(item: &Value) -> u64 {
+        entry(item, of_storage)
+    }
 
     fn guest() -> Value {
         json!({"type": "qemu", "id": "qemu/100", "vmid": 100, "node": "pve1", "name": "web", "status": "running",
@@ -196,8 +182,8 @@ mod tests {
     }
 
     fn compare(before: &Value, now: &Value) -> (bool, bool, bool) {
-        let before = Fingerprint::of(before);
-        let difference = before.difference(&before.then(now));
+        let before = print(before);
+        let difference = before.difference(&then(&before, now));
         assert!(!difference.hushed);
         (difference.guest, difference.pool, difference.ha)
     }
@@ -205,26 +191,26 @@ mod tests {
     #[test]
     fn a_node_that_publishes_nothing_says_nothing_of_its_guests() {
         let hushed = json!({"type": "qemu", "vmid": 100, "node": "pve1", "tags": "a;b", "status": "unknown"});
-        let before = Fingerprint::of(&guest());
-        let without = before.then(&hushed);
+        let before = print(&guest());
+        let without = then(&before, &hushed);
         let difference = before.difference(&without);
         assert!(difference.hushed && !difference.guest, "{difference:?}");
-        assert!(!without.difference(&without.then(&hushed)).hushed);
+        assert!(!without.difference(&then(&without, &hushed)).hushed);
         assert!(
-            !without.difference(&without.then(&guest())).guest,
+            !without.difference(&then(&without, &guest())).guest,
             "as it was"
         );
-        let stopped = without.then(&with("status", json!("stopped")));
+        let stopped = then(&without, &with("status", json!("stopped")));
         assert!(without.difference(&stopped).guest);
-        let restarted = without.then(&with("uptime", json!(5)));
+        let restarted = then(&without, &with("uptime", json!(5)));
         assert!(without.difference(&restarted).guest);
         // Nor does it hide what is live.
         let mut locked = hushed.clone();
         locked["lock"] = json!("migrate");
-        assert!(without.difference(&without.then(&locked)).guest);
+        assert!(without.difference(&then(&without, &locked)).guest);
         // What is published of a new guest is news.
-        let new = Fingerprint::of(&hushed);
-        assert!(new.difference(&new.then(&guest())).guest);
+        let new = print(&hushed);
+        assert!(new.difference(&then(&new, &guest())).guest);
     }
 
     #[test]
@@ -280,16 +266,18 @@ mod tests {
             let now = with(field, value);
             assert_eq!(compare(&guest(), &now), (false, false, false), "{field}");
         }
-        assert_eq!(vmid(&guest()), vmid(&json!({"vmid": "100"})));
-        assert_eq!(vmid(&json!({"vmid": 7})), None);
+        let vmid = |item| entry(&item, Entry::vmid);
+        assert_eq!(vmid(guest()), vmid(json!({"vmid": "100"})));
+        assert_eq!(vmid(json!({"vmid": 7})), None);
     }
 
     #[test]
     fn a_value_does_not_count_for_its_neighbour() {
+        let fields = |item: &Value| entry(item, |entry| hash(entry, LIVE));
         let lock = json!({"lock": "x"});
         let tags = json!({"tags": "x"});
-        assert_ne!(hash(&lock, LIVE), hash(&tags, LIVE));
-        let split = |one, two| hash(&json!({"lock": one, "tags": two}), LIVE);
+        assert_ne!(fields(&lock), fields(&tags));
+        let split = |one, two| fields(&json!({"lock": one, "tags": two}));
         assert_ne!(split("ab", "c"), split("a", "bc"));
     }
 
@@ -299,9 +287,9 @@ mod tests {
         let of = |field: &str, value: Value| {
             let mut item = node.clone();
             item[field] = value;
-            NodeFingerprint::of(&item)
+            node_print(&item)
         };
-        let known = NodeFingerprint::of(&node);
+        let known = node_print(&node);
         assert!(known.differs(&of("status", json!("offline"))));
         assert!(!known.differs(&of("mem", json!(2))));
         assert!(known.rebooted(&of("uptime", json!(3))));
@@ -309,8 +297,8 @@ mod tests {
         let storage = json!({"type": "storage", "status": "available", "content": "images", "disk": 1, "maxdisk": 9});
         let mut fuller = storage.clone();
         fuller["disk"] = json!(2);
-        assert_eq!(of_storage(&storage), of_storage(&fuller));
+        assert_eq!(storage_print(&storage), storage_print(&fuller));
         fuller["status"] = json!("unknown");
-        assert_ne!(of_storage(&storage), of_storage(&fuller));
+        assert_ne!(storage_print(&storage), storage_print(&fuller));
     }
 }

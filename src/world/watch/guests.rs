@@ -6,13 +6,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::due::{Reading, longest};
-use super::fingerprint::{Fingerprint, vmid};
+use super::fingerprint::{Difference, Fingerprint};
+use super::resources::Entry;
 use super::rotation::List;
 use super::turn::{Turn, WAITING};
 use crate::ids::{Bytes, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 use crate::proxmox::ApiError;
-use crate::world::model::{Completeness, Guest, GuestConfig, Part};
-use crate::world::observe::cluster::{Listed, guest_of_list, listed, nameless};
+use crate::world::model::{Guest, GuestConfig, Part};
+use crate::world::observe::cluster::{Listed, guest_of_list, nameless};
 use crate::world::observe::guests::{Place, digest, has_snapshot_list};
 use crate::world::observe::nodes;
 use crate::world::observe::{each, json};
@@ -29,28 +30,29 @@ impl Turn<'_> {
         let mut trouble = None;
         let mut known = 0;
         self.listing.guests.reserve(before.listing.guests.len());
-        for item in json::items(&list) {
-            let Listed::Guest(kind) = listed(item) else {
+        for entry in list.entries() {
+            let Listed::Guest(kind) = entry.listed() else {
                 continue;
             };
-            let Some(vmid) = vmid(item) else {
-                trouble = Some(nameless(item));
+            let Some(vmid) = entry.vmid() else {
+                trouble = Some(nameless(&entry.value()));
                 continue;
             };
             let now = match before.listing.guest(vmid) {
                 Some(print) => {
                     known += 1;
-                    let now = print.then(item);
-                    self.guest_listed(kind, vmid, item, print, &now);
+                    let now = print.then(&entry);
+                    self.guest_listed(kind, vmid, &entry, print, &now);
                     now
                 }
                 None => {
-                    let Some(guest) = guest_of_list(kind, item) else {
-                        trouble = Some(nameless(item));
+                    let item = entry.value();
+                    let Some(guest) = guest_of_list(kind, &item) else {
+                        trouble = Some(nameless(&item));
                         continue;
                     };
-                    self.guest_new(guest, item);
-                    Fingerprint::of(item)
+                    self.guest_new(guest, &item);
+                    Fingerprint::of(&entry)
                 }
             };
             self.listing.guests.push((vmid, now));
@@ -90,11 +92,15 @@ impl Turn<'_> {
         &mut self,
         kind: GuestKind,
         vmid: Vmid,
-        item: &Value,
+        entry: &Entry<'_>,
         before: &Fingerprint,
         now: &Fingerprint,
     ) {
         let difference = before.difference(now);
+        if difference == Difference::default() {
+            return;
+        }
+        let item = &entry.value();
         if difference.pool {
             let pool: Option<PoolId> = json::name(item, "pool");
             if let Some(guest) = self.seen.world.guests.get_mut(&vmid)
@@ -170,10 +176,7 @@ impl Turn<'_> {
         for (place, digest) in each(places, |place| digest(reads.clone(), place)).await {
             let same = |digest: &String| self.is_known(place.vmid, digest);
             match digest.as_ref().map(same) {
-                Ok(true) => {
-                    self.still_complete(Part::GuestConfig(place.vmid));
-                    self.still_complete(Part::GuestSnapshots(place.vmid));
-                }
+                Ok(true) => {}
                 Ok(false) => self.due.guest(place.vmid, self.now),
                 Err(error) => self.guest_refused(&place, error),
             }
@@ -206,13 +209,6 @@ impl Turn<'_> {
         let guest = self.seen.world.guests.get(&vmid);
         let same = guest.is_some_and(|guest| guest.config.digest == digest);
         same && !digest.is_empty() && self.has_failed(vmid) == [false, false]
-    }
-
-    /// What was read whole is known to be the same now.
-    fn still_complete(&mut self, part: Part) {
-        if let Some(Completeness::Complete { at }) = self.seen.world.completeness.get_mut(&part) {
-            *at = jiff::Timestamp::now();
-        }
     }
 
     /// Reads the guests that are due, as many as one cycle may.
@@ -260,18 +256,18 @@ impl Turn<'_> {
     ) -> BTreeSet<(NodeName, GuestKind)> {
         let list = Arc::clone(&self.list);
         let mut lists = BTreeSet::new();
-        for item in json::items(&list) {
-            let Listed::Guest(kind) = listed(item) else {
+        for entry in list.entries() {
+            let Listed::Guest(kind) = entry.listed() else {
                 continue;
             };
-            let Some(vmid) = vmid(item) else {
+            let Some(vmid) = entry.vmid() else {
                 continue;
             };
             let is_chosen = chosen.contains(&vmid);
             if !is_chosen && !waiting.contains(&vmid) {
                 continue;
             }
-            let Some(guest) = guest_of_list(kind, item) else {
+            let Some(guest) = guest_of_list(kind, &entry.value()) else {
                 continue;
             };
             if is_chosen {

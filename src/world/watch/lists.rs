@@ -35,7 +35,11 @@ macro_rules! again {
         let part = $turn.seen.$field($read);
         $turn.shrunk |= keep(&before, &mut $turn.seen.world.$field);
         $turn.seen.mark($part, part);
-        before
+        let same = before == $turn.seen.world.$field;
+        if same {
+            $turn.seen.world.$field = before;
+        }
+        same
     }};
 }
 
@@ -64,8 +68,8 @@ impl Turn<'_> {
                 List::Permissions | List::Acl => {}
                 List::HaRules => rules = Some(answer),
                 List::HaResources => {
-                    let before = again!(self, ha_resources, answer, Part::HaResources);
-                    rules_due |= old && before != self.seen.world.ha_resources;
+                    let same = again!(self, ha_resources, answer, Part::HaResources);
+                    rules_due |= old && !same;
                 }
                 List::ClusterStatus => self.members(answer),
                 List::Storages => self.storages(answer),

@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use super::due::Reading;
 use super::fingerprint::{NodeFingerprint, of_storage};
+use super::resources::Entry;
 use super::rotation::List;
 use super::turn::Turn;
 use crate::ids::{GuestKind, NodeName};
 use crate::proxmox::ApiError;
 use crate::proxmox::client::Answer;
 use crate::world::model::{Node, Part, Status};
-use crate::world::observe::cluster::{Listed, guest_of_list, listed};
+use crate::world::observe::cluster::{Listed, guest_of_list};
 use crate::world::observe::guests::on_lost_node;
 use crate::world::observe::nodes::{self, NodeRead, OFFLINE, unreachable};
 use crate::world::observe::{Why, each, json};
@@ -32,10 +33,10 @@ impl Turn<'_> {
     /// What the list of resources says of nodes and their storages.
     pub(super) fn nodes_listed(&mut self) {
         let list = Arc::clone(&self.list);
-        for item in json::items(&list) {
-            match listed(item) {
-                Listed::Node(Some(name)) => self.node_listed(name, item),
-                Listed::Storage => self.storage_listed(item),
+        for entry in list.entries() {
+            match entry.listed() {
+                Listed::Node(Some(name)) => self.node_listed(name, &entry),
+                Listed::Storage => self.storage_listed(&entry),
                 Listed::Node(None) | Listed::Guest(_) | Listed::Other => {}
             }
         }
@@ -55,8 +56,8 @@ impl Turn<'_> {
         }
     }
 
-    fn node_listed(&mut self, name: NodeName, item: &Value) {
-        let now = NodeFingerprint::of(item);
+    fn node_listed(&mut self, name: NodeName, entry: &Entry<'_>) {
+        let now = NodeFingerprint::of(entry);
         match self.before.listing.nodes.get(&name) {
             Some(before) => {
                 if before.rebooted(&now) {
@@ -69,7 +70,7 @@ impl Turn<'_> {
             }
             None => drop(self.due.lists.insert(List::ClusterStatus)),
         }
-        self.figures(&name, item);
+        self.figures(&name, &entry.value());
         self.listing.nodes.insert(name, now);
     }
 
@@ -96,19 +97,20 @@ impl Turn<'_> {
 
     fn figures_of_list(&mut self, name: &NodeName) {
         let list = Arc::clone(&self.list);
-        for item in json::items(&list) {
-            if matches!(listed(item), Listed::Node(Some(listed)) if listed == *name) {
-                self.figures(name, item);
+        for entry in list.entries() {
+            if matches!(entry.listed(), Listed::Node(Some(listed)) if listed == *name) {
+                self.figures(name, &entry.value());
             }
         }
     }
 
-    fn storage_listed(&mut self, item: &Value) {
+    fn storage_listed(&mut self, entry: &Entry<'_>) {
+        let item = &entry.value();
         let (Some(node), Some(storage)) = (json::name(item, "node"), json::name(item, "storage"))
         else {
             return;
         };
-        let now = of_storage(item);
+        let now = of_storage(entry);
         let key = (node, storage);
         let before = self.before.listing.storages.get(&key);
         if before != Some(&now) {
@@ -124,10 +126,10 @@ impl Turn<'_> {
         self.seen.world.quorate = None;
         let part = self.seen.status(status);
         let list = Arc::clone(&self.list);
-        for item in json::items(&list) {
-            match listed(item) {
-                Listed::Node(Some(name)) => self.seen.node_of_list(name, item),
-                Listed::Guest(_) => self.node_of_guest(item),
+        for entry in list.entries() {
+            match entry.listed() {
+                Listed::Node(Some(name)) => self.seen.node_of_list(name, &entry.value()),
+                Listed::Guest(_) => self.node_of_guest(&entry),
                 Listed::Node(None) | Listed::Storage | Listed::Other => {}
             }
         }
@@ -145,11 +147,11 @@ impl Turn<'_> {
     }
 
     /// A guest's node is one, whoever else says so.
-    fn node_of_guest(&mut self, item: &Value) {
-        let known = item.get("node").and_then(Value::as_str);
+    fn node_of_guest(&mut self, entry: &Entry<'_>) {
+        let known = entry.field("node");
         let is_known = |name: &NodeName| Some(name.as_str()) == known;
         if !self.seen.world.nodes.keys().any(is_known)
-            && let Some(name) = json::name(item, "node")
+            && let Some(name) = json::name(&entry.value(), "node")
         {
             self.seen.world.nodes.entry(name).or_default();
         }
@@ -225,13 +227,13 @@ impl Turn<'_> {
         node.bridges.clear();
         node.storages.clear();
         let list = Arc::clone(&self.list);
-        for item in json::items(&list) {
-            match listed(item) {
-                Listed::Node(Some(listed)) if listed == *name => self.figures(name, item),
-                Listed::Guest(kind)
-                    if item.get("node").and_then(Value::as_str) == Some(name.as_str()) =>
-                {
-                    self.guest_lost(kind, item, why);
+        for entry in list.entries() {
+            match entry.listed() {
+                Listed::Node(Some(listed)) if listed == *name => {
+                    self.figures(name, &entry.value());
+                }
+                Listed::Guest(kind) if entry.field("node") == Some(name.as_str()) => {
+                    self.guest_lost(kind, &entry.value(), why);
                 }
                 Listed::Guest(_) | Listed::Node(_) | Listed::Storage | Listed::Other => {}
             }

@@ -13,12 +13,13 @@ use crate::ids::{NodeName, PoolId, StorageId, Vmid};
 use crate::world::model::{Part, World};
 use crate::world::observe::storages::Contents;
 use crate::world::observe::{Observation, Why};
+use crate::world::shared::Shared;
 
 /// What a watch keeps.
 pub(super) struct State {
     pub(super) world: Arc<World>,
     /// Parts that could not be read, with the reason; not those that hide something from the token.
-    pub(super) failed: BTreeMap<Part, Why>,
+    pub(super) failed: Shared<Part, Why>,
     /// Nodes that are offline or do not answer, with the reason.
     pub(super) lost: BTreeMap<NodeName, Why>,
     /// Which storage contents there are to read.
@@ -114,7 +115,7 @@ impl State {
     pub(super) fn of_world(world: World) -> Self {
         Self {
             world: Arc::new(world),
-            failed: BTreeMap::new(),
+            failed: Shared::default(),
             lost: BTreeMap::new(),
             contents: Contents::default(),
             pools: Pools::default(),

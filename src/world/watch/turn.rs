@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::difference::{differences, newly_unreadable};
 use super::due::{ContentKey, Due, Reading};
 use super::lists::keep;
+use super::resources::Resources;
 use super::rotation::{List, Shares};
 use super::state::{Listing, Pools, State};
 use super::sweep::{self, Item};
@@ -36,7 +37,7 @@ pub(super) struct Turn<'a> {
     /// The number of this cycle.
     pub(super) now: u64,
     /// `/cluster/resources`.
-    pub(super) list: Arc<Value>,
+    pub(super) list: Arc<Resources>,
     pub(super) listing: Listing,
     pub(super) pools: Pools,
     /// Something is no longer shown, which may mean that it is gone or that the token no longer sees it.
@@ -97,7 +98,7 @@ impl<'a> Turn<'a> {
             },
             due: before.due.clone(),
             now: before.cycles,
-            list: Arc::new(Value::Null),
+            list: Arc::default(),
             listing: Listing::default(),
             pools: before.pools.clone(),
             shrunk: false,
@@ -136,7 +137,7 @@ impl<'a> Turn<'a> {
     /// Reads the list of resources, without which there is no cycle, and the list of tasks, without which there is.
     async fn resources_and_tasks(&mut self) -> Result<Option<Value>, ObserveError> {
         let (resources, tasks) = tokio::join!(
-            self.seen.reads.data(Call::get(["cluster", "resources"])),
+            self.seen.reads.body(Resources::call(), Resources::new),
             self.seen.reads.data(Call::get(["cluster", "tasks"])),
         );
         self.list = Arc::new(resources.map_err(|error| self.failure(error))?);
