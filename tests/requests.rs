@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bailiwick::apply::requests::{Request, Unsendable, request_for};
-use bailiwick::document::desired::{ImageSource, SecretRef};
+use bailiwick::document::desired::{Download, ImageSource, Pull, SecretRef};
 use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
 use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
@@ -61,13 +61,13 @@ fn line(request: &Request) -> String {
 /// Every variant, for both kinds of guests where they differ, and what is sent for it.
 #[allow(clippy::too_many_lines)] // a table
 fn source(decompression: Option<&str>, verify_certificates: bool) -> ImageSource {
-    ImageSource {
+    ImageSource::Url(Download {
         url: "https://images.example.org/rescue-13.iso".to_owned(),
         algorithm: "md5".to_owned(),
         checksum: "0123456789abcdef".repeat(2),
         decompression: decompression.map(str::to_owned),
         verify_certificates,
-    }
+    })
 }
 
 fn table() -> Vec<(Action, &'static str)> {
@@ -390,6 +390,16 @@ fn table() -> Vec<(Action, &'static str)> {
                 source: source(Some("gz"), false),
             },
             "POST /nodes/pve1/storage/local/download-url content=iso filename=rescue-13.iso url=https://images.example.org/rescue-13.iso checksum-algorithm=md5 checksum=0123456789abcdef0123456789abcdef compression=gz verify-certificates=0 (download rescue-13.iso)",
+        ),
+        (
+            Action::DownloadImage {
+                node: node("pve1"),
+                volume: volume("local:vztmpl/nginx_1.29.tar"),
+                source: ImageSource::Registry(Pull {
+                    reference: "docker.io/library/nginx:1.29".to_owned(),
+                }),
+            },
+            "POST /nodes/pve1/storage/local/oci-registry-pull reference=docker.io/library/nginx:1.29 filename=nginx_1.29",
         ),
         (
             Action::DeleteImage {

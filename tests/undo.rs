@@ -347,6 +347,54 @@ fn an_image_is_downloaded_and_deleted_and_both_are_taken_back() {
     assert!(listed());
 }
 
+const NGINX: &str = include_str!("../examples/documents/image-of-a-registry.yaml");
+const PROXY: &str = "apiVersion: bailiwick.dev/v1alpha1
+kind: Container
+metadata: {name: proxy}
+spec:
+  vmid: 350
+  node: pve1
+  template: local:vztmpl/nginx-1.29.tar
+  rootfs: {storage: local-zfs, size: 4Gi}
+  powerState: running
+";
+
+#[test]
+fn an_image_of_a_registry_is_pulled_and_a_container_is_made_of_it_in_one_plan() {
+    let play = Play::new();
+    let before = play.end();
+    play.document("nginx", NGINX);
+    play.document("proxy", PROXY);
+    let made = play.carry_out();
+    let config = play.config(350).unwrap();
+    assert!(
+        config.contains("entrypoint: /docker-entrypoint.sh"),
+        "{config}"
+    );
+    assert!(
+        play.end()
+            .contains_key("(volume) pve1:local:vztmpl/nginx-1.29.tar")
+    );
+    // What the image says the container runs is no drift.
+    assert!(
+        play.apply().all().contains("nothing to do"),
+        "{}",
+        play.apply().all()
+    );
+    undone(&play, &made);
+    same_end(&play.end(), &before, "undone");
+}
+
+#[test]
+fn an_image_that_the_registry_does_not_have_fails_and_leaves_nothing() {
+    let play = Play::new();
+    play.document("nginx", &NGINX.replace("nginx:1.29", "nginx:0.1"));
+    let plan = hash_of(&play.apply());
+    play.approve(&plan).ends(0);
+    let ran = play.run(&plan).ends(1);
+    assert!(ran.all().contains("manifest"), "{}", ran.all());
+}
+
 #[test]
 fn a_download_that_has_another_checksum_fails_and_leaves_nothing() {
     let play = Play::new();

@@ -559,27 +559,76 @@ impl Check<'_> {
         }
     }
 
+    /// A file comes from an address with a checksum, or from a registry, and what is said of it fits that.
+    fn image_source(&mut self, spec: &ImageSpec) {
+        if spec.reference.is_none() {
+            if spec.url.is_none() {
+                let help = "add `url:` and `checksum:`, or `reference:` for an image of a container registry";
+                self.push(&["spec"], "`spec` has no `url`".to_owned(), help);
+            }
+            if spec.checksum.is_none() {
+                let help = "add `checksum:`; without one nobody could tell whether what a server sends is the file that was meant. The publisher writes it beside the file";
+                self.push(&["spec"], "`spec` has no `checksum`".to_owned(), help);
+            }
+            return;
+        }
+        for (field, written) in [
+            ("url", spec.url.is_some()),
+            ("checksum", spec.checksum.is_some()),
+            ("decompression", spec.decompression.is_some()),
+            ("verifyCertificates", spec.verify_certificates.is_some()),
+        ] {
+            if written {
+                let message = format!(
+                    "`spec.{field}` says how a file is downloaded from an address, and `spec.reference` that an image is pulled from a registry"
+                );
+                self.push(&["spec", field], message, "remove one of the two");
+            }
+        }
+        if spec
+            .content
+            .is_some_and(|content| content != ImageContent::Vztmpl)
+        {
+            self.push(
+                &["spec", "content"],
+                "what is pulled from a container registry is a container template".to_owned(),
+                "write `content: vztmpl`",
+            );
+        }
+    }
+
     /// A file is named as Proxmox VE takes it, its checksum is one, and only what Proxmox VE decompresses is decompressed.
     fn image(&mut self, metadata: &Metadata, spec: &ImageSpec) {
+        self.image_source(spec);
         let Some(content) = spec.content else { return };
-        let endings: Vec<_> = content.endings().iter().map(|e| format!("`{e}`")).collect();
+        let pulled = spec.reference.is_some();
+        let endings: &[&str] = if pulled {
+            &[ImageContent::PULLED]
+        } else {
+            content.endings()
+        };
+        let endings: Vec<_> = endings.iter().map(|e| format!("`{e}`")).collect();
         let endings = endings.join(", ");
         let file = spec.file(&metadata.name);
         let place: &[&str] = match &spec.filename {
             Some(_) => &["spec", "filename"],
             None => &["metadata", "name"],
         };
-        if !file
-            .as_ref()
-            .is_some_and(|file| content.takes(file.as_str()))
-        {
+        if !file.as_ref().is_some_and(|file| match pulled {
+            true => {
+                let stem = file.as_str().strip_suffix(ImageContent::PULLED);
+                stem.is_some_and(|stem| !stem.is_empty())
+            }
+            false => content.takes(file.as_str()),
+        }) {
             let named = file.as_ref().map_or(metadata.name.as_str(), |f| f.as_str());
+            let of = match pulled {
+                true => "that is pulled from a registry".to_owned(),
+                false => format!("of content `{}`", content.as_str()),
+            };
             self.push(
                 place,
-                format!(
-                    "`{named}` is no name of a file of content `{}`: it ends in one of {endings}",
-                    content.as_str()
-                ),
+                format!("`{named}` is no name of a file {of}: it ends in one of {endings}"),
                 "give the name of the file as `spec.filename`",
             );
         }

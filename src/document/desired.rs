@@ -263,10 +263,38 @@ pub struct DesiredImage {
     pub source: ImageSource,
 }
 
-/// Where a file comes from, and how it is told from any other.
+/// Where a file comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageSource {
+#[serde(untagged)]
+pub enum ImageSource {
+    /// A server, by address and checksum.
+    Url(Download),
+    /// A container registry. Which image a tag means today only the registry knows, and Proxmox VE asks for no digest.
+    Registry(Pull),
+}
+
+impl ImageSource {
+    /// Where it comes from, in a word: the address, or the reference.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Url(download) => &download.url,
+            Self::Registry(pull) => &pull.reference,
+        }
+    }
+}
+
+/// An image of a container registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pull {
+    /// The reference, with its tag: `docker.io/library/nginx:1.29`.
+    pub reference: String,
+}
+
+/// A file of a server, and how it is told from any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Download {
     /// The address.
     pub url: String,
     /// How the checksum is made: `md5`, `sha1`, `sha224`, `sha256`, `sha384`, `sha512`.

@@ -1,8 +1,8 @@
 //! The kind `Image`: one file on a storage (an ISO image, a container template, a disk to import) by its address and checksum.
 
-use super::desired::{DesiredImage, ImageSource};
+use super::desired::{DesiredImage, Download, ImageSource, Pull};
 use super::options::{options, words};
-use super::scalar::{FileName, HexDigest, ImageUrl};
+use super::scalar::{FileName, HexDigest, ImageReference, ImageUrl};
 use crate::ids::{NodeName, StorageId, VolumeId};
 
 words! {
@@ -27,6 +27,9 @@ impl ImageContent {
             Self::Import => &[".qcow2", ".raw", ".vmdk", ".ova"],
         }
     }
+
+    /// How the names of such files end that come from a container registry.
+    pub const PULLED: &str = ".tar";
 
     /// Whether Proxmox VE takes a file of that name for this.
     pub fn takes(self, name: &str) -> bool {
@@ -76,12 +79,17 @@ options! {
         /// What the file is: `iso` for CD drives, `vztmpl` for new containers, `import` for disks of new machines. Always to be written.
         content: Option<ImageContent> = "content" by hand,
         /// The name of the file on the storage, where it is not the document's name. It ends in `.iso` or `.img` (`iso`), in `.tar.gz`,
-        /// `.tar.xz`, `.tar.zst` or `.tar.bz2` (`vztmpl`), in `.qcow2`, `.raw`, `.vmdk` or `.ova` (`import`).
+        /// `.tar.xz`, `.tar.zst` or `.tar.bz2` (`vztmpl`; in `.tar` where it comes from a registry), in `.qcow2`, `.raw`, `.vmdk` or
+        /// `.ova` (`import`).
         filename: Option<FileName> = "filename" by hand,
-        /// Where the node downloads it from. Always to be written, without a user name and password: it stands in plans and in Proxmox
-        /// VE's task logs.
+        /// Where the node downloads it from, without a user name and password: it stands in plans and in Proxmox VE's task logs. This
+        /// and `checksum`, or `reference`, is always to be written.
         url: Option<ImageUrl> = "url" by hand,
-        /// The checksum of what is downloaded. Always to be written: a download that does not have it is thrown away.
+        /// The image of a container registry that the node pulls instead of downloading a file, with its tag
+        /// (`docker.io/library/nginx:1.29`); from Proxmox VE 9.1 on, and for `vztmpl` only. Which image a tag means can change, and Proxmox
+        /// VE checks nothing: what is pulled is what the registry serves under it at that moment.
+        reference: Option<ImageReference> = "reference" by hand,
+        /// The checksum of what is downloaded. Always to be written with `url`: a download that does not have it is thrown away.
         checksum: Option<Checksum> = "" by hand,
         /// Decompress what was downloaded; only for `iso`.
         decompression: Option<Decompression> = "compression" by hand,
@@ -106,18 +114,27 @@ impl ImageSpec {
 
     /// What this asks for; `None` where something is missing that always has to be written.
     pub fn desired(&self, name: &str) -> Option<DesiredImage> {
-        let checksum = self.checksum.as_ref()?;
         Some(DesiredImage {
             volume: self.volume(name)?,
             node: self.node.clone(),
-            source: ImageSource {
-                url: self.url.as_ref()?.as_str().to_owned(),
-                algorithm: checksum.algorithm?.as_str().to_owned(),
-                checksum: checksum.value.as_ref()?.as_str().to_owned(),
-                decompression: self.decompression.map(|how| how.as_str().to_owned()),
-                verify_certificates: self.verify_certificates != Some(false),
-            },
+            source: self.source()?,
         })
+    }
+
+    fn source(&self) -> Option<ImageSource> {
+        if let Some(reference) = &self.reference {
+            return Some(ImageSource::Registry(Pull {
+                reference: reference.as_str().to_owned(),
+            }));
+        }
+        let checksum = self.checksum.as_ref()?;
+        Some(ImageSource::Url(Download {
+            url: self.url.as_ref()?.as_str().to_owned(),
+            algorithm: checksum.algorithm?.as_str().to_owned(),
+            checksum: checksum.value.as_ref()?.as_str().to_owned(),
+            decompression: self.decompression.map(|how| how.as_str().to_owned()),
+            verify_certificates: self.verify_certificates != Some(false),
+        }))
     }
 }
 
@@ -200,6 +217,58 @@ mod tests {
         );
         let half = whole("iso", "").replace("algorithm: sha256, ", "");
         assert!(refused(&half).contains("has no `algorithm`"));
+    }
+
+    #[test]
+    fn an_image_of_a_registry_is_named_with_its_tag_and_nothing_else() {
+        let spec =
+            |reference: &str| format!("storage: local, content: vztmpl, reference: '{reference}'");
+        for reference in [
+            "nginx:1.29",
+            "docker.io/library/nginx:1.29-alpine",
+            "registry.example.org:5000/a__b/c.d/e--f:_x",
+            "ghcr.io/a/b:V1.0_2",
+        ] {
+            let Desired::Image(image) = read("nginx.tar", &spec(reference)).unwrap() else {
+                panic!("{reference}");
+            };
+            assert_eq!(image.source.place(), reference);
+            assert_eq!(image.volume.to_string(), "local:vztmpl/nginx.tar");
+        }
+        for reference in [
+            "nginx",
+            "nginx@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+            "Nginx:1",
+            "https://docker.io/nginx:1",
+            "a//b:1",
+            "a:",
+            "a._b:1",
+            "a:-x",
+            "me:secret@a.example/x:1",
+        ] {
+            let text = read("nginx.tar", &spec(reference)).unwrap_err();
+            assert!(
+                text.contains("an image with its tag"),
+                "{reference}: {text}"
+            );
+        }
+        let refused =
+            |name: &str, more: &str| read(name, &format!("{}{more}", spec("nginx:1"))).unwrap_err();
+        let name = refused("nginx.tar.gz", "");
+        assert!(name.contains("ends in one of `.tar`"), "{name}");
+        for (more, word) in [
+            (", url: 'https://a.example/x'", "remove one of the two"),
+            (", decompression: gz", "`spec.decompression` says how"),
+            (", verifyCertificates: false", "`spec.verifyCertificates`"),
+        ] {
+            let text = refused("nginx.tar", more);
+            assert!(text.contains(word), "{more}: {text}");
+        }
+        let iso = spec("nginx:1").replace("vztmpl", "iso");
+        let iso = read("nginx.tar", &iso).unwrap_err();
+        assert!(iso.contains("write `content: vztmpl`"), "{iso}");
+        let neither = read("a.tar.zst", "storage: local, content: vztmpl").unwrap_err();
+        assert!(neither.contains("`spec` has no `url`"), "{neither}");
     }
 
     #[test]

@@ -197,6 +197,8 @@ texts! {
     HexDigest, "hex-digest", |t| keep(&t.to_ascii_lowercase(), (32..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_hexdigit()), || "a checksum: 32 to 128 hexadecimal digits".to_owned());
     /// Where a file is downloaded from.
     ImageUrl, "image-url", |t| keep(t, is_image_url(t), || "an address `https://HOST/…` or `http://HOST/…` without blanks and without a user name or password".to_owned());
+    /// An image of a container registry, as `POST /nodes/{node}/storage/{storage}/oci-registry-pull` takes it.
+    ImageReference, "image-reference", |t| keep(t, is_image_reference(t), || "an image with its tag, such as `docker.io/library/nginx:1.29`: an optional registry, a path of lower-case letters and digits, `:` and a tag (Proxmox VE takes no digest)".to_owned());
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
@@ -249,6 +251,38 @@ fn is_image_url(text: &str) -> bool {
     text.len() <= 2048
         && text.bytes().all(|b| b.is_ascii_graphic())
         && host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
+}
+
+/// `[HOST[:PORT]/]PATH:TAG`. What stands before the first slash is a host if it could be no part of a path, or else either.
+fn is_image_reference(text: &str) -> bool {
+    let Some((name, tag)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let is_tag =
+        is_word(tag, b"_.-") || (tag.starts_with('_') && is_word(&format!("a{tag}"), b"_.-"));
+    let is_path = |path: &str| path.split('/').all(is_path_component);
+    let is_host = |host: &str| {
+        let (name, port) = host.split_once(':').unwrap_or((host, "1"));
+        is_dns_name(name) && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
+    };
+    let named = is_path(name)
+        || name
+            .split_once('/')
+            .is_some_and(|(host, path)| is_host(host) && is_path(path));
+    text.len() <= 512 && tag.len() <= 128 && is_tag && named
+}
+
+/// Lower-case letters and digits, with `.`, `_`, `__` or any number of `-` between them.
+fn is_path_component(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let between = |run: &[u8]| matches!(run, b"." | b"_" | b"__") || run.iter().all(|b| *b == b'-');
+    bytes.first().is_some_and(|b| plain(*b))
+        && bytes.last().is_some_and(|b| plain(*b))
+        && bytes
+            .split(|b| plain(*b))
+            .filter(|run| !run.is_empty())
+            .all(between)
 }
 
 fn is_calendar_event(text: &str) -> bool {

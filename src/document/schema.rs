@@ -93,12 +93,10 @@ pub fn each_child(schema: &mut Value, with: &mut dyn FnMut(&mut Value)) {
     }
 }
 
-/// The schema of an image: what it is, where it comes from and how it is told are always written.
+/// The schema of an image: what it is is always written. Where it comes from, and how it is told, is checked with the fields that say
+/// that in two ways.
 fn image() -> Value {
-    let mut spec = with_required(
-        of::<ImageSpec>(),
-        &["storage", "content", "url", "checksum"],
-    );
+    let mut spec = with_required(of::<ImageSpec>(), &["storage", "content"]);
     if let Some(Value::Object(checksum)) = spec.pointer_mut("/properties/checksum") {
         checksum.insert("required".to_owned(), json!(["algorithm", "value"]));
     }

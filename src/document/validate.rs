@@ -217,8 +217,7 @@ impl Validator<'_> {
             let name = required.as_str().unwrap_or_default();
             if !entries.iter().any(|entry| entry.key == name) {
                 let message = format!("{} has no `{name}`", named(path));
-                let why = why_required(path, name).unwrap_or_default();
-                self.push(Problem::new(span, message).help(format!("add `{name}:`{why}")));
+                self.push(Problem::new(span, message).help(format!("add `{name}:`")));
             }
         }
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
@@ -543,13 +542,6 @@ fn is_key(field: &Value, key: &str) -> bool {
 }
 
 /// Inside a reference to a secret no advice about options is due.
-/// Why a field is asked for, where that does not go without saying.
-fn why_required(path: &str, name: &str) -> Option<&'static str> {
-    (path == "spec" && name == "checksum").then_some(
-        "; without one nobody could tell whether what a server sends is the file that was meant. The publisher writes it beside the file",
-    )
-}
-
 fn is_secretive(path: &str) -> bool {
     path.ends_with("From")
 }

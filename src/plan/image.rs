@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::draft::{Draft, DraftId, Phase, Planner};
 use super::error::Reason;
 use super::input::{Item, Owned};
-use crate::document::desired::{DesiredImage, ImageSource};
+use crate::document::desired::{DesiredImage, Download, ImageSource, Pull};
 use crate::ids::{NodeName, StorageId, VolumeId};
 use crate::world::views::{self, Source};
 use crate::world::{Action, Param, Part, Storage, Volume, World};
@@ -53,6 +53,12 @@ pub(super) fn birth_of(object: &str, world: &World) -> Option<String> {
 
 /// Where a file came from, as ownership remembers it.
 pub(super) fn remembered(source: &ImageSource) -> BTreeMap<String, Option<String>> {
+    let source = match source {
+        ImageSource::Url(source) => source,
+        ImageSource::Registry(Pull { reference }) => {
+            return BTreeMap::from([("reference".to_owned(), Some(reference.clone()))]);
+        }
+    };
     let checksum = format!("{}:{}", source.algorithm, source.checksum);
     let verified = if source.verify_certificates { "1" } else { "0" };
     BTreeMap::from([
@@ -66,15 +72,18 @@ pub(super) fn remembered(source: &ImageSource) -> BTreeMap<String, Option<String
 /// Where a file came from, if its owner knows it.
 fn source_of(owned: &Owned) -> Option<ImageSource> {
     let known = |key: &str| owned.managed.get(key)?.clone();
+    if let Some(reference) = known("reference") {
+        return Some(ImageSource::Registry(Pull { reference }));
+    }
     let checksum = known("checksum")?;
     let (algorithm, checksum) = checksum.split_once(':')?;
-    Some(ImageSource {
+    Some(ImageSource::Url(Download {
         url: known("url")?,
         algorithm: algorithm.to_owned(),
         checksum: checksum.to_owned(),
         decompression: known("compression"),
         verify_certificates: known("verify-certificates")? == "1",
-    })
+    }))
 }
 
 impl Planner<'_, '_> {
@@ -219,28 +228,15 @@ impl Planner<'_, '_> {
             return;
         };
         let wanted = &desired.source;
-        let content = |of: &ImageSource| {
-            (
-                of.algorithm.clone(),
-                of.checksum.clone(),
-                of.decompression.clone(),
-            )
-        };
-        if content(&known) != content(wanted) {
+        if let Some((field, is, back)) = another(&known, wanted) {
             let why = format!(
-                "{object} is there with the {} checksum {}{}, and a file that is there is never downloaded again: write another `filename`, and the guests that shall have the new file name it; or write the checksum back",
-                known.algorithm,
-                known.checksum,
-                known
-                    .decompression
-                    .as_ref()
-                    .map_or_else(String::new, |how| format!(", decompressed with {how}")),
+                "{object} is there {is}, and a file that is there is never downloaded again: write another `filename`, and the guests that shall have the new file name it; or {back}"
             );
             return self
                 .drafts
-                .problem(&item.key, "checksum", Reason::Refused { why });
+                .problem(&item.key, field, Reason::Refused { why });
         }
-        if known.url != wanted.url {
+        if known.place() != wanted.place() {
             self.drafts.notes.insert(format!(
                 "{object} is there and is not downloaded again for another address; the new one counts if it is ever gone"
             ));
@@ -249,7 +245,11 @@ impl Planner<'_, '_> {
 
     fn download(&mut self, desired: &DesiredImage, node: NodeName, object: &str) {
         let (volume, source) = (&desired.volume, &desired.source);
-        let said = format!("downloaded from {}", source.url);
+        let how = match source {
+            ImageSource::Url(_) => "downloaded",
+            ImageSource::Registry(_) => "pulled",
+        };
+        let said = format!("{how} from {}", source.place());
         let effect = "the node downloads it once; no guest is touched";
         self.drafts
             .change(object, "(object)", None, Some(&said), effect);
@@ -419,8 +419,61 @@ fn names(value: &str, volume: &VolumeId) -> bool {
         .any(|part| part == volume || part.split_once('=').is_some_and(|(_, v)| v == volume))
 }
 
+/// How the file that is wanted is another than the one that is known to be there: the field that says so, what is there, and what brings
+/// the document back to it. Another address of the same checksum is the same file.
+fn another(
+    known: &ImageSource,
+    wanted: &ImageSource,
+) -> Option<(&'static str, String, &'static str)> {
+    match (known, wanted) {
+        (ImageSource::Url(known), ImageSource::Url(wanted)) => {
+            let content = |of: &Download| {
+                (
+                    of.algorithm.clone(),
+                    of.checksum.clone(),
+                    of.decompression.clone(),
+                )
+            };
+            let is = || {
+                let decompressed = known.decompression.as_ref();
+                format!(
+                    "with the {} checksum {}{}",
+                    known.algorithm,
+                    known.checksum,
+                    decompressed
+                        .map_or_else(String::new, |how| format!(", decompressed with {how}")),
+                )
+            };
+            (content(known) != content(wanted))
+                .then(|| ("checksum", is(), "write the checksum back"))
+        }
+        (known, wanted) => (known != wanted).then(|| {
+            let field = match wanted {
+                ImageSource::Url(_) => "url",
+                ImageSource::Registry(_) => "reference",
+            };
+            let is = format!("from {}", known.place());
+            (field, is, "write back where it came from")
+        }),
+    }
+}
+
 /// What is to be known of a download before it is approved.
 fn download_notes(volume: &VolumeId, source: &ImageSource) -> Vec<String> {
+    let source = match source {
+        ImageSource::Url(source) => source,
+        ImageSource::Registry(Pull { reference }) => {
+            return vec![
+                format!(
+                    "whatever the registry serves as {reference} when the step runs is what containers are made from: Proxmox VE checks no digest, and a tag can be moved"
+                ),
+                format!(
+                    "how big it is shows only then: whether it fits on {} is not known before",
+                    volume.storage()
+                ),
+            ];
+        }
+    };
     let mut notes = vec![
         format!(
             "what {} sends is thrown away unless its {} checksum is {}",

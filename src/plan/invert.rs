@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Inverse;
 use super::snapshot::described_as;
+use crate::document::desired::ImageSource;
 use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, Slot, StorageId, Vmid};
 use crate::world::safety_copy;
 use crate::world::views::{self, Source};
@@ -153,8 +154,12 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
                 source: source.clone(),
             }],
             remains: vec![format!(
-                "{volume} comes back only if {} still serves what has its checksum",
-                source.url
+                "{volume} comes back only if {} still serves {}",
+                source.place(),
+                match source {
+                    ImageSource::Url(_) => "what has its checksum",
+                    ImageSource::Registry(_) => "it, and only as it is then",
+                }
             )],
         },
         Action::DeleteImage { source: None, .. } => {

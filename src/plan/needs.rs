@@ -7,7 +7,7 @@ use super::input::SafetyCopy;
 use super::model::{Plan, Privilege};
 use super::privileges::privileges;
 use crate::document::desired::{
-    Desired, DesiredDisk, DesiredGuest, ImageSource, Media, Value, Wish,
+    Desired, DesiredDisk, DesiredGuest, Download, ImageSource, Media, Value, Wish,
 };
 use crate::document::{Kind, schema};
 use crate::ids::{
@@ -398,13 +398,13 @@ fn samples() -> Option<Vec<Action>> {
         Action::DownloadImage {
             node: node.clone(),
             volume: VolumeId::new(storage.clone(), "iso/any.iso"),
-            source: ImageSource {
+            source: ImageSource::Url(Download {
                 url: String::new(),
                 algorithm: String::new(),
                 checksum: String::new(),
                 decompression: None,
                 verify_certificates: true,
-            },
+            }),
         },
         Action::CreateStorage {
             id: storage.clone(),

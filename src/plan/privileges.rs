@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::model::Privilege;
+use crate::document::desired::ImageSource;
 use crate::ids::{GuestKind, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::property::{Domain, PropertyMap, boolean};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
@@ -233,8 +234,17 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             "Datastore.Allocate",
         )]],
         // Either the newer privilege on the node, or both of the older ones.
-        Action::DownloadImage { node, volume, .. } => {
+        Action::DownloadImage {
+            node,
+            volume,
+            source,
+        } => {
             let network = one(format!("/nodes/{node}"), "Sys.AccessNetwork");
+            if let ImageSource::Registry(_) = source {
+                let storage = format!("/storage/{}", volume.storage());
+                let template = one(storage, "Datastore.AllocateTemplate");
+                return vec![vec![template], vec![network]];
+            }
             vec![
                 vec![one(
                     format!("/storage/{}", volume.storage()),

@@ -1,5 +1,6 @@
-//! `/nodes/{node}/storage/{storage}/download-url`: files that nodes download (PVE::API2::Storage::Status, PVE::Tools
-//! `download_file_from_url`). Nothing is connected to: what an address serves stands in the world file.
+//! `/nodes/{node}/storage/{storage}/download-url` and `oci-registry-pull`: files that nodes download and images that they pull from
+//! container registries (PVE::API2::Storage::Status, PVE::Tools `download_file_from_url`). Nothing is connected to: what an address or a
+//! registry serves stands in the world file.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,12 @@ const DOWNLOAD: &[Param] = &[
     Param::new("verify-certificates", Kind::Boolean),
 ];
 
-/// What an address serves.
+const PULL: &[Param] = &[
+    Param::new("filename", Kind::TextMax(255)),
+    Param::required("reference", Kind::Pattern(is_reference)),
+];
+
+/// What an address serves, or a registry under a reference.
 #[derive(Debug, Clone, Default)]
 pub struct Download {
     /// Its size in bytes.
@@ -37,13 +43,145 @@ pub struct Download {
 /// The routes of this room.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    vec![route(
-        Method::Post,
-        "/nodes/{node}/storage/{storage}/download-url",
-        &[DOWNLOAD],
-        Access::All("/storage/{storage}", &["Datastore.AllocateTemplate"]),
-        download,
-    )]
+    let may = Access::All("/storage/{storage}", &["Datastore.AllocateTemplate"]);
+    vec![
+        route(
+            Method::Post,
+            "/nodes/{node}/storage/{storage}/download-url",
+            &[DOWNLOAD],
+            may,
+            download,
+        ),
+        route(
+            Method::Post,
+            "/nodes/{node}/storage/{storage}/oci-registry-pull",
+            &[PULL],
+            may,
+            pull,
+        ),
+    ]
+}
+
+/// Whether an image is named with its tag, and with no digest.
+fn is_reference(text: &str) -> bool {
+    let Some((name, tag)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let word = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let path = name.rsplit_once(':').map_or(name, |(_, path)| path);
+    (1..=128).contains(&tag.len())
+        && tag.chars().all(word)
+        && !tag.starts_with(['.', '-'])
+        && !name.is_empty()
+        && path.chars().all(|c| word(c) || c == '/')
+}
+
+/// Pulls an image of a registry. The file's name gets its ending here; without one it is made of the reference.
+fn pull(cluster: &mut Cluster, call: &Call) -> Answer {
+    let (node, storage) = (call.node().to_owned(), call.text("storage").to_owned());
+    let on_node = format!("/nodes/{node}");
+    cluster.check_all(&call.auth, &on_node, &["Sys.AccessNetwork"])?;
+    let section = cluster.usable_storage(&node, &storage)?;
+    if !is_file_based(&section.kind) {
+        return Err(ApiError::internal(format!(
+            "can't upload to storage type '{}', not a file based storage!",
+            section.kind
+        )));
+    }
+    if !section.holds("vztmpl") {
+        return Err(ApiError::internal(format!(
+            "storage '{storage}' is not configured for content-type 'vztmpl'"
+        )));
+    }
+    let reference = call.text("reference").to_owned();
+    let stem = match call.get("filename") {
+        Some(name) => normalize(name),
+        None => normalize(&reference.replace(':', "_")),
+    };
+    let volid = format!("{storage}:vztmpl/{stem}.tar");
+    let stand_in = Volume {
+        volid: volid.clone(),
+        ..Volume::default()
+    };
+    let path = cluster.volume_path(&stand_in);
+    if cluster.volumes.get(&node, &volid).is_some() {
+        return Err(ApiError::internal(format!(
+            "refusing to override existing file '{path}'"
+        )));
+    }
+    // What Proxmox VE calls this task is not known; nobody may rely on it.
+    let spec = TaskSpec::new(&node, "ocipull", "", &call.auth).lasting(2.0);
+    Ok(cluster.spawn(spec, move |cluster, log| {
+        log.say(format!("pulling {reference} to {path}"));
+        let Some(served) = cluster.downloads.get(&reference).cloned() else {
+            return Err(format!("pull failed: manifest of {reference} unknown"));
+        };
+        let wanted = Placed {
+            node: &node,
+            volid: &volid,
+            path: &path,
+            content: "vztmpl",
+        };
+        wanted.store(cluster, served.size, served.checksums)?;
+        log.say("finished");
+        Ok(())
+    }))
+}
+
+/// Where a file comes to lie.
+struct Placed<'a> {
+    node: &'a str,
+    volid: &'a str,
+    path: &'a str,
+    content: &'a str,
+}
+
+impl Placed<'_> {
+    /// The storage it comes to lie on, if it has room for it.
+    fn room(&self, cluster: &Cluster, size: u64) -> Result<(), String> {
+        let storage = self.storage();
+        cluster.usable_storage(self.node, storage)?;
+        let (total, used) = cluster.usage(self.node, storage);
+        if used.saturating_add(size) > total {
+            return Err(format!(
+                "download failed: Cannot write to '{}' (No space left on device).",
+                self.path
+            ));
+        }
+        Ok(())
+    }
+
+    fn storage(&self) -> &str {
+        self.volid
+            .split_once(':')
+            .map_or("", |(storage, _)| storage)
+    }
+
+    fn store(
+        &self,
+        cluster: &mut Cluster,
+        size: u64,
+        checksums: BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        self.room(cluster, size)?;
+        let section = cluster.usable_storage(self.node, self.storage())?;
+        let at = if cluster.storage_is_shared(&section) {
+            String::new()
+        } else {
+            self.node.to_owned()
+        };
+        let ctime = cluster.clock.unix();
+        cluster.volumes.insert(Volume {
+            volid: self.volid.to_owned(),
+            node: at,
+            size,
+            format: format_of(self.content, self.volid),
+            ctime,
+            checksums,
+            ..Volume::default()
+        });
+        Ok(())
+    }
 }
 
 fn is_url(text: &str) -> bool {
@@ -78,6 +216,7 @@ fn format_of(content: &str, name: &str) -> String {
     let ending = name.rsplit('.').next().unwrap_or_default();
     match content {
         "iso" => "iso".to_owned(),
+        "vztmpl" if ending == "tar" => ending.to_owned(),
         "vztmpl" => format!("t{ending}"),
         _ => ending.to_owned(),
     }
@@ -202,14 +341,13 @@ fn fetch(cluster: &mut Cluster, log: &mut TaskLog, wanted: &Wanted) -> Result<()
             url.split('/').nth(2).unwrap_or_default()
         ));
     }
-    let storage = volid.split_once(':').map_or("", |(storage, _)| storage);
-    let section = cluster.usable_storage(node, storage)?;
-    let (total, used) = cluster.usage(node, storage);
-    if used.saturating_add(served.size) > total {
-        return Err(format!(
-            "download failed: Cannot write to '{path}' (No space left on device)."
-        ));
-    }
+    let place = Placed {
+        node,
+        volid,
+        path,
+        content,
+    };
+    place.room(cluster, served.size)?;
     if let Some((algorithm, expected)) = &wanted.checksum {
         let got = checksum(&served.checksums, algorithm);
         if got != *expected {
@@ -220,25 +358,12 @@ fn fetch(cluster: &mut Cluster, log: &mut TaskLog, wanted: &Wanted) -> Result<()
         }
         log.say("calculating checksum...OK, checksum verified");
     }
-    let at = if cluster.storage_is_shared(&section) {
-        String::new()
-    } else {
-        node.clone()
+    // Of what was decompressed the world says no checksum.
+    let checksums = match wanted.compression {
+        Some(_) => BTreeMap::new(),
+        None => served.checksums,
     };
-    let ctime = cluster.clock.unix();
-    cluster.volumes.insert(Volume {
-        volid: volid.clone(),
-        node: at,
-        size: served.size,
-        format: format_of(content, volid),
-        ctime,
-        // Of what was decompressed the world says no checksum.
-        checksums: match wanted.compression {
-            Some(_) => BTreeMap::new(),
-            None => served.checksums,
-        },
-        ..Volume::default()
-    });
+    place.store(cluster, served.size, checksums)?;
     log.say(format!("download of '{url}' to '{path}' finished"));
     Ok(())
 }

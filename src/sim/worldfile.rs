@@ -14,6 +14,7 @@
 //!   local-zfs: { total: 1T, other: 2G, offline: [pve3], volumes: [ { volid: 'local-zfs:vm-104-disk-0', node: pve1, size: 32G } ] }
 //! downloads:                     # what nodes can download, and nothing else
 //!   https://images.example.org/a.iso: { size: 600M, checksums: { sha256: 5f70… }, untrusted: false }
+//!   docker.io/library/nginx:1.29: { size: 60M }  # an image of a container registry, by its reference
 //! running: [104]
 //! paused: []
 //! passwords: { 'root@pam': secret }

@@ -3,7 +3,8 @@
 
 use zeroize::Zeroizing;
 
-use crate::document::desired::SecretRef;
+use crate::document::desired::{ImageSource, SecretRef};
+use crate::document::image::ImageContent;
 use crate::ids::{Bytes, GuestKind, NodeName, Vmid, VolumeId};
 use crate::proxmox::call::{Call, Method};
 use crate::world::{Action, Param, Params, PowerAction, views};
@@ -70,6 +71,39 @@ fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
         .map(|item| item.to_string())
         .collect::<Vec<_>>()
         .join(",")
+}
+
+/// The call that downloads a file, or pulls an image.
+fn download(node: &NodeName, volume: &VolumeId, source: &ImageSource) -> Request {
+    let path = |last| {
+        let storage = volume.storage().as_str();
+        ["nodes", node.as_str(), "storage", storage, last]
+    };
+    let (content, file) = volume.name().split_once('/').unwrap_or_default();
+    match source {
+        ImageSource::Url(source) => {
+            let task = Some(("download", file.to_owned()));
+            request(Method::Post, path("download-url"), task)
+                .with("content", content)
+                .with("filename", file)
+                .with("url", source.url.as_str())
+                .with("checksum-algorithm", source.algorithm.as_str())
+                .with("checksum", source.checksum.as_str())
+                .with_some("compression", source.decompression.clone())
+                .with_some(
+                    "verify-certificates",
+                    (!source.verify_certificates).then_some("0"),
+                )
+        }
+        // What its task is called is not known from any source at hand: whether it happened, only the file tells. Proxmox VE adds the
+        // ending.
+        ImageSource::Registry(source) => {
+            let stem = file.strip_suffix(ImageContent::PULLED).unwrap_or(file);
+            request(Method::Post, path("oci-registry-pull"), None)
+                .with("reference", source.reference.as_str())
+                .with("filename", stem)
+        }
+    }
 }
 
 impl Request {
@@ -395,27 +429,7 @@ pub fn request_for(
             node,
             volume,
             source,
-        } => {
-            let path = [
-                "nodes",
-                node.as_str(),
-                "storage",
-                volume.storage().as_str(),
-                "download-url",
-            ];
-            let (content, file) = volume.name().split_once('/').unwrap_or_default();
-            request(Method::Post, path, Some(("download", file.to_owned())))
-                .with("content", content)
-                .with("filename", file)
-                .with("url", source.url.as_str())
-                .with("checksum-algorithm", source.algorithm.as_str())
-                .with("checksum", source.checksum.as_str())
-                .with_some("compression", source.decompression.clone())
-                .with_some(
-                    "verify-certificates",
-                    (!source.verify_certificates).then_some("0"),
-                )
-        }
+        } => download(node, volume, source),
         Action::DeleteVolume { node, volume } | Action::DeleteImage { node, volume, .. } => {
             let task = ("imgdel", deletion_of(volume));
             request(Method::Delete, content(node, volume), Some(task))

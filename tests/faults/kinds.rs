@@ -617,6 +617,16 @@ fn elsewhere() -> Vec<Kind> {
             ),
             is!(Action::DownloadImage { .. }),
         ),
+        // What the task of a pull is called nobody knows: whether it happened, only the file tells.
+        makes(
+            "download image",
+            document(
+                "Image",
+                "nginx-1.29.tar",
+                "storage: local, node: pve1, content: vztmpl, reference: 'docker.io/library/nginx:1.29'",
+            ),
+            is!(Action::DownloadImage { .. }),
+        ),
         removes(
             "delete image",
             "Image",

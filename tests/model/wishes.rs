@@ -92,6 +92,12 @@ fn of_image(random: &mut StdRng) -> Wish {
         return Wish::Removed(format!("image/{node}/local:{content}/{name}"));
     }
     let storage = one(random, &["local", "local", "local", "vault", "fast"]);
+    if random.random_ratio(1, 4) {
+        let tag = one(random, &["3.22", "3.23"]);
+        return Wish::Present(format!(
+            "Image {{filename: alpine.tar, storage: {storage}, node: {node}, content: vztmpl, reference: 'docker.io/library/alpine:{tag}'}}"
+        ));
+    }
     Wish::Present(format!(
         "Image {{filename: {name}, storage: {storage}, node: {node}, content: {content}, \
          url: 'https://images.example.org/{name}', checksum: {{algorithm: sha256, value: {sum}}}}}"

@@ -214,7 +214,7 @@ pub(super) fn impacts(
             match source {
                 Some(source) => format!(
                     "{volume} is deleted; it comes back only if {} still serves it",
-                    source.url
+                    source.place()
                 ),
                 None => format!("{volume} is deleted, and where it came from is not known"),
             },

@@ -1,6 +1,7 @@
 //! Images: what a document comes to, that a file that is there is left alone, what its deletion hurts, and how both are taken back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::fixture::*;
 use crate::document::load;
@@ -75,6 +76,60 @@ fn an_image_is_downloaded_once() {
     let rest = after.plan(items);
     assert_eq!(titles(&rest), Vec::<&str>::new());
     assert!(rest.documents[0].adopts);
+}
+
+/// An image of a registry: no checksum is known, which is said, and another tag is another file.
+#[test]
+fn an_image_of_a_registry_is_pulled_once() {
+    let pulled = |reference: &str| {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Image\nmetadata: {{name: nginx.tar}}\nspec: {{storage: local, node: pve1, content: vztmpl, reference: '{reference}'}}\n"
+        );
+        let documents = load(&[("a.yaml", text)]).unwrap_or_else(|errors| panic!("{errors}"));
+        item("Image/nginx.tar", documents[0].desired())
+    };
+    let mut lab = Lab::new();
+    let items = vec![pulled("docker.io/library/nginx:1.29")];
+    // Where an address may be fetched from with older privileges, a registry may not.
+    let refused = lab.refused(items.clone());
+    assert!(
+        refused.contains("Sys.AccessNetwork on /nodes/pve1"),
+        "{refused}"
+    );
+    let held = Arc::make_mut(&mut lab.world.permissions);
+    let root = held.entry("/".to_owned()).or_default();
+    root.insert("Sys.AccessNetwork".to_owned(), true);
+    let plan = lab.plan(items.clone());
+    let title = "download image local:vztmpl/nginx.tar to pve1";
+    assert_eq!(titles(&plan), [title]);
+    let notes = &plan.steps[0].notes;
+    assert!(
+        notes.iter().any(|n| n.contains("a tag can be moved")),
+        "{notes:?}"
+    );
+    assert!(plan.changes.iter().any(|change| {
+        change.after.as_deref() == Some("pulled from docker.io/library/nginx:1.29")
+    }));
+    owned(&mut lab, &items);
+    lab.volume(
+        "pve1",
+        "local:vztmpl/nginx.tar",
+        "vztmpl",
+        Bytes(Bytes::GIB),
+        None,
+    );
+    assert_eq!(titles(&lab.plan(items)), Vec::<&str>::new());
+    let refused = lab.refused(vec![pulled("docker.io/library/nginx:1.30")]);
+    for word in ["nginx:1.29", "write another `filename`"] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    // Nor does it become what an address serves.
+    let text = format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: Image\nmetadata: {{name: a}}\nspec: {{storage: local, node: pve1, content: vztmpl, filename: nginx.tar.gz, url: '{URL}', checksum: {{algorithm: sha256, value: '{SUM}'}}}}\n"
+    );
+    let documents = load(&[("a.yaml", text)]).unwrap_or_else(|errors| panic!("{errors}"));
+    let other = item("Image/nginx.tar", documents[0].desired());
+    assert_eq!(lab.plan(vec![other]).steps.len(), 1);
 }
 
 #[test]

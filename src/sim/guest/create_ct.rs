@@ -139,6 +139,18 @@ fn assemble(
         main.set(&mount.key, mount.print());
     }
     unpack(cluster, guest, template, log)?;
+    // An image of a registry says what it runs; here always the same.
+    if template.ends_with(".tar") {
+        log.say("Detected OCI archive");
+        for (key, value) in [
+            ("entrypoint", "/docker-entrypoint.sh"),
+            ("env", "PATH=/usr/bin"),
+        ] {
+            if main.get(key).is_none() {
+                main.set(key, value);
+            }
+        }
+    }
     let defaults = [
         ("arch", "amd64".to_owned()),
         ("ostype", ostype(template)),

@@ -266,7 +266,7 @@ mod tests {
             let now = with(field, value);
             assert_eq!(compare(&guest(), &now), (false, false, false), "{field}");
         }
-        let vmid = |item| entry(&item, Entry::vmid);
+        let vmid = |item: Value| entry(&item, |entry| entry.vmid());
         assert_eq!(vmid(guest()), vmid(json!({"vmid": "100"})));
         assert_eq!(vmid(json!({"vmid": 7})), None);
     }

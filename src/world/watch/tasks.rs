@@ -121,7 +121,10 @@ pub(super) fn note(news: &News, world: &World, due: &mut Due, now: u64) {
     }
     match kind {
         "vzdump" => content(world, &upid.node, due, now, |holds| holds == "backup"),
-        "imgcopy" | "imgdel" | "download" | "prunebackups" | "ociimport" => {
+        // What the task that pulls an image from a registry is called is not known; it says `oci` somewhere.
+        _ if matches!(kind, "imgcopy" | "imgdel" | "download" | "prunebackups")
+            || kind.contains("oci") =>
+        {
             let named: Option<StorageId> = storage
                 .and_then(|storage| storage.parse().ok())
                 .filter(|id| world.storages.contains_key(id));
