@@ -60,6 +60,11 @@ const CALLS: [(Kind, &str, &str); 14] = [
         "POST",
         "/nodes/{node}/storage/{storage}/download-url",
     ),
+    (
+        Kind::Image,
+        "POST",
+        "/nodes/{node}/storage/{storage}/oci-registry-pull",
+    ),
 ];
 
 #[test]

@@ -70,6 +70,10 @@ fn sample(format: &str, pick: u32) -> &'static str {
             "https://images.example.org/a.iso?x=1",
             "http://192.0.2.9:8080/",
         ],
+        "image-reference" => &[
+            "docker.io/library/nginx:1.29",
+            "registry.example.org:5000/a:latest",
+        ],
         "replication-job-id" => &["104-0", "301-12"],
         "replication-comment" => &["to the other room", "1"],
         "backup-job-id" => &["nightly", "Weekly-2"],
@@ -206,6 +210,21 @@ pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
 
 /// Of an image's content, name and checksum hardly any drawn at random fit each other.
 fn agree(spec: &mut Value) {
+    let fields = spec.as_object_mut().unwrap();
+    if fields.contains_key("reference") {
+        for other in ["url", "checksum", "decompression", "verifyCertificates"] {
+            fields.remove(other);
+        }
+        fields.insert("content".to_owned(), json!("vztmpl"));
+        fields.insert("filename".to_owned(), json!("nginx-1.29.tar"));
+        return;
+    }
+    for (field, else_it_is) in [
+        ("url", json!("https://images.example.org/a")),
+        ("checksum", json!({"algorithm": "sha256", "value": ""})),
+    ] {
+        fields.entry(field).or_insert(else_it_is);
+    }
     let (ending, digits) = (
         match spec["content"].as_str().unwrap() {
             "iso" => "iso",

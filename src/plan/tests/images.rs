@@ -93,7 +93,7 @@ fn an_image_of_a_registry_is_pulled_once() {
     // Where an address may be fetched from with older privileges, a registry may not.
     let refused = lab.refused(items.clone());
     assert!(
-        refused.contains("Sys.AccessNetwork on /nodes/pve1"),
+        refused.contains("lacks `Sys.AccessNetwork` on `/nodes/pve1`"),
         "{refused}"
     );
     let held = Arc::make_mut(&mut lab.world.permissions);
