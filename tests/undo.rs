@@ -355,7 +355,7 @@ spec:
   vmid: 350
   node: pve1
   template: local:vztmpl/nginx-1.29.tar
-  rootfs: {storage: local-zfs, size: 4Gi}
+  rootFs: {storage: local-zfs, size: 4Gi}
   powerState: running
 ";
 
