@@ -20,6 +20,7 @@ use answers::{Answers, recorded};
 use bailiwick::ids::{Bytes, ClusterName, NodeName, Vmid};
 use bailiwick::world::{
     ObserveError, ObserveSettings, Part, Selection, Status, Watch, WatchSettings, World, observe,
+    observe_firewalls,
 };
 use serde_json::{Value, json};
 use server::Server;
@@ -561,4 +562,46 @@ async fn a_recorded_cluster_of_oddities_is_observed_whole() {
     ] {
         assert_eq!(world.unreadable(&part), None, "{part}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_firewalls_of_a_recorded_cluster_are_read_whole() {
+    let Some(answers) = recorded() else {
+        return;
+    };
+    let server = Server::start(move |seen| answers.answer(seen)).await;
+    let client = server.client();
+    let world = observe(&client, &settings()).await.unwrap();
+    let firewalls = observe_firewalls(&client, &world).await;
+    let cluster = firewalls.cluster.unwrap();
+    assert_eq!(cluster.options["policy_in"], "DROP");
+    assert_eq!(cluster.rules.len(), 5);
+    assert_eq!(cluster.rules[1].fields["action"], "webserver");
+    assert_eq!(cluster.aliases["office"].cidr, "192.0.2.0/24");
+    assert_eq!(cluster.groups["webserver"].rules.len(), 3);
+    let management = &cluster.ipsets["management"];
+    assert_eq!(management.comment.as_deref(), Some("mgmt hosts"));
+    assert_eq!(management.entries[1].cidr, "dc/office");
+    assert!(cluster.ipsets["emptyset"].entries.is_empty());
+    // It is no cluster.
+    assert_eq!(firewalls.corosync.unwrap().members.len(), 0);
+    let node = &firewalls.nodes[&node("pve1")];
+    assert_eq!(node.firewall.as_ref().unwrap().rules.len(), 2);
+    let addresses = node.addresses.as_ref().unwrap();
+    assert!(
+        addresses.contains(&"10.99.0.11/24".to_owned()),
+        "{addresses:?}"
+    );
+    for guest in world.guests.values() {
+        let read = &firewalls.guests[&guest.vmid];
+        // The other nodes do not resolve.
+        assert_eq!(read.is_ok(), guest.node.as_str() == "pve1", "{read:?}");
+    }
+    let with_rules = firewalls.guests.values().flatten();
+    assert!(with_rules.clone().any(|scope| !scope.rules.is_empty()));
+    assert!(
+        with_rules
+            .clone()
+            .any(|scope| scope.aliases.contains_key("me"))
+    );
 }

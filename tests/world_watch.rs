@@ -21,7 +21,9 @@ use std::sync::{Arc, Mutex};
 
 use bailiwick::proxmox::Call;
 use bailiwick::sim::Fault;
-use bailiwick::world::{Changed, ObserveError, Part, Status, Watch, WatchSettings, observe};
+use bailiwick::world::{
+    Changed, ObserveError, Part, Status, Watch, WatchSettings, observe, observe_firewalls,
+};
 use hands::Deed;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -826,4 +828,58 @@ async fn memory_stays_flat() {
         grown < 4096,
         "{grown} KiB more than after 1,000 cycles ({settled} KiB)"
     );
+}
+
+/// The simulator's firewalls, and who may see them.
+#[tokio::test(flavor = "multi_thread")]
+async fn firewalls_are_read_when_they_are_asked_for() {
+    let stand = Stand::new(&stand::world(4)).await;
+    let write = |call: Call| stand.write(call);
+    assert!(write(Call::put(["cluster", "firewall", "options"]).param("enable", "1")).await);
+    let office = Call::post(["cluster", "firewall", "ipset"]).param("name", "office");
+    assert!(write(office).await);
+    let entry = Call::post(["cluster", "firewall", "ipset", "office"])
+        .param("cidr", "192.0.2.0/24")
+        .param("nomatch", "1");
+    assert!(write(entry).await);
+    let guest = ["nodes", "n1", "qemu", "100", "firewall"];
+    for (action, port) in [("DROP", "80"), ("ACCEPT", "443")] {
+        let rule = Call::post(guest.iter().chain(&["rules"]))
+            .param("type", "in")
+            .param("action", action)
+            .param("proto", "tcp")
+            .param("dport", port)
+            .param("source", "+office")
+            .param("enable", "1");
+        assert!(write(rule).await);
+    }
+    let world = stand.fresh().await;
+    let read = observe_firewalls(&stand.client, &world).await;
+    let cluster = read.cluster.unwrap();
+    assert_eq!(cluster.options["enable"], "1");
+    assert!(cluster.ipsets["office"].entries[0].nomatch);
+    // New rules come first.
+    let rules = &read.guests[&vmid(100)].as_ref().unwrap().rules;
+    let ports: Vec<&str> = rules
+        .iter()
+        .map(|rule| rule.fields["dport"].as_str())
+        .collect();
+    assert_eq!(ports, ["443", "80"]);
+    assert_eq!(read.guests[&vmid(101)].as_ref().unwrap().rules, []);
+    let members = read.corosync.unwrap().members;
+    assert_eq!(members[&node("n2")][&0], "10.0.0.12");
+    let addresses = read.nodes[&node("n2")].addresses.as_ref().unwrap();
+    assert_eq!(addresses[..], ["10.0.0.12/24"]);
+    // A set that is gone leaves the rule, which Proxmox VE says is wrong.
+    let gone = Call::delete(["cluster", "firewall", "ipset", "office"]).param("force", "1");
+    assert!(write(gone).await);
+    let read = observe_firewalls(&stand.client, &world).await;
+    let rules = &read.guests[&vmid(100)].as_ref().unwrap().rules;
+    assert!(rules[0].errors["source"].contains("office"), "{rules:?}");
+    // What the token may not see is unread.
+    stand.edit("user.cfg", "Sys.Audit,", "");
+    let read = observe_firewalls(&stand.client, &world).await;
+    assert!(read.cluster.is_err() && read.corosync.is_err());
+    assert!(read.nodes[&node("n1")].firewall.is_err());
+    assert!(read.guests[&vmid(100)].is_ok());
 }

@@ -72,6 +72,20 @@ pub fn routes() -> Vec<Route> {
             Access::All("/", &["Sys.Audit"]),
             status,
         ),
+        route(
+            Get,
+            "/cluster/config/nodes",
+            &[],
+            Access::All("/", &["Sys.Audit"]),
+            members,
+        ),
+        route(
+            Get,
+            "/cluster/config/totem",
+            &[],
+            Access::All("/", &["Sys.Audit"]),
+            totem,
+        ),
         route(Get, "/cluster/nextid", &[NEXT_ID], Access::User, next_id),
         route(Get, "/cluster/options", &[], Access::User, get_options),
         route(
@@ -113,6 +127,32 @@ fn cluster_index(_: &mut Cluster, _: &Call) -> Answer {
         "sdn",
     ];
     Ok(names.iter().map(|name| json!({ "name": name })).collect())
+}
+
+/// The members of the cluster network; none on a node that is no cluster. Each has one link, at its address.
+fn members(cluster: &mut Cluster, _: &Call) -> Answer {
+    if cluster.name.is_empty() {
+        return Ok(json!([]));
+    }
+    let members = cluster.nodes.iter().zip(1u32..);
+    Ok(members
+        .map(|((name, node), id)| {
+            json!({
+                "name": name, "node": name, "nodeid": id.to_string(), "quorum_votes": node.votes.to_string(), "ring0_addr": node.ip,
+            })
+        })
+        .collect())
+}
+
+/// How the cluster network is run.
+fn totem(cluster: &mut Cluster, _: &Call) -> Answer {
+    if cluster.name.is_empty() {
+        return Ok(Value::Null);
+    }
+    Ok(json!({
+        "cluster_name": cluster.name, "config_version": "4", "interface": { "0": { "linknumber": "0" } }, "ip_version": "ipv4-6",
+        "link_mode": "passive", "secauth": "on", "version": "2",
+    }))
 }
 
 /// The version that is simulated.

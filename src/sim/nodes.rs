@@ -200,6 +200,14 @@ pub fn interfaces(cluster: &Cluster, node: &str) -> BTreeMap<String, Map<String,
         found.entry(bridge).or_default();
     }
     found.remove("lo");
+    // Of a node whose file says nothing of it, the address is on the first bridge.
+    let node = cluster.nodes.get(node).filter(|node| !node.ip.is_empty());
+    if let (Some(node), false) = (node, found.values().any(|entry| entry.contains_key("cidr")))
+        && let Some((_, entry)) = found.iter_mut().find(|(name, _)| name.starts_with("vmbr"))
+    {
+        entry.insert("method".into(), json!("static"));
+        setting(entry, "address", &format!("{}/24", node.ip));
+    }
     for (at, (name, entry)) in found.iter_mut().enumerate() {
         complete(name, entry, at + 3);
     }

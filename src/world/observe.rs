@@ -4,6 +4,7 @@
 
 mod backups;
 pub(super) mod cluster;
+mod firewall;
 pub(super) mod guests;
 pub(super) mod json;
 pub(super) mod nodes;
@@ -25,6 +26,7 @@ use super::shared::Shared;
 use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 pub use backups::backup_configs;
+pub use firewall::observe_firewalls;
 use reads::Reads;
 pub use refresh::{Refresh, refresh};
 use sight::{Permissions, Sight};
