@@ -17,7 +17,7 @@ pub mod watch;
 
 pub use action::{Action, Param, Params, PowerAction};
 pub use model::*;
-pub use observe::{ObserveError, ObserveSettings, observe, observe_firewalls};
+pub use observe::{ObserveError, ObserveSettings, observe};
 pub use predict::{
     Unpredictable, displaced, held_by_replication, replication_refusals, snapshot_refused,
     snapshot_stays, surprises,

@@ -21,9 +21,8 @@ use std::sync::{Arc, Mutex};
 
 use bailiwick::proxmox::Call;
 use bailiwick::sim::Fault;
-use bailiwick::world::{
-    Changed, ObserveError, Part, Status, Watch, WatchSettings, observe, observe_firewalls,
-};
+use bailiwick::world::firewall::Place;
+use bailiwick::world::{Changed, ObserveError, Part, Status, Watch, WatchSettings, observe};
 use hands::Deed;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -830,12 +829,30 @@ async fn memory_stays_flat() {
     );
 }
 
-/// The simulator's firewalls, and who may see them.
+/// Firewalls are read while they can have an effect, and watched by the sweep.
 #[tokio::test(flavor = "multi_thread")]
-async fn firewalls_are_read_when_they_are_asked_for() {
+async fn firewalls_are_read_while_the_datacenters_is_on() {
     let stand = Stand::new(&stand::world(4)).await;
     let write = |call: Call| stand.write(call);
+    let mut watch = stand.watch(10).await;
+    let firewalls = &watch.world().firewalls;
+    assert!(firewalls.cluster.is_ok() && !firewalls.may_be_on());
+    assert!(firewalls.nodes.is_empty() && firewalls.guests.is_empty());
+    let members = &firewalls.corosync.as_ref().unwrap().members;
+    assert_eq!(members[&node("n2")][&0], "10.0.0.12");
+    assert!(firewalls.guest(vmid(100)).unwrap_err().contains("is off"));
+
     assert!(write(Call::put(["cluster", "firewall", "options"]).param("enable", "1")).await);
+    let on = Changed::Firewall(Place::Cluster);
+    let sweep = watch.sweep_cycles() + 1;
+    assert!(cycles_until(&stand, &mut watch, &on, sweep).await.is_some());
+    let same = |watch: &Watch, fresh| stand::difference(watch.world(), &fresh);
+    assert_eq!(same(&watch, stand.fresh().await), "");
+    let firewalls = &watch.world().firewalls;
+    assert_eq!((firewalls.nodes.len(), firewalls.guests.len()), (3, 4));
+    let addresses = firewalls.nodes[&node("n2")].addresses.as_ref().unwrap();
+    assert_eq!(addresses[..], ["10.0.0.12/24"]);
+
     let office = Call::post(["cluster", "firewall", "ipset"]).param("name", "office");
     assert!(write(office).await);
     let entry = Call::post(["cluster", "firewall", "ipset", "office"])
@@ -853,33 +870,47 @@ async fn firewalls_are_read_when_they_are_asked_for() {
             .param("enable", "1");
         assert!(write(rule).await);
     }
-    let world = stand.fresh().await;
-    let read = observe_firewalls(&stand.client, &world).await;
-    let cluster = read.cluster.unwrap();
-    assert_eq!(cluster.options["enable"], "1");
-    assert!(cluster.ipsets["office"].entries[0].nomatch);
+    let changed = Changed::Firewall(Place::Guest(vmid(100)));
+    let sweep = watch.sweep_cycles() + 1;
+    assert!(
+        cycles_until(&stand, &mut watch, &changed, sweep)
+            .await
+            .is_some()
+    );
     // New rules come first.
-    let rules = &read.guests[&vmid(100)].as_ref().unwrap().rules;
-    let ports: Vec<&str> = rules
+    let rules = |watch: &Watch| {
+        watch
+            .world()
+            .firewalls
+            .guest(vmid(100))
+            .unwrap()
+            .rules
+            .clone()
+    };
+    let ports: Vec<String> = rules(&watch)
         .iter()
-        .map(|rule| rule.fields["dport"].as_str())
+        .map(|rule| rule.fields["dport"].clone())
         .collect();
     assert_eq!(ports, ["443", "80"]);
-    assert_eq!(read.guests[&vmid(101)].as_ref().unwrap().rules, []);
-    let members = read.corosync.unwrap().members;
-    assert_eq!(members[&node("n2")][&0], "10.0.0.12");
-    let addresses = read.nodes[&node("n2")].addresses.as_ref().unwrap();
-    assert_eq!(addresses[..], ["10.0.0.12/24"]);
     // A set that is gone leaves the rule, which Proxmox VE says is wrong.
     let gone = Call::delete(["cluster", "firewall", "ipset", "office"]).param("force", "1");
     assert!(write(gone).await);
-    let read = observe_firewalls(&stand.client, &world).await;
-    let rules = &read.guests[&vmid(100)].as_ref().unwrap().rules;
-    assert!(rules[0].errors["source"].contains("office"), "{rules:?}");
+    let sweep = watch.sweep_cycles() + 1;
+    assert!(
+        cycles_until(&stand, &mut watch, &changed, sweep)
+            .await
+            .is_some()
+    );
+    assert!(rules(&watch)[0].errors["source"].contains("office"));
+    for _ in 0..sweep {
+        stand.cycle(&mut watch).await;
+    }
+    assert_eq!(same(&watch, stand.fresh().await), "");
+
     // What the token may not see is unread.
     stand.edit("user.cfg", "Sys.Audit,", "");
-    let read = observe_firewalls(&stand.client, &world).await;
-    assert!(read.cluster.is_err() && read.corosync.is_err());
-    assert!(read.nodes[&node("n1")].firewall.is_err());
-    assert!(read.guests[&vmid(100)].is_ok());
+    let fresh = stand.fresh().await.firewalls;
+    assert!(fresh.cluster.is_err() && fresh.corosync.is_err() && fresh.may_be_on());
+    assert!(fresh.nodes[&node("n1")].firewall.is_err());
+    assert!(fresh.guest(vmid(100)).is_ok());
 }

@@ -1,25 +1,106 @@
-//! The firewall's configuration of a cluster at its three places, raw as Proxmox VE keeps it. It is read when it is asked for
-//! ([`observe_firewalls`](super::observe_firewalls)): it is several calls a guest, and nothing else of a world depends on it yet.
+//! The firewall's configuration of a cluster at its three places, raw as Proxmox VE keeps it.
+//!
+//! It is several calls a guest, so a guest's is read only where it can have an effect: while the datacenter's firewall is on, and of
+//! guests with an interface that has `firewall=1`. What is not read is unknown, not empty.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use super::model::Section;
+use super::model::{Guest, Section};
+use super::shared::Shared;
+use super::views;
 use crate::ids::{NodeName, Vmid};
 
 /// Something that was read, or why it was not.
 pub type Seen<T> = Result<T, String>;
 
+/// Where a firewall is configured.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The datacenter, with what else the firewalls of all nodes depend on: the cluster network.
+    Cluster,
+    /// A node.
+    Node(NodeName),
+    /// A guest.
+    Guest(Vmid),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the firewall of the datacenter"),
+            Self::Node(node) => write!(f, "the firewall of node {node}"),
+            Self::Guest(vmid) => write!(f, "the firewall of guest {vmid}"),
+        }
+    }
+}
+
 /// Every firewall's configuration in a cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Firewalls {
     /// The datacenter's.
-    pub cluster: Seen<Scope>,
-    /// The nodes', and what of a node's network the firewall depends on.
-    pub nodes: BTreeMap<NodeName, NodeScope>,
-    /// The guests'.
-    pub guests: BTreeMap<Vmid, Seen<Scope>>,
+    pub cluster: Seen<Arc<Scope>>,
     /// The cluster network; without members on a node that is no cluster.
-    pub corosync: Seen<Corosync>,
+    pub corosync: Seen<Arc<Corosync>>,
+    /// The nodes', and what of a node's network the firewall depends on.
+    pub nodes: Shared<NodeName, Arc<NodeScope>>,
+    /// The guests', as far as they were asked for; see [`Firewalls::guest`].
+    pub guests: Shared<Vmid, Seen<Arc<Scope>>>,
+}
+
+impl Default for Firewalls {
+    /// Nothing was read.
+    fn default() -> Self {
+        let unread = || "it was never asked for".to_owned();
+        Self {
+            cluster: Err(unread()),
+            corosync: Err(unread()),
+            nodes: Shared::default(),
+            guests: Shared::default(),
+        }
+    }
+}
+
+impl Firewalls {
+    /// A guest's configuration.
+    ///
+    /// # Errors
+    /// Why it was not read.
+    pub fn guest(&self, vmid: Vmid) -> Result<&Arc<Scope>, &str> {
+        match self.guests.get(&vmid) {
+            Some(read) => read.as_ref().map_err(String::as_str),
+            None => Err(
+                "it was not asked for, since the datacenter's firewall is off or none of the guest's interfaces has `firewall=1`",
+            ),
+        }
+    }
+
+    /// A node's configuration and addresses; `None` if they were not read.
+    pub fn node(&self, node: &NodeName) -> Option<&NodeScope> {
+        self.nodes.get(node).map(|scope| &**scope)
+    }
+
+    /// Whether the datacenter's firewall is on, and with it any other; also where nobody knows. A number above 1 is a UNIX time: on
+    /// trial, for a minute.
+    pub fn may_be_on(&self) -> bool {
+        self.cluster.as_ref().map_or(true, |cluster| {
+            let enable = cluster.options.get("enable");
+            enable.is_some_and(|value| value != "0")
+        })
+    }
+
+    /// Whether a guest's own configuration can have an effect, and so is read.
+    pub fn concerns(&self, guest: &Guest) -> bool {
+        self.may_be_on() && filtered(guest)
+    }
+}
+
+/// Whether an interface of a guest has `firewall=1`, now or at its next start.
+pub fn filtered(guest: &Guest) -> bool {
+    let has = |section: &Section| views::nics(section).iter().any(|nic| nic.firewall);
+    let config = &guest.config;
+    has(&config.current) || (!config.pending.is_empty() && has(&config.next_start()))
 }
 
 /// A firewall's configuration at one place: a file `*.fw`.

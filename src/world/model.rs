@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::firewall::Firewalls;
 use super::shared::Shared;
 use crate::ids::{Bytes, ClusterName, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 
@@ -123,6 +124,8 @@ pub struct World {
     pub ha_resources: Shared<Vmid, Arc<HaResource>>,
     /// The HA rules, by name.
     pub ha_rules: BTreeMap<String, Arc<HaRule>>,
+    /// The firewalls' configurations.
+    pub firewalls: Firewalls,
     /// The access control list.
     pub acl: Arc<Vec<AclEntry>>,
     /// Datacenter options that matter to health, raw (`next-id`, `tag-style`, `migration`, `ha`, …), flattened to text.
@@ -148,6 +151,7 @@ impl World {
             replication_jobs: Shared::default(),
             ha_resources: Shared::default(),
             ha_rules: BTreeMap::new(),
+            firewalls: Firewalls::default(),
             acl: Arc::default(),
             options: Arc::default(),
             quorate: None,

@@ -26,7 +26,6 @@ use super::shared::Shared;
 use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 pub use backups::backup_configs;
-pub use firewall::observe_firewalls;
 use reads::Reads;
 pub use refresh::{Refresh, refresh};
 use sight::{Permissions, Sight};
@@ -41,6 +40,8 @@ pub struct ObserveSettings {
     pub contents: bool,
     /// Whether to read the snapshots (one call per guest, and one per snapshot).
     pub snapshots: bool,
+    /// Whether to read the firewalls that can have an effect (some calls per guest with such an interface, if the datacenter's is on).
+    pub firewalls: bool,
 }
 
 impl ObserveSettings {
@@ -50,6 +51,7 @@ impl ObserveSettings {
             cluster,
             contents: true,
             snapshots: true,
+            firewalls: true,
         }
     }
 }
@@ -160,6 +162,9 @@ pub(super) async fn everything(
     seen.resources(&resources);
     seen.nodes().await;
     seen.guests().await;
+    if settings.firewalls {
+        seen.firewalls().await;
+    }
     if settings.contents {
         seen.contents().await;
     }

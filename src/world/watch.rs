@@ -11,6 +11,7 @@ mod contents;
 mod difference;
 mod due;
 mod fingerprint;
+mod firewalls;
 mod guests;
 mod lists;
 mod nodes;
@@ -25,6 +26,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::firewall::Place;
 use super::model::{Part, World};
 use super::observe::cluster::Listed;
 use super::observe::reads::Reads;
@@ -59,6 +61,8 @@ pub enum Changed {
     Guest(Vmid),
     /// A storage came, went, or is another, in its definition or in what lies on it; or whether that can be read.
     Storage(StorageId),
+    /// A firewall's configuration is another, or whether it can be read.
+    Firewall(Place),
     /// Anything else: a list, something of a node, or whether it can be read. Proxmox VE's version counts to the cluster's status.
     Part(Part),
 }
@@ -68,6 +72,7 @@ impl fmt::Display for Changed {
         match self {
             Self::Guest(vmid) => write!(f, "guest {vmid}"),
             Self::Storage(storage) => write!(f, "storage {storage}"),
+            Self::Firewall(place) => place.fmt(f),
             Self::Part(part) => part.fmt(f),
         }
     }

@@ -216,6 +216,33 @@ pub fn difference(watched: &World, fresh: &World) -> String {
     map(&mut text, "HA resource", &w.ha_resources, &f.ha_resources);
     map(&mut text, "HA rule", &w.ha_rules, &f.ha_rules);
     map(&mut text, "option", &w.options, &f.options);
+    map(
+        &mut text,
+        "firewall",
+        &w.firewalls.nodes,
+        &f.firewalls.nodes,
+    );
+    map(
+        &mut text,
+        "firewall",
+        &w.firewalls.guests,
+        &f.firewalls.guests,
+    );
+    if w.firewalls != f.firewalls {
+        let (w, f) = (&w.firewalls, &f.firewalls);
+        writeln!(
+            text,
+            "datacenter's firewall {:?} {:?}",
+            w.cluster, w.corosync
+        )
+        .unwrap();
+        writeln!(
+            text,
+            "                fresh {:?} {:?}",
+            f.cluster, f.corosync
+        )
+        .unwrap();
+    }
     if w.acl != f.acl || w.quorate != f.quorate || w.version != f.version {
         writeln!(text, "acl {:?}\n{:?}", w.acl, f.acl).unwrap();
         writeln!(text, "quorate {:?} {:?}", w.quorate, f.quorate).unwrap();

@@ -6,32 +6,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{each, json};
-use crate::ids::{NodeName, Vmid};
-use crate::proxmox::{Call, Client};
+use super::reads::Reads;
+use super::{Observation, each, json};
+use crate::ids::{GuestKind, NodeName};
+use crate::proxmox::Call;
 use crate::world::firewall::{
-    Alias, Corosync, Firewalls, Group, IpSet, NodeScope, Rule, Scope, Seen, SetEntry,
+    Alias, Corosync, Group, IpSet, NodeScope, Place, Rule, Scope, Seen, SetEntry,
 };
-use crate::world::model::{Guest, Part, Section, World};
+use crate::world::model::{Completeness, Part, Section};
 
 /// What a rule's fields are not: its place, which changes, and what Proxmox VE adds.
 const ADDED: &[&str] = &["pos", "digest", "errors", "ipversion"];
-
-/// Reads the firewalls of a cluster: of the datacenter, of every node, and of every guest in this world.
-pub async fn observe_firewalls(client: &Client, world: &World) -> Firewalls {
-    let (cluster, corosync, nodes, guests) = tokio::join!(
-        scope(client, &["cluster", "firewall"], Has::Everything),
-        corosync(client),
-        nodes(client, world),
-        guests(client, world),
-    );
-    Firewalls {
-        cluster,
-        nodes,
-        guests,
-        corosync,
-    }
-}
 
 /// What there is at a place besides options and rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,75 +29,174 @@ enum Has {
     Everything,
 }
 
-async fn nodes(client: &Client, world: &World) -> BTreeMap<NodeName, NodeScope> {
-    let names: Vec<NodeName> = world.nodes.keys().cloned().collect();
-    let read = each(names, |name| {
-        let client = client.clone();
-        // Bridges are hidden in silence, and with them the addresses on them.
-        let hidden = world.unreadable(&Part::NodeNetwork(name.clone()));
-        let hidden = hidden.map(str::to_owned);
-        async move {
-            let path = ["nodes", name.as_str(), "firewall"];
-            let (firewall, addresses) = tokio::join!(
-                scope(&client, &path, Has::Nothing),
-                addresses(&client, &name),
+/// What was read at a place.
+enum PlaceRead {
+    Cluster(Seen<Scope>, Seen<Corosync>),
+    Node(NodeName, NodeScope),
+    Guest(crate::ids::Vmid, Seen<Scope>),
+}
+
+impl Observation<'_> {
+    /// Reads the firewalls that can have an effect.
+    pub(super) async fn firewalls(&mut self) {
+        self.some_firewalls(vec![Place::Cluster]).await;
+        let places = self.firewall_places();
+        self.some_firewalls(places).await;
+    }
+
+    /// The places besides the datacenter's that are read, as far as this world says.
+    pub(in crate::world) fn firewall_places(&self) -> Vec<Place> {
+        let firewalls = &self.world.firewalls;
+        if !firewalls.may_be_on() {
+            return Vec::new();
+        }
+        let nodes = self.world.nodes.keys().cloned().map(Place::Node);
+        let guests = self.world.guests.values();
+        let guests = guests.filter(|guest| firewalls.concerns(guest));
+        nodes
+            .chain(guests.map(|guest| Place::Guest(guest.vmid)))
+            .collect()
+    }
+
+    /// Reads these places. What is the same as it was stays the same in memory.
+    pub(in crate::world) async fn some_firewalls(&mut self, places: Vec<Place>) {
+        let mut calls = Vec::new();
+        for place in places {
+            let at = match &place {
+                Place::Cluster => None,
+                Place::Node(node) => Some((node.clone(), None)),
+                Place::Guest(vmid) => match self.world.guests.get(vmid) {
+                    Some(guest) => Some((guest.node.clone(), Some(guest.kind))),
+                    None => continue,
+                },
+            };
+            let lost = at.as_ref().and_then(|(node, _)| self.lost.get(node));
+            calls.push((place, at, lost.cloned()));
+        }
+        let reads = self.reads.clone();
+        let read = each(calls, |(place, at, lost)| {
+            let reads = reads.clone();
+            async move { read(&reads, place, at, lost).await }
+        });
+        for read in read.await {
+            self.firewall_read(read);
+        }
+    }
+
+    fn firewall_read(&mut self, read: PlaceRead) {
+        let firewalls = &mut self.world.firewalls;
+        match read {
+            PlaceRead::Cluster(scope, corosync) => {
+                keep(&mut firewalls.cluster, scope);
+                keep(&mut firewalls.corosync, corosync);
+            }
+            PlaceRead::Node(name, mut scope) => {
+                // Bridges are hidden in silence, and with them the addresses on them.
+                let network = Part::NodeNetwork(name.clone());
+                if let (Ok(_), Some(Completeness::Unreadable { why })) =
+                    (&scope.addresses, self.world.completeness.get(&network))
+                {
+                    scope.addresses = Err(why.clone());
+                }
+                let known = firewalls.nodes.get(&name);
+                if known.is_none_or(|known| **known != scope) {
+                    firewalls.nodes.insert(name, Arc::new(scope));
+                }
+            }
+            PlaceRead::Guest(vmid, scope) => {
+                let same = match (firewalls.guests.get(&vmid), &scope) {
+                    (Some(Ok(known)), Ok(now)) => **known == *now,
+                    (Some(Err(known)), Err(now)) => known == now,
+                    _ => false,
+                };
+                if !same {
+                    firewalls.guests.insert(vmid, scope.map(Arc::new));
+                }
+            }
+        }
+    }
+}
+
+fn keep<T: PartialEq>(known: &mut Seen<Arc<T>>, now: Seen<T>) {
+    match (&*known, now) {
+        (Ok(known), Ok(now)) if **known == now => {}
+        (_, now) => *known = now.map(Arc::new),
+    }
+}
+
+async fn read(
+    reads: &Reads,
+    place: Place,
+    at: Option<(NodeName, Option<GuestKind>)>,
+    lost: Option<String>,
+) -> PlaceRead {
+    let node = at
+        .as_ref()
+        .map(|(node, _)| node.as_str())
+        .unwrap_or_default();
+    match place {
+        Place::Cluster => {
+            let (scope, corosync) = tokio::join!(
+                scope(reads, &["cluster", "firewall"], Has::Everything),
+                corosync(reads)
             );
-            let addresses = hidden.map_or(addresses, Err);
-            let node = NodeScope {
+            PlaceRead::Cluster(scope, corosync)
+        }
+        Place::Node(name) => {
+            let (firewall, addresses) = match lost {
+                Some(why) => (Err(why.clone()), Err(why)),
+                None => {
+                    let path = ["nodes", node, "firewall"];
+                    tokio::join!(scope(reads, &path, Has::Nothing), addresses(reads, &name))
+                }
+            };
+            let scope = NodeScope {
                 firewall,
                 addresses,
             };
-            (name, node)
+            PlaceRead::Node(name, scope)
         }
-    });
-    read.await.into_iter().collect()
+        Place::Guest(vmid) => {
+            let kind = at.as_ref().and_then(|(_, kind)| *kind);
+            let read = match (lost, kind) {
+                (Some(why), _) => Err(format!("node {node}: {why}")),
+                (None, None) => Err("its kind is not known".to_owned()),
+                (None, Some(kind)) => {
+                    let vmid = vmid.to_string();
+                    let path = ["nodes", node, kind.api(), &vmid, "firewall"];
+                    scope(reads, &path, Has::Names).await
+                }
+            };
+            PlaceRead::Guest(vmid, read)
+        }
+    }
 }
 
-async fn guests(client: &Client, world: &World) -> BTreeMap<Vmid, Seen<Scope>> {
-    let guests: Vec<Arc<Guest>> = world.guests.values().cloned().collect();
-    let read = each(guests, |guest| {
-        let client = client.clone();
-        async move {
-            let vmid = guest.vmid.to_string();
-            let path = [
-                "nodes",
-                guest.node.as_str(),
-                guest.kind.api(),
-                &vmid,
-                "firewall",
-            ];
-            (guest.vmid, scope(&client, &path, Has::Names).await)
-        }
-    });
-    read.await.into_iter().collect()
-}
-
-async fn data(client: &Client, path: &[&str], rest: &[&str]) -> Seen<Value> {
+async fn data(reads: &Reads, path: &[&str], rest: &[&str]) -> Seen<Value> {
     let call = Call::get(path.iter().chain(rest));
-    let answer = client.read(call).await;
-    answer.map(|a| a.data).map_err(|error| error.to_string())
+    reads.data(call).await.map_err(|error| error.to_string())
 }
 
-async fn scope(client: &Client, path: &[&str], has: Has) -> Seen<Scope> {
-    let options = data(client, path, &["options"]).await?;
+async fn scope(reads: &Reads, path: &[&str], has: Has) -> Seen<Scope> {
+    let options = data(reads, path, &["options"]).await?;
     let mut scope = Scope {
         options: json::section(&options, &["digest"]),
-        rules: rules(&data(client, path, &["rules"]).await?)?,
+        rules: rules(&data(reads, path, &["rules"]).await?)?,
         ..Scope::default()
     };
     if has == Has::Nothing {
         return Ok(scope);
     }
-    for item in list(&data(client, path, &["aliases"]).await?, "aliases")? {
+    for item in list(&data(reads, path, &["aliases"]).await?, "aliases")? {
         let alias = Alias {
             cidr: said(item, "cidr")?,
             comment: json::text(item, "comment"),
         };
         scope.aliases.insert(said(item, "name")?, alias);
     }
-    for item in list(&data(client, path, &["ipset"]).await?, "sets")? {
+    for item in list(&data(reads, path, &["ipset"]).await?, "sets")? {
         let name = said(item, "name")?;
-        let entries = data(client, path, &["ipset", &name]).await?;
+        let entries = data(reads, path, &["ipset", &name]).await?;
         let set = IpSet {
             entries: list(&entries, "entries of a set")?
                 .map(entry)
@@ -122,10 +206,10 @@ async fn scope(client: &Client, path: &[&str], has: Has) -> Seen<Scope> {
         scope.ipsets.insert(name, set);
     }
     if has == Has::Everything {
-        for item in list(&data(client, path, &["groups"]).await?, "groups")? {
+        for item in list(&data(reads, path, &["groups"]).await?, "groups")? {
             let name = said(item, "group")?;
             let group = Group {
-                rules: rules(&data(client, path, &["groups", &name]).await?)?,
+                rules: rules(&data(reads, path, &["groups", &name]).await?)?,
                 comment: json::text(item, "comment"),
             };
             scope.groups.insert(name, group);
@@ -183,8 +267,8 @@ fn errors(item: &Value) -> Section {
 }
 
 /// A node's own addresses, as its network is configured.
-async fn addresses(client: &Client, node: &NodeName) -> Seen<Vec<String>> {
-    let network = data(client, &["nodes", node.as_str(), "network"], &[]).await?;
+async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
+    let network = data(reads, &["nodes", node.as_str(), "network"], &[]).await?;
     let mut addresses = Vec::new();
     for item in list(&network, "interfaces")? {
         for field in ["cidr", "cidr6"] {
@@ -194,10 +278,10 @@ async fn addresses(client: &Client, node: &NodeName) -> Seen<Vec<String>> {
     Ok(addresses)
 }
 
-async fn corosync(client: &Client) -> Seen<Corosync> {
+async fn corosync(reads: &Reads) -> Seen<Corosync> {
     let (members, totem) = tokio::join!(
-        data(client, &["cluster", "config", "nodes"], &[]),
-        data(client, &["cluster", "config", "totem"], &[]),
+        data(reads, &["cluster", "config", "nodes"], &[]),
+        data(reads, &["cluster", "config", "totem"], &[]),
     );
     let (members, totem) = (members?, totem?);
     let mut corosync = Corosync {

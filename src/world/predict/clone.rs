@@ -59,6 +59,10 @@ pub(super) fn clone(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredicta
         },
     };
     insert(world, fresh);
+    // The file of the source's firewall is copied with it (PVE::Firewall `clone_vmfw_conf`).
+    if let Some(firewall) = world.firewalls.guests.get(&source.vmid).cloned() {
+        world.firewalls.guests.insert(wish.vmid, firewall);
+    }
     for disk in in_order(source.kind, &section) {
         let Some(value) = section.get(disk.slot.as_str()) else {
             continue;

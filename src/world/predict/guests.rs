@@ -81,6 +81,9 @@ pub(super) fn create(
         config: GuestConfig::default(),
     };
     insert(world, fresh);
+    if world.firewalls.may_be_on() {
+        world.firewalls.guests.insert(vmid, Ok(Arc::default()));
+    }
     for (key, value) in wanted {
         let value = allocate(world, vmid, &key, value)?;
         guest_mut(world, vmid)?.config.current.insert(key, value);
@@ -207,6 +210,9 @@ pub(super) fn destroy(world: &mut World, vmid: Vmid, purge: bool) -> Result<(), 
     world.guests.remove(&vmid);
     world.completeness.remove(&Part::GuestConfig(vmid));
     world.completeness.remove(&Part::GuestSnapshots(vmid));
+    if world.firewalls.guests.contains_key(&vmid) {
+        world.firewalls.guests.remove(&vmid);
+    }
     super::cluster::drop_acl(world, &format!("/vms/{vmid}"));
     for pool in world
         .pools

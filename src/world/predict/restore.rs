@@ -57,6 +57,10 @@ pub(super) fn restore(world: &mut World, wish: &Wish<'_>) -> Result<(), Unpredic
         },
     };
     insert(world, fresh);
+    if world.firewalls.may_be_on() {
+        let unknown = "it comes with the backup, which does not tell it before".to_owned();
+        world.firewalls.guests.insert(wish.vmid, Err(unknown));
+    }
     for disk in in_order(wish.kind, wish.config) {
         let Some(value) = wish.config.get(disk.slot.as_str()) else {
             continue;

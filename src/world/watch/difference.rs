@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Changed;
 use crate::ids::{NodeName, StorageId};
+use crate::world::firewall::{Firewalls, Place};
 use crate::world::model::{Completeness, Node, Part, Storage, StorageState, World};
 
 /// What is another in `now` than in `before`.
@@ -26,6 +27,7 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
         ha_resources,
         ha_rules,
         acl,
+        firewalls,
         options,
         quorate,
     } = now;
@@ -47,6 +49,7 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
     part(Part::HaRules, before.ha_rules == *ha_rules);
     let same = before.version == *version && before.quorate == *quorate;
     part(Part::ClusterStatus, same);
+    firewall(&before.firewalls, firewalls, &mut found);
     each(&before.guests, guests, |vmid, was, is| {
         if was != is {
             found.insert(Changed::Guest(*vmid));
@@ -64,6 +67,26 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
         }
     });
     found
+}
+
+fn firewall(before: &Firewalls, now: &Firewalls, found: &mut BTreeSet<Changed>) {
+    if (&before.cluster, &before.corosync) != (&now.cluster, &now.corosync) {
+        found.insert(Changed::Firewall(Place::Cluster));
+    }
+    if !before.nodes.is(&now.nodes) {
+        each(&before.nodes, &now.nodes, |name, was, is| {
+            if was != is {
+                found.insert(Changed::Firewall(Place::Node(name.clone())));
+            }
+        });
+    }
+    if !before.guests.is(&now.guests) {
+        each(&before.guests, &now.guests, |vmid, was, is| {
+            if was != is {
+                found.insert(Changed::Firewall(Place::Guest(*vmid)));
+            }
+        });
+    }
 }
 
 /// The parts that are unreadable now, but were not before, or for another reason.

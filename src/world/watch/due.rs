@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rotation::{LISTS, List};
 use crate::ids::{GuestKind, NodeName, PoolId, StorageId, Vmid};
+use crate::world::firewall::Place;
 use crate::world::model::Part;
 use crate::world::observe::storages::Wanted;
 
@@ -39,6 +40,8 @@ pub(super) struct Due {
     pub(super) pools: BTreeMap<PoolId, u64>,
     pub(super) contents: BTreeMap<ContentKey, u64>,
     pub(super) guests: BTreeMap<Vmid, u64>,
+    /// Firewalls' configurations, besides those that the sweep brings.
+    pub(super) firewalls: BTreeSet<Place>,
     /// Too much to say what.
     pub(super) everything: bool,
 }

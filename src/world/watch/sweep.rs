@@ -4,6 +4,7 @@
 use super::due::{ContentKey, READINGS, Reading};
 use super::state::State;
 use crate::ids::{NodeName, PoolId, Vmid};
+use crate::world::firewall::Place;
 use crate::world::model::Part;
 use crate::world::observe::nodes::OFFLINE;
 use crate::world::observe::storages::Wanted;
@@ -19,6 +20,8 @@ pub(super) enum Item {
     Pool(PoolId),
     /// What lies on a storage.
     Content(ContentKey),
+    /// A firewall's configuration, which is a few requests: no digest tells of all of it.
+    Firewall(Place),
     /// A guest's digest.
     Guest(Vmid),
 }
@@ -58,11 +61,26 @@ fn items(state: &State) -> impl Iterator<Item = Item> {
                 .iter()
                 .map(|wanted| Item::Content(content_key(wanted))),
         )
+        .chain(firewalls(state))
         .chain(
             guests
                 .filter(move |guest| lost(&guest.node).is_none())
                 .map(|guest| Item::Guest(guest.vmid)),
         )
+}
+
+/// The firewalls that are known. Nothing is swept of a node that does not answer.
+fn firewalls(state: &State) -> impl Iterator<Item = Item> {
+    let firewalls = &state.world.firewalls;
+    let nodes = firewalls.nodes.keys();
+    let nodes = nodes.filter(|node| !state.lost.contains_key(*node));
+    let guests = firewalls.guests.keys();
+    let guests = guests.filter(|vmid| on_reach(state, **vmid));
+    [Place::Cluster]
+        .into_iter()
+        .chain(nodes.cloned().map(Place::Node))
+        .chain(guests.copied().map(Place::Guest))
+        .map(Item::Firewall)
 }
 
 /// How many things a round has.

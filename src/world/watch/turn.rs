@@ -1,6 +1,7 @@
 //! One cycle, from the list of resources to a new state. It works on a copy of the world (which shares everything in memory) and
 //! leaves the old one alone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use super::tasks::{self, Tasks};
 use super::{Cycle, Watch};
 use crate::ids::Vmid;
 use crate::proxmox::Call;
+use crate::world::firewall::Place;
 use crate::world::model::Part;
 use crate::world::observe::reads::Reads;
 use crate::world::observe::sight::Sight;
@@ -49,6 +51,7 @@ pub(super) struct Turn<'a> {
 struct Swept {
     digests: Vec<Vmid>,
     contents: Vec<ContentKey>,
+    firewalls: BTreeSet<Place>,
     version: bool,
 }
 
@@ -194,6 +197,8 @@ impl<'a> Turn<'a> {
         self.nodes_again().await;
         self.digests(swept.digests).await;
         self.guests_again().await;
+        self.firewalls_again(std::mem::take(&mut swept.firewalls))
+            .await;
         self.pools_again().await;
         let contents = self.contents_again(&swept.contents).await;
         self.unbroken()?;
@@ -219,6 +224,7 @@ impl<'a> Turn<'a> {
                 Item::Node(node, reading) => self.due.node(node, *reading),
                 Item::Pool(id) => self.due.pool(id.clone(), self.now),
                 Item::Content(key) => swept.contents.push(key.clone()),
+                Item::Firewall(place) => drop(swept.firewalls.insert(place.clone())),
                 Item::Guest(vmid) => swept.digests.push(*vmid),
             }
         }
