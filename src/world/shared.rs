@@ -61,6 +61,15 @@ impl<K: Ord, V> FromIterator<(K, V)> for Shared<K, V> {
     }
 }
 
+impl<K: Ord + Clone, V: Clone> IntoIterator for Shared<K, V> {
+    type Item = (K, V);
+    type IntoIter = btree_map::IntoIter<K, V>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Arc::unwrap_or_clone(self.0).into_iter()
+    }
+}
+
 impl<'a, K, V> IntoIterator for &'a Shared<K, V> {
     type Item = (&'a K, &'a V);
     type IntoIter = btree_map::Iter<'a, K, V>;
