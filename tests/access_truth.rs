@@ -18,6 +18,8 @@ use std::path::PathBuf;
 
 use bailiwick::health::access::{Access, Answer, Basis, Configuration, Matrix, owner};
 use bailiwick::sim::roles;
+use bailiwick::sim::users::UserConfig;
+use proptest::prelude::*;
 use serde_json::Value;
 
 /// A time between those that long have passed and those that are long to come in the set.
@@ -76,6 +78,53 @@ fn every_answer_of_real_configurations_is_given() {
     }
     assert_eq!(compared, 2 * 48_924);
     assert_eq!(by_chance, 2 * 27, "few flags are left to chance");
+}
+
+#[test]
+fn the_simulator_gives_every_answer_of_real_configurations() {
+    let Some(worlds) = worlds() else {
+        return;
+    };
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for world in &worlds {
+        let simulated = UserConfig::parse(text(world, "user_cfg"));
+        if simulated.print() != text(world, "canonical") {
+            wrong.push(format!("{} written", world["index"]));
+        }
+        let configuration = user_cfg::read(text(world, "user_cfg"), &roles::predefined());
+        let access = Access::new(&configuration);
+        for wanted in list(&world["answers"]) {
+            let (principal, path) = (text(wanted, "principal"), text(wanted, "path"));
+            compared += 1;
+            // The flag that is left to chance is not compared.
+            let settled = !left_to_chance(&access.on(principal, path));
+            let same = |held: BTreeMap<String, bool>, wanted: &Value| {
+                let held = held
+                    .iter()
+                    .map(|(name, flag)| (name.as_str(), *flag && settled));
+                let wanted = flags(wanted).into_iter();
+                held.eq(wanted.map(|(name, flag)| (name, flag && settled)))
+            };
+            if !same(simulated.privileges(principal, path), &wanted["privs"])
+                || !same(simulated.roles_on(principal, path), &wanted["roles"])
+            {
+                wrong.push(format!("{} {principal} {path}", world["index"]));
+            }
+        }
+        for wanted in list(&world["principals"]) {
+            let principal = text(wanted, "principal");
+            if simulated.is_enabled(principal, NOW) != (wanted["enabled"] == true) {
+                wrong.push(format!("{} {principal} enabled", world["index"]));
+            }
+        }
+    }
+    assert_eq!(
+        wrong.first(),
+        None,
+        "{} of {compared} are wrong",
+        wrong.len()
+    );
+    assert_eq!(compared, 48_924);
 }
 
 /// Compares a world's answers, one by one and as a matrix; gives their number, and of how many a flag is left to chance.
@@ -173,4 +222,99 @@ fn predefined_names() -> [&'static str; 4] {
         "Permissions.Modify",
         "Datastore.Audit",
     ]
+}
+
+/// Lines of a `user.cfg` of few names, so that they meet often.
+fn lines() -> impl Strategy<Value = String> {
+    const USERS: [&str; 3] = ["ann@pve", "bob@pve", "root@pam"];
+    const SUBJECTS: [&str; 8] = [
+        "ann@pve",
+        "bob@pve",
+        "@a",
+        "@b",
+        "ann@pve!t",
+        "bob@pve!u",
+        "root@pam!r",
+        "ghost@pve",
+    ];
+    const PATHS: [&str; 10] = [
+        "/",
+        "/vms",
+        "/vms/100",
+        "/vms/101",
+        "/pool/p",
+        "/pool/p/q",
+        "/pool",
+        "/storage/s",
+        "/storage",
+        "/nodes/n",
+    ];
+    const ROLES: [&str; 6] = [
+        "NoAccess",
+        "PVEAuditor",
+        "PVEVMUser",
+        "Mine",
+        "Nothing",
+        "Gone",
+    ];
+    let list = |items: &'static [&'static str]| {
+        proptest::sample::subsequence(items, 0..=items.len().min(3)).prop_map(|some| some.join(","))
+    };
+    let acl = (
+        any::<bool>(),
+        proptest::sample::select(&PATHS[..]),
+        list(&SUBJECTS),
+        list(&ROLES),
+    )
+        .prop_map(|(below, path, subjects, roles)| {
+            format!("acl:{}:{path}:{subjects}:{roles}:", u8::from(below))
+        });
+    let group = (proptest::sample::select(&["a", "b"][..]), list(&USERS))
+        .prop_map(|(id, members)| format!("group:{id}:{members}::"));
+    let pool = (
+        proptest::sample::select(&["p", "p/q", "r"][..]),
+        list(&["100", "101"]),
+        list(&["s", "t"]),
+    )
+        .prop_map(|(id, guests, storages)| format!("pool:{id}::{guests}:{storages}:"));
+    let token = (
+        proptest::sample::select(&["ann@pve!t", "bob@pve!u", "root@pam!r"][..]),
+        any::<bool>(),
+    )
+        .prop_map(|(id, separated)| format!("token:{id}:0:{}::", u8::from(separated)));
+    let line = prop_oneof![8 => acl, 2 => group, 2 => pool, 2 => token];
+    proptest::collection::vec(line, 0..24).prop_map(|lines| {
+        let first =
+            "user:ann@pve:1:0:\nuser:bob@pve:1:0:\nrole:Mine:VM.Audit,Sys.Audit:\nrole:Nothing::\n";
+        format!("{first}{}\n", lines.join("\n"))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_evaluator_and_the_simulator_say_the_same(text in lines()) {
+        const PATHS: [&str; 14] = [
+            "/", "/vms", "/vms/100", "/vms/101", "/vms/102", "/pool", "/pool/p", "/pool/p/q", "/pool/r", "/storage", "/storage/s",
+            "/storage/t", "/nodes/n", "/access",
+        ];
+        let simulated = UserConfig::parse(&text);
+        let configuration = user_cfg::read(&text, &roles::predefined());
+        let access = Access::new(&configuration);
+        for principal in ["ann@pve", "bob@pve", "root@pam", "ghost@pve", "ann@pve!t", "bob@pve!u", "root@pam!r"] {
+            for path in PATHS {
+                let answer = access.on(principal, path);
+                let held = simulated.privileges(principal, path);
+                let held: BTreeMap<&str, bool> = held.iter().map(|(name, flag)| (name.as_str(), *flag)).collect();
+                prop_assert_eq!(&answer.privileges, &held, "{} on {}", principal, path);
+                let roles = simulated.roles_on(principal, path);
+                let roles: BTreeMap<&str, bool> = roles.iter().map(|(name, flag)| (name.as_str(), *flag)).collect();
+                prop_assert_eq!(&answer.roles, &roles, "{} on {}", principal, path);
+                for name in predefined_names() {
+                    prop_assert_eq!(simulated.holds(principal, path, name), held.contains_key(name));
+                }
+            }
+        }
+    }
 }

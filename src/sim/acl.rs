@@ -25,12 +25,15 @@ pub fn normalize(path: &str) -> Option<String> {
 }
 
 impl UserConfig {
-    /// Whether a user exists, is enabled and not expired at this UNIX time.
+    /// Whether a user or token exists, is not disabled and not expired at this UNIX time (the last second counts); for a token
+    /// its owner too. What it holds does not depend on it.
     #[must_use]
-    pub fn is_enabled(&self, user: &str, now: i64) -> bool {
-        self.users
-            .get(user)
-            .is_some_and(|user| user.enable && (user.expire == 0 || user.expire > now))
+    pub fn is_enabled(&self, id: &str, now: i64) -> bool {
+        let good = |expire: i64| expire == 0 || expire >= now;
+        let owner = id.split_once('!').map(|(owner, _)| owner);
+        let user = self.users.get(owner.unwrap_or(id));
+        user.is_some_and(|user| user.enable && good(user.expire))
+            && (owner.is_none() || self.tokens.get(id).is_some_and(|token| good(token.expire)))
     }
 
     /// Privileges of a user or token on a normalized path.
@@ -74,12 +77,13 @@ impl UserConfig {
             })
     }
 
-    /// The roles on a path, those of the pools it is in included; none where there is no access.
+    /// The roles on a path, those of the pools it is in included: a pool's count for the member alone, and take no flag from the
+    /// same role given otherwise. NoAccess from either side leaves none.
     fn roles_with_pools(&self, id: &str, path: &str) -> Roles {
         let mut roles = self.roles_on(id, path);
         for pool in self.pools_over(path) {
             for role in self.roles_on(id, &format!("/pool/{pool}")).into_keys() {
-                roles.insert(role, true);
+                roles.entry(role).or_insert(false);
             }
         }
         if roles.contains_key("NoAccess") {
@@ -294,6 +298,29 @@ mod tests {
         assert_eq!(held(&acl, "a@pve", "/storage/s"), ["VM.PowerMgmt"]);
         let denied = format!("{acl}acl:1:/vms/100:a@pve:NoAccess,Look:\n");
         assert!(held(&denied, "a@pve", "/vms/100").is_empty());
+    }
+
+    #[test]
+    fn what_a_pool_adds_ends_at_its_member() {
+        let acl = format!("{USERS}acl:1:/vms:a@pve:Look:\nacl:1:/pool/p:a@pve:Look,Power:\n");
+        let held = UserConfig::parse(&acl).privileges("a@pve", "/vms/100");
+        let wanted = [
+            ("VM.Audit".to_owned(), true),
+            ("VM.PowerMgmt".to_owned(), false),
+        ];
+        assert_eq!(held, wanted.into());
+    }
+
+    #[test]
+    fn tokens_and_owners_expire_after_their_last_second() {
+        let users = UserConfig::parse(
+            "user:a@pve:1:50:\ntoken:a@pve!t:40:1:\nuser:off@pve:0:0:\ntoken:off@pve!t:0:0:\n",
+        );
+        let enabled = |id: &str, now| users.is_enabled(id, now);
+        assert!(enabled("a@pve", 50) && !enabled("a@pve", 51));
+        assert!(enabled("a@pve!t", 40) && !enabled("a@pve!t", 41));
+        assert!(!enabled("off@pve!t", 1) && !enabled("a@pve!gone", 1) && !enabled("gone@pve", 1));
+        assert!(users.is_enabled("root@pam", 1));
     }
 
     #[test]
