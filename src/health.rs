@@ -11,6 +11,7 @@ mod gaps;
 mod guest;
 pub mod model;
 mod notes;
+mod principals;
 mod protection;
 mod reach;
 mod summary;
@@ -24,6 +25,7 @@ pub use fit::fit;
 pub use gaps::{Gap, completeness_needed};
 pub use model::*;
 pub use notes::{contents, hidden_clones, notes, tenants};
+pub use principals::{DECIDING, affected, deciding, undecided};
 pub use protection::selects;
 pub use summary::{Worse, is_worse, summary};
 

@@ -232,9 +232,9 @@ fn lines() -> impl Strategy<Value = String> {
         "bob@pve",
         "@a",
         "@b",
-        "ann@pve!t",
-        "bob@pve!u",
-        "root@pam!r",
+        "ann@pve!ci",
+        "bob@pve!cd",
+        "root@pam!ro",
         "ghost@pve",
     ];
     const PATHS: [&str; 10] = [
@@ -278,7 +278,7 @@ fn lines() -> impl Strategy<Value = String> {
     )
         .prop_map(|(id, guests, storages)| format!("pool:{id}::{guests}:{storages}:"));
     let token = (
-        proptest::sample::select(&["ann@pve!t", "bob@pve!u", "root@pam!r"][..]),
+        proptest::sample::select(&["ann@pve!ci", "bob@pve!cd", "root@pam!ro"][..]),
         any::<bool>(),
     )
         .prop_map(|(id, separated)| format!("token:{id}:0:{}::", u8::from(separated)));
@@ -302,7 +302,7 @@ proptest! {
         let simulated = UserConfig::parse(&text);
         let configuration = user_cfg::read(&text, &roles::predefined());
         let access = Access::new(&configuration);
-        for principal in ["ann@pve", "bob@pve", "root@pam", "ghost@pve", "ann@pve!t", "bob@pve!u", "root@pam!r"] {
+        for principal in ["ann@pve", "bob@pve", "root@pam", "ghost@pve", "ann@pve!ci", "bob@pve!cd", "root@pam!ro"] {
             for path in PATHS {
                 let answer = access.on(principal, path);
                 let held = simulated.privileges(principal, path);

@@ -2,12 +2,16 @@
 //! costs what the step changed. Configurations keep Proxmox VE's own raw keys and values (nothing unknown is dropped); typed
 //! views on them are computed where they are needed ([`super::views`]).
 
+mod accounts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use accounts::{Group, Realm, Role, Token, User};
 
 use crate::ids::{Bytes, ClusterName, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 
@@ -49,6 +53,14 @@ pub enum Part {
     HaRules,
     /// `GET /access/acl`.
     Acl,
+    /// `GET /access/users` with the users' tokens.
+    Users,
+    /// `GET /access/groups` with their members.
+    Groups,
+    /// `GET /access/roles`.
+    Roles,
+    /// `GET /access/domains`.
+    Realms,
 }
 
 impl fmt::Display for Part {
@@ -73,6 +85,10 @@ impl fmt::Display for Part {
             Self::HaResources => f.write_str("the HA resources"),
             Self::HaRules => f.write_str("the HA rules"),
             Self::Acl => f.write_str("the access control list"),
+            Self::Users => f.write_str("the users"),
+            Self::Groups => f.write_str("the groups"),
+            Self::Roles => f.write_str("the roles"),
+            Self::Realms => f.write_str("the realms"),
         }
     }
 }
@@ -102,6 +118,8 @@ pub struct World {
     pub observed_at: Timestamp,
     /// Proxmox VE's version, as `GET /version` gives it (`9.1.8`).
     pub version: String,
+    /// The controller's own token (`bailiwick@pve!plan`); `None` if unknown.
+    pub controller: Option<String>,
     /// Which parts were read. A part that is not in the map was never asked for and counts as unreadable.
     pub completeness: BTreeMap<Part, Completeness>,
     /// The controller's own privileges: path → privilege → whether it propagates.
@@ -124,6 +142,14 @@ pub struct World {
     pub ha_rules: BTreeMap<String, Arc<HaRule>>,
     /// The access control list.
     pub acl: Arc<Vec<AclEntry>>,
+    /// The users, by id (`ann@pve`).
+    pub users: BTreeMap<String, Arc<User>>,
+    /// The groups, by id.
+    pub groups: BTreeMap<String, Arc<Group>>,
+    /// The roles, by id, those that Proxmox VE brings along included.
+    pub roles: BTreeMap<String, Arc<Role>>,
+    /// The realms, by id.
+    pub realms: BTreeMap<String, Arc<Realm>>,
     /// Datacenter options that matter to health, raw (`next-id`, `tag-style`, `migration`, `ha`, …), flattened to text.
     pub options: Arc<BTreeMap<String, String>>,
     /// Whether the cluster is quorate; `None` if unknown. A node that is no cluster counts as quorate.
@@ -137,6 +163,7 @@ impl World {
             cluster,
             observed_at: at,
             version: String::new(),
+            controller: None,
             completeness: BTreeMap::new(),
             permissions: Arc::default(),
             nodes: BTreeMap::new(),
@@ -148,6 +175,10 @@ impl World {
             ha_resources: BTreeMap::new(),
             ha_rules: BTreeMap::new(),
             acl: Arc::default(),
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            realms: BTreeMap::new(),
             options: Arc::default(),
             quorate: None,
         }

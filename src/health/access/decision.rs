@@ -1,5 +1,7 @@
 //! Whether a principal has one privilege on a path, and the entries that decide it.
 
+use std::collections::BTreeSet;
+
 use super::answer::{Access, Answer, Basis, Entries};
 use super::input::{Entry, NO_ACCESS};
 
@@ -23,6 +25,30 @@ impl<'a> Access<'a> {
     #[must_use]
     pub fn decide(&self, principal: &str, path: &str, privilege: &str) -> Decision<'a> {
         self.judge(principal, &self.on(principal, path), privilege)
+    }
+
+    /// The entries that give a principal any of some privileges on a path (in the form of [`super::normal`]), which it has.
+    #[must_use]
+    pub fn giving(
+        &self,
+        principal: &str,
+        path: &str,
+        privileges: &BTreeSet<String>,
+    ) -> BTreeSet<&'a Entry> {
+        let mut found = BTreeSet::new();
+        let answer = self.on(principal, path);
+        let mut basis = &answer.basis;
+        loop {
+            if let Basis::Entries(entries) | Basis::Both(entries, ..) = basis {
+                let gives =
+                    |entry: &&Entry| privileges.iter().any(|name| self.has(&entry.role, name));
+                found.extend(all(entries).map(|(_, entry)| entry).filter(gives));
+            }
+            match basis {
+                Basis::Owner(_, owners) | Basis::Both(_, _, owners) => basis = &owners.basis,
+                Basis::Root | Basis::NoSuchToken | Basis::Entries(_) => return found,
+            }
+        }
     }
 
     fn judge(&self, principal: &str, answer: &Answer<'a>, privilege: &str) -> Decision<'a> {

@@ -137,7 +137,8 @@ impl Configuration {
     }
 
     /// The pools whose roles count on a path: the one a guest belongs to, all that name a storage.
-    pub(super) fn pools_over<'a>(&'a self, path: &str) -> Vec<&'a str> {
+    #[must_use]
+    pub fn pools_over<'a>(&'a self, path: &str) -> Vec<&'a str> {
         let member = |of: &str| path.strip_prefix(of).filter(|rest| !rest.contains('/'));
         let ids = |has: &dyn Fn(&Pool) -> bool| -> Vec<&'a str> {
             let pools = self.pools.iter().filter(|(_, pool)| has(pool));

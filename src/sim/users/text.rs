@@ -287,9 +287,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_the_same() {
-        let text = "user:a@pve:1:1999999999:A:M%3Al:a@x:on 100%25::\ntoken:a@pve!t:0:1:c:\nuser:root@pam:1:0::::::\n\n\
+        let text = "user:a@pve:1:1999999999:A:M%3Al:a@x:on 100%25::\ntoken:a@pve!tt:0:1:c:\nuser:root@pam:1:0::::::\n\n\
             group:g:a@pve:G:\n\npool:p::100,101:local:\npool:p/q:x:::\n\nrole:R:VM.Audit:\n\n\
-            acl:0:/vms/100:@g,a@pve:PVEAuditor,R:\nacl:1:/vms/100:a@pve!t:R:\n";
+            acl:0:/vms/100:@g,a@pve:PVEAuditor,R:\nacl:1:/vms/100:a@pve!tt:R:\n";
         let config = UserConfig::parse(text);
         assert_eq!(config.print(), text);
         assert_eq!(UserConfig::parse(&config.print()), config);
@@ -298,8 +298,8 @@ mod tests {
 
     #[test]
     fn what_names_something_that_comes_later_may_be_lost() {
-        let text = "acl:1:/vms:a@pve,@g,a@pve!t:PVEAuditor,Later:\nacl:1://nodes//x/:ghost@pve:PVEAuditor:\nacl:1:/b\u{e4}d:@g:PVEAuditor:\n\
-            token:a@pve!t:0:1::\nuser:a@pve:1:0:\nuser:bad:1:0:\ntoken:a@pve!u:0:1::\ngroup:g:a@pve,ghost@pve,bad:\n\
+        let text = "acl:1:/vms:a@pve,@g,a@pve!tt:PVEAuditor,Later:\nacl:1://nodes//x/:ghost@pve:PVEAuditor:\nacl:1:/b\u{e4}d:@g:PVEAuditor:\n\
+            token:a@pve!tt:0:1::\nuser:a@pve:1:0:\nuser:bad:1:0:\ntoken:a@pve!uu:0:1::\ngroup:g:a@pve,ghost@pve,bad:\n\
             role:Later:VM.Audit,VM.Bogus:\nrole:PVEAuditor:Sys.Modify:\npool:a/b::100,x,100:s:\npool:c::100,101::\n";
         let config = UserConfig::parse(text);
         let subjects: Vec<&str> = config.acl["/vms"]
@@ -324,7 +324,7 @@ mod tests {
             config.users.keys().collect::<Vec<_>>(),
             ["a@pve", "root@pam"]
         );
-        assert_eq!(config.tokens.keys().collect::<Vec<_>>(), ["a@pve!u"]);
+        assert_eq!(config.tokens.keys().collect::<Vec<_>>(), ["a@pve!uu"]);
         assert_eq!(
             config.groups["g"].users.len(),
             2,
