@@ -1,6 +1,7 @@
 //! Health: what every entity can do and has, facet by facet, as a pure function of a world. The blast radius of a plan is health
 //! before against health after (and in between); nothing here knows of plans or steps.
 
+pub mod access;
 mod backups;
 mod cluster;
 mod evaluate;
@@ -10,6 +11,7 @@ mod gaps;
 mod guest;
 pub mod model;
 mod notes;
+mod principals;
 mod protection;
 mod reach;
 mod summary;
@@ -23,6 +25,7 @@ pub use fit::fit;
 pub use gaps::{Gap, completeness_needed};
 pub use model::*;
 pub use notes::{contents, hidden_clones, notes, tenants};
+pub use principals::{DECIDING, affected, deciding, undecided};
 pub use protection::selects;
 pub use summary::{Worse, is_worse, summary};
 

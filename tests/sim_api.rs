@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 const ALONE: &str = "
 nodes: { pve1: { cpus: 2 } }
 passwords: { 'aud@pve': right, 'off@pve': right }
-secrets: { 'aud@pve!ro': s1, 'aud@pve!own': s2, 'off@pve!t': s3, 'aud@pve!old': s4 }
+secrets: { 'aud@pve!ro': s1, 'aud@pve!own': s2, 'off@pve!tt': s3, 'aud@pve!old': s4 }
 files:
   user.cfg: |
     user:aud@pve:1:0::::::
@@ -26,7 +26,7 @@ files:
     token:aud@pve!own:0:1::
     token:aud@pve!old:1500000000:0::
     user:off@pve:0:0::::::
-    token:off@pve!t:0:0::
+    token:off@pve!tt:0:0::
     acl:1:/:aud@pve:PVEAuditor:
 ";
 
@@ -139,7 +139,7 @@ async fn tokens_and_tickets_are_checked() {
     for (id, secret) in [
         ("aud@pve!ro", "wrong"),
         ("aud@pve!none", "s1"),
-        ("off@pve!t", "s3"),
+        ("off@pve!tt", "s3"),
         ("aud@pve!old", "s4"),
     ] {
         sim.become_token((id, secret));

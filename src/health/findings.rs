@@ -180,6 +180,7 @@ impl Within {
             | Entity::BackupJob(_)
             | Entity::ReplicationJob(_)
             | Entity::Acl(_)
+            | Entity::Principal(_)
             | Entity::Controller => self.everything,
         }
     }
@@ -222,7 +223,10 @@ impl Within {
             Part::HaResources | Part::HaRules => {
                 (!self.guests.is_empty(), "whether HA keeps the guests up")
             }
-            Part::Acl => (self.everything, "who may do what"),
+            Part::Acl | Part::Users | Part::Groups | Part::Roles => {
+                (self.everything, "who may do what")
+            }
+            Part::Realms => (self.everything, "where users come from"),
         };
         within.then_some(matters)
     }

@@ -296,6 +296,10 @@ impl Gaps<'_> {
     }
 
     fn rest(&mut self, before: &World, after: &World) {
+        // Where nothing that stays changes its pool, nobody's privileges on it change.
+        let stays = super::affected(before, after);
+        let who = [Part::Users, Part::Groups, Part::Roles];
+        let moved: Vec<Part> = who.into_iter().filter(|_| !stays.is_empty()).collect();
         for id in before
             .pools
             .keys()
@@ -310,6 +314,9 @@ impl Gaps<'_> {
                 let entity = Entity::Pool(id.clone());
                 self.need(Part::Pools, &entity, "it is changed");
                 self.need(Part::Acl, &entity, "privileges may come from the pool");
+                for part in moved.clone() {
+                    self.need(part, &entity, "privileges may come from the pool");
+                }
                 self.need(Part::BackupJobs, &entity, "backup jobs may select the pool");
             }
         }

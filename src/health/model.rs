@@ -26,6 +26,8 @@ pub enum Entity {
     ReplicationJob(String),
     /// An entry of the access control list, by path and subject.
     Acl(String),
+    /// A user or token, by id.
+    Principal(String),
     /// Bailiwick itself: its token, its path to the API.
     Controller,
 }
@@ -41,6 +43,8 @@ impl fmt::Display for Entity {
             Self::BackupJob(id) => write!(f, "backup-job/{id}"),
             Self::ReplicationJob(id) => write!(f, "replication-job/{id}"),
             Self::Acl(text) => write!(f, "acl/{text}"),
+            Self::Principal(id) if id.contains('!') => write!(f, "token/{id}"),
+            Self::Principal(id) => write!(f, "user/{id}"),
             Self::Controller => f.write_str("controller"),
         }
     }

@@ -27,6 +27,7 @@ pub fn notes(world: &World, entity: &Entity, category: Category) -> Vec<String> 
         | Entity::BackupJob(_)
         | Entity::ReplicationJob(_)
         | Entity::Acl(_)
+        | Entity::Principal(_)
         | Entity::Controller => Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Impacts: health before, after every step and at the end. Worse at the end is permanent; worse in between only is transient. What
 //! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
 
+mod access;
 mod actions;
 mod addresses;
 mod backups;
@@ -63,6 +64,8 @@ pub(super) struct Watch<'a> {
     clones: Vec<(StepId, Arc<Guest>)>,
     raw: Vec<Raw>,
     unpredictable: Vec<(StepId, String, String)>,
+    /// Where the steps may have changed what somebody may do.
+    access: access::Touched,
     /// The steps that can take backups away with a storage, or from it.
     storage_steps: BTreeMap<StorageId, BTreeSet<StepId>>,
 }
@@ -82,6 +85,7 @@ impl<'a> Watch<'a> {
             clones: Vec::new(),
             raw: Vec::new(),
             unpredictable: Vec::new(),
+            access: Vec::new(),
             storage_steps: BTreeMap::new(),
         }
     }
@@ -111,6 +115,10 @@ impl<'a> Watch<'a> {
             }
         };
         let before = std::mem::replace(&mut self.world, after);
+        let affected = health::affected(&before, &self.world);
+        if !affected.is_empty() {
+            self.access.push((id, affected));
+        }
         if let Some(storage) = storage_of(action) {
             let steps = self.storage_steps.entry(storage.clone());
             steps.or_default().insert(id);
@@ -240,6 +248,8 @@ impl<'a> Watch<'a> {
             self.raw
                 .extend(addresses::same_cards(*step, clone, &self.world));
         }
+        let privileges = access::impacts(self.start, &self.world, &self.access);
+        self.raw.extend(privileges);
         self.gaps(unknowns);
         let improvements = self.improvements();
         let mut raw = self.raw;
@@ -501,7 +511,11 @@ fn exists(world: &World, entity: &Entity) -> bool {
         Entity::Pool(id) => world.pools.contains_key(id),
         Entity::BackupJob(id) => world.backup_jobs.contains_key(id),
         Entity::ReplicationJob(id) => world.replication_jobs.contains_key(id),
-        Entity::Volume(_) | Entity::Node(_) | Entity::Acl(_) | Entity::Controller => true,
+        Entity::Volume(_)
+        | Entity::Node(_)
+        | Entity::Acl(_)
+        | Entity::Principal(_)
+        | Entity::Controller => true,
     }
 }
 

@@ -15,6 +15,7 @@ mod laws;
 mod making;
 mod moving;
 mod placing;
+mod privileges;
 mod replicating;
 mod restoring;
 mod rules;

@@ -127,14 +127,10 @@ fn permissions(cluster: &mut Cluster, call: &Call) -> Answer {
         }
         None => interesting_paths(&users),
     };
-    let enabled = users.is_enabled(owner, cluster.clock.unix());
+    // Who is disabled or expired is shown what it would have.
     let mut answer = Map::new();
     for path in paths {
-        let privileges = if enabled {
-            users.privileges(id, &path)
-        } else {
-            Privileges::new()
-        };
+        let privileges = users.privileges(id, &path);
         if !privileges.is_empty() || call.get("path").is_some() {
             answer.insert(path, shown(privileges));
         }
@@ -142,7 +138,7 @@ fn permissions(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(Value::Object(answer))
 }
 
-/// The top paths, those of access entries, and the members of pools.
+/// The top paths, those of access entries and above them, and the members of pools.
 fn interesting_paths(users: &UserConfig) -> BTreeSet<String> {
     let tops = [
         "/",
@@ -155,7 +151,11 @@ fn interesting_paths(users: &UserConfig) -> BTreeSet<String> {
         "/vms",
     ];
     let mut paths: BTreeSet<String> = tops.iter().map(|path| (*path).to_owned()).collect();
-    paths.extend(users.acl.keys().cloned());
+    for path in users.acl.keys().filter(|path| *path != "/") {
+        let ends = path.match_indices('/').skip(1).map(|(at, _)| at);
+        let above = ends.chain([path.len()]).filter_map(|end| path.get(..end));
+        paths.extend(above.map(str::to_owned));
+    }
     for pool in users.pools.values() {
         paths.extend(pool.vms.iter().map(|vmid| format!("/vms/{vmid}")));
         paths.extend(

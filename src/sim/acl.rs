@@ -25,12 +25,15 @@ pub fn normalize(path: &str) -> Option<String> {
 }
 
 impl UserConfig {
-    /// Whether a user exists, is enabled and not expired at this UNIX time.
+    /// Whether a user or token exists, is not disabled and not expired at this UNIX time (the last second counts); for a token
+    /// its owner too. What it holds does not depend on it.
     #[must_use]
-    pub fn is_enabled(&self, user: &str, now: i64) -> bool {
-        self.users
-            .get(user)
-            .is_some_and(|user| user.enable && (user.expire == 0 || user.expire > now))
+    pub fn is_enabled(&self, id: &str, now: i64) -> bool {
+        let good = |expire: i64| expire == 0 || expire >= now;
+        let owner = id.split_once('!').map(|(owner, _)| owner);
+        let user = self.users.get(owner.unwrap_or(id));
+        user.is_some_and(|user| user.enable && good(user.expire))
+            && (owner.is_none() || self.tokens.get(id).is_some_and(|token| good(token.expire)))
     }
 
     /// Privileges of a user or token on a normalized path.
@@ -74,12 +77,13 @@ impl UserConfig {
             })
     }
 
-    /// The roles on a path, those of the pools it is in included; none where there is no access.
+    /// The roles on a path, those of the pools it is in included: a pool's count for the member alone, and take no flag from the
+    /// same role given otherwise. NoAccess from either side leaves none.
     fn roles_with_pools(&self, id: &str, path: &str) -> Roles {
         let mut roles = self.roles_on(id, path);
         for pool in self.pools_over(path) {
             for role in self.roles_on(id, &format!("/pool/{pool}")).into_keys() {
-                roles.insert(role, true);
+                roles.entry(role).or_insert(false);
             }
         }
         if roles.contains_key("NoAccess") {
@@ -261,8 +265,8 @@ mod tests {
             .collect()
     }
 
-    const USERS: &str = "user:a@pve:1:0:\nuser:b@pve:1:0:\ntoken:a@pve!t:0:1:\ntoken:a@pve!same:0:0:\n\
-        token:root@pam!r:0:1:\ngroup:g:a@pve,b@pve:\npool:p:c:100:s:\nrole:Look:VM.Audit:\nrole:Power:VM.PowerMgmt:\n";
+    const USERS: &str = "user:a@pve:1:0:\nuser:b@pve:1:0:\ntoken:a@pve!tt:0:1:\ntoken:a@pve!same:0:0:\n\
+        token:root@pam!rr:0:1:\ngroup:g:a@pve,b@pve:\npool:p:c:100:s:\nrole:Look:VM.Audit:\nrole:Power:VM.PowerMgmt:\n";
 
     #[test]
     fn the_nearest_entry_replaces_and_users_come_before_groups() {
@@ -297,14 +301,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_pool_adds_ends_at_its_member() {
+        let acl = format!("{USERS}acl:1:/vms:a@pve:Look:\nacl:1:/pool/p:a@pve:Look,Power:\n");
+        let held = UserConfig::parse(&acl).privileges("a@pve", "/vms/100");
+        let wanted = [
+            ("VM.Audit".to_owned(), true),
+            ("VM.PowerMgmt".to_owned(), false),
+        ];
+        assert_eq!(held, wanted.into());
+    }
+
+    #[test]
+    fn tokens_and_owners_expire_after_their_last_second() {
+        let users = UserConfig::parse(
+            "user:a@pve:1:50:\ntoken:a@pve!tt:40:1:\nuser:off@pve:0:0:\ntoken:off@pve!tt:0:0:\n",
+        );
+        let enabled = |id: &str, now| users.is_enabled(id, now);
+        assert!(enabled("a@pve", 50) && !enabled("a@pve", 51));
+        assert!(enabled("a@pve!tt", 40) && !enabled("a@pve!tt", 41));
+        assert!(!enabled("off@pve!tt", 1) && !enabled("a@pve!gone", 1) && !enabled("gone@pve", 1));
+        assert!(users.is_enabled("root@pam", 1));
+    }
+
+    #[test]
     fn a_separated_token_has_at_most_its_owners_privileges() {
         let acl = format!(
-            "{USERS}acl:1:/:a@pve:Look:\nacl:1:/:a@pve!t:Look,Power:\nacl:1:/:root@pam!r:Look:\n"
+            "{USERS}acl:1:/:a@pve:Look:\nacl:1:/:a@pve!tt:Look,Power:\nacl:1:/:root@pam!rr:Look:\n"
         );
-        assert_eq!(held(&acl, "a@pve!t", "/vms/7"), ["VM.Audit"]);
+        assert_eq!(held(&acl, "a@pve!tt", "/vms/7"), ["VM.Audit"]);
         assert_eq!(held(&acl, "a@pve!same", "/vms/7"), ["VM.Audit"]);
         assert_eq!(
-            held(&acl, "root@pam!r", "/vms/7"),
+            held(&acl, "root@pam!rr", "/vms/7"),
             ["VM.Audit"],
             "root's separated token has its own only"
         );
@@ -316,16 +343,16 @@ mod tests {
     fn one_privilege_is_held_where_the_list_has_it() {
         let acl = format!(
             "{USERS}acl:1:/:@g:Look:\nacl:1:/pool/p:a@pve:Power:\nacl:0:/vms:a@pve:Power:\nacl:1:/vms/100:b@pve:NoAccess,Look:\n\
-             acl:1:/:a@pve!t:Look,Power:\nacl:1:/:root@pam!r:Look:\nacl:1:/storage/s:a@pve!t:NoAccess:\n"
+             acl:1:/:a@pve!tt:Look,Power:\nacl:1:/:root@pam!rr:Look:\nacl:1:/storage/s:a@pve!tt:NoAccess:\n"
         );
         let users = UserConfig::parse(&acl);
         for id in [
             "a@pve",
             "b@pve",
-            "a@pve!t",
+            "a@pve!tt",
             "a@pve!same",
             "a@pve!none",
-            "root@pam!r",
+            "root@pam!rr",
             "root@pam",
         ] {
             for path in [

@@ -79,15 +79,7 @@ impl Cluster {
     }
 
     fn token_is_good(&self, id: &str, secret: &str) -> bool {
-        let users = self.read_users();
-        let now = self.clock.unix();
-        let owner = id.split_once('!').map_or("", |(owner, _)| owner);
-        let alive = users
-            .tokens
-            .get(id)
-            .is_some_and(|token| token.expire == 0 || token.expire > now);
-        alive
-            && users.is_enabled(owner, now)
+        self.read_users().is_enabled(id, self.clock.unix())
             && self.secrets.get(id).is_some_and(|known| known == secret)
     }
 

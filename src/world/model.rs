@@ -2,6 +2,8 @@
 //! costs what the step changed. Configurations keep Proxmox VE's own raw keys and values (nothing unknown is dropped); typed
 //! views on them are computed where they are needed ([`super::views`]).
 
+mod accounts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::firewall::Firewalls;
 use super::shared::Shared;
+pub use accounts::{Group, Realm, Role, Token, User};
+
 use crate::ids::{Bytes, ClusterName, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 
 /// One part of the world that is read on its own and may be unreadable on its own.
@@ -51,6 +55,14 @@ pub enum Part {
     HaRules,
     /// `GET /access/acl`.
     Acl,
+    /// `GET /access/users` with the users' tokens.
+    Users,
+    /// `GET /access/groups` with their members.
+    Groups,
+    /// `GET /access/roles`.
+    Roles,
+    /// `GET /access/domains`.
+    Realms,
 }
 
 impl fmt::Display for Part {
@@ -75,6 +87,10 @@ impl fmt::Display for Part {
             Self::HaResources => f.write_str("the HA resources"),
             Self::HaRules => f.write_str("the HA rules"),
             Self::Acl => f.write_str("the access control list"),
+            Self::Users => f.write_str("the users"),
+            Self::Groups => f.write_str("the groups"),
+            Self::Roles => f.write_str("the roles"),
+            Self::Realms => f.write_str("the realms"),
         }
     }
 }
@@ -104,6 +120,8 @@ pub struct World {
     pub observed_at: Timestamp,
     /// Proxmox VE's version, as `GET /version` gives it (`9.1.8`).
     pub version: String,
+    /// The controller's own token (`bailiwick@pve!plan`); `None` if unknown.
+    pub controller: Option<String>,
     /// Which parts were read. A part that is not in the map was never asked for and counts as unreadable.
     pub completeness: Shared<Part, Completeness>,
     /// The controller's own privileges: path → privilege → whether it propagates.
@@ -128,6 +146,14 @@ pub struct World {
     pub firewalls: Firewalls,
     /// The access control list.
     pub acl: Arc<Vec<AclEntry>>,
+    /// The users, by id (`ann@pve`).
+    pub users: BTreeMap<String, Arc<User>>,
+    /// The groups, by id.
+    pub groups: BTreeMap<String, Arc<Group>>,
+    /// The roles, by id, those that Proxmox VE brings along included.
+    pub roles: BTreeMap<String, Arc<Role>>,
+    /// The realms, by id.
+    pub realms: BTreeMap<String, Arc<Realm>>,
     /// Datacenter options that matter to health, raw (`next-id`, `tag-style`, `migration`, `ha`, …), flattened to text.
     pub options: Arc<BTreeMap<String, String>>,
     /// Whether the cluster is quorate; `None` if unknown. A node that is no cluster counts as quorate.
@@ -142,6 +168,7 @@ impl World {
             observed_at: at,
             version: String::new(),
             completeness: Shared::default(),
+            controller: None,
             permissions: Arc::default(),
             nodes: BTreeMap::new(),
             guests: Shared::default(),
@@ -153,6 +180,10 @@ impl World {
             ha_rules: BTreeMap::new(),
             firewalls: Firewalls::default(),
             acl: Arc::default(),
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            realms: BTreeMap::new(),
             options: Arc::default(),
             quorate: None,
         }

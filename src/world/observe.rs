@@ -2,6 +2,7 @@
 //! reason; what the token may not see is marked too, since Proxmox VE shows an empty list where it hides (rule G2). This module
 //! reads and never writes, and judges nothing.
 
+pub(super) mod accounts;
 mod backups;
 pub(super) mod cluster;
 mod firewall;
@@ -156,9 +157,11 @@ pub(super) async fn everything(
         world: World::unread(settings.cluster.clone(), Timestamp::now()),
     };
     seen.world.version = version;
+    seen.world.controller = Some(seen.reads.token_id().to_owned());
     seen.mark(Part::Permissions, Ok(()));
     seen.acl(acl);
     seen.cluster_wide().await;
+    seen.accounts().await;
     seen.resources(&resources);
     seen.nodes().await;
     seen.guests().await;

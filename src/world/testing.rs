@@ -79,6 +79,10 @@ impl Builder {
             Part::HaResources,
             Part::HaRules,
             Part::Acl,
+            Part::Users,
+            Part::Groups,
+            Part::Roles,
+            Part::Realms,
         ] {
             builder.read(part);
         }

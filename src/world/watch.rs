@@ -2,7 +2,7 @@
 //!
 //! A full observation is three requests a guest and more. A cycle of a watch is a handful: what `/cluster/resources` shows of each
 //! guest, node and storage is compared with the cycle before, the tasks since then are looked at, every cluster-wide list is read
-//! every second cycle, and what no list shows is swept, one thing after the other. What changed is read again at once. The world is
+//! every third cycle, and what no list shows is swept, one thing after the other. What changed is read again at once. The world is
 //! the one that [`observe()`](super::observe()) would give, but for what changed since and shows in no list: that is found within
 //! [`Watch::sweep_cycles`].
 
@@ -42,7 +42,7 @@ use tasks::Tasks;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchSettings {
     /// How many requests a cycle takes while nothing changes, at least 4; 10 unless said otherwise. From 8 on every list is read
-    /// every second cycle; whatever is beyond makes the sweep faster. What changed is read on top of it.
+    /// every third cycle; whatever is beyond makes the sweep faster. What changed is read on top of it.
     pub requests_per_cycle: u32,
 }
 

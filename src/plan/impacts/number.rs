@@ -21,6 +21,7 @@ fn name(entity: &Entity, start: &World, end: &World) -> Option<String> {
         | Entity::BackupJob(_)
         | Entity::ReplicationJob(_)
         | Entity::Acl(_)
+        | Entity::Principal(_)
         | Entity::Controller => None,
     }
 }
@@ -37,6 +38,7 @@ pub(super) fn number(mut raw: Vec<Raw>, start: &World, end: &World) -> Vec<Impac
         | Entity::BackupJob(_)
         | Entity::ReplicationJob(_)
         | Entity::Acl(_)
+        | Entity::Principal(_)
         | Entity::Controller => 2,
     };
     raw.sort_by(|a, b| {

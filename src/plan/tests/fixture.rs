@@ -115,6 +115,10 @@ impl Lab {
             Part::HaResources,
             Part::HaRules,
             Part::Acl,
+            Part::Users,
+            Part::Groups,
+            Part::Roles,
+            Part::Realms,
         ] {
             lab.read(part);
         }

@@ -26,7 +26,7 @@ pub const READING: &[(&str, &str)] = &[
 /// The privilege that shows a part of the world, with the path it is needed on; `None` for what everybody sees.
 pub fn shown_by(part: &Part) -> Option<(String, &'static str)> {
     Some(match part {
-        Part::Permissions => return None,
+        Part::Permissions | Part::Roles | Part::Realms => return None,
         Part::Resources | Part::ReplicationJobs => ("/vms".to_owned(), "VM.Audit"),
         Part::ClusterStatus
         | Part::Options
@@ -34,6 +34,7 @@ pub fn shown_by(part: &Part) -> Option<(String, &'static str)> {
         | Part::HaResources
         | Part::HaRules => ("/".to_owned(), "Sys.Audit"),
         Part::Acl => ("/access".to_owned(), "Sys.Audit"),
+        Part::Users | Part::Groups => ("/access/groups".to_owned(), "Sys.Audit"),
         Part::Storages | Part::NodeStorage(_) => ("/storage".to_owned(), "Datastore.Audit"),
         Part::NodeStatus(node) => (format!("/nodes/{node}"), "Sys.Audit"),
         Part::NodeNetwork(_) => ("/sdn/zones".to_owned(), "SDN.Audit"),

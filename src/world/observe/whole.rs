@@ -13,8 +13,16 @@ impl Observation<'_> {
             | Part::ClusterStatus
             | Part::NodeStatus(_)
             | Part::GuestConfig(_)
-            | Part::GuestSnapshots(_) => Ok(()),
+            | Part::GuestSnapshots(_)
+            | Part::Roles
+            | Part::Realms => Ok(()),
             Part::Acl => sight.on("/access", &["Sys.Audit"]),
+            // The list of users is filtered by their groups too, which leaves those without a group to who may see all.
+            Part::Users => sight.on("/access/groups", &["User.Modify", "Sys.Audit"]),
+            Part::Groups => sight.below(
+                "/access/groups",
+                &["User.Modify", "Sys.Audit", "Group.Allocate"],
+            ),
             Part::Resources => sight.below("/vms", &["VM.Audit"]),
             Part::Options | Part::BackupJobs | Part::HaResources | Part::HaRules => {
                 sight.on("/", &["Sys.Audit"])

@@ -16,6 +16,7 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
         cluster: _,
         observed_at: _,
         version,
+        controller: _,
         completeness,
         permissions,
         nodes,
@@ -28,6 +29,10 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
         ha_rules,
         acl,
         firewalls,
+        users,
+        groups,
+        roles,
+        realms,
         options,
         quorate,
     } = now;
@@ -38,6 +43,10 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
     };
     part(Part::Permissions, before.permissions == *permissions);
     part(Part::Acl, before.acl == *acl);
+    part(Part::Users, before.users == *users);
+    part(Part::Groups, before.groups == *groups);
+    part(Part::Roles, before.roles == *roles);
+    part(Part::Realms, before.realms == *realms);
     part(Part::Options, before.options == *options);
     part(Part::Pools, before.pools == *pools);
     part(Part::BackupJobs, before.backup_jobs == *backup_jobs);
@@ -127,7 +136,11 @@ fn of_part(part: &Part) -> Changed {
         | Part::ReplicationJobs
         | Part::HaResources
         | Part::HaRules
-        | Part::Acl => Changed::Part(part.clone()),
+        | Part::Acl
+        | Part::Users
+        | Part::Groups
+        | Part::Roles
+        | Part::Realms => Changed::Part(part.clone()),
     }
 }
 

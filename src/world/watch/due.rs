@@ -87,7 +87,11 @@ impl Due {
             | Part::BackupJobs
             | Part::ReplicationJobs
             | Part::HaResources
-            | Part::HaRules => {
+            | Part::HaRules
+            | Part::Users
+            | Part::Groups
+            | Part::Roles
+            | Part::Realms => {
                 let reads = LISTS.into_iter().filter(|list| list.part() == *part);
                 self.lists.extend(reads);
             }

@@ -81,6 +81,18 @@ impl Turn<'_> {
                 List::ReplicationJobs => {
                     again!(self, replication_jobs, answer, Part::ReplicationJobs);
                 }
+                List::Users => {
+                    again!(self, users, answer, Part::Users);
+                }
+                List::Groups => {
+                    again!(self, groups, answer, Part::Groups);
+                }
+                List::Roles => {
+                    again!(self, roles, answer, Part::Roles);
+                }
+                List::Realms => {
+                    again!(self, realms, answer, Part::Realms);
+                }
             }
         }
         if rules_due {

@@ -1,7 +1,8 @@
-//! Whose turn it is: the cluster-wide lists, of which every second cycle brings each, and how a cycle's requests are shared out.
+//! Whose turn it is: the cluster-wide lists, of which every third cycle brings each, and how a cycle's requests are shared out.
 
 use crate::proxmox::Call;
 use crate::world::model::Part;
+use crate::world::observe::accounts::users_call;
 
 /// A list that is one call for the whole cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,10 +17,14 @@ pub(super) enum List {
     ReplicationJobs,
     HaResources,
     HaRules,
+    Users,
+    Groups,
+    Roles,
+    Realms,
 }
 
 /// Every list, in the order they are read: what says what the token may see comes first.
-pub(super) const LISTS: [List; 10] = [
+pub(super) const LISTS: [List; 14] = [
     List::Permissions,
     List::Acl,
     List::ClusterStatus,
@@ -30,6 +35,10 @@ pub(super) const LISTS: [List; 10] = [
     List::ReplicationJobs,
     List::HaResources,
     List::HaRules,
+    List::Users,
+    List::Groups,
+    List::Roles,
+    List::Realms,
 ];
 
 impl List {
@@ -45,6 +54,10 @@ impl List {
             Self::ReplicationJobs => Part::ReplicationJobs,
             Self::HaResources => Part::HaResources,
             Self::HaRules => Part::HaRules,
+            Self::Users => Part::Users,
+            Self::Groups => Part::Groups,
+            Self::Roles => Part::Roles,
+            Self::Realms => Part::Realms,
         }
     }
 
@@ -61,6 +74,10 @@ impl List {
             Self::ReplicationJobs => Call::get(["cluster", "replication"]),
             Self::HaResources => Call::get(["cluster", "ha", "resources"]),
             Self::HaRules => Call::get(["cluster", "ha", "rules"]),
+            Self::Users => users_call(),
+            Self::Groups => Call::get(["access", "groups"]),
+            Self::Roles => Call::get(["access", "roles"]),
+            Self::Realms => Call::get(["access", "domains"]),
         }
     }
 }
@@ -78,10 +95,10 @@ pub(super) struct Shares {
 pub(super) const FEWEST: u32 = 4;
 
 impl Shares {
-    /// From eight requests on every list is read every second cycle; all that is beyond goes to the sweep.
+    /// From eight requests on every list is read every third cycle; all that is beyond goes to the sweep.
     pub(super) fn of(requests: u32) -> Self {
         let rest = usize::try_from(requests.max(FEWEST) - 2).unwrap_or(usize::MAX);
-        let lists = (LISTS.len() / 2).min(rest - 1);
+        let lists = LISTS.len().div_ceil(3).min(rest - 1);
         Self {
             lists,
             sweep: rest - lists,
@@ -110,15 +127,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn ten_requests_read_every_list_every_second_cycle() {
+    fn ten_requests_read_every_list_every_third_cycle() {
         let shares = Shares::of(10);
         assert_eq!(shares, Shares { lists: 5, sweep: 3 });
         let mut rotation = Rotation::default();
-        let mut before: BTreeSet<List> = rotation.take(shares.lists).collect();
-        for _ in 0..40 {
-            let now: BTreeSet<List> = rotation.take(shares.lists).collect();
-            assert_eq!(before.union(&now).count(), LISTS.len());
-            before = now;
+        let cycles: Vec<Vec<List>> = (0..40)
+            .map(|_| rotation.take(shares.lists).collect())
+            .collect();
+        for three in cycles.windows(3) {
+            let read: BTreeSet<&List> = three.iter().flatten().collect();
+            assert_eq!(read.len(), LISTS.len());
         }
     }
 

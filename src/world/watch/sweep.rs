@@ -134,7 +134,11 @@ fn may_be_back(state: &State, part: &Part) -> bool {
         | Part::ReplicationJobs
         | Part::HaResources
         | Part::HaRules
-        | Part::Acl => false,
+        | Part::Acl
+        | Part::Users
+        | Part::Groups
+        | Part::Roles
+        | Part::Realms => false,
     }
 }
 

@@ -1,0 +1,175 @@
+//! AC01, AC05, AC06, AC07: who gains and who loses which privilege on what is there before and after. It is worked out for the first
+//! and the last world of a plan, on the paths that its steps may have touched.
+
+use std::collections::BTreeSet;
+
+use super::super::model::{Duration, StepId};
+use super::super::words::clean;
+use super::Raw;
+use crate::health::access::{Access, Change, Configuration, Matrix, difference, owner};
+use crate::health::{self, Category, Entity};
+use crate::world::World;
+
+/// Privileges with which their holder can take more, or reach the node itself.
+const STRONG: [&str; 4] = [
+    "Permissions.Modify",
+    "Sys.Console",
+    "Sys.Modify",
+    "VM.Allocate",
+];
+
+/// The paths on which each step may have changed what somebody holds.
+pub(super) type Touched = Vec<(StepId, BTreeSet<String>)>;
+
+/// Who gains and loses what. Nothing where what decides it was not read: then that part is a gap of the plan.
+pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
+    let paths: BTreeSet<String> = touched
+        .iter()
+        .flat_map(|(_, paths)| paths)
+        .cloned()
+        .collect();
+    if paths.is_empty() || !health::undecided(start).is_empty() {
+        return Vec::new();
+    }
+    let (before, after) = (health::deciding(start), health::deciding(end));
+    let changes = {
+        let (before, after) = (Matrix::new(&before, &paths), Matrix::new(&after, &paths));
+        difference(&before, &after)
+    };
+    let judge = Judge {
+        before: Access::new(&before),
+        after: Access::new(&after),
+        controller: start.controller.as_deref(),
+        touched,
+    };
+    changes
+        .iter()
+        .flat_map(|change| judge.raws(change))
+        .collect()
+}
+
+struct Judge<'a> {
+    before: Access<'a>,
+    after: Access<'a>,
+    controller: Option<&'a str>,
+    touched: &'a Touched,
+}
+
+impl Judge<'_> {
+    /// What one principal loses and gains on some paths.
+    fn raws(&self, change: &Change) -> Vec<Raw> {
+        let mut all = Vec::new();
+        let on = change.paths.join(", ");
+        let lost = words(&change.lost, &change.lost_below);
+        if !lost.is_empty() {
+            let own = self.controller == Some(change.principal.as_str());
+            let names = &change.lost | &change.lost_below;
+            let told = self.told(change, &self.before, &names);
+            all.push(Raw {
+                before: clean(&format!("has {lost} on {on}")),
+                after: "has not".to_owned(),
+                ..match own {
+                    true => Raw {
+                        entity: Entity::Controller,
+                        category: Category::Lockout,
+                        rule: "AC06".to_owned(),
+                        ..told
+                    },
+                    false => told,
+                }
+            });
+        }
+        let gained = words(&change.gained, &change.gained_below);
+        if !gained.is_empty() {
+            let names = &change.gained | &change.gained_below;
+            let told = self.told(change, &self.after, &names);
+            let strong = names.iter().any(|name| STRONG.contains(&name.as_str()))
+                || change.paths.iter().any(|path| path == "/");
+            all.push(Raw {
+                category: Category::GainsPrivilege,
+                before: "has not".to_owned(),
+                after: clean(&format!("has {gained} on {on}")),
+                rule: if strong {
+                    "AC05".to_owned()
+                } else {
+                    told.rule.clone()
+                },
+                ..told
+            });
+        }
+        all
+    }
+
+    /// Through pools, or by the access control list itself.
+    fn rule(&self, change: &Change) -> &'static str {
+        let (before, after) = (self.before.configuration(), self.after.configuration());
+        let moved = |path: &String| before.pools_over(path) != after.pools_over(path);
+        if change.paths.iter().any(moved) {
+            "AC07"
+        } else {
+            "AC01"
+        }
+    }
+
+    /// A loss, with what gives the privileges in one of the two configurations.
+    fn told(&self, change: &Change, gives: &Access<'_>, privileges: &BTreeSet<String>) -> Raw {
+        let mut causes = self.moves(change);
+        let given = change
+            .paths
+            .iter()
+            .flat_map(|path| gives.giving(&change.principal, path, privileges));
+        let given: BTreeSet<String> = given.map(ToString::to_string).collect();
+        causes.extend(given);
+        Raw {
+            entity: Entity::Principal(change.principal.clone()),
+            category: Category::LosesPrivilege,
+            before: String::new(),
+            after: String::new(),
+            causes: causes.iter().map(|cause| clean(cause)).collect(),
+            notes: disabled(self.after.configuration(), &change.principal),
+            duration: Duration::Permanent,
+            steps: self.steps(change),
+            rule: self.rule(change).to_owned(),
+        }
+    }
+
+    /// Which of the paths come into a pool, and which leave one.
+    fn moves(&self, change: &Change) -> Vec<String> {
+        let (before, after) = (self.before.configuration(), self.after.configuration());
+        let mut all = Vec::new();
+        for path in &change.paths {
+            let (was, is) = (before.pools_over(path), after.pools_over(path));
+            let words = [("leaves", &was, &is), ("comes into", &is, &was)];
+            for (word, here, there) in words {
+                let pools = here.iter().filter(|pool| !there.contains(pool));
+                all.extend(pools.map(|pool| format!("{path} {word} pool {pool}")));
+            }
+        }
+        all
+    }
+
+    fn steps(&self, change: &Change) -> BTreeSet<StepId> {
+        let touches = |(_, paths): &&(StepId, BTreeSet<String>)| {
+            change.paths.iter().any(|path| paths.contains(path))
+        };
+        let steps = self.touched.iter().filter(touches);
+        steps.map(|(step, _)| *step).collect()
+    }
+}
+
+/// Privileges in words, with those that change below the paths alone.
+fn words(names: &BTreeSet<String>, below: &BTreeSet<String>) -> String {
+    let below = below.iter().map(|name| format!("{name} below"));
+    let all: Vec<String> = names.iter().cloned().chain(below).collect();
+    all.join(", ")
+}
+
+/// That a principal cannot authenticate as things stand.
+fn disabled(configuration: &Configuration, principal: &str) -> Vec<String> {
+    let id = owner(principal).unwrap_or(principal);
+    let user = configuration.users.get(id);
+    user.filter(|user| !user.enabled)
+        .map(|_| clean(&format!("user {id} is disabled")))
+        .into_iter()
+        .collect()
+}
