@@ -4,7 +4,7 @@
 
 mod backups;
 pub(super) mod cluster;
-mod firewall;
+pub(super) mod firewall;
 pub(super) mod guests;
 pub(super) mod json;
 pub(super) mod nodes;

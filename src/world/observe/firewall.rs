@@ -1,7 +1,7 @@
 //! Reading every firewall's configuration. Nothing of it is hidden in silence: a token without the privilege is refused, which makes
 //! that place unread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -18,15 +18,69 @@ use crate::world::model::{Completeness, Part, Section};
 /// What a rule's fields are not: its place, which changes, and what Proxmox VE adds.
 const ADDED: &[&str] = &["pos", "digest", "errors", "ipversion"];
 
-/// What there is at a place besides options and rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Has {
-    /// A node.
-    Nothing,
-    /// A guest.
-    Names,
-    /// The datacenter.
-    Everything,
+/// What is read of a firewall's configuration at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::world) enum Piece {
+    Options,
+    Rules,
+    Aliases,
+    Sets,
+    Groups,
+    /// What of the network the firewall depends on: the cluster network, or a node's addresses.
+    Network,
+}
+
+impl Piece {
+    /// What there is at a place.
+    pub(in crate::world) fn of(place: &Place) -> &'static [Self] {
+        match place {
+            Place::Cluster => &[
+                Self::Options,
+                Self::Rules,
+                Self::Aliases,
+                Self::Sets,
+                Self::Groups,
+                Self::Network,
+            ],
+            Place::Node(_) => &[Self::Options, Self::Rules, Self::Network],
+            Place::Guest(_) => &[Self::Options, Self::Rules, Self::Aliases, Self::Sets],
+        }
+    }
+}
+
+/// What was read of a piece.
+enum PieceRead {
+    Options(Section),
+    Rules(Vec<Rule>),
+    Aliases(BTreeMap<String, Alias>),
+    Sets(BTreeMap<String, IpSet>),
+    Groups(BTreeMap<String, Group>),
+    Addresses(Vec<String>),
+    Corosync(Corosync),
+}
+
+impl Scope {
+    fn has(&self, piece: &PieceRead) -> bool {
+        match piece {
+            PieceRead::Options(options) => self.options == *options,
+            PieceRead::Rules(rules) => self.rules == *rules,
+            PieceRead::Aliases(aliases) => self.aliases == *aliases,
+            PieceRead::Sets(sets) => self.ipsets == *sets,
+            PieceRead::Groups(groups) => self.groups == *groups,
+            PieceRead::Addresses(_) | PieceRead::Corosync(_) => true,
+        }
+    }
+
+    fn set(&mut self, piece: PieceRead) {
+        match piece {
+            PieceRead::Options(options) => self.options = options,
+            PieceRead::Rules(rules) => self.rules = rules,
+            PieceRead::Aliases(aliases) => self.aliases = aliases,
+            PieceRead::Sets(sets) => self.ipsets = sets,
+            PieceRead::Groups(groups) => self.groups = groups,
+            PieceRead::Addresses(_) | PieceRead::Corosync(_) => {}
+        }
+    }
 }
 
 /// What was read at a place.
@@ -34,6 +88,32 @@ enum PlaceRead {
     Cluster(Seen<Scope>, Seen<Corosync>),
     Node(NodeName, NodeScope),
     Guest(crate::ids::Vmid, Seen<Scope>),
+}
+
+/// Where a place is: the node, and a guest's kind and number.
+struct At {
+    node: NodeName,
+    guest: Option<(GuestKind, crate::ids::Vmid)>,
+}
+
+impl At {
+    /// The path of the firewall.
+    fn path(at: Option<&Self>) -> Vec<String> {
+        let path = match at {
+            None => vec!["cluster".to_owned()],
+            Some(Self { node, guest: None }) => vec!["nodes".to_owned(), node.to_string()],
+            Some(Self {
+                node,
+                guest: Some((kind, vmid)),
+            }) => vec![
+                "nodes".to_owned(),
+                node.to_string(),
+                kind.api().to_owned(),
+                vmid.to_string(),
+            ],
+        };
+        path.into_iter().chain(["firewall".to_owned()]).collect()
+    }
 }
 
 impl Observation<'_> {
@@ -58,20 +138,32 @@ impl Observation<'_> {
             .collect()
     }
 
+    /// Where a place is; `None` for the datacenter. An error for a guest that is not there.
+    fn at(&self, place: &Place) -> Result<Option<At>, ()> {
+        match place {
+            Place::Cluster => Ok(None),
+            Place::Node(node) => Ok(Some(At {
+                node: node.clone(),
+                guest: None,
+            })),
+            Place::Guest(vmid) => {
+                let guest = self.world.guests.get(vmid).ok_or(())?;
+                Ok(Some(At {
+                    node: guest.node.clone(),
+                    guest: Some((guest.kind, *vmid)),
+                }))
+            }
+        }
+    }
+
     /// Reads these places. What is the same as it was stays the same in memory.
     pub(in crate::world) async fn some_firewalls(&mut self, places: Vec<Place>) {
         let mut calls = Vec::new();
         for place in places {
-            let at = match &place {
-                Place::Cluster => None,
-                Place::Node(node) => Some((node.clone(), None)),
-                Place::Guest(vmid) => match self.world.guests.get(vmid) {
-                    Some(guest) => Some((guest.node.clone(), Some(guest.kind))),
-                    None => continue,
-                },
-            };
-            let lost = at.as_ref().and_then(|(node, _)| self.lost.get(node));
-            calls.push((place, at, lost.cloned()));
+            let Ok(at) = self.at(&place) else { continue };
+            let lost = at.as_ref().and_then(|at| self.lost.get(&at.node));
+            let lost = lost.cloned();
+            calls.push((place, at, lost));
         }
         let reads = self.reads.clone();
         let read = each(calls, |(place, at, lost)| {
@@ -80,6 +172,85 @@ impl Observation<'_> {
         });
         for read in read.await {
             self.firewall_read(read);
+        }
+    }
+
+    /// Reads pieces of configurations that were read before. Gives the places of which a piece could not be read.
+    pub(in crate::world) async fn some_pieces(
+        &mut self,
+        pieces: Vec<(Place, Piece)>,
+    ) -> BTreeSet<Place> {
+        let mut calls = Vec::new();
+        for (place, of) in pieces {
+            let Ok(at) = self.at(&place) else { continue };
+            calls.push((place, at, of));
+        }
+        let reads = self.reads.clone();
+        let read = each(calls, |(place, at, of)| {
+            let reads = reads.clone();
+            async move {
+                let read = piece(&reads, at.as_ref(), of).await;
+                (place, read)
+            }
+        });
+        let mut failed = BTreeSet::new();
+        for (place, read) in read.await {
+            if !read.is_ok_and(|read| self.piece_read(&place, read)) {
+                failed.insert(place);
+            }
+        }
+        failed
+    }
+
+    /// Puts a piece in its place; whether that is known.
+    fn piece_read(&mut self, place: &Place, read: PieceRead) -> bool {
+        let firewalls = &mut self.world.firewalls;
+        if let PieceRead::Corosync(read) = read {
+            keep(&mut firewalls.corosync, Ok(read));
+            return true;
+        }
+        let put = |scope: &mut Arc<Scope>, read: PieceRead| {
+            if !scope.has(&read) {
+                Arc::make_mut(scope).set(read);
+            }
+        };
+        match place {
+            Place::Cluster => firewalls
+                .cluster
+                .as_mut()
+                .map(|scope| put(scope, read))
+                .is_ok(),
+            Place::Guest(vmid) => {
+                let Some(Ok(known)) = firewalls.guests.get(vmid) else {
+                    return false;
+                };
+                if !known.has(&read)
+                    && let Some(Ok(known)) = firewalls.guests.get_mut(vmid)
+                {
+                    put(known, read);
+                }
+                true
+            }
+            Place::Node(name) => {
+                let Some(known) = firewalls.nodes.get(name) else {
+                    return false;
+                };
+                let same = match (&read, &known.firewall, &known.addresses) {
+                    (PieceRead::Addresses(now), _, Ok(known)) => known == now,
+                    // Why they are not known is settled where they are read whole.
+                    (PieceRead::Addresses(_), _, Err(_)) | (_, Err(_), _) => return false,
+                    (read, Ok(known), _) => known.has(read),
+                };
+                if !same && let Some(known) = firewalls.nodes.get_mut(name) {
+                    let known = Arc::make_mut(known);
+                    match (read, &mut known.firewall) {
+                        (PieceRead::Addresses(now), _) => known.addresses = Ok(now),
+                        (read, Ok(scope)) => scope.set(read),
+                        (_, Err(_)) => {}
+                    }
+                }
+                true
+            }
         }
     }
 
@@ -124,76 +295,82 @@ fn keep<T: PartialEq>(known: &mut Seen<Arc<T>>, now: Seen<T>) {
     }
 }
 
-async fn read(
-    reads: &Reads,
-    place: Place,
-    at: Option<(NodeName, Option<GuestKind>)>,
-    lost: Option<String>,
-) -> PlaceRead {
-    let node = at
-        .as_ref()
-        .map(|(node, _)| node.as_str())
-        .unwrap_or_default();
+async fn read(reads: &Reads, place: Place, at: Option<At>, lost: Option<String>) -> PlaceRead {
+    let scope = match &lost {
+        None => scope(reads, &place, at.as_ref()).await,
+        Some(why) => Err(why.clone()),
+    };
     match place {
-        Place::Cluster => {
-            let (scope, corosync) = tokio::join!(
-                scope(reads, &["cluster", "firewall"], Has::Everything),
-                corosync(reads)
-            );
-            PlaceRead::Cluster(scope, corosync)
-        }
+        Place::Cluster => PlaceRead::Cluster(scope, corosync(reads).await),
         Place::Node(name) => {
-            let (firewall, addresses) = match lost {
-                Some(why) => (Err(why.clone()), Err(why)),
-                None => {
-                    let path = ["nodes", node, "firewall"];
-                    tokio::join!(scope(reads, &path, Has::Nothing), addresses(reads, &name))
-                }
+            let addresses = match lost {
+                Some(why) => Err(why),
+                None => addresses(reads, &name).await,
             };
-            let scope = NodeScope {
-                firewall,
+            let node = NodeScope {
+                firewall: scope,
                 addresses,
             };
-            PlaceRead::Node(name, scope)
+            PlaceRead::Node(name, node)
         }
         Place::Guest(vmid) => {
-            let kind = at.as_ref().and_then(|(_, kind)| *kind);
-            let read = match (lost, kind) {
-                (Some(why), _) => Err(format!("node {node}: {why}")),
-                (None, None) => Err("its kind is not known".to_owned()),
-                (None, Some(kind)) => {
-                    let vmid = vmid.to_string();
-                    let path = ["nodes", node, kind.api(), &vmid, "firewall"];
-                    scope(reads, &path, Has::Names).await
-                }
+            let on = at.map(|at| at.node.to_string()).unwrap_or_default();
+            let scope = match lost {
+                Some(why) => Err(format!("node {on}: {why}")),
+                None => scope,
             };
-            PlaceRead::Guest(vmid, read)
+            PlaceRead::Guest(vmid, scope)
         }
     }
 }
 
-async fn data(reads: &Reads, path: &[&str], rest: &[&str]) -> Seen<Value> {
-    let call = Call::get(path.iter().chain(rest));
-    reads.data(call).await.map_err(|error| error.to_string())
+async fn scope(reads: &Reads, place: &Place, at: Option<&At>) -> Seen<Scope> {
+    let mut scope = Scope::default();
+    let pieces = Piece::of(place).iter();
+    for of in pieces.filter(|of| **of != Piece::Network) {
+        scope.set(piece(reads, at, *of).await?);
+    }
+    Ok(scope)
 }
 
-async fn scope(reads: &Reads, path: &[&str], has: Has) -> Seen<Scope> {
-    let options = data(reads, path, &["options"]).await?;
-    let mut scope = Scope {
-        options: json::section(&options, &["digest"]),
-        rules: rules(&data(reads, path, &["rules"]).await?)?,
-        ..Scope::default()
-    };
-    if has == Has::Nothing {
-        return Ok(scope);
-    }
-    for item in list(&data(reads, path, &["aliases"]).await?, "aliases")? {
-        let alias = Alias {
-            cidr: said(item, "cidr")?,
-            comment: json::text(item, "comment"),
-        };
-        scope.aliases.insert(said(item, "name")?, alias);
-    }
+async fn data(reads: &Reads, path: &[String], rest: &[&str]) -> Seen<Value> {
+    let path = path.iter().map(String::as_str).chain(rest.iter().copied());
+    let answer = reads.data(Call::get(path)).await;
+    answer.map_err(|error| error.to_string())
+}
+
+async fn piece(reads: &Reads, at: Option<&At>, of: Piece) -> Seen<PieceRead> {
+    let path = At::path(at);
+    Ok(match of {
+        Piece::Options => {
+            let options = data(reads, &path, &["options"]).await?;
+            PieceRead::Options(json::section(&options, &["digest"]))
+        }
+        Piece::Rules => PieceRead::Rules(rules(&data(reads, &path, &["rules"]).await?)?),
+        Piece::Aliases => PieceRead::Aliases(aliases(&data(reads, &path, &["aliases"]).await?)?),
+        Piece::Sets => PieceRead::Sets(sets(reads, &path).await?),
+        Piece::Groups => PieceRead::Groups(groups(reads, &path).await?),
+        Piece::Network => match at {
+            None => PieceRead::Corosync(corosync(reads).await?),
+            Some(at) => PieceRead::Addresses(addresses(reads, &at.node).await?),
+        },
+    })
+}
+
+fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
+    list(data, "aliases")?
+        .map(|item| {
+            let alias = Alias {
+                cidr: said(item, "cidr")?,
+                comment: json::text(item, "comment"),
+            };
+            Ok((said(item, "name")?, alias))
+        })
+        .collect()
+}
+
+async fn sets(reads: &Reads, path: &[String]) -> Seen<BTreeMap<String, IpSet>> {
+    let mut sets = BTreeMap::new();
     for item in list(&data(reads, path, &["ipset"]).await?, "sets")? {
         let name = said(item, "name")?;
         let entries = data(reads, path, &["ipset", &name]).await?;
@@ -203,19 +380,22 @@ async fn scope(reads: &Reads, path: &[&str], has: Has) -> Seen<Scope> {
                 .collect::<Seen<_>>()?,
             comment: json::text(item, "comment"),
         };
-        scope.ipsets.insert(name, set);
+        sets.insert(name, set);
     }
-    if has == Has::Everything {
-        for item in list(&data(reads, path, &["groups"]).await?, "groups")? {
-            let name = said(item, "group")?;
-            let group = Group {
-                rules: rules(&data(reads, path, &["groups", &name]).await?)?,
-                comment: json::text(item, "comment"),
-            };
-            scope.groups.insert(name, group);
-        }
+    Ok(sets)
+}
+
+async fn groups(reads: &Reads, path: &[String]) -> Seen<BTreeMap<String, Group>> {
+    let mut groups = BTreeMap::new();
+    for item in list(&data(reads, path, &["groups"]).await?, "groups")? {
+        let name = said(item, "group")?;
+        let group = Group {
+            rules: rules(&data(reads, path, &["groups", &name]).await?)?,
+            comment: json::text(item, "comment"),
+        };
+        groups.insert(name, group);
     }
-    Ok(scope)
+    Ok(groups)
 }
 
 /// The items of a list. What is no list is unread, not empty.
@@ -268,7 +448,7 @@ fn errors(item: &Value) -> Section {
 
 /// A node's own addresses, as its network is configured.
 async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
-    let network = data(reads, &["nodes", node.as_str(), "network"], &[]).await?;
+    let network = data(reads, &["nodes".to_owned(), node.to_string()], &["network"]).await?;
     let mut addresses = Vec::new();
     for item in list(&network, "interfaces")? {
         for field in ["cidr", "cidr6"] {
@@ -279,9 +459,10 @@ async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
 }
 
 async fn corosync(reads: &Reads) -> Seen<Corosync> {
+    let config = ["cluster".to_owned(), "config".to_owned()];
     let (members, totem) = tokio::join!(
-        data(reads, &["cluster", "config", "nodes"], &[]),
-        data(reads, &["cluster", "config", "totem"], &[]),
+        data(reads, &config, &["nodes"]),
+        data(reads, &config, &["totem"]),
     );
     let (members, totem) = (members?, totem?);
     let mut corosync = Corosync {

@@ -6,6 +6,7 @@ use super::state::State;
 use crate::ids::{NodeName, PoolId, Vmid};
 use crate::world::firewall::Place;
 use crate::world::model::Part;
+use crate::world::observe::firewall::Piece;
 use crate::world::observe::nodes::OFFLINE;
 use crate::world::observe::storages::Wanted;
 
@@ -20,8 +21,8 @@ pub(super) enum Item {
     Pool(PoolId),
     /// What lies on a storage.
     Content(ContentKey),
-    /// A firewall's configuration, which is a few requests: no digest tells of all of it.
-    Firewall(Place),
+    /// A piece of a firewall's configuration: no digest tells of all of it. Sets and groups are one more request for each.
+    Firewall(Place, Piece),
     /// A guest's digest.
     Guest(Vmid),
 }
@@ -69,7 +70,7 @@ fn items(state: &State) -> impl Iterator<Item = Item> {
         )
 }
 
-/// The firewalls that are known. Nothing is swept of a node that does not answer.
+/// The firewalls that are known, piece by piece. Nothing is swept of a node that does not answer.
 fn firewalls(state: &State) -> impl Iterator<Item = Item> {
     let firewalls = &state.world.firewalls;
     let nodes = firewalls.nodes.keys();
@@ -80,7 +81,20 @@ fn firewalls(state: &State) -> impl Iterator<Item = Item> {
         .into_iter()
         .chain(nodes.cloned().map(Place::Node))
         .chain(guests.copied().map(Place::Guest))
-        .map(Item::Firewall)
+        .flat_map(|place| {
+            let read = match &place {
+                Place::Cluster => firewalls.cluster.is_ok() && firewalls.corosync.is_ok(),
+                Place::Node(node) => firewalls
+                    .node(node)
+                    .is_some_and(|node| node.firewall.is_ok() && node.addresses.is_ok()),
+                Place::Guest(vmid) => firewalls.guest(*vmid).is_ok(),
+            };
+            // Of one that could not be read, one piece is enough to have it tried again.
+            let pieces = Piece::of(&place)
+                .iter()
+                .take(if read { usize::MAX } else { 1 });
+            pieces.map(move |piece| Item::Firewall(place.clone(), *piece))
+        })
 }
 
 /// How many things a round has.
