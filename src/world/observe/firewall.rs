@@ -24,27 +24,47 @@ pub(in crate::world) enum Piece {
     Options,
     Rules,
     Aliases,
+    /// Which sets there are.
     Sets,
+    /// What is in the set of this number, by name.
+    Set(usize),
+    /// Which security groups there are.
     Groups,
-    /// What of the network the firewall depends on: the cluster network, or a node's addresses.
-    Network,
+    /// The rules of the group of this number, by name.
+    Group(usize),
+    /// Who is a member of the cluster network.
+    Members,
+    /// How the cluster network is run.
+    Totem,
+    /// A node's addresses.
+    Addresses,
 }
 
 impl Piece {
-    /// What there is at a place.
-    pub(in crate::world) fn of(place: &Place) -> &'static [Self] {
-        match place {
-            Place::Cluster => &[
+    /// What there is at a place whose configuration is known, or was not to be read.
+    pub(in crate::world) fn of(
+        place: &Place,
+        known: Option<&Scope>,
+    ) -> impl Iterator<Item = Self> + use<> {
+        let pieces: &[Self] = match (known, place) {
+            // One is enough to have it tried again.
+            (None, _) => &[Self::Options],
+            (_, Place::Cluster) => &[
                 Self::Options,
                 Self::Rules,
                 Self::Aliases,
                 Self::Sets,
                 Self::Groups,
-                Self::Network,
+                Self::Members,
+                Self::Totem,
             ],
-            Place::Node(_) => &[Self::Options, Self::Rules, Self::Network],
-            Place::Guest(_) => &[Self::Options, Self::Rules, Self::Aliases, Self::Sets],
-        }
+            (_, Place::Node(_)) => &[Self::Options, Self::Rules, Self::Addresses],
+            (_, Place::Guest(_)) => &[Self::Options, Self::Rules, Self::Aliases, Self::Sets],
+        };
+        let sets = known.map_or(0, |scope| scope.ipsets.len());
+        let groups = known.map_or(0, |scope| scope.groups.len());
+        let more = (0..sets).map(Self::Set).chain((0..groups).map(Self::Group));
+        pieces.iter().copied().chain(more)
     }
 }
 
@@ -53,22 +73,47 @@ enum PieceRead {
     Options(Section),
     Rules(Vec<Rule>),
     Aliases(BTreeMap<String, Alias>),
-    Sets(BTreeMap<String, IpSet>),
-    Groups(BTreeMap<String, Group>),
+    Sets(BTreeMap<String, Option<String>>),
+    Set(String, Vec<SetEntry>),
+    Groups(BTreeMap<String, Option<String>>),
+    Group(String, Vec<Rule>),
+    Members(BTreeMap<NodeName, BTreeMap<u32, String>>),
+    Totem(Option<String>),
     Addresses(Vec<String>),
-    Corosync(Corosync),
+}
+
+/// Whether a piece is as it was, is another, or cannot be told without what belongs to it.
+enum Kept {
+    Same,
+    Other,
+    More,
 }
 
 impl Scope {
-    fn has(&self, piece: &PieceRead) -> bool {
-        match piece {
+    fn compare(&self, piece: &PieceRead) -> Kept {
+        let same = match piece {
             PieceRead::Options(options) => self.options == *options,
             PieceRead::Rules(rules) => self.rules == *rules,
             PieceRead::Aliases(aliases) => self.aliases == *aliases,
-            PieceRead::Sets(sets) => self.ipsets == *sets,
-            PieceRead::Groups(groups) => self.groups == *groups,
-            PieceRead::Addresses(_) | PieceRead::Corosync(_) => true,
-        }
+            PieceRead::Set(name, entries) => {
+                let known = self.ipsets.get(name);
+                known.is_some_and(|set| set.entries == *entries)
+            }
+            PieceRead::Group(name, rules) => {
+                let known = self.groups.get(name);
+                known.is_some_and(|group| group.rules == *rules)
+            }
+            PieceRead::Sets(names) => {
+                let known = self.ipsets.iter();
+                return all_known(known.map(|(name, set)| (name, &set.comment)), names);
+            }
+            PieceRead::Groups(names) => {
+                let known = self.groups.iter();
+                return all_known(known.map(|(name, group)| (name, &group.comment)), names);
+            }
+            PieceRead::Members(_) | PieceRead::Totem(_) | PieceRead::Addresses(_) => true,
+        };
+        if same { Kept::Same } else { Kept::Other }
     }
 
     fn set(&mut self, piece: PieceRead) {
@@ -76,10 +121,26 @@ impl Scope {
             PieceRead::Options(options) => self.options = options,
             PieceRead::Rules(rules) => self.rules = rules,
             PieceRead::Aliases(aliases) => self.aliases = aliases,
-            PieceRead::Sets(sets) => self.ipsets = sets,
-            PieceRead::Groups(groups) => self.groups = groups,
-            PieceRead::Addresses(_) | PieceRead::Corosync(_) => {}
+            PieceRead::Set(name, entries) => self.ipsets.entry(name).or_default().entries = entries,
+            PieceRead::Group(name, rules) => self.groups.entry(name).or_default().rules = rules,
+            PieceRead::Sets(_)
+            | PieceRead::Groups(_)
+            | PieceRead::Members(_)
+            | PieceRead::Totem(_)
+            | PieceRead::Addresses(_) => {}
         }
+    }
+}
+
+/// Whether these are the names and comments that are known. Of others, what is in them is to be read too.
+fn all_known<'a>(
+    known: impl Iterator<Item = (&'a String, &'a Option<String>)>,
+    now: &'a BTreeMap<String, Option<String>>,
+) -> Kept {
+    if known.eq(now) {
+        Kept::Same
+    } else {
+        Kept::More
     }
 }
 
@@ -175,7 +236,8 @@ impl Observation<'_> {
         }
     }
 
-    /// Reads pieces of configurations that were read before. Gives the places of which a piece could not be read.
+    /// Reads pieces of configurations. Gives the places that are to be read whole: what could be read and now cannot, what could not and
+    /// now can, and what has more than was known.
     pub(in crate::world) async fn some_pieces(
         &mut self,
         pieces: Vec<(Place, Piece)>,
@@ -183,73 +245,69 @@ impl Observation<'_> {
         let mut calls = Vec::new();
         for (place, of) in pieces {
             let Ok(at) = self.at(&place) else { continue };
-            calls.push((place, at, of));
+            let scope = self.known(&place);
+            let name = match of {
+                Piece::Set(number) => scope.and_then(|s| s.ipsets.keys().nth(number)),
+                Piece::Group(number) => scope.and_then(|s| s.groups.keys().nth(number)),
+                _ => None,
+            };
+            let name = name.cloned().unwrap_or_default();
+            calls.push((place, at, of, name));
         }
         let reads = self.reads.clone();
-        let read = each(calls, |(place, at, of)| {
+        let read = each(calls, |(place, at, of, name)| {
             let reads = reads.clone();
             async move {
-                let read = piece(&reads, at.as_ref(), of).await;
+                let read = piece(&reads, at.as_ref(), of, &name).await;
                 (place, read)
             }
         });
-        let mut failed = BTreeSet::new();
+        let mut again = BTreeSet::new();
         for (place, read) in read.await {
-            if !read.is_ok_and(|read| self.piece_read(&place, read)) {
-                failed.insert(place);
+            let whole = match (self.known(&place), read) {
+                (None, read) => read.is_ok(),
+                (Some(_), Err(_)) => true,
+                (Some(_), Ok(read)) => !self.piece_read(&place, read),
+            };
+            if whole {
+                again.insert(place);
             }
         }
-        failed
+        again
     }
 
-    /// Puts a piece in its place; whether that is known.
+    /// A place's configuration, if it is known with all that belongs to it.
+    fn known(&self, place: &Place) -> Option<&Arc<Scope>> {
+        self.world.firewalls.known(place)
+    }
+
+    /// Puts a piece in its place; whether that is all that is to be done.
     fn piece_read(&mut self, place: &Place, read: PieceRead) -> bool {
         let firewalls = &mut self.world.firewalls;
-        if let PieceRead::Corosync(read) = read {
-            keep(&mut firewalls.corosync, Ok(read));
-            return true;
-        }
-        let put = |scope: &mut Arc<Scope>, read: PieceRead| {
-            if !scope.has(&read) {
-                Arc::make_mut(scope).set(read);
-            }
-        };
-        match place {
-            Place::Cluster => firewalls
-                .cluster
-                .as_mut()
-                .map(|scope| put(scope, read))
-                .is_ok(),
-            Place::Guest(vmid) => {
-                let Some(Ok(known)) = firewalls.guests.get(vmid) else {
-                    return false;
-                };
-                if !known.has(&read)
-                    && let Some(Ok(known)) = firewalls.guests.get_mut(vmid)
-                {
-                    put(known, read);
+        match (read, place) {
+            (PieceRead::Members(members), _) => firewalls.corosync.as_mut().is_ok_and(|known| {
+                if known.members != members {
+                    Arc::make_mut(known).members = members;
                 }
                 true
-            }
-            Place::Node(name) => {
-                let Some(known) = firewalls.nodes.get(name) else {
-                    return false;
-                };
-                let same = match (&read, &known.firewall, &known.addresses) {
-                    (PieceRead::Addresses(now), _, Ok(known)) => known == now,
-                    // Why they are not known is settled where they are read whole.
-                    (PieceRead::Addresses(_), _, Err(_)) | (_, Err(_), _) => return false,
-                    (read, Ok(known), _) => known.has(read),
-                };
-                if !same && let Some(known) = firewalls.nodes.get_mut(name) {
-                    let known = Arc::make_mut(known);
-                    match (read, &mut known.firewall) {
-                        (PieceRead::Addresses(now), _) => known.addresses = Ok(now),
-                        (read, Ok(scope)) => scope.set(read),
-                        (_, Err(_)) => {}
-                    }
+            }),
+            (PieceRead::Totem(transport), _) => firewalls.corosync.as_mut().is_ok_and(|known| {
+                if known.transport != transport {
+                    Arc::make_mut(known).transport = transport;
                 }
                 true
+            }),
+            (PieceRead::Addresses(now), Place::Node(name)) => {
+                let known = firewalls.nodes.get(name);
+                known.is_some_and(|known| known.addresses.as_ref() == Ok(&now))
+            }
+            (read, place) => {
+                let kept = firewalls.known(place).map(|scope| scope.compare(&read));
+                match kept {
+                    Some(Kept::Same) => true,
+                    Some(Kept::Other) => firewalls.change(place, |scope| scope.set(read)),
+                    Some(Kept::More) | None => false,
+                }
             }
         }
     }
@@ -308,7 +366,7 @@ async fn read(reads: &Reads, place: Place, at: Option<At>, lost: Option<String>)
                 None => addresses(reads, &name).await,
             };
             let node = NodeScope {
-                firewall: scope,
+                firewall: scope.map(Arc::new),
                 addresses,
             };
             PlaceRead::Node(name, node)
@@ -326,9 +384,22 @@ async fn read(reads: &Reads, place: Place, at: Option<At>, lost: Option<String>)
 
 async fn scope(reads: &Reads, place: &Place, at: Option<&At>) -> Seen<Scope> {
     let mut scope = Scope::default();
-    let pieces = Piece::of(place).iter();
-    for of in pieces.filter(|of| **of != Piece::Network) {
-        scope.set(piece(reads, at, *of).await?);
+    for of in Piece::of(place, Some(&scope)) {
+        match piece(reads, at, of, "").await? {
+            PieceRead::Sets(names) => {
+                for (name, comment) in names {
+                    let entries = set(reads, at, &name).await?;
+                    scope.ipsets.insert(name, IpSet { entries, comment });
+                }
+            }
+            PieceRead::Groups(names) => {
+                for (name, comment) in names {
+                    let rules = group(reads, at, &name).await?;
+                    scope.groups.insert(name, Group { rules, comment });
+                }
+            }
+            read => scope.set(read),
+        }
     }
     Ok(scope)
 }
@@ -339,7 +410,8 @@ async fn data(reads: &Reads, path: &[String], rest: &[&str]) -> Seen<Value> {
     answer.map_err(|error| error.to_string())
 }
 
-async fn piece(reads: &Reads, at: Option<&At>, of: Piece) -> Seen<PieceRead> {
+/// Reads a piece; `name` is that of the set or group.
+async fn piece(reads: &Reads, at: Option<&At>, of: Piece, name: &str) -> Seen<PieceRead> {
     let path = At::path(at);
     Ok(match of {
         Piece::Options => {
@@ -348,13 +420,39 @@ async fn piece(reads: &Reads, at: Option<&At>, of: Piece) -> Seen<PieceRead> {
         }
         Piece::Rules => PieceRead::Rules(rules(&data(reads, &path, &["rules"]).await?)?),
         Piece::Aliases => PieceRead::Aliases(aliases(&data(reads, &path, &["aliases"]).await?)?),
-        Piece::Sets => PieceRead::Sets(sets(reads, &path).await?),
-        Piece::Groups => PieceRead::Groups(groups(reads, &path).await?),
-        Piece::Network => match at {
-            None => PieceRead::Corosync(corosync(reads).await?),
+        Piece::Sets => {
+            let list = data(reads, &path, &["ipset"]).await?;
+            PieceRead::Sets(names(&list, "name")?)
+        }
+        Piece::Groups => {
+            let list = data(reads, &path, &["groups"]).await?;
+            PieceRead::Groups(names(&list, "group")?)
+        }
+        Piece::Set(_) => PieceRead::Set(name.to_owned(), set(reads, at, name).await?),
+        Piece::Group(_) => PieceRead::Group(name.to_owned(), group(reads, at, name).await?),
+        Piece::Members => PieceRead::Members(members(reads).await?),
+        Piece::Totem => PieceRead::Totem(transport(reads).await?),
+        Piece::Addresses => match at {
             Some(at) => PieceRead::Addresses(addresses(reads, &at.node).await?),
+            None => PieceRead::Addresses(Vec::new()),
         },
     })
+}
+
+/// The names in a list, with their comments.
+fn names(data: &Value, field: &str) -> Seen<BTreeMap<String, Option<String>>> {
+    list(data, "names")?
+        .map(|item| Ok((said(item, field)?, json::text(item, "comment"))))
+        .collect()
+}
+
+async fn set(reads: &Reads, at: Option<&At>, name: &str) -> Seen<Vec<SetEntry>> {
+    let entries = data(reads, &At::path(at), &["ipset", name]).await?;
+    list(&entries, "entries of a set")?.map(entry).collect()
+}
+
+async fn group(reads: &Reads, at: Option<&At>, name: &str) -> Seen<Vec<Rule>> {
+    rules(&data(reads, &At::path(at), &["groups", name]).await?)
 }
 
 fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
@@ -367,35 +465,6 @@ fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
             Ok((said(item, "name")?, alias))
         })
         .collect()
-}
-
-async fn sets(reads: &Reads, path: &[String]) -> Seen<BTreeMap<String, IpSet>> {
-    let mut sets = BTreeMap::new();
-    for item in list(&data(reads, path, &["ipset"]).await?, "sets")? {
-        let name = said(item, "name")?;
-        let entries = data(reads, path, &["ipset", &name]).await?;
-        let set = IpSet {
-            entries: list(&entries, "entries of a set")?
-                .map(entry)
-                .collect::<Seen<_>>()?,
-            comment: json::text(item, "comment"),
-        };
-        sets.insert(name, set);
-    }
-    Ok(sets)
-}
-
-async fn groups(reads: &Reads, path: &[String]) -> Seen<BTreeMap<String, Group>> {
-    let mut groups = BTreeMap::new();
-    for item in list(&data(reads, path, &["groups"]).await?, "groups")? {
-        let name = said(item, "group")?;
-        let group = Group {
-            rules: rules(&data(reads, path, &["groups", &name]).await?)?,
-            comment: json::text(item, "comment"),
-        };
-        groups.insert(name, group);
-    }
-    Ok(groups)
 }
 
 /// The items of a list. What is no list is unread, not empty.
@@ -459,32 +528,38 @@ async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
 }
 
 async fn corosync(reads: &Reads) -> Seen<Corosync> {
-    let config = ["cluster".to_owned(), "config".to_owned()];
-    let (members, totem) = tokio::join!(
-        data(reads, &config, &["nodes"]),
-        data(reads, &config, &["totem"]),
-    );
-    let (members, totem) = (members?, totem?);
-    let mut corosync = Corosync {
-        transport: json::text(&totem, "transport"),
-        members: BTreeMap::new(),
-    };
-    for item in list(&members, "members")? {
+    let (members, transport) = tokio::join!(members(reads), transport(reads));
+    Ok(Corosync {
+        transport: transport?,
+        members: members?,
+    })
+}
+
+fn config() -> [String; 2] {
+    ["cluster".to_owned(), "config".to_owned()]
+}
+
+async fn transport(reads: &Reads) -> Seen<Option<String>> {
+    let totem = data(reads, &config(), &["totem"]).await?;
+    Ok(json::text(&totem, "transport"))
+}
+
+async fn members(reads: &Reads) -> Seen<BTreeMap<NodeName, BTreeMap<u32, String>>> {
+    let list_of = data(reads, &config(), &["nodes"]).await?;
+    let mut members = BTreeMap::new();
+    for item in list(&list_of, "members")? {
         let name: NodeName = said(item, "name")
             .or_else(|_| said(item, "node"))?
             .parse()
             .map_err(|_| format!("a member has no valid name: {item}"))?;
-        let links = item
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| {
-                let number = key.strip_prefix("ring")?.strip_suffix("_addr")?;
-                Some((number.parse().ok()?, json::flat(value)?))
-            });
-        corosync.members.insert(name, links.collect());
+        let links = item.as_object().into_iter().flatten();
+        let links = links.filter_map(|(key, value)| {
+            let number = key.strip_prefix("ring")?.strip_suffix("_addr")?;
+            Some((number.parse().ok()?, json::flat(value)?))
+        });
+        members.insert(name, links.collect());
     }
-    Ok(corosync)
+    Ok(members)
 }
 
 #[cfg(test)]

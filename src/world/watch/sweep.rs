@@ -21,7 +21,7 @@ pub(super) enum Item {
     Pool(PoolId),
     /// What lies on a storage.
     Content(ContentKey),
-    /// A piece of a firewall's configuration: no digest tells of all of it. Sets and groups are one more request for each.
+    /// A piece of a firewall's configuration: no digest tells of all of it.
     Firewall(Place, Piece),
     /// A guest's digest.
     Guest(Vmid),
@@ -82,18 +82,9 @@ fn firewalls(state: &State) -> impl Iterator<Item = Item> {
         .chain(nodes.cloned().map(Place::Node))
         .chain(guests.copied().map(Place::Guest))
         .flat_map(|place| {
-            let read = match &place {
-                Place::Cluster => firewalls.cluster.is_ok() && firewalls.corosync.is_ok(),
-                Place::Node(node) => firewalls
-                    .node(node)
-                    .is_some_and(|node| node.firewall.is_ok() && node.addresses.is_ok()),
-                Place::Guest(vmid) => firewalls.guest(*vmid).is_ok(),
-            };
-            // Of one that could not be read, one piece is enough to have it tried again.
-            let pieces = Piece::of(&place)
-                .iter()
-                .take(if read { usize::MAX } else { 1 });
-            pieces.map(move |piece| Item::Firewall(place.clone(), *piece))
+            let known = firewalls.known(&place).map(|scope| &**scope);
+            let pieces = Piece::of(&place, known);
+            pieces.map(move |piece| Item::Firewall(place.clone(), piece))
         })
 }
 
@@ -178,7 +169,7 @@ mod tests {
         let mut state = state();
         let all: BTreeSet<Item> = items(&state).collect();
         assert_eq!(all.len(), length(&state));
-        assert_eq!(all.len(), 1 + 2 * 5 + 3);
+        assert_eq!(all.len(), 1 + 2 * 5 + 1 + 3);
         for count in 1..20 {
             let mut found = Vec::new();
             while found.len() < 3 * all.len() {
@@ -197,12 +188,12 @@ mod tests {
         let mut state = state();
         state.lost.insert(node("pve1"), OFFLINE.to_owned());
         let left: Vec<Item> = items(&state).collect();
-        assert_eq!(left.len(), 1 + 5 + 1);
+        assert_eq!(left.len(), 1 + 5 + 1 + 1);
         assert!(left.contains(&Item::Guest(vmid(101))));
         state.lost.insert(node("pve1"), "595".to_owned());
         let asked = Item::Node(node("pve1"), Reading::Status);
         assert!(items(&state).any(|item| item == asked));
-        assert_eq!(length(&state), 1 + 1 + 5 + 1);
+        assert_eq!(length(&state), 1 + 1 + 5 + 1 + 1);
     }
 
     #[test]
