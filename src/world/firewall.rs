@@ -81,6 +81,37 @@ impl Firewalls {
         self.nodes.get(node).map(|scope| &**scope)
     }
 
+    /// A place's configuration, if it was read with all that belongs to it (a node's addresses, the cluster network).
+    pub(in crate::world) fn known(&self, place: &Place) -> Option<&Arc<Scope>> {
+        match place {
+            Place::Cluster => self.cluster.as_ref().ok().filter(|_| self.corosync.is_ok()),
+            Place::Node(name) => {
+                let node = self.node(name).filter(|node| node.addresses.is_ok())?;
+                node.firewall.as_ref().ok()
+            }
+            Place::Guest(vmid) => self.guest(*vmid).ok(),
+        }
+    }
+
+    /// Changes a place's configuration; whether it was known.
+    pub(in crate::world) fn change(&mut self, place: &Place, by: impl FnOnce(&mut Scope)) -> bool {
+        if self.known(place).is_none() {
+            return false;
+        }
+        let scope = match place {
+            Place::Cluster => self.cluster.as_mut().ok(),
+            Place::Node(name) => {
+                let node = self.nodes.get_mut(name).map(Arc::make_mut);
+                node.and_then(|node| node.firewall.as_mut().ok())
+            }
+            Place::Guest(vmid) => self
+                .guests
+                .get_mut(vmid)
+                .and_then(|read| read.as_mut().ok()),
+        };
+        scope.map(Arc::make_mut).map(by).is_some()
+    }
+
     /// Whether the datacenter's firewall is on, and with it any other; also where nobody knows. A number above 1 is a UNIX time: on
     /// trial, for a minute.
     pub fn may_be_on(&self) -> bool {
@@ -171,7 +202,7 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeScope {
     /// The firewall's configuration.
-    pub firewall: Seen<Scope>,
+    pub firewall: Seen<Arc<Scope>>,
     /// Its own addresses with their networks (`10.0.0.11/24`), as configured.
     pub addresses: Seen<Vec<String>>,
 }

@@ -5,7 +5,7 @@
 pub(super) mod accounts;
 mod backups;
 pub(super) mod cluster;
-mod firewall;
+pub(super) mod firewall;
 pub(super) mod guests;
 pub(super) mod json;
 pub(super) mod nodes;

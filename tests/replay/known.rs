@@ -16,7 +16,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("PUT", "/nodes/*/network/**", "a node's staged network"),
     ("DELETE", "/nodes/*/network/**", "a node's staged network"),
     ("*", "/cluster/log", "the cluster's log"),
-    ("*", "/cluster/config/**", "how the cluster was formed"),
     ("*", "/cluster/metrics/**", "metric servers"),
     ("*", "/cluster/jobs", "an index"),
     ("*", "/cluster/notifications/**", "notification targets"),

@@ -1,7 +1,7 @@
 //! Reading every firewall's configuration. Nothing of it is hidden in silence: a token without the privilege is refused, which makes
 //! that place unread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -18,15 +18,130 @@ use crate::world::model::{Completeness, Part, Section};
 /// What a rule's fields are not: its place, which changes, and what Proxmox VE adds.
 const ADDED: &[&str] = &["pos", "digest", "errors", "ipversion"];
 
-/// What there is at a place besides options and rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Has {
-    /// A node.
-    Nothing,
-    /// A guest.
-    Names,
-    /// The datacenter.
-    Everything,
+/// What is read of a firewall's configuration at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::world) enum Piece {
+    Options,
+    Rules,
+    Aliases,
+    /// Which sets there are.
+    Sets,
+    /// What is in the set of this number, by name.
+    Set(usize),
+    /// Which security groups there are.
+    Groups,
+    /// The rules of the group of this number, by name.
+    Group(usize),
+    /// Who is a member of the cluster network.
+    Members,
+    /// How the cluster network is run.
+    Totem,
+    /// A node's addresses.
+    Addresses,
+}
+
+impl Piece {
+    /// What there is at a place whose configuration is known, or was not to be read.
+    pub(in crate::world) fn of(
+        place: &Place,
+        known: Option<&Scope>,
+    ) -> impl Iterator<Item = Self> + use<> {
+        let pieces: &[Self] = match (known, place) {
+            // One is enough to have it tried again.
+            (None, _) => &[Self::Options],
+            (_, Place::Cluster) => &[
+                Self::Options,
+                Self::Rules,
+                Self::Aliases,
+                Self::Sets,
+                Self::Groups,
+                Self::Members,
+                Self::Totem,
+            ],
+            (_, Place::Node(_)) => &[Self::Options, Self::Rules, Self::Addresses],
+            (_, Place::Guest(_)) => &[Self::Options, Self::Rules, Self::Aliases, Self::Sets],
+        };
+        let sets = known.map_or(0, |scope| scope.ipsets.len());
+        let groups = known.map_or(0, |scope| scope.groups.len());
+        let more = (0..sets).map(Self::Set).chain((0..groups).map(Self::Group));
+        pieces.iter().copied().chain(more)
+    }
+}
+
+/// What was read of a piece.
+enum PieceRead {
+    Options(Section),
+    Rules(Vec<Rule>),
+    Aliases(BTreeMap<String, Alias>),
+    Sets(BTreeMap<String, Option<String>>),
+    Set(String, Vec<SetEntry>),
+    Groups(BTreeMap<String, Option<String>>),
+    Group(String, Vec<Rule>),
+    Members(BTreeMap<NodeName, BTreeMap<u32, String>>),
+    Totem(Option<String>),
+    Addresses(Vec<String>),
+}
+
+/// Whether a piece is as it was, is another, or cannot be told without what belongs to it.
+enum Kept {
+    Same,
+    Other,
+    More,
+}
+
+impl Scope {
+    fn compare(&self, piece: &PieceRead) -> Kept {
+        let same = match piece {
+            PieceRead::Options(options) => self.options == *options,
+            PieceRead::Rules(rules) => self.rules == *rules,
+            PieceRead::Aliases(aliases) => self.aliases == *aliases,
+            PieceRead::Set(name, entries) => {
+                let known = self.ipsets.get(name);
+                known.is_some_and(|set| set.entries == *entries)
+            }
+            PieceRead::Group(name, rules) => {
+                let known = self.groups.get(name);
+                known.is_some_and(|group| group.rules == *rules)
+            }
+            PieceRead::Sets(names) => {
+                let known = self.ipsets.iter();
+                return all_known(known.map(|(name, set)| (name, &set.comment)), names);
+            }
+            PieceRead::Groups(names) => {
+                let known = self.groups.iter();
+                return all_known(known.map(|(name, group)| (name, &group.comment)), names);
+            }
+            PieceRead::Members(_) | PieceRead::Totem(_) | PieceRead::Addresses(_) => true,
+        };
+        if same { Kept::Same } else { Kept::Other }
+    }
+
+    fn set(&mut self, piece: PieceRead) {
+        match piece {
+            PieceRead::Options(options) => self.options = options,
+            PieceRead::Rules(rules) => self.rules = rules,
+            PieceRead::Aliases(aliases) => self.aliases = aliases,
+            PieceRead::Set(name, entries) => self.ipsets.entry(name).or_default().entries = entries,
+            PieceRead::Group(name, rules) => self.groups.entry(name).or_default().rules = rules,
+            PieceRead::Sets(_)
+            | PieceRead::Groups(_)
+            | PieceRead::Members(_)
+            | PieceRead::Totem(_)
+            | PieceRead::Addresses(_) => {}
+        }
+    }
+}
+
+/// Whether these are the names and comments that are known. Of others, what is in them is to be read too.
+fn all_known<'a>(
+    known: impl Iterator<Item = (&'a String, &'a Option<String>)>,
+    now: &'a BTreeMap<String, Option<String>>,
+) -> Kept {
+    if known.eq(now) {
+        Kept::Same
+    } else {
+        Kept::More
+    }
 }
 
 /// What was read at a place.
@@ -34,6 +149,32 @@ enum PlaceRead {
     Cluster(Seen<Scope>, Seen<Corosync>),
     Node(NodeName, NodeScope),
     Guest(crate::ids::Vmid, Seen<Scope>),
+}
+
+/// Where a place is: the node, and a guest's kind and number.
+struct At {
+    node: NodeName,
+    guest: Option<(GuestKind, crate::ids::Vmid)>,
+}
+
+impl At {
+    /// The path of the firewall.
+    fn path(at: Option<&Self>) -> Vec<String> {
+        let path = match at {
+            None => vec!["cluster".to_owned()],
+            Some(Self { node, guest: None }) => vec!["nodes".to_owned(), node.to_string()],
+            Some(Self {
+                node,
+                guest: Some((kind, vmid)),
+            }) => vec![
+                "nodes".to_owned(),
+                node.to_string(),
+                kind.api().to_owned(),
+                vmid.to_string(),
+            ],
+        };
+        path.into_iter().chain(["firewall".to_owned()]).collect()
+    }
 }
 
 impl Observation<'_> {
@@ -58,20 +199,32 @@ impl Observation<'_> {
             .collect()
     }
 
+    /// Where a place is; `None` for the datacenter. An error for a guest that is not there.
+    fn at(&self, place: &Place) -> Result<Option<At>, ()> {
+        match place {
+            Place::Cluster => Ok(None),
+            Place::Node(node) => Ok(Some(At {
+                node: node.clone(),
+                guest: None,
+            })),
+            Place::Guest(vmid) => {
+                let guest = self.world.guests.get(vmid).ok_or(())?;
+                Ok(Some(At {
+                    node: guest.node.clone(),
+                    guest: Some((guest.kind, *vmid)),
+                }))
+            }
+        }
+    }
+
     /// Reads these places. What is the same as it was stays the same in memory.
     pub(in crate::world) async fn some_firewalls(&mut self, places: Vec<Place>) {
         let mut calls = Vec::new();
         for place in places {
-            let at = match &place {
-                Place::Cluster => None,
-                Place::Node(node) => Some((node.clone(), None)),
-                Place::Guest(vmid) => match self.world.guests.get(vmid) {
-                    Some(guest) => Some((guest.node.clone(), Some(guest.kind))),
-                    None => continue,
-                },
-            };
-            let lost = at.as_ref().and_then(|(node, _)| self.lost.get(node));
-            calls.push((place, at, lost.cloned()));
+            let Ok(at) = self.at(&place) else { continue };
+            let lost = at.as_ref().and_then(|at| self.lost.get(&at.node));
+            let lost = lost.cloned();
+            calls.push((place, at, lost));
         }
         let reads = self.reads.clone();
         let read = each(calls, |(place, at, lost)| {
@@ -80,6 +233,82 @@ impl Observation<'_> {
         });
         for read in read.await {
             self.firewall_read(read);
+        }
+    }
+
+    /// Reads pieces of configurations. Gives the places that are to be read whole: what could be read and now cannot, what could not and
+    /// now can, and what has more than was known.
+    pub(in crate::world) async fn some_pieces(
+        &mut self,
+        pieces: Vec<(Place, Piece)>,
+    ) -> BTreeSet<Place> {
+        let mut calls = Vec::new();
+        for (place, of) in pieces {
+            let Ok(at) = self.at(&place) else { continue };
+            let scope = self.known(&place);
+            let name = match of {
+                Piece::Set(number) => scope.and_then(|s| s.ipsets.keys().nth(number)),
+                Piece::Group(number) => scope.and_then(|s| s.groups.keys().nth(number)),
+                _ => None,
+            };
+            let name = name.cloned().unwrap_or_default();
+            calls.push((place, at, of, name));
+        }
+        let reads = self.reads.clone();
+        let read = each(calls, |(place, at, of, name)| {
+            let reads = reads.clone();
+            async move {
+                let read = piece(&reads, at.as_ref(), of, &name).await;
+                (place, read)
+            }
+        });
+        let mut again = BTreeSet::new();
+        for (place, read) in read.await {
+            let whole = match (self.known(&place), read) {
+                (None, read) => read.is_ok(),
+                (Some(_), Err(_)) => true,
+                (Some(_), Ok(read)) => !self.piece_read(&place, read),
+            };
+            if whole {
+                again.insert(place);
+            }
+        }
+        again
+    }
+
+    /// A place's configuration, if it is known with all that belongs to it.
+    fn known(&self, place: &Place) -> Option<&Arc<Scope>> {
+        self.world.firewalls.known(place)
+    }
+
+    /// Puts a piece in its place; whether that is all that is to be done.
+    fn piece_read(&mut self, place: &Place, read: PieceRead) -> bool {
+        let firewalls = &mut self.world.firewalls;
+        match (read, place) {
+            (PieceRead::Members(members), _) => firewalls.corosync.as_mut().is_ok_and(|known| {
+                if known.members != members {
+                    Arc::make_mut(known).members = members;
+                }
+                true
+            }),
+            (PieceRead::Totem(transport), _) => firewalls.corosync.as_mut().is_ok_and(|known| {
+                if known.transport != transport {
+                    Arc::make_mut(known).transport = transport;
+                }
+                true
+            }),
+            (PieceRead::Addresses(now), Place::Node(name)) => {
+                let known = firewalls.nodes.get(name);
+                known.is_some_and(|known| known.addresses.as_ref() == Ok(&now))
+            }
+            (read, place) => {
+                let kept = firewalls.known(place).map(|scope| scope.compare(&read));
+                match kept {
+                    Some(Kept::Same) => true,
+                    Some(Kept::Other) => firewalls.change(place, |scope| scope.set(read)),
+                    Some(Kept::More) | None => false,
+                }
+            }
         }
     }
 
@@ -124,98 +353,118 @@ fn keep<T: PartialEq>(known: &mut Seen<Arc<T>>, now: Seen<T>) {
     }
 }
 
-async fn read(
-    reads: &Reads,
-    place: Place,
-    at: Option<(NodeName, Option<GuestKind>)>,
-    lost: Option<String>,
-) -> PlaceRead {
-    let node = at
-        .as_ref()
-        .map(|(node, _)| node.as_str())
-        .unwrap_or_default();
+async fn read(reads: &Reads, place: Place, at: Option<At>, lost: Option<String>) -> PlaceRead {
+    let scope = match &lost {
+        None => scope(reads, &place, at.as_ref()).await,
+        Some(why) => Err(why.clone()),
+    };
     match place {
-        Place::Cluster => {
-            let (scope, corosync) = tokio::join!(
-                scope(reads, &["cluster", "firewall"], Has::Everything),
-                corosync(reads)
-            );
-            PlaceRead::Cluster(scope, corosync)
-        }
+        Place::Cluster => PlaceRead::Cluster(scope, corosync(reads).await),
         Place::Node(name) => {
-            let (firewall, addresses) = match lost {
-                Some(why) => (Err(why.clone()), Err(why)),
-                None => {
-                    let path = ["nodes", node, "firewall"];
-                    tokio::join!(scope(reads, &path, Has::Nothing), addresses(reads, &name))
-                }
+            let addresses = match lost {
+                Some(why) => Err(why),
+                None => addresses(reads, &name).await,
             };
-            let scope = NodeScope {
-                firewall,
+            let node = NodeScope {
+                firewall: scope.map(Arc::new),
                 addresses,
             };
-            PlaceRead::Node(name, scope)
+            PlaceRead::Node(name, node)
         }
         Place::Guest(vmid) => {
-            let kind = at.as_ref().and_then(|(_, kind)| *kind);
-            let read = match (lost, kind) {
-                (Some(why), _) => Err(format!("node {node}: {why}")),
-                (None, None) => Err("its kind is not known".to_owned()),
-                (None, Some(kind)) => {
-                    let vmid = vmid.to_string();
-                    let path = ["nodes", node, kind.api(), &vmid, "firewall"];
-                    scope(reads, &path, Has::Names).await
-                }
+            let on = at.map(|at| at.node.to_string()).unwrap_or_default();
+            let scope = match lost {
+                Some(why) => Err(format!("node {on}: {why}")),
+                None => scope,
             };
-            PlaceRead::Guest(vmid, read)
+            PlaceRead::Guest(vmid, scope)
         }
     }
 }
 
-async fn data(reads: &Reads, path: &[&str], rest: &[&str]) -> Seen<Value> {
-    let call = Call::get(path.iter().chain(rest));
-    reads.data(call).await.map_err(|error| error.to_string())
-}
-
-async fn scope(reads: &Reads, path: &[&str], has: Has) -> Seen<Scope> {
-    let options = data(reads, path, &["options"]).await?;
-    let mut scope = Scope {
-        options: json::section(&options, &["digest"]),
-        rules: rules(&data(reads, path, &["rules"]).await?)?,
-        ..Scope::default()
-    };
-    if has == Has::Nothing {
-        return Ok(scope);
-    }
-    for item in list(&data(reads, path, &["aliases"]).await?, "aliases")? {
-        let alias = Alias {
-            cidr: said(item, "cidr")?,
-            comment: json::text(item, "comment"),
-        };
-        scope.aliases.insert(said(item, "name")?, alias);
-    }
-    for item in list(&data(reads, path, &["ipset"]).await?, "sets")? {
-        let name = said(item, "name")?;
-        let entries = data(reads, path, &["ipset", &name]).await?;
-        let set = IpSet {
-            entries: list(&entries, "entries of a set")?
-                .map(entry)
-                .collect::<Seen<_>>()?,
-            comment: json::text(item, "comment"),
-        };
-        scope.ipsets.insert(name, set);
-    }
-    if has == Has::Everything {
-        for item in list(&data(reads, path, &["groups"]).await?, "groups")? {
-            let name = said(item, "group")?;
-            let group = Group {
-                rules: rules(&data(reads, path, &["groups", &name]).await?)?,
-                comment: json::text(item, "comment"),
-            };
-            scope.groups.insert(name, group);
+async fn scope(reads: &Reads, place: &Place, at: Option<&At>) -> Seen<Scope> {
+    let mut scope = Scope::default();
+    for of in Piece::of(place, Some(&scope)) {
+        match piece(reads, at, of, "").await? {
+            PieceRead::Sets(names) => {
+                for (name, comment) in names {
+                    let entries = set(reads, at, &name).await?;
+                    scope.ipsets.insert(name, IpSet { entries, comment });
+                }
+            }
+            PieceRead::Groups(names) => {
+                for (name, comment) in names {
+                    let rules = group(reads, at, &name).await?;
+                    scope.groups.insert(name, Group { rules, comment });
+                }
+            }
+            read => scope.set(read),
         }
     }
     Ok(scope)
+}
+
+async fn data(reads: &Reads, path: &[String], rest: &[&str]) -> Seen<Value> {
+    let path = path.iter().map(String::as_str).chain(rest.iter().copied());
+    let answer = reads.data(Call::get(path)).await;
+    answer.map_err(|error| error.to_string())
+}
+
+/// Reads a piece; `name` is that of the set or group.
+async fn piece(reads: &Reads, at: Option<&At>, of: Piece, name: &str) -> Seen<PieceRead> {
+    let path = At::path(at);
+    Ok(match of {
+        Piece::Options => {
+            let options = data(reads, &path, &["options"]).await?;
+            PieceRead::Options(json::section(&options, &["digest"]))
+        }
+        Piece::Rules => PieceRead::Rules(rules(&data(reads, &path, &["rules"]).await?)?),
+        Piece::Aliases => PieceRead::Aliases(aliases(&data(reads, &path, &["aliases"]).await?)?),
+        Piece::Sets => {
+            let list = data(reads, &path, &["ipset"]).await?;
+            PieceRead::Sets(names(&list, "name")?)
+        }
+        Piece::Groups => {
+            let list = data(reads, &path, &["groups"]).await?;
+            PieceRead::Groups(names(&list, "group")?)
+        }
+        Piece::Set(_) => PieceRead::Set(name.to_owned(), set(reads, at, name).await?),
+        Piece::Group(_) => PieceRead::Group(name.to_owned(), group(reads, at, name).await?),
+        Piece::Members => PieceRead::Members(members(reads).await?),
+        Piece::Totem => PieceRead::Totem(transport(reads).await?),
+        Piece::Addresses => match at {
+            Some(at) => PieceRead::Addresses(addresses(reads, &at.node).await?),
+            None => PieceRead::Addresses(Vec::new()),
+        },
+    })
+}
+
+/// The names in a list, with their comments.
+fn names(data: &Value, field: &str) -> Seen<BTreeMap<String, Option<String>>> {
+    list(data, "names")?
+        .map(|item| Ok((said(item, field)?, json::text(item, "comment"))))
+        .collect()
+}
+
+async fn set(reads: &Reads, at: Option<&At>, name: &str) -> Seen<Vec<SetEntry>> {
+    let entries = data(reads, &At::path(at), &["ipset", name]).await?;
+    list(&entries, "entries of a set")?.map(entry).collect()
+}
+
+async fn group(reads: &Reads, at: Option<&At>, name: &str) -> Seen<Vec<Rule>> {
+    rules(&data(reads, &At::path(at), &["groups", name]).await?)
+}
+
+fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
+    list(data, "aliases")?
+        .map(|item| {
+            let alias = Alias {
+                cidr: said(item, "cidr")?,
+                comment: json::text(item, "comment"),
+            };
+            Ok((said(item, "name")?, alias))
+        })
+        .collect()
 }
 
 /// The items of a list. What is no list is unread, not empty.
@@ -268,7 +517,7 @@ fn errors(item: &Value) -> Section {
 
 /// A node's own addresses, as its network is configured.
 async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
-    let network = data(reads, &["nodes", node.as_str(), "network"], &[]).await?;
+    let network = data(reads, &["nodes".to_owned(), node.to_string()], &["network"]).await?;
     let mut addresses = Vec::new();
     for item in list(&network, "interfaces")? {
         for field in ["cidr", "cidr6"] {
@@ -279,31 +528,38 @@ async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
 }
 
 async fn corosync(reads: &Reads) -> Seen<Corosync> {
-    let (members, totem) = tokio::join!(
-        data(reads, &["cluster", "config", "nodes"], &[]),
-        data(reads, &["cluster", "config", "totem"], &[]),
-    );
-    let (members, totem) = (members?, totem?);
-    let mut corosync = Corosync {
-        transport: json::text(&totem, "transport"),
-        members: BTreeMap::new(),
-    };
-    for item in list(&members, "members")? {
+    let (members, transport) = tokio::join!(members(reads), transport(reads));
+    Ok(Corosync {
+        transport: transport?,
+        members: members?,
+    })
+}
+
+fn config() -> [String; 2] {
+    ["cluster".to_owned(), "config".to_owned()]
+}
+
+async fn transport(reads: &Reads) -> Seen<Option<String>> {
+    let totem = data(reads, &config(), &["totem"]).await?;
+    Ok(json::text(&totem, "transport"))
+}
+
+async fn members(reads: &Reads) -> Seen<BTreeMap<NodeName, BTreeMap<u32, String>>> {
+    let list_of = data(reads, &config(), &["nodes"]).await?;
+    let mut members = BTreeMap::new();
+    for item in list(&list_of, "members")? {
         let name: NodeName = said(item, "name")
             .or_else(|_| said(item, "node"))?
             .parse()
             .map_err(|_| format!("a member has no valid name: {item}"))?;
-        let links = item
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| {
-                let number = key.strip_prefix("ring")?.strip_suffix("_addr")?;
-                Some((number.parse().ok()?, json::flat(value)?))
-            });
-        corosync.members.insert(name, links.collect());
+        let links = item.as_object().into_iter().flatten();
+        let links = links.filter_map(|(key, value)| {
+            let number = key.strip_prefix("ring")?.strip_suffix("_addr")?;
+            Some((number.parse().ok()?, json::flat(value)?))
+        });
+        members.insert(name, links.collect());
     }
-    Ok(corosync)
+    Ok(members)
 }
 
 #[cfg(test)]

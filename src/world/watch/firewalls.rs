@@ -7,19 +7,21 @@ use std::sync::Arc;
 use super::turn::Turn;
 use crate::ids::Vmid;
 use crate::world::firewall::Place;
+use crate::world::observe::firewall::Piece;
 
 /// How many firewalls are read in one cycle at most, those of the sweep apart.
 const AT_MOST: usize = 64;
 
 impl Turn<'_> {
     /// Reads what the sweep is at and what is due.
-    pub(super) async fn firewalls_again(&mut self, swept: BTreeSet<Place>) {
+    pub(super) async fn firewalls_again(&mut self, swept: Vec<(Place, Piece)>) {
         if !self.seen.settings.firewalls {
             self.due.firewalls.clear();
             return;
         }
         let before = self.before.world.firewalls.may_be_on();
-        self.seen.some_firewalls(swept.into_iter().collect()).await;
+        let failed = self.seen.some_pieces(swept).await;
+        self.due.firewalls.extend(failed);
         let now = self.seen.world.firewalls.may_be_on();
         if before != now {
             self.due.firewalls.extend(self.seen.firewall_places());

@@ -6,6 +6,7 @@ use super::state::State;
 use crate::ids::{NodeName, PoolId, Vmid};
 use crate::world::firewall::Place;
 use crate::world::model::Part;
+use crate::world::observe::firewall::Piece;
 use crate::world::observe::nodes::OFFLINE;
 use crate::world::observe::storages::Wanted;
 
@@ -20,8 +21,8 @@ pub(super) enum Item {
     Pool(PoolId),
     /// What lies on a storage.
     Content(ContentKey),
-    /// A firewall's configuration, which is a few requests: no digest tells of all of it.
-    Firewall(Place),
+    /// A piece of a firewall's configuration: no digest tells of all of it.
+    Firewall(Place, Piece),
     /// A guest's digest.
     Guest(Vmid),
 }
@@ -69,7 +70,7 @@ fn items(state: &State) -> impl Iterator<Item = Item> {
         )
 }
 
-/// The firewalls that are known. Nothing is swept of a node that does not answer.
+/// The firewalls that are known, piece by piece. Nothing is swept of a node that does not answer.
 fn firewalls(state: &State) -> impl Iterator<Item = Item> {
     let firewalls = &state.world.firewalls;
     let nodes = firewalls.nodes.keys();
@@ -80,7 +81,11 @@ fn firewalls(state: &State) -> impl Iterator<Item = Item> {
         .into_iter()
         .chain(nodes.cloned().map(Place::Node))
         .chain(guests.copied().map(Place::Guest))
-        .map(Item::Firewall)
+        .flat_map(|place| {
+            let known = firewalls.known(&place).map(|scope| &**scope);
+            let pieces = Piece::of(&place, known);
+            pieces.map(move |piece| Item::Firewall(place.clone(), piece))
+        })
 }
 
 /// How many things a round has.
@@ -168,7 +173,7 @@ mod tests {
         let mut state = state();
         let all: BTreeSet<Item> = items(&state).collect();
         assert_eq!(all.len(), length(&state));
-        assert_eq!(all.len(), 1 + 2 * 5 + 3);
+        assert_eq!(all.len(), 1 + 2 * 5 + 1 + 3);
         for count in 1..20 {
             let mut found = Vec::new();
             while found.len() < 3 * all.len() {
@@ -187,12 +192,12 @@ mod tests {
         let mut state = state();
         state.lost.insert(node("pve1"), OFFLINE.to_owned());
         let left: Vec<Item> = items(&state).collect();
-        assert_eq!(left.len(), 1 + 5 + 1);
+        assert_eq!(left.len(), 1 + 5 + 1 + 1);
         assert!(left.contains(&Item::Guest(vmid(101))));
         state.lost.insert(node("pve1"), "595".to_owned());
         let asked = Item::Node(node("pve1"), Reading::Status);
         assert!(items(&state).any(|item| item == asked));
-        assert_eq!(length(&state), 1 + 1 + 5 + 1);
+        assert_eq!(length(&state), 1 + 1 + 5 + 1 + 1);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One cycle, from the list of resources to a new state. It works on a copy of the world (which shares everything in memory) and
 //! leaves the old one alone.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,6 +19,7 @@ use crate::ids::Vmid;
 use crate::proxmox::Call;
 use crate::world::firewall::Place;
 use crate::world::model::Part;
+use crate::world::observe::firewall::Piece;
 use crate::world::observe::reads::Reads;
 use crate::world::observe::sight::Sight;
 use crate::world::observe::storages::Contents;
@@ -51,7 +51,7 @@ pub(super) struct Turn<'a> {
 struct Swept {
     digests: Vec<Vmid>,
     contents: Vec<ContentKey>,
-    firewalls: BTreeSet<Place>,
+    firewalls: Vec<(Place, Piece)>,
     version: bool,
 }
 
@@ -224,7 +224,7 @@ impl<'a> Turn<'a> {
                 Item::Node(node, reading) => self.due.node(node, *reading),
                 Item::Pool(id) => self.due.pool(id.clone(), self.now),
                 Item::Content(key) => swept.contents.push(key.clone()),
-                Item::Firewall(place) => drop(swept.firewalls.insert(place.clone())),
+                Item::Firewall(place, piece) => swept.firewalls.push((place.clone(), *piece)),
                 Item::Guest(vmid) => swept.digests.push(*vmid),
             }
         }
