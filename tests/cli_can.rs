@@ -69,7 +69,7 @@ fn a_plan_is_asked_before_it_is_run() {
     play.document("mail", &machine("mail", "vmid: 102\npool: lab"));
     let plan = play.json(&["apply", "-f", "docs"]).ends(2).hash();
     let shown = play.json(&["describe", &plan]).ends(0).json();
-    let gains: Vec<&Value> = shown["plan"]["impacts"]
+    let gains: Vec<&Value> = shown["impacts"]
         .as_array()
         .unwrap()
         .iter()

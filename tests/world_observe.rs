@@ -61,7 +61,8 @@ fn everything() -> Value {
     ];
     let all: serde_json::Map<String, Value> =
         all.iter().map(|p| ((*p).to_owned(), json!(1))).collect();
-    json!({ "/": all })
+    // The real one always lists these.
+    json!({ "/": all, "/access": all, "/access/groups": all })
 }
 
 /// Two nodes, one of them offline; three guests; a local and a shared storage.
@@ -81,7 +82,7 @@ fn small() -> Answers {
             ]),
         )
         .put(
-            "/access/users",
+            "/access/users?full=1",
             json!([
                 {"userid": "a@pve", "enable": 1, "expire": 0, "groups": "ops", "tokens": [{"tokenid": "ci", "privsep": 1, "expire": 5}], "keys": "x"},
                 {"userid": "b@pve", "enable": 0, "expire": "9", "tokens": null, "comment": "left"},

@@ -22,7 +22,7 @@ mod server;
 use std::collections::{BTreeMap, BTreeSet};
 
 use answers::{Answers, recorded, target};
-use bailiwick::health::access::Access;
+use bailiwick::health::access::{Access, ancestors};
 use bailiwick::health::{deciding, undecided};
 use bailiwick::ids::{ClusterName, Vmid};
 use bailiwick::world::{ObserveError, ObserveSettings, Part, World, observe};
@@ -283,13 +283,13 @@ async fn every_permission_is_worked_out_as_recorded() {
         // Without a path every one is listed on which something is held.
         let mut paths: BTreeSet<String> = listed.keys().cloned().collect();
         if !query.contains_key("path") {
-            let tops = ["/access/groups", "/mapping"];
-            paths.extend(
-                configuration
-                    .paths()
-                    .into_iter()
-                    .filter(|path| !tops.contains(&path.as_str())),
-            );
+            // Pools are not listed for themselves, nor `/mapping`.
+            let entries = configuration.entries.iter();
+            let named: BTreeSet<&str> = entries.flat_map(|entry| ancestors(&entry.path)).collect();
+            let is_listed = |path: &String| {
+                named.contains(path.as_str()) || !(path.starts_with("/pool/") || path == "/mapping")
+            };
+            paths.extend(configuration.paths().into_iter().filter(is_listed));
         }
         for path in paths {
             let answer = access.on(principal, &path);
