@@ -3,6 +3,7 @@
 
 mod agent;
 pub mod arguments;
+mod can;
 pub mod commands;
 mod decide;
 pub mod demo;

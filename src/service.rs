@@ -3,6 +3,7 @@
 
 mod accept;
 pub mod agents;
+pub mod can;
 pub mod clean_up;
 pub mod decide;
 pub mod diagnose;

@@ -61,7 +61,8 @@ fn everything() -> Value {
     ];
     let all: serde_json::Map<String, Value> =
         all.iter().map(|p| ((*p).to_owned(), json!(1))).collect();
-    json!({ "/": all })
+    // The real one always lists these.
+    json!({ "/": all, "/access": all, "/access/groups": all })
 }
 
 /// Two nodes, one of them offline; three guests; a local and a shared storage.
@@ -80,6 +81,22 @@ fn small() -> Answers {
                 {"type": "storage", "storage": "local", "node": "n1"}
             ]),
         )
+        .put(
+            "/access/users?full=1",
+            json!([
+                {"userid": "a@pve", "enable": 1, "expire": 0, "groups": "ops", "tokens": [{"tokenid": "ci", "privsep": 1, "expire": 5}], "keys": "x"},
+                {"userid": "b@pve", "enable": 0, "expire": "9", "tokens": null, "comment": "left"},
+            ]),
+        )
+        .put("/access/groups", json!([{"groupid": "ops", "users": "a@pve,gone@pve"}]))
+        .put(
+            "/access/roles",
+            json!([
+                {"roleid": "NoAccess", "privs": "", "special": 1},
+                {"roleid": "Look", "privs": "VM.Audit,Sys.Audit"},
+            ]),
+        )
+        .put("/access/domains", json!([{"realm": "pve", "type": "pve", "comment": "own"}]))
         .put("/access/acl", json!([{"path": "/", "type": "user", "ugid": "a@pve", "roleid": "Administrator", "propagate": 1}]))
         .put(
             "/cluster/status",
@@ -198,6 +215,28 @@ async fn everything_the_model_names_is_read() {
     assert_eq!(world.ha_resources[&vmid(100)].state, "started");
     assert_eq!(world.ha_rules["r"].nodes.len(), 2);
     assert_eq!(world.pools[&"p".parse().unwrap()].storages.len(), 1);
+    let ann = &world.users["a@pve"];
+    assert_eq!(
+        (
+            ann.enabled,
+            ann.tokens["ci"].separated,
+            ann.tokens["ci"].expires
+        ),
+        (true, true, 5)
+    );
+    assert!(
+        !ann.fields.contains_key("keys"),
+        "what may be a secret is not kept"
+    );
+    let ben = &world.users["b@pve"];
+    assert_eq!(
+        (ben.enabled, ben.expires, ben.fields["comment"].as_str()),
+        (false, 9, "left")
+    );
+    assert_eq!(world.groups["ops"].members.len(), 2);
+    assert!(world.roles["NoAccess"].special && world.roles["NoAccess"].privileges.is_empty());
+    assert_eq!(world.roles["Look"].privileges.len(), 2);
+    assert_eq!(world.realms["pve"].realm_type, "pve");
     // What is unreadable: the node that is off, its guest, and the storage that is disabled. Nothing else.
     let unreadable: Vec<String> = world
         .unreadable_parts()

@@ -22,6 +22,8 @@ mod server;
 use std::collections::{BTreeMap, BTreeSet};
 
 use answers::{Answers, recorded, target};
+use bailiwick::health::access::{Access, ancestors};
+use bailiwick::health::{deciding, undecided};
 use bailiwick::ids::{ClusterName, Vmid};
 use bailiwick::world::{ObserveError, ObserveSettings, Part, World, observe};
 use fields::{NOT_READ, READ, class};
@@ -246,6 +248,68 @@ async fn what_is_read_makes_a_difference() {
         idle.is_empty(),
         "said to be read, but makes no difference (or the reverse):\n{}",
         idle.join("\n")
+    );
+}
+
+/// Who may do what, worked out of what was read, is what the recorded host says of everybody.
+#[tokio::test]
+async fn every_permission_is_worked_out_as_recorded() {
+    let Some(answers) = recorded() else {
+        return;
+    };
+    let world = observed(answers.clone()).await.unwrap();
+    assert_eq!(undecided(&world), []);
+    let configuration = deciding(&world);
+    let access = Access::new(&configuration);
+    let (mut asked, mut compared) = (BTreeSet::new(), 0);
+    for (target, (_, _, body)) in &answers.0 {
+        let Some(query) = target.strip_prefix("/access/permissions") else {
+            continue;
+        };
+        let query: BTreeMap<String, String> =
+            url::form_urlencoded::parse(query.trim_start_matches('?').as_bytes())
+                .into_owned()
+                .collect();
+        let principal = query.get("userid").map_or("root@pam!test", String::as_str);
+        asked.insert(principal.to_owned());
+        let body: Value = serde_json::from_str(body).unwrap();
+        let listed = body["data"].as_object().unwrap();
+        let flags = |value: &Value| -> BTreeMap<String, bool> {
+            let flags = value.as_object().into_iter().flatten();
+            flags
+                .map(|(name, flag)| (name.clone(), *flag == json!(1)))
+                .collect()
+        };
+        // Without a path every one is listed on which something is held.
+        let mut paths: BTreeSet<String> = listed.keys().cloned().collect();
+        if !query.contains_key("path") {
+            // Pools are not listed for themselves, nor `/mapping`.
+            let entries = configuration.entries.iter();
+            let named: BTreeSet<&str> = entries.flat_map(|entry| ancestors(&entry.path)).collect();
+            let is_listed = |path: &String| {
+                named.contains(path.as_str()) || !(path.starts_with("/pool/") || path == "/mapping")
+            };
+            paths.extend(configuration.paths().into_iter().filter(is_listed));
+        }
+        for path in paths {
+            let answer = access.on(principal, &path);
+            let held = answer
+                .privileges
+                .iter()
+                .map(|(name, flag)| ((*name).to_owned(), *flag));
+            let wanted = listed.get(&path).map(flags).unwrap_or_default();
+            assert_eq!(
+                held.collect::<BTreeMap<_, _>>(),
+                wanted,
+                "{principal} on {path}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(
+        asked.len() >= 14 && compared > 400,
+        "{} {compared}",
+        asked.len()
     );
 }
 

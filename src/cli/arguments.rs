@@ -78,6 +78,10 @@ pub enum Command {
     Get(Get),
     /// Show one plan, document, run or live object whole.
     Describe(Describe),
+    /// Say whether a user or token has a privilege on a path, now or after a plan, and the rule that decides.
+    ///
+    /// Ends with 0 for yes, 3 for no, and 4 where what decides could not be read or predicted. Who cannot authenticate may do nothing.
+    Can(Can),
     /// Write documents for what a cluster has, such that planning them changes nothing.
     ///
     /// Submitting them adopts the objects without writing to them. What no document can say is left out and so not managed; it
@@ -317,6 +321,23 @@ pub struct Describe {
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]
+    pub cluster: Option<String>,
+}
+
+/// `can`.
+#[derive(Debug, Args)]
+pub struct Can {
+    /// A user (`ann@pve`) or API token (`ann@pve!ci`).
+    pub principal: String,
+    /// A privilege: `VM.PowerMgmt`.
+    pub privilege: String,
+    /// A path of the access control list: `/vms/104`, `/storage/local`, `/pool/web`, `/`.
+    pub path: String,
+    /// How it will be when all steps of this plan are done; its hash or the beginning of it.
+    #[arg(long, value_name = "PLAN")]
+    pub after: Option<String>,
+    /// The cluster, where the configuration has several.
+    #[arg(long, conflicts_with = "after")]
     pub cluster: Option<String>,
 }
 

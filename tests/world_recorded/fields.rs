@@ -21,6 +21,10 @@ pub fn class(path: &str, item: &Value) -> Option<&'static str> {
         ["cluster", "ha", "resources"] => "an HA resource",
         ["cluster", "ha", "rules"] => "an HA rule",
         ["access", "acl"] => "an access entry",
+        ["access", "users"] => "a user",
+        ["access", "groups"] => "a group",
+        ["access", "roles"] => "a role",
+        ["access", "domains"] => "a realm",
         ["nodes", _, "status"] => "a node",
         ["nodes", _, "network"] => "an interface",
         ["nodes", _, "storage"] => "a storage on a node",
@@ -170,6 +174,22 @@ pub const READ: &[(&str, &[&str])] = &[
         "an access entry",
         &["path", "type", "ugid", "roleid", "propagate"],
     ),
+    (
+        "a user",
+        &[
+            "userid",
+            "enable",
+            "expire",
+            "tokens",
+            "comment",
+            "email",
+            "firstname",
+            "lastname",
+        ],
+    ),
+    ("a group", &["groupid", "users", "comment"]),
+    ("a role", &["roleid", "privs", "special"]),
+    ("a realm", &["realm", "type", "comment"]),
     ("a node", &["memory", "cpuinfo"]),
     ("an interface", &["iface", "active"]),
     (
@@ -197,6 +217,8 @@ pub const READ: &[(&str, &[&str])] = &[
 
 /// What is not read, by class (`*` is every class), and why.
 pub const NOT_READ: &[(&str, &[&str], &str)] = &[
+    ("a user", &["groups"], "the groups say who is in them"),
+    ("a user", &["realm-type"], "the realms say it"),
     (
         "a guest in the list",
         &[

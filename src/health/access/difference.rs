@@ -1,6 +1,6 @@
 //! Who gains and who loses what.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::matrix::Matrix;
 
@@ -53,7 +53,9 @@ pub fn difference(before: &Matrix<'_>, after: &Matrix<'_>) -> Vec<Change> {
             .or_default()
             .push(path);
     }
-    let mut known: HashMap<(Option<u32>, Option<u32>), Option<usize>> = HashMap::new();
+    // Most cells stay the same, and of those nothing more is asked.
+    let same = before.numbers_in(after);
+    let mut known: BTreeMap<(Option<u32>, Option<u32>), Option<usize>> = BTreeMap::new();
     let mut words: Vec<Words> = Vec::new();
     let mut changes: BTreeMap<(&str, usize), Vec<&String>> = BTreeMap::new();
     for ((was, is), paths) in alike {
@@ -64,6 +66,11 @@ pub fn difference(before: &Matrix<'_>, after: &Matrix<'_>) -> Vec<Change> {
                 row.and_then(|row| row.get((*column)?).copied())
             };
             let pair = (cell(was, column_before), cell(is, column_after));
+            if let (Some(was), Some(is)) = pair
+                && same.get(was as usize) == Some(&Some(is))
+            {
+                continue;
+            }
             let change = *known.entry(pair).or_insert_with(|| {
                 let change = compare(
                     &pair.0.and_then(|set| before.set(set)).unwrap_or_default(),

@@ -1,25 +1,24 @@
 //! Numbers for things that come again and again, so that equal ones are compared and combined once.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::BTreeMap;
 
 /// Things by number, each once.
 #[derive(Debug)]
 pub(super) struct Table<T> {
-    numbers: HashMap<T, u32>,
+    numbers: BTreeMap<T, u32>,
     things: Vec<T>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
-            numbers: HashMap::new(),
+            numbers: BTreeMap::new(),
             things: Vec::new(),
         }
     }
 }
 
-impl<T: Clone + Eq + Hash> Table<T> {
+impl<T: Clone + Ord> Table<T> {
     /// The number of a thing.
     pub(super) fn number(&mut self, thing: T) -> u32 {
         if let Some(number) = self.numbers.get(&thing) {
@@ -46,19 +45,20 @@ impl<T: Clone + Eq + Hash> Table<T> {
 /// What two numbers give together, worked out once for each pair.
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
-    known: HashMap<(u32, u32), u32>,
-    last: Option<((u32, u32), u32)>,
+    /// By the first number; the numbers of a table leave no gaps.
+    known: Vec<BTreeMap<u32, u32>>,
 }
 
 impl Pairs {
     /// What a pair gives; `work` is called for a pair that is new.
     pub(super) fn of(&mut self, one: u32, other: u32, work: impl FnOnce() -> u32) -> u32 {
-        let pair = (one, other);
-        if let Some((_, result)) = self.last.filter(|(last, _)| *last == pair) {
-            return result;
+        let place = one as usize;
+        if self.known.len() <= place {
+            self.known.resize_with(place + 1, BTreeMap::new);
         }
-        let result = *self.known.entry(pair).or_insert_with(work);
-        self.last = Some((pair, result));
-        result
+        match self.known.get_mut(place) {
+            Some(known) => *known.entry(other).or_insert_with(work),
+            None => work(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every principal on every path at once. Paths between which nothing differs share one row, and what two principals have in common
 //! is worked out once: role sets and privilege sets have numbers, and a row is a list of such numbers.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bits::Held;
 use super::input::{ADMINISTRATOR, Configuration, NO_ACCESS, ROOT, Subject, owner};
@@ -16,7 +16,7 @@ type RoleSet = Vec<(u32, bool)>;
 pub struct Matrix<'a> {
     names: Vec<&'a str>,
     pub(super) principals: Vec<&'a str>,
-    columns: HashMap<&'a str, usize>,
+    columns: BTreeMap<&'a str, usize>,
     pub(super) paths: BTreeMap<String, usize>,
     pub(super) rows: Vec<Vec<u32>>,
     sets: Vec<Held>,
@@ -67,6 +67,14 @@ impl<'a> Matrix<'a> {
         self.columns.get(principal).copied()
     }
 
+    /// For each set of privileges the number that the same set has in another matrix, if it is there.
+    pub(super) fn numbers_in(&self, other: &Self) -> Vec<Option<u32>> {
+        let of_other = other.sets.iter().map(|set| set.named(&other.names));
+        let numbers: BTreeMap<BTreeMap<&str, bool>, u32> = of_other.zip(0..).collect();
+        let own = self.sets.iter().map(|set| set.named(&self.names));
+        own.map(|set| numbers.get(&set).copied()).collect()
+    }
+
     /// The privileges of a set's number.
     pub(super) fn set(&self, number: u32) -> Option<BTreeMap<&'a str, bool>> {
         let set = self.sets.get(number as usize)?;
@@ -76,13 +84,13 @@ impl<'a> Matrix<'a> {
 
 /// The pools over each member.
 struct PoolsOver<'a> {
-    guests: HashMap<String, &'a str>,
-    storages: HashMap<String, Vec<&'a str>>,
+    guests: BTreeMap<String, &'a str>,
+    storages: BTreeMap<String, Vec<&'a str>>,
 }
 
 impl<'a> PoolsOver<'a> {
     fn new(configuration: &'a Configuration) -> Self {
-        let (mut guests, mut storages) = (HashMap::new(), HashMap::<_, Vec<_>>::new());
+        let (mut guests, mut storages) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
         for (id, pool) in &configuration.pools {
             for vmid in &pool.guests {
                 guests.entry(format!("/vms/{vmid}")).or_insert(id.as_str());
@@ -120,18 +128,19 @@ struct Work<'a> {
     configuration: &'a Configuration,
     names: Vec<&'a str>,
     roles: Vec<&'a str>,
-    role_places: HashMap<&'a str, u32>,
+    role_places: BTreeMap<&'a str, u32>,
     no_access: u32,
     sources: Vec<Source>,
     /// Users and separated tokens, each with its column.
-    subjects: HashMap<&'a str, usize>,
-    members: HashMap<&'a str, Vec<usize>>,
+    subjects: BTreeMap<&'a str, usize>,
+    members: BTreeMap<&'a str, Vec<usize>>,
     entries: BTreeMap<&'a str, BTreeMap<&'a Subject, BTreeMap<u32, bool>>>,
     /// Per path with entries: what holds on it, and what is inherited from it.
-    nodes: HashMap<&'a str, (Vec<u32>, Vec<u32>)>,
+    nodes: BTreeMap<&'a str, (Vec<u32>, Vec<u32>)>,
     sets: Table<RoleSet>,
     privileges: Table<Held>,
-    held: HashMap<u32, u32>,
+    /// The privileges of each role set, once they are known.
+    held: Vec<Option<u32>>,
     everything: u32,
     united: Pairs,
     pooled: Pairs,
@@ -150,7 +159,7 @@ impl<'a> Work<'a> {
         let known = configuration.roles.keys().map(String::as_str);
         let roles: BTreeSet<&str> = known.chain(listed).chain([NO_ACCESS]).collect();
         let roles: Vec<&str> = roles.into_iter().collect();
-        let role_places: HashMap<&str, u32> = roles.iter().copied().zip(0..).collect();
+        let role_places: BTreeMap<&str, u32> = roles.iter().copied().zip(0..).collect();
         let names: BTreeSet<&str> = configuration
             .roles
             .values()
@@ -164,13 +173,13 @@ impl<'a> Work<'a> {
             role_places,
             roles,
             sources: Vec::new(),
-            subjects: HashMap::new(),
-            members: HashMap::new(),
+            subjects: BTreeMap::new(),
+            members: BTreeMap::new(),
             entries: BTreeMap::new(),
-            nodes: HashMap::new(),
+            nodes: BTreeMap::new(),
             sets: Table::default(),
             privileges: Table::default(),
-            held: HashMap::new(),
+            held: Vec::new(),
             everything: 0,
             united: Pairs::default(),
             pooled: Pairs::default(),
@@ -194,7 +203,7 @@ impl<'a> Work<'a> {
     fn people(&mut self) {
         let configuration = self.configuration;
         let users = configuration.users.keys().zip(0_usize..);
-        let users: HashMap<&str, usize> = users.map(|(id, at)| (id.as_str(), at)).collect();
+        let users: BTreeMap<&str, usize> = users.map(|(id, at)| (id.as_str(), at)).collect();
         for id in configuration.users.keys() {
             let column = self.subjects.len();
             self.subjects.insert(id, column);
@@ -356,7 +365,11 @@ impl<'a> Work<'a> {
                 Source::Owner(owner) => cell(owner),
                 Source::Both(column, owner) => {
                     let (one, other) = (own(column), cell(owner));
-                    self.limited(one, other)
+                    if one == nothing || other == nothing {
+                        nothing
+                    } else {
+                        self.limited(one, other)
+                    }
                 }
                 Source::Nothing => nothing,
             };
@@ -398,8 +411,9 @@ impl<'a> Work<'a> {
 
     /// The privileges of a role set.
     fn held(&mut self, set: u32) -> u32 {
-        if let Some(held) = self.held.get(&set) {
-            return *held;
+        let place = set as usize;
+        if let Some(held) = self.held.get(place).copied().flatten() {
+            return held;
         }
         let mut held = Held::default();
         for (role, below) in self.sets.thing(set).into_iter().flatten() {
@@ -412,7 +426,12 @@ impl<'a> Work<'a> {
             }
         }
         let number = self.privileges.number(held);
-        self.held.insert(set, number);
+        if self.held.len() <= place {
+            self.held.resize(place + 1, None);
+        }
+        if let Some(held) = self.held.get_mut(place) {
+            *held = Some(number);
+        }
         number
     }
 

@@ -151,7 +151,7 @@ fn ac07_fires_both_ways_when_a_guest_moves() {
         .iter()
         .filter_map(|word| word.split(' ').next())
         .collect();
-    assert_eq!(who, ["user/ann@pve", "user/bob@pve", "token/ann@pve!all"]);
+    assert_eq!(who, ["user/ann@pve", "token/ann@pve!all", "user/bob@pve"]);
 }
 
 #[test]

@@ -73,8 +73,12 @@ pub(in crate::world) struct Sight {
 }
 
 impl Sight {
+    /// Proxmox VE works the privileges out for some paths always and leaves out those where there are none: where one of these is
+    /// missing, the token may do nothing there, whatever it may above.
     pub(in crate::world) fn new(permissions: Arc<Permissions>) -> Self {
-        Self { permissions }
+        let mut sight = Self { permissions };
+        sight.note_acl_paths(["/access", "/access/groups"].into_iter());
+        sight
     }
 
     pub(in crate::world) fn permissions(&self) -> Arc<Permissions> {
@@ -173,6 +177,19 @@ mod tests {
         sight.note_acl_paths(["/vms/101", "/"].into_iter());
         assert!(sight.below("/vms", &["VM.Audit"]).is_err());
         assert!(sight.on("/vms/100", &["VM.Audit"]).is_ok());
+    }
+
+    #[test]
+    fn a_path_that_is_always_listed_and_is_not_is_hidden() {
+        let hidden = sight(json!({"/": {"Sys.Audit": 1}, "/access": {"User.Modify": 1}}));
+        assert!(hidden.on("/access", &["Sys.Audit"]).is_err());
+        assert!(hidden.on("/access/groups", &["Sys.Audit"]).is_err());
+        let listed = json!({"/": {"Sys.Audit": 1}, "/access": {"Sys.Audit": 1}, "/access/groups": {"Sys.Audit": 1}});
+        assert!(
+            sight(listed)
+                .below("/access/groups", &["Sys.Audit"])
+                .is_ok()
+        );
     }
 
     #[test]
