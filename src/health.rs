@@ -11,9 +11,9 @@ mod guest;
 pub mod model;
 mod notes;
 mod protection;
-mod reach;
 mod summary;
 mod touched;
+mod usable;
 
 pub use backups::{Backups, Place, minute};
 pub use cluster::{memory_in, memory_of};
