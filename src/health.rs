@@ -11,6 +11,7 @@ mod guest;
 pub mod model;
 mod notes;
 mod protection;
+pub mod reach;
 mod summary;
 mod touched;
 mod usable;

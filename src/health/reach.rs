@@ -1,0 +1,36 @@
+//! Who can reach whom: the effective firewall rules of every node and every guest's interface, exactly. Two ways in, one set of compiled
+//! chains: [`Compiled::verdict`] takes one packet and names the rule that decides; [`Compiled::function`] takes all packets of a way at
+//! once, and [`Change`] says what two configurations decide differently.
+//!
+//! The facts are those of Proxmox VE's iptables backend (pve-firewall 6.0) as its own code and a kernel answered; what is not known is
+//! an outcome of its own, [`Outcome::Unknown`], and never an accident.
+
+mod address;
+mod chain;
+mod compile;
+mod macros;
+mod model;
+mod names;
+mod nftables;
+mod objects;
+mod ranges;
+mod rule;
+mod space;
+mod standard;
+mod way;
+
+pub use address::{Address, Family, Network, written};
+pub use chain::{Builtin, Chain, Context, List, Origin, Outcome, Packet, Step, Then, When};
+pub use compile::{Compiled, NodeRules};
+pub use model::{
+    Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Known, Link, Model, Nic,
+    Node,
+};
+pub use names::{icmp as icmp_type, protocol, protocol_name};
+pub use objects::{Element, Objects, What, is_name};
+pub use ranges::Ranges;
+pub use rule::{
+    Action, Entry, Environment, Kind, Lowered, Peer, Read, Rule, RuleText, Scope, Traffic,
+};
+pub use space::{Function, Space};
+pub use way::{End, Verdict, Way};
