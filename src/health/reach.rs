@@ -7,6 +7,7 @@
 
 mod address;
 mod chain;
+mod change;
 mod compile;
 mod macros;
 mod model;
@@ -18,13 +19,15 @@ mod rule;
 mod space;
 mod standard;
 mod way;
+mod words;
 
 pub use address::{Address, Family, Network, written};
 pub use chain::{Builtin, Chain, Context, List, Origin, Outcome, Packet, Step, Then, When};
+pub use change::{Asked, Cell, Change, Reach, Spaces, changes};
 pub use compile::{Compiled, NodeRules};
 pub use model::{
-    Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Known, Link, Model, Nic,
-    Node,
+    Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Interface, Known, Link,
+    Model, Nic, Node,
 };
 pub use names::{icmp as icmp_type, protocol, protocol_name};
 pub use objects::{Element, Objects, What, is_name};
@@ -34,3 +37,4 @@ pub use rule::{
 };
 pub use space::{Function, Space};
 pub use way::{End, Verdict, Way};
+pub use words::Verb;

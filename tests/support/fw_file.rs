@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bailiwick::health::reach::{
     Action, Address, Cluster, Corosync, Entry, Environment, Guest, GuestFirewall, GuestKind, Host,
-    Known, Link, Model, Network, Nic, Node, Objects, RuleText,
+    Interface, Known, Link, Model, Network, Nic, Node, Objects, RuleText,
 };
 use serde_json::Value;
 
@@ -321,7 +321,10 @@ pub fn model(line: &Value) -> Model {
     };
     let node = Node {
         firewall: Known::Read(host.host()),
-        addresses: vec![own("ip", 24), own("ip6", 64)],
+        interfaces: vec![Interface {
+            name: text(&line["node"]["bridge"]),
+            addresses: vec![own("ip", 24), own("ip6", 64)],
+        }],
         local_network: Some(network),
     };
     let mut guests = BTreeMap::new();

@@ -9,17 +9,19 @@ mod lists;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::address::{Family, Network};
+use super::address::{Address, Family, Network};
 use super::chain::{Builtin, Chain, Origin, Then, When};
-use super::model::{Backend, Cluster, GuestKind, Host, Known, Model, Node};
+use super::model::{Backend, Cluster, GuestKind, Host, Interface, Known, Model, Node};
 use super::objects::{Element, Objects, What};
-use super::standard::Standard;
+use super::standard::{Standard, broadcasts};
 use groups::Groups;
 
 /// The compiled firewalls of every node.
 #[derive(Debug)]
 pub struct Compiled {
     nodes: BTreeMap<String, [NodeRules; 2]>,
+    /// Each node's interfaces with their addresses.
+    pub(super) interfaces: BTreeMap<String, Vec<Interface>>,
     /// Where each guest's interfaces are, and their MAC addresses.
     pub(super) nics: BTreeMap<(u32, String), Place>,
 }
@@ -27,8 +29,11 @@ pub struct Compiled {
 /// Where a guest's interface is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
+    pub(super) kind: GuestKind,
     pub(super) node: String,
     pub(super) mac: Option<u64>,
+    /// Fixed addresses, as far as they are known.
+    pub(super) addresses: Vec<Address>,
 }
 
 /// The rules of one node for one version of IP: a chain for each hook a packet can pass.
@@ -67,14 +72,23 @@ impl Compiled {
             .flat_map(|(vmid, guest)| {
                 guest.nics.iter().map(|(key, nic)| {
                     let place = Place {
+                        kind: guest.kind,
                         node: guest.node.clone(),
                         mac: nic.mac,
+                        addresses: nic.addresses.clone(),
                     };
                     ((*vmid, key.clone()), place)
                 })
             })
             .collect();
-        Self { nodes, nics }
+        let interfaces = model.nodes.iter();
+        Self {
+            nodes,
+            interfaces: interfaces
+                .map(|(name, node)| (name.clone(), node.interfaces.clone()))
+                .collect(),
+            nics,
+        }
     }
 
     /// The rules of a node.
@@ -141,7 +155,7 @@ fn compile_node(model: &Model, name: &str, node: &Node, family: Family) -> NodeR
         cluster,
         host,
         model,
-        standard: Standard::new(family, &node.addresses),
+        standard: Standard::new(family, &broadcasts(node)),
         shared,
         sets,
     };

@@ -61,10 +61,27 @@ pub struct Cluster {
 pub struct Node {
     /// Its firewall's configuration.
     pub firewall: Known<Host>,
-    /// Its own addresses with their networks. They say which addresses are broadcast addresses.
-    pub addresses: Vec<Network>,
+    /// Its interfaces that have addresses, in the order in which people would name them.
+    pub interfaces: Vec<Interface>,
     /// The network of its address in the cluster: what `local_network` means if there is no alias of that name. `None`: not known.
     pub local_network: Option<Network>,
+}
+
+impl Node {
+    /// Its own addresses with their networks. They say which addresses are broadcast addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = Network> + '_ {
+        let all = self.interfaces.iter().map(|interface| &interface.addresses);
+        all.flatten().copied()
+    }
+}
+
+/// An interface of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name (`vmbr0`).
+    pub name: String,
+    /// Its addresses with their networks.
+    pub addresses: Vec<Network>,
 }
 
 /// A node's firewall.

@@ -443,9 +443,20 @@ impl Space {
         (without, with)
     }
 
-    /// A function for packets to some destinations only; of others nobody asks.
-    pub(super) fn restricted(&mut self, function: Function, dest: &Ranges) -> Function {
-        let condition = [None, None, None, None, Some(dest.as_slice())];
+    /// A function for packets from some sources to some destinations only; of others nobody asks.
+    pub(super) fn restricted(
+        &mut self,
+        function: Function,
+        source: &Ranges,
+        dest: &Ranges,
+    ) -> Function {
+        let condition = [
+            None,
+            None,
+            None,
+            Some(source.as_slice()),
+            Some(dest.as_slice()),
+        ];
         self.select(&condition, function, Function::NOTHING)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::address::{Family, Network};
+use super::address::Family;
 use super::chain::{Builtin, Chain, Origin, Then, When};
+use super::model::Node;
 use super::names::{self, ICMP, ICMPV6, TCP, UDP};
 use super::ranges::Ranges;
 use super::rule::icmp_of;
@@ -37,9 +38,8 @@ fn parts(protocol: u8, ports: Option<Ranges>, source_ports: Option<Ranges>) -> W
 }
 
 /// The broadcast addresses of a node's networks.
-fn broadcasts(addresses: &[Network]) -> Ranges {
-    addresses
-        .iter()
+pub(super) fn broadcasts(node: &Node) -> Ranges {
+    node.addresses()
         .filter(|network| network.address.family == Family::V4 && network.prefix < 31)
         .map(|network| network.span().1)
         .chain([Family::V4.last()])
@@ -61,8 +61,8 @@ fn openers(family: Family) -> Ranges {
 }
 
 impl Standard {
-    pub(super) fn new(family: Family, addresses: &[Network]) -> Self {
-        let everybody = Arc::new(broadcasts(addresses));
+    pub(super) fn new(family: Family, everybody: &Ranges) -> Self {
+        let everybody = Arc::new(everybody.clone());
         let multicast = Arc::new(match family {
             Family::V4 => Ranges::of(0xe000_0000, 0xefff_ffff),
             Family::V6 => Ranges::of(0xff << 120, u128::MAX),
