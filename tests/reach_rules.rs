@@ -8,6 +8,7 @@
 )]
 
 #[path = "support/fw_file.rs"]
+#[allow(dead_code)]
 mod fw_file;
 #[path = "support/reach_lab.rs"]
 mod lab;
