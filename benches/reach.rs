@@ -84,7 +84,7 @@ fn model() -> Model {
     let node = |at: u32| Node {
         firewall: Known::Read(Host::default()),
         interfaces: vec![Interface {
-            name: "vmbr0".into(),
+            name: Some("vmbr0".into()),
             addresses: vec![Network::parse(&format!("10.0.0.{}/24", at + 10)).unwrap()],
         }],
         local_network: Network::parse("10.0.0.0/24"),

@@ -193,7 +193,7 @@ fn end(place: usize) -> End {
         "outside" => End::Outside,
         "node" => End::Node {
             name: "pve1".into(),
-            iface: "vmbr0".into(),
+            iface: Some("vmbr0".into()),
         },
         guest => End::Nic {
             vmid: guest[2..].parse().unwrap(),

@@ -565,6 +565,171 @@ fn what_is_open_is_a_set() {
     );
 }
 
+#[test]
+fn a_question_is_answered_for_everybody_it_is_about() {
+    use bailiwick::health::reach::{Who, target};
+    let lab = Lab::new(ON, "").vm(
+        117,
+        "[OPTIONS]\nenable: 1\n[RULES]\nIN DROP -source 10.20.9.0/24\nIN ACCEPT -p tcp -dport 5432 -source 10.20.0.0/16\n",
+    );
+    let compiled = lab.compiled();
+    let ask = |from: &str, to: &str| -> Vec<(String, String)> {
+        let (to, service) = target(to).unwrap();
+        let parts = compiled.ask(&Who::parse(from).unwrap(), &to, service);
+        let parts = parts.unwrap();
+        parts
+            .iter()
+            .map(|part| (part.sentence(&compiled), part.reason()))
+            .collect()
+    };
+    let said = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    assert_eq!(
+        ask("10.20.0.0/16", "vm/117:5432"),
+        [
+            said(
+                "10.20.0.0/16 but 10.20.9.0/24 can open vm/117:5432",
+                "rule 1 of guest 117 (for 10.20.0.0)"
+            ),
+            said(
+                "10.20.9.0/24 cannot open vm/117:5432",
+                "rule 0 of guest 117 (for 10.20.9.0)"
+            ),
+        ]
+    );
+    assert_eq!(
+        ask("192.0.2.7", "vm/117:53/udp"),
+        [said(
+            "192.0.2.7 cannot open vm/117:53/udp",
+            "the policy DROP of guest 117 (the default)"
+        )]
+    );
+    assert_eq!(
+        ask("vm/117", "node/pve1:ping"),
+        [
+            said(
+                "vm/117 cannot ping node pve1",
+                "the policy ACCEPT of guest 117 (the default), then the policy DROP of the datacenter (the default) (for 1.0.0.0)"
+            ),
+            said(
+                "vm/117 cannot ping node pve1",
+                "the policy ACCEPT of guest 117 (the default), then the policy DROP of the datacenter (the default) (for ::2)"
+            ),
+        ]
+    );
+    for wrong in ["vm/x:22", "vm/117", "pve1:22", "vm/117:22/gre"] {
+        assert!(target(wrong).is_err(), "{wrong}");
+    }
+    let (to, service) = target("ct/117:22").unwrap();
+    assert!(compiled.ask(&Who::Anybody, &to, service).is_err());
+}
+
+#[test]
+fn a_rule_bound_to_an_interface_is_unknown_where_nobody_knows_the_interface() {
+    use bailiwick::health::reach::End;
+    let lab = Lab::new(ON, "[RULES]\nIN ACCEPT -i eth1 -p tcp -dport 80\n");
+    let node = End::Node {
+        name: "pve1".into(),
+        iface: None,
+    };
+    let outcome = |port| {
+        lab.verdict(&outside(), &node, &tcp("192.0.2.1", port))
+            .outcome
+    };
+    assert_eq!(outcome(80), Unknown);
+    assert_eq!(outcome(81), Drop);
+}
+
+/// The API's fields give the same as the file's lines.
+#[test]
+fn the_api_s_texts_are_read_like_the_file_s() {
+    use bailiwick::health::reach::{Compiled, GuestKind, Known, RuleText, read};
+    let cluster = format!(
+        "{ON}policy_in: REJECT\n[ALIASES]\nfriend 192.0.2.1\n[IPSET some]\n192.0.2.0/24\n!192.0.2.64/26\nfriend\n\
+         [RULES]\nIN SSH(ACCEPT) -source +some\nGROUP web\n[group web]\nIN ACCEPT -p tcp -dport 80\n"
+    );
+    let lab = Lab::new(&cluster, "").vm(100, "[OPTIONS]\nenable: 1\n[RULES]\nGROUP web\n");
+    let fields = |pairs: &[(&str, &str)]| {
+        let fields = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        RuleText::of_fields(&fields, &std::collections::BTreeMap::new())
+    };
+    let options = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let web = || fields(&[("type", "group"), ("action", "web"), ("enable", "1")]);
+    let text = read::ScopeText {
+        options: options(&[("enable", "1"), ("policy_in", "REJECT")]),
+        aliases: vec![("friend".into(), "192.0.2.1".into())],
+        sets: vec![(
+            "some".into(),
+            vec![
+                ("192.0.2.0/24".into(), false),
+                ("192.0.2.64/26".into(), true),
+                ("friend".into(), false),
+            ],
+        )],
+        rules: vec![
+            fields(&[
+                ("type", "in"),
+                ("action", "ACCEPT"),
+                ("macro", "SSH"),
+                ("source", "+some"),
+                ("enable", "1"),
+            ]),
+            web(),
+            fields(&[("type", "in"), ("action", "ACCEPT")]),
+        ],
+        groups: vec![(
+            "web".into(),
+            vec![fields(&[
+                ("type", "in"),
+                ("action", "ACCEPT"),
+                ("proto", "tcp"),
+                ("dport", "80"),
+                ("enable", "1"),
+            ])],
+        )],
+    };
+    let mut model = lab.model.clone();
+    let shared = text.cluster();
+    let guest = read::ScopeText {
+        options: options(&[("enable", "1")]),
+        rules: vec![web()],
+        ..read::ScopeText::default()
+    };
+    let own = model.guests.get_mut(&100).unwrap();
+    own.firewall = Known::Read(Some(guest.guest(&shared.objects)));
+    own.nics = [(
+        "net0".to_owned(),
+        read::nic(
+            GuestKind::Vm,
+            "virtio=BC:24:11:00:01:00,bridge=vmbr0,firewall=1",
+        ),
+    )]
+    .into();
+    model.cluster = Known::Read(shared);
+    let (file, api) = (lab.compiled(), Compiled::new(&model));
+    for way in file.ways() {
+        for family in Family::BOTH {
+            let reach = |compiled: &Compiled| {
+                let mut space = Space::new(family);
+                compiled.reach(&mut space, &way).unwrap()
+            };
+            assert_eq!(reach(&file), reach(&api), "{way:?}");
+        }
+    }
+    let ct = read::nic(
+        GuestKind::Ct,
+        "name=eth0,hwaddr=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,ip=10.0.0.7/24,ip6=auto",
+    );
+    assert!(ct.firewall && ct.addresses.len() == 1 && ct.mac == Some(0xbc24_1100_0001));
+}
+
 /// The walk of one packet and the function of all agree everywhere, boxes are disjoint, and a difference is what it says: on random
 /// configurations, at random packets and at the edges of what the rules name.
 #[test]

@@ -39,7 +39,7 @@ fn end(text: &str, node: &str) -> End {
         "outside" => End::Outside,
         "host" => End::Node {
             name: node.to_owned(),
-            iface: "vmbr0".to_owned(),
+            iface: Some("vmbr0".to_owned()),
         },
         guest => End::Nic {
             vmid: guest[2..].parse().unwrap(),

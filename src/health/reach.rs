@@ -6,6 +6,7 @@
 //! an outcome of its own, [`Outcome::Unknown`], and never an accident.
 
 mod address;
+mod ask;
 mod chain;
 mod change;
 mod compile;
@@ -15,6 +16,7 @@ mod names;
 mod nftables;
 mod objects;
 mod ranges;
+pub mod read;
 mod rule;
 mod space;
 mod standard;
@@ -22,7 +24,10 @@ mod way;
 mod words;
 
 pub use address::{Address, Family, Network, written};
-pub use chain::{Builtin, Chain, Context, List, Origin, Outcome, Packet, Step, Then, When};
+pub use ask::{Part, Service, Who, target};
+pub use chain::{
+    Builtin, Chain, Context, Fit, Iface, List, Origin, Outcome, Packet, Step, Then, When,
+};
 pub use change::{Asked, Cell, Change, Reach, Spaces, changes};
 pub use compile::{Compiled, NodeRules};
 pub use model::{

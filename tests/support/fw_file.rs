@@ -322,7 +322,7 @@ pub fn model(line: &Value) -> Model {
     let node = Node {
         firewall: Known::Read(host.host()),
         interfaces: vec![Interface {
-            name: text(&line["node"]["bridge"]),
+            name: Some(text(&line["node"]["bridge"])),
             addresses: vec![own("ip", 24), own("ip6", 64)],
         }],
         local_network: Some(network),

@@ -69,7 +69,7 @@ impl Lab {
         let node = Node {
             firewall: Known::Read(host),
             interfaces: vec![Interface {
-                name: "vmbr0".into(),
+                name: Some("vmbr0".into()),
                 addresses: vec![
                     Network::parse("10.0.0.11/24").unwrap(),
                     Network::parse("2001:db8::11/64").unwrap(),
@@ -132,7 +132,7 @@ impl Lab {
     pub fn node(&self) -> End {
         End::Node {
             name: "pve1".into(),
-            iface: "vmbr0".into(),
+            iface: Some("vmbr0".into()),
         }
     }
 
@@ -338,7 +338,7 @@ pub fn ways() -> Vec<Way> {
         End::Outside,
         End::Node {
             name: "pve1".into(),
-            iface: "vmbr0".into(),
+            iface: Some("vmbr0".into()),
         },
         End::Nic {
             vmid: 100,

@@ -222,11 +222,31 @@ pub struct Packet {
     pub mac: Option<u64>,
 }
 
+/// An interface of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Iface<'a> {
+    /// This one.
+    Named(&'a str),
+    /// Nobody knows which.
+    Unknown,
+}
+
+/// Whether the parts of a condition hold that are the same for all packets of a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// They hold.
+    Yes,
+    /// They do not.
+    No,
+    /// Nobody can say.
+    Unknown,
+}
+
 /// What is the same for all packets of a way through a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// The node's interface it comes in or goes out by.
-    pub iface: Option<&'a str>,
+    /// The node's interface it comes in or goes out by; `None` where none of the node's is looked at.
+    pub iface: Option<Iface<'a>>,
     /// The sender's MAC address.
     pub mac: Option<u64>,
 }
@@ -234,18 +254,23 @@ pub struct Context<'a> {
 impl When {
     /// Whether the parts that are the same for all packets of a way hold.
     #[must_use]
-    pub fn fits(&self, context: Context<'_>) -> bool {
-        let iface = self.iface.as_deref();
-        iface.is_none_or(|iface| context.iface == Some(iface))
-            && self.not_mac.is_none_or(|mac| context.mac != Some(mac))
+    pub fn fits(&self, context: Context<'_>) -> Fit {
+        if self.not_mac.is_some_and(|mac| context.mac == Some(mac)) {
+            return Fit::No;
+        }
+        match (self.iface.as_deref(), context.iface) {
+            (None, _) => Fit::Yes,
+            (Some(_), Some(Iface::Unknown)) => Fit::Unknown,
+            (Some(wanted), Some(Iface::Named(name))) if wanted == name => Fit::Yes,
+            (Some(_), _) => Fit::No,
+        }
     }
 
-    fn matches(&self, packet: &Packet, mark: bool, context: Context<'_>) -> bool {
+    fn matches(&self, packet: &Packet, mark: bool) -> bool {
         let within = |set: &Option<Arc<Ranges>>, value: u128| {
             set.as_ref().is_none_or(|set| set.contains(value))
         };
-        self.fits(context)
-            && self.mark.is_none_or(|wanted| wanted == mark)
+        self.mark.is_none_or(|wanted| wanted == mark)
             && self.protocol.is_none_or(|wanted| wanted == packet.protocol)
             && within(&self.ports, u128::from(packet.port))
             && within(&self.source_ports, u128::from(packet.source_port))
@@ -289,11 +314,12 @@ impl Walk<'_> {
     /// Takes the packet through a chain.
     pub(super) fn through(&mut self, chain: &Chain) -> Left {
         for step in &chain.steps {
-            if !step
-                .when
-                .matches(self.packet, self.mark.is_some(), self.context)
-            {
+            let fits = step.when.fits(self.context);
+            if fits == Fit::No || !step.when.matches(self.packet, self.mark.is_some()) {
                 continue;
+            }
+            if fits == Fit::Unknown {
+                return Left::Decided(Outcome::Unknown, unknown_interface(&step.origin));
             }
             match &step.then {
                 Then::Accept => return self.accepted(step),
@@ -341,6 +367,13 @@ impl Walk<'_> {
     fn accepted(&mut self, step: &Step) -> Left {
         Left::Decided(Outcome::Accept, self.reason(step))
     }
+}
+
+/// That a rule is bound to an interface, and nobody knows by which one the packet comes.
+fn unknown_interface(origin: &Origin) -> Origin {
+    Origin::Unknown(Arc::from(format!(
+        "{origin} is bound to an interface, and by which one this comes is not known"
+    )))
 }
 
 /// A chain that answers for a rule (Proxmox VE rejects in one of its own) is named by the rule.

@@ -139,7 +139,7 @@ impl Compiled {
                 .get(name)
                 .into_iter()
                 .flatten()
-                .filter(|interface| interface.name == *iface)
+                .filter(|interface| iface.is_none() || interface.name == *iface)
                 .flat_map(|interface| interface.addresses.iter().map(|own| own.address))
                 .collect(),
             // A guest may have more addresses than its configuration says: a sender is not held to them.
@@ -155,15 +155,26 @@ impl Compiled {
             .collect()
     }
 
+    /// A node by each of its interfaces that have addresses; if none is known, by one that nobody knows.
+    pub(super) fn ends_of(&self, name: &str) -> Vec<End> {
+        let Some(interfaces) = self.interfaces.get(name) else {
+            return Vec::new();
+        };
+        let end = |iface: Option<String>| End::Node {
+            name: name.to_owned(),
+            iface,
+        };
+        if interfaces.is_empty() {
+            return vec![end(None)];
+        }
+        let names = interfaces.iter().map(|interface| interface.name.clone());
+        names.map(end).collect()
+    }
+
     /// The ways that are looked at for every node and guest: from outside to it, and from it to outside.
     #[must_use]
     pub fn ways(&self) -> Vec<Way> {
-        let nodes = self.interfaces.iter().flat_map(|(name, interfaces)| {
-            interfaces.iter().map(|interface| End::Node {
-                name: name.clone(),
-                iface: interface.name.clone(),
-            })
-        });
+        let nodes = self.interfaces.keys().flat_map(|name| self.ends_of(name));
         let nics = self.nics.keys().map(|(vmid, key)| End::Nic {
             vmid: *vmid,
             key: key.clone(),

@@ -78,8 +78,8 @@ impl Node {
 /// An interface of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name (`vmbr0`).
-    pub name: String,
+    /// Its name (`vmbr0`); `None` if only the addresses are known.
+    pub name: Option<String>,
     /// Its addresses with their networks.
     pub addresses: Vec<Network>,
 }

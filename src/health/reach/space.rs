@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::address::Family;
-use super::chain::{Chain, Context, Outcome, Packet, Step, Then, When};
+use super::chain::{Chain, Context, Fit, Outcome, Packet, Step, Then, When};
 use super::ranges::Ranges;
 
 /// How many parts of a packet a function can look at.
@@ -391,10 +391,12 @@ impl Space {
         };
         let mut now = ends;
         for step in chain.steps.iter().rev() {
-            if !step.when.fits(context) {
+            let fits = step.when.fits(context);
+            if fits == Fit::No {
                 continue;
             }
             let then = match &step.then {
+                _ if fits == Fit::Unknown => constant(Outcome::Unknown),
                 Then::Accept => accepts,
                 Then::Drop => constant(Outcome::Drop),
                 Then::Reject => constant(Outcome::Reject),

@@ -1,7 +1,7 @@
 //! From whom to whom: which hooks a packet passes on which nodes, what becomes of one packet there, and of all.
 
 use super::address::Family;
-use super::chain::{Builtin, Chain, Context, Left, Origin, Outcome, Packet, Walk};
+use super::chain::{Builtin, Chain, Context, Iface, Left, Origin, Outcome, Packet, Walk};
 use super::compile::Compiled;
 use super::space::{Function, Pair, Space};
 
@@ -14,8 +14,8 @@ pub enum End {
     Node {
         /// Its name.
         name: String,
-        /// The interface that packets come in or go out by.
-        iface: String,
+        /// The interface that packets come in or go out by; `None` if nobody knows.
+        iface: Option<String>,
     },
     /// A guest's interface.
     Nic {
@@ -44,6 +44,10 @@ pub struct Verdict {
     pub because: Vec<Origin>,
 }
 
+fn named(iface: Option<&str>) -> Iface<'_> {
+    iface.map_or(Iface::Unknown, Iface::Named)
+}
+
 /// A hook on the way.
 struct Hook<'a> {
     chain: &'a Chain,
@@ -66,7 +70,7 @@ impl Compiled {
                 hooks.push(Hook {
                     chain: &self.rules(name, family)?.host_out,
                     context: Context {
-                        iface: Some(iface),
+                        iface: Some(named(iface.as_deref())),
                         mac: None,
                     },
                     fresh: true,
@@ -91,7 +95,7 @@ impl Compiled {
             End::Node { name, iface } => hooks.push(Hook {
                 chain: &self.rules(name, family)?.host_in,
                 context: Context {
-                    iface: Some(iface),
+                    iface: Some(named(iface.as_deref())),
                     mac: None,
                 },
                 fresh: at != Some(name),

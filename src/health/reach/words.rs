@@ -16,6 +16,8 @@ const SHOWN: usize = 6;
 pub enum Verb {
     /// It can.
     Can,
+    /// It cannot.
+    Cannot,
     /// It can now.
     CanNow,
     /// It can no longer.
@@ -28,6 +30,7 @@ impl Verb {
     const fn word(self) -> &'static str {
         match self {
             Self::Can => "can",
+            Self::Cannot => "cannot",
             Self::CanNow => "can now",
             Self::CanNoLonger => "can no longer",
             Self::Unknown => "perhaps can",
@@ -48,21 +51,29 @@ fn list(mut parts: Vec<String>) -> String {
     }
 }
 
-/// Senders or receivers: everybody that can be one, everybody but a few, or these.
+/// Whether a set is everybody that can be a host, or nearly.
+fn is_everybody(all: &Ranges, family: Family) -> bool {
+    let (from, to) = match family {
+        Family::V4 => (0x0100_0000, 0xdfff_ff00),
+        Family::V6 => (0x2000 << 112, 0xfd << 120),
+    };
+    let ends = all.iter().next().zip(all.iter().last());
+    all.len() <= 64 && ends.is_some_and(|((low, _), (_, high))| low <= from && high >= to)
+}
+
+/// Senders or receivers: all of those it is about, all but a few, or these.
 fn people(these: &Ranges, all: &Ranges, family: Family) -> String {
+    let everybody = || match (is_everybody(all, family), family) {
+        (true, Family::V4) => "the internet (IPv4)".to_owned(),
+        (true, Family::V6) => "the internet (IPv6)".to_owned(),
+        (false, _) => list(written(all, family)),
+    };
     if these == all {
-        return match family {
-            Family::V4 => "the internet (IPv4)".to_owned(),
-            Family::V6 => "the internet (IPv6)".to_owned(),
-        };
+        return everybody();
     }
     let missing = all.minus(these);
     if missing.len() < these.len() && missing.len() <= SHOWN {
-        let missing = list(written(&missing, family));
-        return match family {
-            Family::V4 => format!("the internet (IPv4) but {missing}"),
-            Family::V6 => format!("the internet (IPv6) but {missing}"),
-        };
+        return format!("{} but {}", everybody(), list(written(&missing, family)));
     }
     list(written(these, family))
 }
@@ -179,10 +190,9 @@ impl Compiled {
             End::Outside => None,
             End::Node { name, iface } => {
                 let several = self.interfaces.get(name).is_some_and(|own| own.len() > 1);
-                Some(if several {
-                    format!("node {name} ({iface})")
-                } else {
-                    format!("node {name}")
+                Some(match iface {
+                    Some(iface) if several => format!("node {name} ({iface})"),
+                    _ => format!("node {name}"),
                 })
             }
             End::Nic { vmid, key } => {
