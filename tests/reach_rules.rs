@@ -448,6 +448,18 @@ fn rules_with_errors_do_nothing() {
 }
 
 #[test]
+fn the_check_of_tcp_s_flags_stops_first_packets_from_port_0_only() {
+    let mut packet = tcp("192.0.2.1", 80);
+    for (flags, port, wanted) in [(1, 0, Drop), (1, 1, Accept), (0, 0, Accept)] {
+        let host = format!("[OPTIONS]\ntcpflags: {flags}\n[RULES]\nIN ACCEPT\n");
+        let lab = Lab::new(ON, &host).vm(100, "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n");
+        packet.source_port = port;
+        assert_eq!(lab.to_node(packet.clone()), wanted, "{flags} {port}");
+        assert_eq!(lab.to(100, packet.clone()), wanted, "{flags} {port}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_said_only_where_it_matters() {
     let lab = Lab::new(
         &format!(

@@ -61,6 +61,8 @@ pub enum Builtin {
     Blacklist,
     /// A broadcast or multicast address as sender.
     Smurfs,
+    /// TCP from port 0.
+    TcpFlags,
     /// IGMP.
     Igmp,
     /// The set `management`, which always has `local_network` in it.
@@ -121,6 +123,7 @@ impl fmt::Display for Builtin {
             Self::NeighbourDiscovery => "the option ndp",
             Self::Blacklist => "the set blacklist",
             Self::Smurfs => "the option nosmurfs",
+            Self::TcpFlags => "the option tcpflags",
             Self::Igmp => "IGMP passes nodes",
             Self::Management => "the set management, which includes local_network",
             Self::LocalNetwork => "local_network, into which nodes may open management ports",

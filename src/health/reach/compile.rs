@@ -246,6 +246,23 @@ impl Site<'_> {
                 _ => chain.push(When::default(), smurfs, Origin::Builtin(Builtin::Smurfs)),
             }
         }
+        self.tcp_flags(chain);
+    }
+
+    /// The check of TCP's flags, which a first packet fails only by its source port.
+    fn tcp_flags(&self, chain: &mut Chain) {
+        let when = When {
+            protocol: Some(super::names::TCP),
+            source_ports: Some(Arc::new(super::ranges::Ranges::one(0))),
+            ..When::default()
+        };
+        match self.host {
+            Ok(host) if host.tcpflags => {
+                chain.push(when, Then::Drop, Origin::Builtin(Builtin::TcpFlags));
+            }
+            Ok(_) => {}
+            Err(why) => chain.push(when, Then::Unknown, Origin::Unknown(Arc::from(why))),
+        }
     }
 
     /// Neighbour discovery, in one direction.

@@ -93,6 +93,8 @@ pub struct Host {
     pub ndp: Option<bool>,
     /// Whether packets with a broadcast address as sender are dropped. Unset is on.
     pub nosmurfs: Option<bool>,
+    /// Whether TCP packets with impossible flags are dropped. Unset is off. Of first packets it stops those from port 0.
+    pub tcpflags: bool,
     /// Whether packets that belong to no connection and start none may be forwarded. Unset is no.
     pub allow_invalid: bool,
     /// Which backend is chosen.

@@ -107,6 +107,7 @@ impl ScopeText {
             enable: self.flag("enable"),
             ndp: self.flag("ndp"),
             nosmurfs: self.flag("nosmurfs"),
+            tcpflags: self.flag("tcpflags") == Some(true),
             allow_invalid: self.flag("nf_conntrack_allow_invalid") == Some(true),
             nftables: self.flag("nftables") == Some(true),
             rules: self.rules.iter().map(read).collect(),
