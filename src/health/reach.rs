@@ -10,6 +10,7 @@ mod ask;
 mod chain;
 mod change;
 mod compile;
+mod judge;
 mod macros;
 mod model;
 mod names;
@@ -20,6 +21,7 @@ pub mod read;
 mod rule;
 mod space;
 mod standard;
+mod uses;
 mod way;
 mod words;
 
@@ -28,8 +30,9 @@ pub use ask::{Part, Service, Who, target};
 pub use chain::{
     Builtin, Chain, Context, Fit, Iface, List, Origin, Outcome, Packet, Step, Then, When,
 };
-pub use change::{Asked, Cell, Change, Reach, Spaces, changes};
+pub use change::{Asked, Cell, Change, Reach, Spaces, changes, shut_between};
 pub use compile::{Compiled, NodeRules};
+pub use judge::{Effect, Judged, Keepers, judge};
 pub use model::{
     Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Interface, Known, Link,
     Model, Nic, Node,
@@ -41,5 +44,6 @@ pub use rule::{
     Action, Entry, Environment, Kind, Lowered, Peer, Read, Rule, RuleText, Scope, Traffic,
 };
 pub use space::{Function, Space};
+pub use uses::{Named, Use};
 pub use way::{End, Verdict, Way};
 pub use words::Verb;

@@ -208,6 +208,12 @@ impl Compiled {
         })
     }
 
+    /// Whether both ends of a way exist.
+    #[must_use]
+    pub fn exists(&self, way: &Way) -> bool {
+        self.same(self, way, Family::V4)
+    }
+
     /// What may be opened on a way, with nothing on a way that does not exist.
     fn function_or_nothing(&self, space: &mut Space, way: &Way) -> Function {
         self.function(space, way)
@@ -283,6 +289,60 @@ pub fn changes(
             };
             if !(change.lost.is_empty() && change.gained.is_empty() && change.unsure.is_empty()) {
                 found.push(change);
+            }
+        }
+    }
+    found
+}
+
+/// What a state on the way of a change shuts that is open at both ends of it: nothing, if the order of the change is a good one (FW09).
+#[must_use]
+pub fn shut_between(
+    first: &Compiled,
+    between: &Compiled,
+    last: &Compiled,
+    ways: &[Way],
+    spaces: &mut Spaces,
+) -> Vec<Change> {
+    let accepts = Function::constant(Outcome::Accept);
+    let shut = |open: Function, now: Function| {
+        if open == accepts && now != accepts {
+            Function::constant(Outcome::Drop)
+        } else {
+            Function::NOTHING
+        }
+    };
+    let both = |a: Function, b: Function| {
+        if a == accepts && b == accepts {
+            accepts
+        } else {
+            Function::NOTHING
+        }
+    };
+    let mut found = Vec::new();
+    for way in ways {
+        for family in Family::BOTH {
+            if between.same(first, way, family) || between.same(last, way, family) {
+                continue;
+            }
+            let space = spaces.of(family);
+            let was = first.function_or_nothing(space, way);
+            let is = last.function_or_nothing(space, way);
+            let now = between.function_or_nothing(space, way);
+            let open = space.combine(was, is, &both);
+            let difference = space.combine(open, now, &shut);
+            let asked = last.asked(way, family);
+            let difference = space.restricted(difference, &asked.sources, &asked.dests);
+            let lost = space.cells(difference, Outcome::Drop);
+            if !lost.is_empty() {
+                found.push(Change {
+                    way: way.clone(),
+                    family,
+                    asked,
+                    lost,
+                    gained: Vec::new(),
+                    unsure: Vec::new(),
+                });
             }
         }
     }
