@@ -13,9 +13,10 @@ pub mod model;
 mod notes;
 mod principals;
 mod protection;
-mod reach;
+pub mod reach;
 mod summary;
 mod touched;
+mod usable;
 
 pub use backups::{Backups, Place, minute};
 pub use cluster::{memory_in, memory_of};

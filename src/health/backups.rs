@@ -8,7 +8,7 @@ use crate::ids::{StorageId, Vmid};
 use crate::world::{Part, World};
 
 use super::protection::{holds_backups, listing_nodes};
-use super::reach::listing;
+use super::usable::listing;
 use super::{Category, Grade, State};
 
 /// The backups of one guest on one storage.

@@ -222,7 +222,7 @@ impl Gaps<'_> {
             let Some(on) = self.world.storages.get(volume.storage()) else {
                 continue;
             };
-            if super::reach::listing(self.world, on, &was.node).is_none() {
+            if super::usable::listing(self.world, on, &was.node).is_none() {
                 let entity = Entity::Guest(was.kind, was.vmid);
                 let part = Part::StorageContent(was.node.clone(), on.id.clone());
                 let matters = format!("whether other guests use {volume}");

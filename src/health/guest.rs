@@ -9,7 +9,7 @@ use crate::ids::{GuestKind, NodeName, Slot, VolumeId};
 use crate::world::views::{self, Boot, Disk, Source, Target};
 use crate::world::{Guest, Part, Section, Status, World};
 
-use super::reach::{Trouble, content_of, trouble};
+use super::usable::{Trouble, content_of, trouble};
 use super::{Category, Facet, Grade, State};
 
 /// A slot whose volume is in trouble.

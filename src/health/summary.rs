@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::Slot;
 
-use super::reach::by_definition_only;
+use super::usable::by_definition_only;
 use super::{Category, Entity, Facet, Grade, Health, State};
 
 /// One facet of one entity that got worse.

@@ -1,0 +1,297 @@
+//! What a change of reach means to people: nodes that nobody, or not everybody, can manage any more, guests that cannot be reached where
+//! they could, and what is open now that was not.
+
+use super::address::{Address, Family, Network};
+use super::chain::Outcome;
+use super::change::{Asked, Cell, Change, Spaces, changes};
+use super::compile::Compiled;
+use super::names::{TCP, UDP};
+use super::ranges::Ranges;
+use super::space::Function;
+use super::way::{End, Way};
+
+/// What kind of effect it is; the words are those of the blast radius.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// Somebody who must manage a node no longer can, or nobody can.
+    Lockout,
+    /// Some who could manage a node no longer can; others still can.
+    ConditionalLockout,
+    /// Something could be opened and no longer can.
+    Unreachable,
+    /// Something can be opened now that could not.
+    Exposed,
+    /// Something may have changed, and nobody can tell.
+    Unknown,
+}
+
+/// Something a change does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// The rule of the blast radius that speaks: `FW01` for nodes, `FW02` for guests.
+    pub rule: &'static str,
+    /// What kind.
+    pub effect: Effect,
+    /// Whose reach it is.
+    pub end: End,
+    /// What happens, in a sentence.
+    pub sentence: String,
+    /// Ports by which much is done and which the whole internet can open now.
+    pub sensitive: Vec<&'static str>,
+}
+
+/// Who must always be able to manage nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keepers {
+    /// The controller's own address, as nodes see it.
+    pub controller: Option<Address>,
+    /// Networks of people who administer.
+    pub admins: Vec<Network>,
+}
+
+/// Ports that nodes are managed by, and that they need of each other: TCP, then UDP.
+const MANAGED_BY: &[(u128, u128)] = &[
+    (22, 22),
+    (3128, 3128),
+    (5900, 5999),
+    (8006, 8006),
+    (60_000, 60_050),
+];
+const CLUSTER_NETWORK: (u128, u128) = (5404, 5405);
+
+/// Services that the whole internet should rarely be able to open: protocol, port, name.
+const SENSITIVE: &[(u8, u16, &str)] = &[
+    (TCP, 22, "SSH (22)"),
+    (TCP, 23, "Telnet (23)"),
+    (TCP, 111, "RPC (111)"),
+    (TCP, 135, "RPC (135)"),
+    (TCP, 139, "SMB (139)"),
+    (TCP, 389, "LDAP (389)"),
+    (TCP, 445, "SMB (445)"),
+    (TCP, 1433, "SQL Server (1433)"),
+    (TCP, 2049, "NFS (2049)"),
+    (TCP, 2375, "Docker (2375)"),
+    (TCP, 2379, "etcd (2379)"),
+    (TCP, 3128, "SPICE proxy (3128)"),
+    (TCP, 3306, "MySQL (3306)"),
+    (TCP, 3389, "RDP (3389)"),
+    (TCP, 5432, "PostgreSQL (5432)"),
+    (TCP, 5900, "VNC (5900)"),
+    (TCP, 6379, "Redis (6379)"),
+    (TCP, 6443, "Kubernetes (6443)"),
+    (TCP, 8006, "Proxmox VE (8006)"),
+    (TCP, 9200, "Elasticsearch (9200)"),
+    (TCP, 27017, "MongoDB (27017)"),
+    (UDP, 161, "SNMP (161/udp)"),
+];
+
+/// What a change of configuration does to everybody's reach, worst first. Who must always be able to manage nodes besides each other is
+/// `keepers`.
+#[must_use]
+pub fn judge(before: &Compiled, after: &Compiled, keepers: &Keepers) -> Vec<Judged> {
+    let mut spaces = Spaces::default();
+    let mut ways = before.ways();
+    ways.extend(after.ways());
+    ways.sort();
+    ways.dedup();
+    let mut found = Vec::new();
+    for change in changes(before, after, &ways, &mut spaces) {
+        let names = if after.exists(&change.way) {
+            after
+        } else {
+            before
+        };
+        match &change.way.to {
+            End::Node { .. } => node(after, names, &change, keepers, &mut spaces, &mut found),
+            _ => others(names, &change, &mut found),
+        }
+    }
+    found.sort_by(|a, b| (a.effect, &a.end, &a.sentence).cmp(&(b.effect, &b.end, &b.sentence)));
+    found
+}
+
+/// The end whose firewall a way is about.
+fn whose(way: &Way) -> &End {
+    match &way.to {
+        End::Outside => &way.from,
+        end => end,
+    }
+}
+
+fn others(names: &Compiled, change: &Change, found: &mut Vec<Judged>) {
+    let end = whose(&change.way);
+    let rule = if matches!(end, End::Node { .. }) {
+        "FW01"
+    } else {
+        "FW02"
+    };
+    for (effect, cells) in [
+        (Effect::Unreachable, &change.lost),
+        (Effect::Exposed, &change.gained),
+        (Effect::Unknown, &change.unsure),
+    ] {
+        for cell in cells {
+            let one = Change {
+                lost: only(effect == Effect::Unreachable, cell),
+                gained: only(effect == Effect::Exposed, cell),
+                unsure: only(effect == Effect::Unknown, cell),
+                ..change.clone()
+            };
+            let inwards = change.way.from == End::Outside;
+            found.push(Judged {
+                rule,
+                effect,
+                end: end.clone(),
+                sentence: one.sentences(names).concat(),
+                sensitive: if effect == Effect::Exposed && inwards {
+                    sensitive(cell, &change.asked, change.family)
+                } else {
+                    Vec::new()
+                },
+            });
+        }
+    }
+}
+
+fn only(wanted: bool, cell: &Cell) -> Vec<Cell> {
+    if wanted {
+        vec![cell.clone()]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Sensitive services in a box that a public address can open: one that no private network has.
+fn sensitive(cell: &Cell, asked: &Asked, family: Family) -> Vec<&'static str> {
+    let public = public(family).intersection(&asked.sources);
+    let open = public.intersection(&cell.sources);
+    // A few public addresses are somebody; most of them are the internet.
+    let size = |set: &Ranges| -> u128 {
+        set.iter()
+            .fold(0, |sum: u128, (low, high)| sum.saturating_add(high - low))
+    };
+    if size(&open) < size(&public) / 2 {
+        return Vec::new();
+    }
+    SENSITIVE
+        .iter()
+        .filter(|(protocol, port, _)| {
+            cell.protocols.contains(u128::from(*protocol)) && cell.ports.contains(u128::from(*port))
+        })
+        .map(|(_, _, name)| *name)
+        .collect()
+}
+
+/// Addresses of the internet: not private, not link-local, not shared, none for documentation or tests.
+fn public(family: Family) -> Ranges {
+    let networks: &[&str] = match family {
+        Family::V4 => &[
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "224.0.0.0/3",
+        ],
+        Family::V6 => return Ranges::of(0x2000 << 112, (0x4000 << 112) - 1),
+    };
+    let private: Ranges = networks
+        .iter()
+        .filter_map(|text| Network::parse(text))
+        .map(|network| network.span())
+        .collect();
+    private.complement(family.last())
+}
+
+fn node(
+    after: &Compiled,
+    names: &Compiled,
+    change: &Change,
+    keepers: &Keepers,
+    spaces: &mut Spaces,
+    found: &mut Vec<Judged>,
+) {
+    let End::Node { name, .. } = &change.way.to else {
+        return;
+    };
+    let managed = |cell: &Cell| {
+        let tcp = MANAGED_BY.iter().copied().collect::<Ranges>();
+        let cluster = Ranges::of(CLUSTER_NETWORK.0, CLUSTER_NETWORK.1);
+        (cell.protocols.contains(u128::from(TCP)) && !cell.ports.intersection(&tcp).is_empty())
+            || (cell.protocols.contains(u128::from(UDP))
+                && !cell.ports.intersection(&cluster).is_empty())
+    };
+    let (ours, rest): (Vec<Cell>, Vec<Cell>) = change.lost.iter().cloned().partition(managed);
+    let others_change = Change {
+        lost: rest,
+        ..change.clone()
+    };
+    others(names, &others_change, found);
+    let must = keepers_of(after, name, keepers, change.family);
+    let nobody = nobody_manages(after, change, spaces);
+    for cell in ours {
+        let kept_out = !cell.sources.intersection(&must).is_empty();
+        let effect = if kept_out || nobody {
+            Effect::Lockout
+        } else {
+            Effect::ConditionalLockout
+        };
+        let one = Change {
+            lost: vec![cell],
+            gained: Vec::new(),
+            unsure: Vec::new(),
+            ..change.clone()
+        };
+        found.push(Judged {
+            rule: "FW01",
+            effect,
+            end: change.way.to.clone(),
+            sentence: one.sentences(names).concat(),
+            sensitive: Vec::new(),
+        });
+    }
+}
+
+/// The addresses from which a node must stay manageable: the controller's, the administrators', the other nodes'.
+fn keepers_of(after: &Compiled, node: &str, keepers: &Keepers, family: Family) -> Ranges {
+    let of_family = |address: &Address| address.family == family;
+    let controller = keepers.controller.iter().filter(|own| of_family(own));
+    let others = after.interfaces.iter().filter(|(name, _)| *name != node);
+    let nodes = others
+        .flat_map(|(_, interfaces)| interfaces)
+        .flat_map(|interface| &interface.addresses)
+        .map(|network| &network.address)
+        .filter(|address| of_family(address));
+    let admins = keepers
+        .admins
+        .iter()
+        .filter(|network| of_family(&network.address))
+        .map(Network::span);
+    controller
+        .chain(nodes)
+        .map(|address| (address.value, address.value))
+        .chain(admins)
+        .collect()
+}
+
+/// Whether nobody at all can open a node's API or SSH any more on the way of a change.
+fn nobody_manages(after: &Compiled, change: &Change, spaces: &mut Spaces) -> bool {
+    let space = spaces.of(change.family);
+    let Ok(function) = after.function(space, &change.way) else {
+        return true;
+    };
+    let tcp = [(u128::from(TCP), u128::from(TCP))];
+    let ports = [(22, 22), (8006, 8006)];
+    let condition = [
+        Some(tcp.as_slice()),
+        Some(ports.as_slice()),
+        None,
+        Some(change.asked.sources.as_slice()),
+        Some(change.asked.dests.as_slice()),
+    ];
+    let function = space.select(&condition, function, Function::NOTHING);
+    space.cells(function, Outcome::Accept).is_empty()
+}
