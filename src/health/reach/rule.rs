@@ -109,6 +109,8 @@ pub enum Peer {
     Alias(Option<Scope>, String),
     /// Addresses, networks or one range, of one version.
     Addresses(Arc<Ranges>),
+    /// Addresses that are not known here; why.
+    Unknown(String),
 }
 
 /// What a rule says about protocol and ports, without macros.

@@ -54,8 +54,8 @@ impl Reader<'_> {
             _ => {}
         }
         self.protocol_and_ports()?;
-        let source = self.peer(given(&self.text.source), &mut version)?;
-        let dest = self.peer(given(&self.text.dest), &mut version)?;
+        let source = self.peer("source", given(&self.text.source), &mut version)?;
+        let dest = self.peer("dest", given(&self.text.dest), &mut version)?;
         if let Some(name) = given(&self.text.macro_name) {
             self.macro_agrees(name, version.0)?;
         }
@@ -208,16 +208,31 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn peer(&self, text: Option<&str>, version: &mut Version) -> Result<Option<Peer>, String> {
+    fn peer(
+        &self,
+        field: &str,
+        text: Option<&str>,
+        version: &mut Version,
+    ) -> Result<Option<Peer>, String> {
         let Some(text) = text else { return Ok(None) };
         if let Some(reference) = text.strip_prefix('+') {
             let (scope, name) = scoped(reference);
+            let of_sdn = name.strip_prefix("sdn/");
+            let name = of_sdn.unwrap_or(name);
             if !is_name(name) || text.len() > 65 {
                 return Err(format!("{text} is no name of a set"));
             }
             // The check looks in both places, whatever the reference says.
             let there = self.shared.sets.contains_key(name)
                 || self.own.is_some_and(|own| own.sets.contains_key(name));
+            if of_sdn.is_some() || (!there && is_sdn_set(name)) {
+                return match self.text.errors.get(field) {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(Some(Peer::Unknown(format!(
+                        "the set {name} is made by SDN, and what is in it is not known"
+                    )))),
+                };
+            }
             if !there {
                 return Err(format!("there is no set {name}"));
             }
@@ -323,6 +338,15 @@ impl Reader<'_> {
         }
         Lowered::Matches(matches)
     }
+}
+
+/// Whether a set's name is one of those that Proxmox VE makes from SDN's configuration: of a virtual network, and of a guest's addresses in
+/// IPAM.
+fn is_sdn_set(name: &str) -> bool {
+    ["-all", "-gateway", "-no-gateway", "-dhcp"]
+        .iter()
+        .any(|end| name.ends_with(end))
+        || name.starts_with("guest-ipam-")
 }
 
 fn is_icmp(proto: &str) -> bool {
