@@ -27,9 +27,21 @@ fn rule(number: u32, group: bool, objects: &Objects) -> Entry {
     };
     let text = RuleText {
         kind: "in".into(),
-        action: if number % 7 == 0 { "DROP" } else { "ACCEPT" }.into(),
+        action: if number.is_multiple_of(7) {
+            "DROP"
+        } else {
+            "ACCEPT"
+        }
+        .into(),
         source: Some(source),
-        proto: Some(if number % 4 == 0 { "udp" } else { "tcp" }.into()),
+        proto: Some(
+            if number.is_multiple_of(4) {
+                "udp"
+            } else {
+                "tcp"
+            }
+            .into(),
+        ),
         dport: Some(match number % 3 {
             0 => format!("{}", 20 + number * 37 % 9000),
             1 => format!("{},{}", 20 + number * 31 % 900, 1000 + number * 17 % 9000),
@@ -63,7 +75,7 @@ fn line_of_group(objects: &Objects) -> Entry {
 fn model() -> Model {
     let mut objects = Objects::default();
     let elements: Vec<(String, bool)> = (0..60)
-        .map(|at| (format!("172.16.{at}.0/25"), at % 9 == 0))
+        .map(|at| (format!("172.16.{at}.0/25"), u32::is_multiple_of(at, 9)))
         .collect();
     objects.define_set("friends", &elements, None);
     let cluster = Cluster {

@@ -75,8 +75,8 @@ fn maybe<T: Copy>(chance: &mut Chance, count: usize, all: &[T]) -> Option<T> {
 
 fn rule(chance: &mut Chance, ifaces: &[&'static str], group: bool) -> Rule {
     let mut rule = Rule {
-        kind: *chance.of(&["IN", "IN", "OUT"]),
-        action: *chance.of(ACTIONS),
+        kind: chance.of::<&str>(&["IN", "IN", "OUT"]),
+        action: chance.of::<&str>(ACTIONS),
         macro_name: None,
         iface: None,
         proto: None,

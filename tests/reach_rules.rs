@@ -31,9 +31,9 @@ fn nothing_is_filtered_while_the_datacenter_says_no() {
 fn policies_that_are_not_set_drop_what_comes_in_and_let_out_what_goes_out() {
     let lab = Lab::new(ON, "").vm(100, ON);
     assert_eq!(lab.to_node(tcp("192.0.2.1", 80)), Drop);
-    assert_eq!(lab.from_node(tcp("10.0.0.11", 80)), Accept);
+    assert_eq!(lab.out_of_node(tcp("10.0.0.11", 80)), Accept);
     assert_eq!(lab.to(100, tcp("192.0.2.1", 80)), Drop);
-    assert_eq!(lab.from(100, tcp("10.0.0.100", 80)), Accept);
+    assert_eq!(lab.out_of(100, tcp("10.0.0.100", 80)), Accept);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_node_opens_management_only_in_its_network_and_no_migration_where_its_policy
     let to = |dest: &str, port| {
         let mut packet = tcp("10.0.0.11", port);
         packet.dest = lab::address(dest);
-        lab.from_node(packet)
+        lab.out_of_node(packet)
     };
     assert_eq!(to("10.0.0.12", 8006), Accept);
     assert_eq!(to("10.0.0.12", 60_000), Drop);
@@ -176,11 +176,11 @@ fn a_group_that_cannot_be_compiled_leaves_its_first_guest_open_and_its_second_ha
         .vm(101, guest)
         .vm(102, guest);
     assert_eq!(lab.to(101, tcp("192.0.2.9", 22)), Accept);
-    assert_eq!(lab.from(101, tcp("10.0.0.101", 22)), Accept);
+    assert_eq!(lab.out_of(101, tcp("10.0.0.101", 22)), Accept);
     assert_eq!(lab.to(102, tcp("192.0.2.9", 80)), Accept);
     assert_eq!(lab.to(102, tcp("192.0.2.9", 443)), Drop);
     // Its chain outwards is never made: the half-made one is in the way.
-    assert_eq!(lab.from(102, tcp("10.0.0.102", 22)), Accept);
+    assert_eq!(lab.out_of(102, tcp("10.0.0.102", 22)), Accept);
     // An alias that is not found has no version of IP: the rule fails in the lists of both.
     assert_eq!(lab.to(101, tcp6("2001:db8::9", 22)), Accept);
 }
@@ -296,7 +296,7 @@ fn the_blacklist_holds_for_nodes_and_into_guests_but_not_out_of_them() {
         .vm_without_firewall(102, "[OPTIONS]\nenable: 1\n");
     assert_eq!(lab.to_node(tcp("192.0.2.66", 80)), Drop);
     assert_eq!(lab.to(100, tcp("192.0.2.66", 80)), Drop);
-    assert_eq!(lab.from(100, tcp("10.0.0.100", 80)), Accept);
+    assert_eq!(lab.out_of(100, tcp("10.0.0.100", 80)), Accept);
     // A guest whose own firewall is off, on an interface that has one: the blacklist holds, rules do not.
     assert_eq!(lab.to(101, tcp("192.0.2.66", 80)), Drop);
     assert_eq!(lab.to(101, tcp("192.0.2.1", 80)), Accept);
@@ -307,15 +307,18 @@ fn the_blacklist_holds_for_nodes_and_into_guests_but_not_out_of_them() {
 #[test]
 fn the_ip_filter_of_a_machine_without_a_set_stops_all_its_ipv4_but_dhcp() {
     let lab = Lab::new(ON, "").vm(100, "[OPTIONS]\nenable: 1\nipfilter: 1\n");
-    assert_eq!(lab.from(100, tcp("10.0.0.100", 80)), Drop);
+    assert_eq!(lab.out_of(100, tcp("10.0.0.100", 80)), Drop);
     let mut dhcp = udp("0.0.0.0", 67);
     dhcp.source_port = 68;
-    assert_eq!(lab.from(100, dhcp.clone()), Accept);
+    assert_eq!(lab.out_of(100, dhcp.clone()), Accept);
     let strict = Lab::new(ON, "").vm(100, "[OPTIONS]\nenable: 1\nipfilter: 1\ndhcp: 0\n");
-    assert_eq!(strict.from(100, dhcp), Drop);
+    assert_eq!(strict.out_of(100, dhcp), Drop);
     // The link-local address of its MAC address passes, another does not.
-    assert_eq!(lab.from(100, tcp6("fe80::be24:11ff:fe00:100", 80)), Accept);
-    assert_eq!(lab.from(100, tcp6("fe80::1", 80)), Drop);
+    assert_eq!(
+        lab.out_of(100, tcp6("fe80::be24:11ff:fe00:100", 80)),
+        Accept
+    );
+    assert_eq!(lab.out_of(100, tcp6("fe80::1", 80)), Drop);
 }
 
 #[test]
@@ -324,7 +327,7 @@ fn a_set_named_like_a_filter_filters_without_the_option() {
         100,
         "[OPTIONS]\nenable: 1\n[IPSET ipfilter-net0]\n10.0.0.100\n",
     );
-    assert_eq!(lab.from(100, tcp("10.0.0.100", 80)), Accept);
+    assert_eq!(lab.out_of(100, tcp("10.0.0.100", 80)), Accept);
     let verdict = lab.verdict(&lab.nic(100), &outside(), &tcp("10.0.0.101", 80));
     assert_eq!(verdict.outcome, Drop);
     assert_eq!(verdict.because, [Origin::Builtin(Builtin::IpFilter)]);
@@ -337,10 +340,10 @@ fn a_container_s_fixed_addresses_pass_its_ip_filter() {
         "[OPTIONS]\nenable: 1\nipfilter: 1\n",
         "ip=10.0.0.200/24,ip6=2001:db8::200/64",
     );
-    assert_eq!(lab.from(200, tcp("10.0.0.200", 80)), Accept);
-    assert_eq!(lab.from(200, tcp("10.0.0.201", 80)), Drop);
-    assert_eq!(lab.from(200, tcp6("2001:db8::200", 80)), Accept);
-    assert_eq!(lab.from(200, tcp6("2001:db8::201", 80)), Drop);
+    assert_eq!(lab.out_of(200, tcp("10.0.0.200", 80)), Accept);
+    assert_eq!(lab.out_of(200, tcp("10.0.0.201", 80)), Drop);
+    assert_eq!(lab.out_of(200, tcp6("2001:db8::200", 80)), Accept);
+    assert_eq!(lab.out_of(200, tcp6("2001:db8::201", 80)), Drop);
 }
 
 #[test]
@@ -348,22 +351,22 @@ fn a_foreign_mac_address_is_dropped_unless_the_filter_is_off() {
     let mut forged = tcp("10.0.0.100", 80);
     forged.mac = Some(0xdead);
     let lab = Lab::new(ON, "").vm(100, ON);
-    assert_eq!(lab.from(100, forged.clone()), Drop);
+    assert_eq!(lab.out_of(100, forged.clone()), Drop);
     let lab = Lab::new(ON, "").vm(100, "[OPTIONS]\nenable: 1\nmacfilter: 0\n");
-    assert_eq!(lab.from(100, forged), Accept);
+    assert_eq!(lab.out_of(100, forged), Accept);
 }
 
 #[test]
 fn neighbour_discovery_passes_unless_off_and_router_advertisements_only_with_radv() {
     let nd = |kind| icmp("fe80::be24:11ff:fe00:100", kind);
     let lab = Lab::new(ON, "").vm(100, "[OPTIONS]\nenable: 1\npolicy_out: DROP\n");
-    assert_eq!(lab.from(100, nd(135)), Accept);
-    assert_eq!(lab.from(100, nd(134)), Drop);
+    assert_eq!(lab.out_of(100, nd(135)), Accept);
+    assert_eq!(lab.out_of(100, nd(134)), Drop);
     assert_eq!(lab.to(100, nd(134)), Accept);
     let radv = Lab::new(ON, "").vm(100, "[OPTIONS]\nenable: 1\npolicy_out: DROP\nradv: 1\n");
-    assert_eq!(radv.from(100, nd(134)), Accept);
+    assert_eq!(radv.out_of(100, nd(134)), Accept);
     let off = Lab::new(ON, "").vm(100, "[OPTIONS]\nenable: 1\npolicy_out: DROP\nndp: 0\n");
-    assert_eq!(off.from(100, nd(135)), Drop);
+    assert_eq!(off.out_of(100, nd(135)), Drop);
 }
 
 #[test]
@@ -472,6 +475,38 @@ fn what_is_not_known_is_said_only_where_it_matters() {
     assert_eq!(verdict.outcome, Unknown);
     assert!(verdict.because[0].to_string().contains("Brandnew"));
     assert_eq!(lab.to_node(tcp("198.51.100.1", 81)), Drop);
+}
+
+#[test]
+fn sets_that_sdn_makes_are_unknown_unless_proxmox_finds_none() {
+    use bailiwick::health::reach::{Entry, Environment, Objects, Read};
+    let lab = Lab::new(
+        &format!("{ON}[RULES]\nIN ACCEPT -p tcp -dport 80 -source +sdn/net1-all\n"),
+        "",
+    );
+    assert_eq!(lab.to_node(tcp("192.0.2.1", 80)), Unknown);
+    assert_eq!(lab.to_node(tcp("192.0.2.1", 81)), Drop);
+    let lab = Lab::new(
+        &format!("{ON}[RULES]\nIN ACCEPT -source +net1-gateway\n"),
+        "",
+    );
+    assert_eq!(lab.to_node(tcp("192.0.2.1", 80)), Unknown);
+    let mut text = fw_file::rule("IN ACCEPT -source +net1-gateway").unwrap();
+    text.errors.insert("source".into(), "no such ipset".into());
+    let entry = Entry::read(&text, Environment::Host, &Objects::default(), None);
+    assert!(matches!(entry.read, Read::Ignored(_)));
+}
+
+#[test]
+fn what_the_nftables_backend_decides_is_unknown_unless_no_firewall_is_on() {
+    let host = "[OPTIONS]\nnftables: 1\n[RULES]\nIN ACCEPT\n";
+    let lab = Lab::new(ON, host).vm(100, ON);
+    assert_eq!(lab.to_node(tcp("192.0.2.1", 80)), Unknown);
+    assert_eq!(lab.to(100, tcp("192.0.2.1", 80)), Unknown);
+    let verdict = lab.verdict(&outside(), &lab.node(), &tcp("192.0.2.1", 80));
+    assert!(verdict.because[0].to_string().contains("nftables"));
+    let off = Lab::new("[OPTIONS]\nenable: 0\n", host).vm(100, ON);
+    assert_eq!(off.to_node(tcp("192.0.2.1", 80)), Accept);
 }
 
 #[test]

@@ -76,21 +76,34 @@ fn packet(value: &Value) -> Packet {
     }
 }
 
-/// The lines of the set, or nothing with a notice.
+/// The lines of every set that is at hand, or nothing with a notice.
 fn lines() -> Option<impl Iterator<Item = Value>> {
     let shared = std::env::var_os("BAILIWICK_SHARED").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
         PathBuf::from,
     );
-    let path = shared.join("proxmox/truth/firewall-dev.jsonl.gz");
-    let Ok(file) = std::fs::File::open(&path) else {
+    let folder = shared.join("proxmox/truth");
+    let mut sets: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            name.starts_with("firewall-") && name.ends_with(".jsonl.gz")
+        })
+        .collect();
+    sets.sort();
+    if sets.is_empty() {
         eprintln!(
-            "NOTICE: {} is not at hand (set BAILIWICK_SHARED); no packet was compared",
-            path.display()
+            "NOTICE: no set of packets is in {} (set BAILIWICK_SHARED); none was compared",
+            folder.display()
         );
         return None;
-    };
-    let lines = BufReader::new(flate2::read::GzDecoder::new(file)).lines();
+    }
+    let lines = sets.into_iter().flat_map(|path| {
+        let file = std::fs::File::open(path).unwrap();
+        BufReader::new(flate2::read::GzDecoder::new(file)).lines()
+    });
     Some(lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
 }
 
@@ -243,7 +256,7 @@ fn the_compiled_rules_decide_packets_nobody_sent_alike() {
             }));
             let (port, source_port) = match number {
                 6 | 17 => (*chance.of(&ports), *chance.of(&ports)),
-                1 | 58 => (kind << 8 | u16::from(kind == 3) * 4, 0),
+                1 | 58 => ((kind << 8) | (u16::from(kind == 3) * 4), 0),
                 _ => (0, 0),
             };
             let packet = Packet {

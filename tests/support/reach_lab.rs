@@ -160,7 +160,7 @@ impl Lab {
         self.verdict(&outside(), &self.node(), &packet).outcome
     }
 
-    pub fn from_node(&self, packet: Packet) -> Outcome {
+    pub fn out_of_node(&self, packet: Packet) -> Outcome {
         self.verdict(&self.node(), &outside(), &packet).outcome
     }
 
@@ -168,7 +168,7 @@ impl Lab {
         self.verdict(&outside(), &self.nic(vmid), &packet).outcome
     }
 
-    pub fn from(&self, vmid: u32, packet: Packet) -> Outcome {
+    pub fn out_of(&self, vmid: u32, packet: Packet) -> Outcome {
         self.verdict(&self.nic(vmid), &outside(), &packet).outcome
     }
 }

@@ -145,7 +145,7 @@ fn compile_node(model: &Model, name: &str, node: &Node, family: Family) -> NodeR
     if let Ok(host) = host
         && host.backend() == Backend::Nftables
     {
-        return super::nftables::compile(model, name, node, cluster, host, family);
+        return super::nftables::compile(model, name);
     }
     let shared = with_local_network(cluster, node);
     let sets = lists::Sets::new(&shared, None, &[], family);

@@ -7,7 +7,7 @@ use super::super::address::{Family, Network};
 use super::super::chain::{Origin, Step, Then, When};
 use super::super::objects::{self, Element, Objects, What};
 use super::super::ranges::Ranges;
-use super::super::rule::{Action, Lowered, Peer, Rule, Scope};
+use super::super::rule::{Action, Lowered, Peer, Rule, Scope, Traffic};
 
 /// The addresses of one version in every set of a place; an error where a kernel would not take the set.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Lookup<'_> {
     fn peer(&self, peer: &Peer) -> Result<Arc<Ranges>, Failure> {
         match peer {
             Peer::Addresses(addresses) => Ok(addresses.clone()),
+            Peer::Unknown(why) => Err(Failure::Unknown(why.clone())),
             Peer::Set(scope, name) => {
                 let own = self.own.filter(|_| *scope != Some(Scope::Datacenter));
                 let own = own.and_then(|(_, sets)| sets.get(name));
@@ -128,24 +129,27 @@ impl Lookup<'_> {
                 Some(Err(Failure::Fails)) => return Err(Failure::Fails),
             }
         }
+        let partly;
         let matches = match rule.traffic(self.family) {
             Lowered::Fails(_) => return Err(Failure::Fails),
             Lowered::Unknown(reason, protocol) => {
                 why = Some(reason.clone());
-                when.protocol = *protocol;
-                &[][..]
+                partly = [Traffic {
+                    protocol: *protocol,
+                    ..Traffic::default()
+                }];
+                &partly[..]
             }
             Lowered::Matches(matches) => matches,
         };
-        if let Some(why) = why {
-            let why = Arc::from(format!("{origin}: {why}"));
-            return Ok(vec![Step {
-                when,
-                then: Then::Unknown,
-                origin: Origin::Unknown(why),
-            }]);
-        }
-        let step = |traffic: &super::super::rule::Traffic| Step {
+        let (then, origin) = match why {
+            Some(why) => {
+                let why = Arc::from(format!("{origin}: {why}"));
+                (Then::Unknown, Origin::Unknown(why))
+            }
+            None => (then.clone(), origin.clone()),
+        };
+        let step = |traffic: &Traffic| Step {
             when: When {
                 protocol: traffic.protocol,
                 ports: traffic.ports.clone(),
