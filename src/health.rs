@@ -14,6 +14,7 @@ mod notes;
 mod principals;
 mod protection;
 pub mod reach;
+mod reach_of;
 mod summary;
 mod touched;
 mod usable;
@@ -28,6 +29,7 @@ pub use model::*;
 pub use notes::{contents, hidden_clones, notes, tenants};
 pub use principals::{DECIDING, affected, deciding, undecided};
 pub use protection::selects;
+pub use reach_of::{Moment, reach_model};
 pub use summary::{Worse, is_worse, summary};
 
 #[cfg(test)]

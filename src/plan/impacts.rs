@@ -8,6 +8,7 @@ mod backups;
 mod creation;
 mod losses;
 mod number;
+mod reach;
 mod refusals;
 mod returning;
 mod safety;
@@ -66,6 +67,8 @@ pub(super) struct Watch<'a> {
     unpredictable: Vec<(StepId, String, String)>,
     /// Where the steps may have changed what somebody may do.
     access: access::Touched,
+    /// The guests of which the steps may have changed who reaches them.
+    reach: reach::Touched,
     /// The steps that can take backups away with a storage, or from it.
     storage_steps: BTreeMap<StorageId, BTreeSet<StepId>>,
 }
@@ -86,6 +89,7 @@ impl<'a> Watch<'a> {
             raw: Vec::new(),
             unpredictable: Vec::new(),
             access: Vec::new(),
+            reach: BTreeMap::new(),
             storage_steps: BTreeMap::new(),
         }
     }
@@ -118,6 +122,9 @@ impl<'a> Watch<'a> {
         let affected = health::affected(&before, &self.world);
         if !affected.is_empty() {
             self.access.push((id, affected));
+        }
+        for vmid in reach::touched(&before, &self.world) {
+            self.reach.entry(vmid).or_default().insert(id);
         }
         if let Some(storage) = storage_of(action) {
             let steps = self.storage_steps.entry(storage.clone());
@@ -250,6 +257,8 @@ impl<'a> Watch<'a> {
         }
         let privileges = access::impacts(self.start, &self.world, &self.access);
         self.raw.extend(privileges);
+        let reach = reach::impacts(self.start, &self.world, &self.reach);
+        self.raw.extend(reach);
         self.gaps(unknowns);
         let improvements = self.improvements();
         let mut raw = self.raw;

@@ -16,6 +16,7 @@ mod making;
 mod moving;
 mod placing;
 mod privileges;
+mod reach;
 mod replicating;
 mod restoring;
 mod rules;

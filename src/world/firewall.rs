@@ -203,8 +203,17 @@ pub struct Group {
 pub struct NodeScope {
     /// The firewall's configuration.
     pub firewall: Seen<Arc<Scope>>,
-    /// Its own addresses with their networks (`10.0.0.11/24`), as configured.
-    pub addresses: Seen<Vec<String>>,
+    /// Its own addresses, as its network is configured.
+    pub addresses: Seen<Vec<NodeAddress>>,
+}
+
+/// An address of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// The interface it is on (`vmbr0`).
+    pub interface: String,
+    /// The address with its network (`10.0.0.11/24`).
+    pub cidr: String,
 }
 
 /// The cluster network.

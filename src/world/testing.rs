@@ -56,6 +56,8 @@ impl Builder {
         let at = Timestamp::from_second(1_760_000_000).unwrap();
         let mut world = World::unread(ClusterName::new("lab").unwrap(), at);
         world.version = "9.1.8".to_owned();
+        (world.firewalls.cluster, world.firewalls.corosync) =
+            (Ok(Arc::default()), Ok(Arc::default()));
         world.quorate = Some(true);
         let all = [
             "VM.Allocate",

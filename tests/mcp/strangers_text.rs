@@ -83,6 +83,7 @@ fn only_untrusted(value: &Value, within: bool, tool: &str) {
 fn many(guests: u32) -> World {
     let now = jiff::Timestamp::now();
     let mut world = World::unread(ClusterName::new("lab").unwrap(), now);
+    (world.firewalls.cluster, world.firewalls.corosync) = (Ok(Arc::default()), Ok(Arc::default()));
     let pve1 = NodeName::new("pve1").unwrap();
     let node = Node {
         online: Some(true),

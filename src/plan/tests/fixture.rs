@@ -86,6 +86,8 @@ impl Lab {
     pub fn empty() -> Self {
         let at = jiff::Timestamp::from_second(1_700_000_000).unwrap();
         let mut world = World::unread("lab".parse().unwrap(), at);
+        (world.firewalls.cluster, world.firewalls.corosync) =
+            (Ok(Arc::default()), Ok(Arc::default()));
         world.version = "9.1.8".to_owned();
         world.quorate = Some(true);
         world.permissions = Arc::new(BTreeMap::from([(

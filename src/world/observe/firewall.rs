@@ -11,7 +11,7 @@ use super::{Observation, each, json};
 use crate::ids::{GuestKind, NodeName};
 use crate::proxmox::Call;
 use crate::world::firewall::{
-    Alias, Corosync, Group, IpSet, NodeScope, Place, Rule, Scope, Seen, SetEntry,
+    Alias, Corosync, Group, IpSet, NodeAddress, NodeScope, Place, Rule, Scope, Seen, SetEntry,
 };
 use crate::world::model::{Completeness, Part, Section};
 
@@ -79,7 +79,7 @@ enum PieceRead {
     Group(String, Vec<Rule>),
     Members(BTreeMap<NodeName, BTreeMap<u32, String>>),
     Totem(Option<String>),
-    Addresses(Vec<String>),
+    Addresses(Vec<NodeAddress>),
 }
 
 /// Whether a piece is as it was, is another, or cannot be told without what belongs to it.
@@ -516,12 +516,16 @@ fn errors(item: &Value) -> Section {
 }
 
 /// A node's own addresses, as its network is configured.
-async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<String>> {
+async fn addresses(reads: &Reads, node: &NodeName) -> Seen<Vec<NodeAddress>> {
     let network = data(reads, &["nodes".to_owned(), node.to_string()], &["network"]).await?;
     let mut addresses = Vec::new();
     for item in list(&network, "interfaces")? {
         for field in ["cidr", "cidr6"] {
-            addresses.extend(json::text(item, field).filter(|text| !text.is_empty()));
+            let cidr = json::text(item, field).filter(|text| !text.is_empty());
+            if let Some(cidr) = cidr {
+                let interface = said(item, "iface")?;
+                addresses.push(NodeAddress { interface, cidr });
+            }
         }
     }
     Ok(addresses)

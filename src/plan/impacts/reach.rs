@@ -1,0 +1,133 @@
+//! FW01, FW02: who can no longer reach whom, and who can now, as the firewalls decide. It is worked out exactly for the first and the
+//! last world of a plan, of the guests whose interfaces or firewall its steps change, as of each guest's next start.
+//!
+//! A guest that comes or goes is told by other rules; nobody reached what was not there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::model::{Duration, StepId};
+use super::super::words::clean;
+use super::Raw;
+use crate::health::reach::{Compiled, Effect, End, Judged, Keepers, Model, judge};
+use crate::health::{self, Category, Entity, Moment};
+use crate::ids::Vmid;
+use crate::world::{Guest, World, views};
+
+/// The guests whose reach steps may have changed, each with those steps.
+pub(super) type Touched = BTreeMap<Vmid, BTreeSet<StepId>>;
+
+/// The guests that are there before and after, and of which something changed that a firewall looks at.
+pub(super) fn touched(before: &World, after: &World) -> Vec<Vmid> {
+    if !before.firewalls.may_be_on() && !after.firewalls.may_be_on() {
+        return Vec::new();
+    }
+    let known = |vmid: &Vmid| before.guests.get(vmid);
+    let guests = after.guests.iter();
+    guests
+        .filter_map(|(vmid, is)| Some((vmid, known(vmid)?, is)))
+        .filter(|(vmid, was, is)| {
+            let firewall = |world: &World| world.firewalls.guests.get(vmid).cloned();
+            differs(was, is) || firewall(before) != firewall(after)
+        })
+        .map(|(vmid, ..)| *vmid)
+        .collect()
+}
+
+fn differs(was: &Arc<Guest>, is: &Arc<Guest>) -> bool {
+    if Arc::ptr_eq(was, is) {
+        return false;
+    }
+    let nics = |guest: &Guest| views::nics(&guest.config.next_start());
+    was.node != is.node || nics(was) != nics(is)
+}
+
+/// What becomes of everybody's reach.
+pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
+    let there = |vmid: &Vmid| start.guests.contains_key(vmid) && end.guests.contains_key(vmid);
+    let touched: Touched = touched
+        .iter()
+        .filter(|(vmid, _)| there(vmid))
+        .map(|(vmid, steps)| (*vmid, steps.clone()))
+        .collect();
+    if touched.is_empty() {
+        return Vec::new();
+    }
+    let compiled = |world: &World| {
+        let mut model = health::reach_model(world, Moment::NextStart)?;
+        only(&mut model, &touched);
+        Ok(Compiled::new(&model))
+    };
+    match (compiled(start), compiled(end)) {
+        (Ok(before), Ok(after)) => judge(&before, &after, &Keepers::default())
+            .into_iter()
+            .map(|judged| raw(judged, start, &touched))
+            .collect(),
+        (Err(why), _) | (_, Err(why)) => unknown(start, &touched, &why),
+    }
+}
+
+/// Leaves the guests that are asked about. Every address that others may have is an address outside.
+fn only(model: &mut Model, touched: &Touched) {
+    let vmids: BTreeSet<u32> = touched.keys().map(|vmid| vmid.get()).collect();
+    model.guests.retain(|vmid, _| vmids.contains(vmid));
+}
+
+fn unknown(start: &World, touched: &Touched, why: &String) -> Vec<Raw> {
+    let guests = touched.iter();
+    guests
+        .filter_map(|(vmid, steps)| {
+            let guest = start.guests.get(vmid)?;
+            Some(Raw {
+                entity: Entity::Guest(guest.kind, *vmid),
+                category: Category::Unknown,
+                before: "reached by those whom the firewall lets pass".to_owned(),
+                after: "nobody can say who reaches it".to_owned(),
+                causes: vec![clean(why)],
+                notes: Vec::new(),
+                duration: Duration::Permanent,
+                steps: steps.clone(),
+                rule: "FW02".to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn raw(judged: Judged, start: &World, touched: &Touched) -> Raw {
+    let (category, before) = match judged.effect {
+        Effect::Lockout => (Category::Lockout, "can be managed"),
+        Effect::ConditionalLockout => (Category::ConditionalLockout, "can be managed"),
+        Effect::Unreachable => (Category::Unreachable, "can be reached"),
+        Effect::Exposed => (Category::Exposed, "closed"),
+        Effect::Unknown => (Category::Unknown, "known who reaches it"),
+    };
+    let all = || touched.values().flatten().copied().collect();
+    let (entity, steps) = match &judged.end {
+        End::Node { name, .. } => (name.parse().ok().map(Entity::Node), all()),
+        End::Nic { vmid, .. } => {
+            let vmid = Vmid::new(*vmid).ok();
+            let guest = vmid.and_then(|vmid| start.guests.get(&vmid));
+            let steps = vmid.and_then(|vmid| touched.get(&vmid)).cloned();
+            (
+                guest.map(|guest| Entity::Guest(guest.kind, guest.vmid)),
+                steps.unwrap_or_else(all),
+            )
+        }
+        End::Outside => (None, all()),
+    };
+    let notes = match judged.sensitive.as_slice() {
+        [] => Vec::new(),
+        ports => vec![format!("the whole internet can open {}", ports.join(", "))],
+    };
+    Raw {
+        entity: entity.unwrap_or(Entity::Controller),
+        category,
+        before: before.to_owned(),
+        after: clean(&judged.sentence),
+        causes: vec!["the firewalls' rules, for the interfaces as they will be".to_owned()],
+        notes,
+        duration: Duration::Permanent,
+        steps,
+        rule: judged.rule.to_owned(),
+    }
+}
