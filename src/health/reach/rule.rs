@@ -39,8 +39,8 @@ pub struct RuleText {
     pub icmp_type: Option<String>,
     /// `enable`.
     pub enable: bool,
-    /// `errors` by field, as Proxmox VE gives them. They decide only what cannot be decided here: whether a node knows a macro, a
-    /// service or a protocol. References are checked anew, because a plan may change what they refer to.
+    /// `errors` by field, as Proxmox VE gives them: whether a node knows a macro, a service or a protocol is not known here. Those of
+    /// `source` and `dest` are checked anew, because a plan may change what they refer to.
     pub errors: BTreeMap<String, String>,
 }
 

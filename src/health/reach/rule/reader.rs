@@ -44,6 +44,10 @@ impl Reader<'_> {
     /// The rule, or the error for which Proxmox VE ignores it.
     pub(super) fn rule(&self) -> Result<Rule, String> {
         let kind = self.kind()?;
+        let fixed = |field: &str| !matches!(field, "source" | "dest");
+        if let Some((_, error)) = self.text.errors.iter().find(|(field, _)| fixed(field)) {
+            return Err(error.clone());
+        }
         if let Some(iface) = given(&self.text.iface) {
             self.iface(iface)?;
         }
@@ -134,11 +138,6 @@ impl Reader<'_> {
     fn protocol_and_ports(&self) -> Result<(), String> {
         let proto = given(&self.text.proto);
         let is_icmp = proto.is_some_and(is_icmp);
-        if proto.is_some_and(|name| names::protocol(name).is_none())
-            && let Some(error) = self.text.errors.get("proto")
-        {
-            return Err(error.clone());
-        }
         let with_ports = |field: &str| match proto {
             None => Err(format!("{field} needs a protocol")),
             Some(name) => match names::protocol(name) {
@@ -190,13 +189,8 @@ impl Reader<'_> {
                 }
                 Item::Empty => return Err(format!("{field}: extra commas")),
                 Item::Name if is_icmp && names::is_icmp_name(item) => named = true,
-                Item::Name => {
-                    if names::service(item).is_none()
-                        && let Some(error) = self.text.errors.get(field)
-                    {
-                        return Err(error.clone());
-                    }
-                }
+                // A service by its name; one that is not known here may be known to the node.
+                Item::Name => {}
             }
         }
         if numbers > 15 {
@@ -261,10 +255,7 @@ impl Reader<'_> {
     /// That the rule's own fields say the same as its macro, text by text.
     fn macro_agrees(&self, name: &str, family: Option<Family>) -> Result<(), String> {
         if !macros::is_known(name) {
-            return match self.text.errors.get("macro") {
-                Some(error) => Err(error.clone()),
-                None => Ok(()),
-            };
+            return Ok(());
         }
         let entries = match family {
             Some(family) => macros::traffic(name, family),
