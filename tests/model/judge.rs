@@ -2,8 +2,10 @@
 //! used here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bailiwick::sim::state::Cluster;
+use bailiwick::sim::users::UserConfig;
 
 /// A cluster as it is.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,8 @@ pub struct Seen {
     /// Nodes that a job keeps copies of a guest on.
     copies: BTreeMap<u32, BTreeSet<String>>,
     managed: BTreeSet<u32>,
+    /// Who there is and what they may do, by the simulator's own reckoning.
+    users: Arc<UserConfig>,
 }
 
 /// A guest as it is.
@@ -42,6 +46,8 @@ pub struct Loss {
     pub what: String,
     /// The categories of impacts that name it.
     pub named: &'static [&'static str],
+    /// What such an impact has to say besides.
+    pub said: Vec<String>,
 }
 
 /// Section-config files: `type: id`, then lines with a tabulator.
@@ -170,6 +176,7 @@ impl Seen {
                 seen.copies.entry(vmid).or_default().insert(target);
             }
         }
+        seen.users = cluster.read_users();
         seen
     }
 
@@ -288,14 +295,57 @@ impl Seen {
         }
     }
 
+    /// Who may do less or more than before with guests and storages that are there before and after.
+    fn privileges_changed(&self, now: &Self, losses: &mut BTreeSet<Loss>) {
+        let guests = self
+            .guests
+            .keys()
+            .filter(|vmid| now.guests.contains_key(vmid));
+        let storages = self
+            .storages
+            .keys()
+            .filter(|id| now.storages.contains_key(*id));
+        let mut paths: Vec<String> = guests.map(|vmid| format!("/vms/{vmid}")).collect();
+        paths.extend(storages.map(|id| format!("/storage/{id}")));
+        let (was, is) = (&self.users, &now.users);
+        if was == is {
+            return;
+        }
+        for id in was.users.keys().chain(was.tokens.keys()) {
+            let kind = if id.contains('!') { "token" } else { "user" };
+            for path in &paths {
+                let held = |users: &UserConfig| -> BTreeSet<String> {
+                    users.privileges(id, path).into_keys().collect()
+                };
+                let (was, is) = (held(was), held(is));
+                let changes = [
+                    (&was - &is, "loses", &["loses-privilege"]),
+                    (&is - &was, "gains", &["gains-privilege"]),
+                ];
+                for (names, word, named) in
+                    changes.into_iter().filter(|(names, ..)| !names.is_empty())
+                {
+                    losses.insert(Loss {
+                        who: format!("{kind}/{id}"),
+                        what: format!("{word} {names:?} on {path}"),
+                        named,
+                        said: names.into_iter().chain([path.clone()]).collect(),
+                    });
+                }
+            }
+        }
+    }
+
     /// What is worse now than it was.
     pub fn losses(&self, now: &Self) -> BTreeSet<Loss> {
         let mut losses = BTreeSet::new();
+        self.privileges_changed(now, &mut losses);
         for (node, file) in self.files.difference(&now.files) {
             losses.insert(Loss {
                 who: format!("volume/{file}"),
                 what: format!("the file is gone from {node}"),
                 named: &["data-lost"],
+                said: Vec::new(),
             });
         }
         for (vmid, was) in &self.guests {
@@ -305,6 +355,7 @@ impl Seen {
                     who: who.clone(),
                     what,
                     named,
+                    said: Vec::new(),
                 });
             };
             let Some(is) = now.guests.get(vmid) else {

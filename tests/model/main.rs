@@ -16,13 +16,13 @@ mod judge;
 mod stage;
 mod wishes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bailiwick::apply::executor::RunEnd;
 use bailiwick::apply::step::NotBegun;
-use bailiwick::plan::Plan;
+use bailiwick::plan::{Impact, Plan};
 use bailiwick::world::World;
 use judge::Seen;
 use rand::rngs::StdRng;
@@ -251,7 +251,13 @@ fn unnamed(plan: &Plan, before: &Seen, now: &Seen) -> Result<(), String> {
             .impacts
             .iter()
             .filter(|impact| impact.entity == loss.who);
-        if !of_it.any(|impact| loss.named.contains(&impact.category.word())) {
+        let says = |impact: &Impact| {
+            let text = format!("{} {}", impact.before, impact.after);
+            let words: BTreeSet<&str> = text.split([' ', ',']).collect();
+            loss.said.iter().all(|word| words.contains(word.as_str()))
+        };
+        let names = |impact: &Impact| loss.named.contains(&impact.category.word()) && says(impact);
+        if !of_it.any(names) {
             let named: Vec<String> = plan
                 .impacts
                 .iter()

@@ -121,7 +121,8 @@ impl Judge<'_> {
         let given: BTreeSet<String> = given.map(ToString::to_string).collect();
         causes.extend(given);
         Raw {
-            entity: Entity::Principal(change.principal.clone()),
+            // A name is free text but for spaces, colons and slashes.
+            entity: Entity::Principal(clean(&change.principal)),
             category: Category::LosesPrivilege,
             before: String::new(),
             after: String::new(),

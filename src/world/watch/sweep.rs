@@ -173,7 +173,7 @@ mod tests {
         let mut state = state();
         let all: BTreeSet<Item> = items(&state).collect();
         assert_eq!(all.len(), length(&state));
-        assert_eq!(all.len(), 1 + 2 * 5 + 1 + 3);
+        assert_eq!(all.len(), 1 + 2 * 5 + 7 + 3);
         for count in 1..20 {
             let mut found = Vec::new();
             while found.len() < 3 * all.len() {
@@ -192,12 +192,12 @@ mod tests {
         let mut state = state();
         state.lost.insert(node("pve1"), OFFLINE.to_owned());
         let left: Vec<Item> = items(&state).collect();
-        assert_eq!(left.len(), 1 + 5 + 1 + 1);
+        assert_eq!(left.len(), 1 + 5 + 7 + 1);
         assert!(left.contains(&Item::Guest(vmid(101))));
         state.lost.insert(node("pve1"), "595".to_owned());
         let asked = Item::Node(node("pve1"), Reading::Status);
         assert!(items(&state).any(|item| item == asked));
-        assert_eq!(length(&state), 1 + 1 + 5 + 1 + 1);
+        assert_eq!(length(&state), 1 + 1 + 5 + 7 + 1);
     }
 
     #[test]
