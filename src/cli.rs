@@ -13,6 +13,7 @@ pub mod exit;
 mod import;
 pub mod init;
 pub mod output;
+mod reach;
 mod serve;
 mod steer;
 mod submit;

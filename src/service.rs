@@ -22,6 +22,7 @@ mod notify;
 pub mod open;
 pub mod planning;
 pub mod plans;
+pub mod reach;
 pub mod recipe;
 pub mod resources;
 pub mod run;

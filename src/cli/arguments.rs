@@ -82,6 +82,11 @@ pub enum Command {
     ///
     /// Ends with 0 for yes, 3 for no, and 4 where what decides could not be read or predicted. Who cannot authenticate may do nothing.
     Can(Can),
+    /// Say who can open a port of a target through the firewalls, now or after a plan, and the rule that decides.
+    ///
+    /// Ends with 0 for yes, 3 for no or only for some, and 4 where what decides could not be read or predicted. What else is between the
+    /// two (routes, programs that listen) is not asked.
+    Reach(Reach),
     /// Write documents for what a cluster has, such that planning them changes nothing.
     ///
     /// Submitting them adopts the objects without writing to them. What no document can say is left out and so not managed; it
@@ -333,6 +338,21 @@ pub struct Can {
     pub privilege: String,
     /// A path of the access control list: `/vms/104`, `/storage/local`, `/pool/web`, `/`.
     pub path: String,
+    /// How it will be when all steps of this plan are done; its hash or the beginning of it.
+    #[arg(long, value_name = "PLAN")]
+    pub after: Option<String>,
+    /// The cluster, where the configuration has several.
+    #[arg(long, conflicts_with = "after")]
+    pub cluster: Option<String>,
+}
+
+/// `reach`.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// Who starts: an address, a network (`10.0.0.0/8`), `vm/104`, `ct/301`, `node/pve1`, or `any`.
+    pub source: String,
+    /// What is meant: `vm/104:22`, `node/pve1:8006`, `ct/301:53/udp`, `vm/104:ping`.
+    pub target: String,
     /// How it will be when all steps of this plan are done; its hash or the beginning of it.
     #[arg(long, value_name = "PLAN")]
     pub after: Option<String>,

@@ -80,6 +80,9 @@ pub async fn run(arguments: Arguments, output: &Output) -> Ended {
             .await
         }
         Command::Can(asked) => super::can::run(&open(config, output).await?, asked, output).await,
+        Command::Reach(asked) => {
+            super::reach::run(&open(config, output).await?, asked, output).await
+        }
         Command::Import(given) => {
             super::import::run(&open(config, output).await?, given, output).await
         }

@@ -52,6 +52,9 @@ pub fn only(world: &str, guests: &BTreeSet<u32>) -> String {
             let list = found[0].split(',').filter(|vmid| kept(vmid));
             list.collect::<Vec<_>>().join(",")
         });
+        // Nor does an access rule for none say anything.
+        let lines = text.lines().filter(|line| !line.contains(":/vms/:"));
+        let text = lines.collect::<Vec<_>>().join("\n");
         let jobs = text
             .split("\n\n")
             .filter(|job| !job.trim_end().ends_with("vmid"));

@@ -111,6 +111,8 @@ fn effect_of(target: &Target) -> String {
             let node = target.path.split('/').nth(2).unwrap_or_default();
             format!("{kind} {id} on {node}")
         }
+        // Nobody knows what its task is called; the simulator has a name for it.
+        None if target.path.ends_with("/oci-registry-pull") => "ocipull  on pve1".to_owned(),
         None => format!("{} {}", target.method, target.path),
     }
 }

@@ -45,25 +45,49 @@ fn differs(was: &Arc<Guest>, is: &Arc<Guest>) -> bool {
 /// What becomes of everybody's reach.
 pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
     let there = |vmid: &Vmid| start.guests.contains_key(vmid) && end.guests.contains_key(vmid);
-    let touched: Touched = touched
-        .iter()
-        .filter(|(vmid, _)| there(vmid))
-        .map(|(vmid, steps)| (*vmid, steps.clone()))
-        .collect();
-    if touched.is_empty() {
-        return Vec::new();
+    let mut all = Vec::new();
+    let mut seen = Touched::new();
+    for (vmid, steps) in touched.iter().filter(|(vmid, _)| there(vmid)) {
+        match unread(start, *vmid).or_else(|| unread(end, *vmid)) {
+            None => drop(seen.insert(*vmid, steps.clone())),
+            Some(why) => all.extend(unknown(start, *vmid, steps, &why)),
+        }
     }
-    let compiled = |world: &World| {
+    if !seen.is_empty() {
+        all.extend(judged(start, end, &seen));
+    }
+    all
+}
+
+/// Why nobody knows who reaches a guest.
+fn unread(world: &World, vmid: Vmid) -> Option<String> {
+    let firewalls = &world.firewalls;
+    let cluster = firewalls.cluster.as_ref().err();
+    let cluster = cluster.map(|why| format!("the datacenter's firewall was not read: {why}"));
+    cluster.or_else(|| {
+        let guest = world.guests.get(&vmid)?;
+        let why = firewalls.guest(vmid).err()?;
+        let asked = firewalls.concerns(guest);
+        asked.then(|| format!("the guest's firewall is not known: {why}"))
+    })
+}
+
+/// What becomes of the reach of guests whose firewalls are known.
+fn judged(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
+    let compiled = |world: &World| -> Result<Compiled, String> {
         let mut model = health::reach_model(world, Moment::NextStart)?;
-        only(&mut model, &touched);
+        only(&mut model, touched);
         Ok(Compiled::new(&model))
     };
     match (compiled(start), compiled(end)) {
         (Ok(before), Ok(after)) => judge(&before, &after, &Keepers::default())
             .into_iter()
-            .map(|judged| raw(judged, start, &touched))
+            .map(|judged| raw(judged, start, touched))
             .collect(),
-        (Err(why), _) | (_, Err(why)) => unknown(start, &touched, &why),
+        (Err(why), _) | (_, Err(why)) => touched
+            .iter()
+            .filter_map(|(vmid, steps)| unknown(start, *vmid, steps, &why))
+            .collect(),
     }
 }
 
@@ -73,24 +97,19 @@ fn only(model: &mut Model, touched: &Touched) {
     model.guests.retain(|vmid, _| vmids.contains(vmid));
 }
 
-fn unknown(start: &World, touched: &Touched, why: &String) -> Vec<Raw> {
-    let guests = touched.iter();
-    guests
-        .filter_map(|(vmid, steps)| {
-            let guest = start.guests.get(vmid)?;
-            Some(Raw {
-                entity: Entity::Guest(guest.kind, *vmid),
-                category: Category::Unknown,
-                before: "reached by those whom the firewall lets pass".to_owned(),
-                after: "nobody can say who reaches it".to_owned(),
-                causes: vec![clean(why)],
-                notes: Vec::new(),
-                duration: Duration::Permanent,
-                steps: steps.clone(),
-                rule: "FW02".to_owned(),
-            })
-        })
-        .collect()
+fn unknown(start: &World, vmid: Vmid, steps: &BTreeSet<StepId>, why: &str) -> Option<Raw> {
+    let guest = start.guests.get(&vmid)?;
+    Some(Raw {
+        entity: Entity::Guest(guest.kind, vmid),
+        category: Category::Unknown,
+        before: "reached by those whom the firewall lets pass".to_owned(),
+        after: "nobody can say who reaches it".to_owned(),
+        causes: vec![clean(why)],
+        notes: Vec::new(),
+        duration: Duration::Permanent,
+        steps: steps.clone(),
+        rule: "FW02".to_owned(),
+    })
 }
 
 fn raw(judged: Judged, start: &World, touched: &Touched) -> Raw {

@@ -80,7 +80,6 @@ fn fw02_fires() {
     let open = lab.plan(with("net0", "virtio,bridge=vmbr0,firewall=0"));
     let exposed = told(&open, Category::Exposed);
     assert!(!exposed.is_empty(), "{:#?}", open.impacts);
-    eprintln!("{exposed:#?}");
     let all: Vec<&String> = exposed.iter().flat_map(|impact| &impact.notes).collect();
     assert!(
         all.iter()
