@@ -44,10 +44,10 @@ fn world(guests: u32) -> World {
         Part::HaResources,
         Part::HaRules,
         Part::Acl,
-            Part::Users,
-            Part::Groups,
-            Part::Roles,
-            Part::Realms,
+        Part::Users,
+        Part::Groups,
+        Part::Roles,
+        Part::Realms,
     ] {
         read(part);
     }

@@ -164,7 +164,12 @@ fn names(question: &Question, world: &World) -> Result<(), String> {
         }
     }
     let privilege = question.privilege.as_str();
-    let held = |name: &str| world.roles.values().any(|role| role.privileges.contains(name));
+    let held = |name: &str| {
+        world
+            .roles
+            .values()
+            .any(|role| role.privileges.contains(name))
+    };
     if !unread(crate::world::Part::Roles) && !held(privilege) {
         let all = world.roles.values().flat_map(|role| &role.privileges);
         let advice = meant(privilege, &all.map(String::as_str).collect::<Vec<_>>());
@@ -201,7 +206,11 @@ fn judge(world: &World, question: &Question, path: &str, now: i64) -> Judged {
     Judged {
         verdict: if may { Verdict::Yes } else { Verdict::No },
         below: may && decision.below,
-        entries: decision.entries.iter().map(|entry| clean(&entry.to_string())).collect(),
+        entries: decision
+            .entries
+            .iter()
+            .map(|entry| clean(&entry.to_string()))
+            .collect(),
         because,
     }
 }

@@ -107,10 +107,10 @@ fn many(guests: u32) -> World {
         Part::HaResources,
         Part::HaRules,
         Part::Acl,
-            Part::Users,
-            Part::Groups,
-            Part::Roles,
-            Part::Realms,
+        Part::Users,
+        Part::Groups,
+        Part::Roles,
+        Part::Realms,
     ];
     for n in 0..guests {
         let vmid = Vmid::new(1000 + n).unwrap();
