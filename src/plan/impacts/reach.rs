@@ -80,10 +80,22 @@ fn judged(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
         Ok(Compiled::new(&model))
     };
     match (compiled(start), compiled(end)) {
-        (Ok(before), Ok(after)) => judge(&before, &after, &Keepers::default())
-            .into_iter()
-            .map(|judged| raw(judged, start, touched))
-            .collect(),
+        (Ok(before), Ok(after)) => {
+            let mut all: BTreeMap<(String, Category, String), Raw> = BTreeMap::new();
+            for judged in judge(&before, &after, &Keepers::default()) {
+                let raw = raw(judged, start, touched);
+                let key = (raw.entity.to_string(), raw.category, raw.rule.clone());
+                // All that becomes of one end in one way is one impact, told in several sentences.
+                match all.get_mut(&key) {
+                    Some(known) => {
+                        known.causes.extend(raw.causes);
+                        known.notes.extend(raw.notes);
+                    }
+                    None => drop(all.insert(key, raw)),
+                }
+            }
+            all.into_values().collect()
+        }
         (Err(why), _) | (_, Err(why)) => touched
             .iter()
             .filter_map(|(vmid, steps)| unknown(start, *vmid, steps, &why))
@@ -113,12 +125,16 @@ fn unknown(start: &World, vmid: Vmid, steps: &BTreeSet<StepId>, why: &str) -> Op
 }
 
 fn raw(judged: Judged, start: &World, touched: &Touched) -> Raw {
-    let (category, before) = match judged.effect {
-        Effect::Lockout => (Category::Lockout, "can be managed"),
-        Effect::ConditionalLockout => (Category::ConditionalLockout, "can be managed"),
-        Effect::Unreachable => (Category::Unreachable, "can be reached"),
-        Effect::Exposed => (Category::Exposed, "closed"),
-        Effect::Unknown => (Category::Unknown, "known who reaches it"),
+    let (category, before, after) = match judged.effect {
+        Effect::Lockout => (Category::Lockout, "can be managed", "cannot be managed"),
+        Effect::ConditionalLockout => (
+            Category::ConditionalLockout,
+            "can be managed",
+            "cannot be managed by all who could",
+        ),
+        Effect::Unreachable => (Category::Unreachable, "open", "closed"),
+        Effect::Exposed => (Category::Exposed, "closed", "open"),
+        Effect::Unknown => (Category::Unknown, "known who reaches it", "nobody can tell"),
     };
     let all = || touched.values().flatten().copied().collect();
     let (entity, steps) = match &judged.end {
@@ -142,8 +158,8 @@ fn raw(judged: Judged, start: &World, touched: &Touched) -> Raw {
         entity: entity.unwrap_or(Entity::Controller),
         category,
         before: before.to_owned(),
-        after: clean(&judged.sentence),
-        causes: vec!["the firewalls' rules, for the interfaces as they will be".to_owned()],
+        after: after.to_owned(),
+        causes: vec![clean(&judged.sentence)],
         notes,
         duration: Duration::Permanent,
         steps,
