@@ -6,7 +6,6 @@
     clippy::indexing_slicing
 )]
 
-#[allow(dead_code)]
 mod support;
 
 use serde_json::Value;

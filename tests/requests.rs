@@ -643,7 +643,7 @@ fn a_host_that_serves_the_schema_lacks_nothing() {
 const NOT_SPELT_OUT: &[(&str, &str)] = &[
     // Plays and stands check every request they see.
     ("world/observe/cluster.rs", "path"),
-    ("world/observe/firewall.rs", "path"),
+    ("world/observe/firewall/answers.rs", "path"),
     ("world/observe/guests.rs", "components"),
     // By a function `read`, whose calls are looked at like the others.
     ("service/diagnose.rs", "path"),
