@@ -13,7 +13,7 @@ use crate::ids::ClusterName;
 use crate::ledger::Action;
 use crate::plan::words::clean;
 use crate::plan::{Origin, Plan, PlanHash};
-use crate::store::PlanState;
+use crate::store::{PlanState, StoreError};
 
 /// What was read from a source for one cluster.
 #[derive(Debug, Clone)]
@@ -169,8 +169,7 @@ impl Service {
         let why = format!("the source {source} has moved on");
         for (hash, state, _) in self.open_of_source(source, &cluster.name, None).await? {
             if Some(&hash) != but {
-                self.overtake(&hash, state, Action::PlanSuperseded, &why)
-                    .await?;
+                self.overtake_if_still(&hash, state, &why).await?;
             }
         }
         Ok(())
@@ -193,11 +192,28 @@ impl Service {
             });
             if let Some(document) = otherwise.filter(|_| hash != made.hash) {
                 let why = format!("{source} has submitted {} again since", document.key);
-                self.overtake(&hash, state, Action::PlanSuperseded, &why)
-                    .await?;
+                self.overtake_if_still(&hash, state, &why).await?;
             }
         }
         Ok(())
+    }
+
+    /// Supersedes a plan. Where somebody was quicker, it runs by now or was decided otherwise: what becomes of it is theirs to say.
+    async fn overtake_if_still(
+        &self,
+        plan: &PlanHash,
+        state: PlanState,
+        why: &str,
+    ) -> Result<(), ServiceError> {
+        match self
+            .overtake(plan, state, Action::PlanSuperseded, why)
+            .await
+        {
+            Err(ServiceError::Store(StoreError::PlanState { actual, .. })) if actual != state => {
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     /// A source's own plans that wait or are approved: all of them, or those about any document of a plan.
