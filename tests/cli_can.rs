@@ -134,9 +134,18 @@ fn a_slip_is_no_answer() {
         text.contains("there is no privilege `VM.PowerMgt`; did you mean VM.PowerMgmt?"),
         "{text}"
     );
-    let text = said(["ben@pve", "VM.Audit", "/vms/ä"]);
-    assert!(
-        text.contains("is no path of the access control list"),
-        "{text}"
-    );
+    for path in [
+        "/vms/ä",
+        "/vm/109",
+        "/vms/../storage",
+        "/vms/0109",
+        "/VMS/109",
+        "/nosuch",
+    ] {
+        let text = said(["ben@pve", "VM.Audit", path]);
+        assert!(
+            text.contains("is no path of the access control list"),
+            "{path} {text}"
+        );
+    }
 }

@@ -345,6 +345,9 @@ fn an_image_is_downloaded_and_deleted_and_both_are_taken_back() {
     assert!(!listed());
     undone(&play, &deleted);
     assert!(listed());
+    // The document owns it again: what said that it shall go with it still counts.
+    play.carry_out();
+    assert!(!listed());
 }
 
 const NGINX: &str = include_str!("../examples/documents/image-of-a-registry.yaml");

@@ -276,6 +276,36 @@ impl Ownership {
         true
     }
 
+    /// Has a document own an object again that was deleted with it, and that a plan which takes that back has made again; unless another
+    /// document owns it by now. `world` is the one read after the run.
+    pub fn own_restored(
+        &mut self,
+        document: &DocumentRef,
+        desired: &Desired,
+        secrets: &BTreeMap<SecretRef, String>,
+        world: &World,
+    ) {
+        let object = &document.object;
+        if self.objects.contains_key(object) {
+            return;
+        }
+        let vmid = guest_of(object);
+        let guest = vmid.and_then(|vmid| world.guests.get(&vmid));
+        let owned = Owned {
+            document: document.key.clone(),
+            source: document.source.clone(),
+            hash: document.hash.clone(),
+            vmid,
+            birth: guest
+                .and_then(|guest| guest.config.birth())
+                .or_else(|| snapshot_birth(object, world))
+                .or_else(|| image::birth_of(object, world)),
+            managed: managed(desired, secrets),
+            taken_from: Vec::new(),
+        };
+        self.objects.insert(object.clone(), owned);
+    }
+
     /// Gives an object back to the document it came from, as a plan that takes a take-over back says. `false` if it is not as
     /// that plan left it.
     pub fn give_back(&mut self, back: &DocumentRef) -> bool {

@@ -105,7 +105,8 @@ impl Service {
             Some((stored, ..)) => self.cluster(Some(stored.head.cluster.as_str()))?,
             None => self.cluster(question.cluster.as_deref())?,
         };
-        let path = normal(&question.path).ok_or_else(|| {
+        let path = normal(&question.path).filter(|path| is_path(path));
+        let path = path.ok_or_else(|| {
             ServiceError::Request(format!(
                 "`{}` is no path of the access control list; such are /vms/104, /storage/local, /pool/web, /",
                 clean(&question.path)
@@ -142,6 +143,36 @@ impl Service {
             });
         }
         Ok(can)
+    }
+}
+
+/// Whether Proxmox VE has such a path (PVE::AccessControl `check_path`): another one would be answered, and with a word that means
+/// nothing.
+fn is_path(path: &str) -> bool {
+    let name = |text: &str| !text.is_empty() && !text.starts_with('.');
+    let vmid = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        digits && (3..=9).contains(&text.len()) && !text.starts_with('0')
+    };
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match parts.as_slice() {
+        [""]
+        | ["access" | "mapping" | "nodes" | "pool" | "sdn" | "storage" | "vms"]
+        | ["access", "groups" | "realm"]
+        | ["mapping", "dir" | "hwrng" | "pci" | "usb"]
+        | [
+            "sdn",
+            "controllers" | "dns" | "fabrics" | "ipams" | "prefix-lists" | "route-maps" | "zones",
+        ] => true,
+        ["vms", number] => vmid(number),
+        ["nodes" | "storage", id]
+        | ["access", "groups" | "realm", id]
+        | ["mapping", _, id]
+        | ["sdn", _, id] => name(id),
+        ["pool", ids @ ..] => ids.len() <= 3 && ids.iter().all(|id| name(id)),
+        ["sdn", "zones", zone, vnet] => name(zone) && name(vnet),
+        ["sdn", "zones", zone, vnet, tag] => name(zone) && name(vnet) && tag.parse::<u16>().is_ok(),
+        _ => false,
     }
 }
 

@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use super::error::ServiceError;
 use super::open::Service;
-use crate::health::reach::{Compiled, Outcome, Part, Who, target};
+use crate::health::reach::{
+    Address, Compiled, Family, GuestKind, Model, Outcome, Part, Who, target,
+};
 use crate::health::{Moment, reach_model};
 use crate::plan::words::clean;
-use crate::world::World;
+use crate::world::{Guest, World};
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -115,8 +117,21 @@ impl Service {
             cluster: cluster.name.to_string(),
             source: question.source.clone(),
             target: question.target.clone(),
-            now: judge(&world, question)?,
+            now: Judged::nobody(""),
             after: None,
+        };
+        // Somebody may be there only before the plan, or only after it.
+        let now = judge(&world, question);
+        let mut missing = match now {
+            Ok(now) => {
+                reach.now = now;
+                None
+            }
+            Err(ServiceError::NotFound(why)) => {
+                reach.now = Judged::nobody(&why);
+                Some(why)
+            }
+            Err(error) => return Err(error),
         };
         if let Some((_, plan, _)) = plan {
             let mut judged = None;
@@ -133,30 +148,141 @@ impl Service {
             }
             reach.after = Some(After {
                 plan: plan.hash.to_string(),
-                judged: match judged {
-                    Some(judged) => judged,
-                    None => judge(&end, question)?,
+                judged: match judged.map_or_else(|| judge(&end, question), Ok) {
+                    Ok(judged) => {
+                        missing = None;
+                        judged
+                    }
+                    Err(ServiceError::NotFound(why)) => Judged::nobody(&why),
+                    Err(error) => return Err(error),
                 },
             });
         }
-        Ok(reach)
+        match missing {
+            Some(why) => Err(ServiceError::NotFound(why)),
+            None => Ok(reach),
+        }
     }
 }
 
+/// The answer in a world; an error if sender or target is none, or nobody of them is there.
 fn judge(world: &World, question: &Question) -> Result<Judged, ServiceError> {
     let request = |why: String| ServiceError::Request(clean(&why));
     let from = Who::parse(&question.source).map_err(request)?;
     let (to, service) = target(&question.target).map_err(request)?;
-    let compiled = match reach_model(world, Moment::Now) {
-        Ok(model) => Compiled::new(&model),
+    let model = match reach_model(world, Moment::Now) {
+        Ok(model) => model,
         Err(why) => return Ok(Judged::unknown(&why)),
     };
-    let parts = compiled.ask(&from, &to, service);
-    let parts = parts.map_err(|why| ServiceError::NotFound(clean(&why)))?;
-    Ok(Judged::of(&compiled, &parts))
+    sensible(world, &model, &from, &to).map_err(request)?;
+    if from == to {
+        return Ok(Judged::itself());
+    }
+    let compiled = Compiled::new(&model);
+    match compiled.ask(&from, &to, service) {
+        Ok(parts) => Ok(Judged::of(&compiled, &parts)),
+        // Who is not shown may be there all the same.
+        Err(why) => match world.unreadable(&crate::world::Part::Resources) {
+            Some(unread) => Ok(Judged::unknown(&format!(
+                "{why}, as far as is shown: {unread}"
+            ))),
+            None => Err(ServiceError::NotFound(clean(&why))),
+        },
+    }
+}
+
+/// That the question can be answered by firewalls: one of the two is a guest or a node, and an address is not that of one.
+fn sensible(world: &World, model: &Model, from: &Who, to: &Who) -> Result<(), String> {
+    let outside = |who: &Who| matches!(who, Who::Anybody | Who::Network(_));
+    if outside(from) && outside(to) {
+        return Err(
+            "neither sender nor target is a guest or a node, so none of the cluster's firewalls is asked; say vm/104, ct/301 or node/NAME"
+                .to_owned(),
+        );
+    }
+    for who in [from, to] {
+        let Who::Network(network) = who else { continue };
+        let (low, high) = network.span();
+        let address = network.address;
+        let loopback = match address.family {
+            Family::V4 => address.value >> 24 == 127,
+            Family::V6 => address.value == 1,
+        };
+        if loopback {
+            return Err(
+                "an address of the host itself is nobody outside; say node/NAME".to_owned(),
+            );
+        }
+        let within =
+            |known: Address| known.family == address.family && (low..=high).contains(&known.value);
+        let nodes = model.nodes.iter().filter(|(_, node)| {
+            let mut own = node.addresses();
+            own.any(|network| within(network.address))
+        });
+        let mut known: Vec<String> = nodes.map(|(name, _)| format!("node/{name}")).collect();
+        known.extend(model.guests.iter().filter_map(|(vmid, guest)| {
+            let mut own = guest.nics.values().flat_map(|nic| &nic.addresses);
+            let kind = match guest.kind {
+                GuestKind::Vm => "vm",
+                GuestKind::Ct => "ct",
+            };
+            let has = own.any(|address| within(*address));
+            has.then(|| format!("{kind}/{vmid}"))
+        }));
+        known.extend(world.guests.values().filter_map(|guest| {
+            let has = cloud_init(guest).any(within);
+            has.then(|| guest.entity())
+        }));
+        // Of a whole network of senders the answer is about those outside; a target is one.
+        if let Some(owner) = known.first().filter(|_| low == high || who == to) {
+            return Err(format!(
+                "{owner} has an address of these: its own firewall decides too, so say {owner}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The fixed addresses that cloud-init gives a machine.
+fn cloud_init(guest: &Guest) -> impl Iterator<Item = Address> {
+    let settings = guest.config.current.iter();
+    settings
+        .filter(|(key, _)| key.starts_with("ipconfig"))
+        .flat_map(|(_, value)| value.split(','))
+        .filter_map(|part| {
+            part.strip_prefix("ip=")
+                .or_else(|| part.strip_prefix("ip6="))
+        })
+        .filter_map(|address| Address::parse(address.split('/').next()?))
 }
 
 impl Judged {
+    /// Traffic of a guest or node with itself passes no firewall.
+    fn itself() -> Self {
+        let told = Told {
+            outcome: word(Outcome::Accept),
+            sentence: "both are the same".to_owned(),
+            because: "no firewall is in the way".to_owned(),
+        };
+        Self {
+            verdict: Verdict::Yes,
+            parts: vec![told],
+        }
+    }
+
+    /// Nobody is there.
+    fn nobody(why: &str) -> Self {
+        let told = Told {
+            outcome: word(Outcome::Drop),
+            sentence: clean(why),
+            because: "nobody is there".to_owned(),
+        };
+        Self {
+            verdict: Verdict::No,
+            parts: vec![told],
+        }
+    }
+
     fn unknown(why: &str) -> Self {
         Self {
             verdict: Verdict::Unknown,

@@ -19,9 +19,10 @@ use crate::apply::{Executor, RunEnd};
 use crate::approval::facts::ObjectKind;
 use crate::approval::{Satisfaction, Verdict};
 use crate::configuration::Cluster;
+use crate::document::load;
 use crate::ledger::Action;
-use crate::plan::{self, Ownership, Plan, PlanHash, StepId};
-use crate::store::{PlanState, RunId, RunState, Transaction};
+use crate::plan::{self, DocumentRef, Ownership, Plan, PlanHash, StepId};
+use crate::store::{NewDocument, PlanState, RunId, RunState, Transaction};
 use crate::world::World;
 
 /// What a run came to.
@@ -611,6 +612,18 @@ impl Service {
                     for owned in after.objects.values_mut().filter(|o| o.document == key) {
                         owned.hash = Some(before.hash.clone());
                     }
+                    if left.is_none()
+                        && let Some(mut document) = self.deleted(recipe, &key, before).await?
+                        && plan
+                            .steps
+                            .iter()
+                            .any(|s| made(&s.action).contains(&document.object))
+                        && let Ok(read) = load(&[(key.clone(), before.text.clone())])
+                        && let Some(read) = read.first()
+                    {
+                        document.hash = Some(before.hash.clone());
+                        after.own_restored(&document, &read.desired(), &prepared.secrets, world);
+                    }
                     notes.push(match &left {
                         Some(_) => format!("{key} is again what it was before"),
                         None => format!("{key} is managed again"),
@@ -626,6 +639,22 @@ impl Service {
             changed.insert(key, before.map(|before| before.hash.clone()));
         }
         Ok((after, changed))
+    }
+
+    /// What the plan that is taken back says of a document whose object it deleted.
+    async fn deleted(
+        &self,
+        recipe: &Recipe,
+        key: &str,
+        before: &NewDocument,
+    ) -> Result<Option<DocumentRef>, ServiceError> {
+        let Some(of) = recipe.undoes() else {
+            return Ok(None);
+        };
+        let (_, plan, _) = self.plan(&of.0).await?;
+        let documents = plan.documents.into_iter();
+        let mut gone = documents.filter(|document| document.hash.is_none());
+        Ok(gone.find(|document| document.key == key && document.source == before.source))
     }
 
     /// What the run that is to be taken back made of the documents it changed, by the ledger: documents that were merely submitted

@@ -45,7 +45,12 @@ impl Who {
             Some(("node", name)) if !name.is_empty() => return Ok(Self::Node(name.to_owned())),
             _ => {}
         }
-        Network::parse(text).map(Self::Network).ok_or_else(|| {
+        let mapped = |network: &Network| {
+            // An IPv4 address in IPv6's clothes: no packet has it.
+            network.address.family == Family::V6 && network.address.value >> 32 == 0xffff
+        };
+        let network = Network::parse(text).filter(|network| !mapped(network));
+        network.map(Self::Network).ok_or_else(|| {
             format!(
                 "{text} is nobody: say an address (10.0.0.7), a network (10.0.0.0/8), vm/104, ct/301, node/NAME, or any"
             )
@@ -77,7 +82,7 @@ pub fn target(text: &str) -> Result<(Who, Service), String> {
         .strip_prefix('[')
         .and_then(|who| who.strip_suffix(']'))
         .unwrap_or(who);
-    let who = Who::parse(who)?;
+    let who = Who::parse(who).map_err(|_| hint())?;
     if what == "ping" {
         return Ok((who, Service::Ping));
     }
@@ -87,7 +92,8 @@ pub fn target(text: &str) -> Result<(Who, Service), String> {
         Some((port, "sctp")) => (port, 132),
         Some(_) => return Err(hint()),
     };
-    let port = port.parse().map_err(|_| hint())?;
+    let plain = port.bytes().all(|b| b.is_ascii_digit()) && !port.starts_with('0');
+    let port = port.parse().ok().filter(|_| plain).ok_or_else(hint)?;
     Ok((who, Service::Port(protocol, port)))
 }
 
@@ -234,7 +240,8 @@ impl Compiled {
             (Service::Port(protocol, port), _) => (
                 protocol,
                 Ranges::one(u128::from(port)),
-                Ranges::of(1024, 65_535),
+                // Whoever starts chooses it, and some rules let in what comes from port 53.
+                Ranges::of(0, 65_535),
             ),
             (Service::Ping, Family::V4) => (ICMP, names::kinds(8, Some(0)), Ranges::one(0)),
             (Service::Ping, Family::V6) => (ICMPV6, names::kinds(128, Some(0)), Ranges::one(0)),

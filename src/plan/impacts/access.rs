@@ -64,7 +64,9 @@ impl Judge<'_> {
         if !lost.is_empty() {
             let own = self.controller == Some(change.principal.as_str());
             let names = &change.lost | &change.lost_below;
-            let told = self.told(change, &self.before, &names);
+            let mut told = self.told(change, &self.before, &names);
+            told.causes
+                .insert(0, clean(&format!("loses {lost} on {on}")));
             all.push(Raw {
                 before: clean(&format!("has {lost} on {on}")),
                 after: "has not".to_owned(),
@@ -82,7 +84,9 @@ impl Judge<'_> {
         let gained = words(&change.gained, &change.gained_below);
         if !gained.is_empty() {
             let names = &change.gained | &change.gained_below;
-            let told = self.told(change, &self.after, &names);
+            let mut told = self.told(change, &self.after, &names);
+            told.causes
+                .insert(0, clean(&format!("gains {gained} on {on}")));
             let strong = names.iter().any(|name| STRONG.contains(&name.as_str()))
                 || change.paths.iter().any(|path| path == "/");
             all.push(Raw {

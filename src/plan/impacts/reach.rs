@@ -66,9 +66,24 @@ fn unread(world: &World, vmid: Vmid) -> Option<String> {
     let cluster = cluster.map(|why| format!("the datacenter's firewall was not read: {why}"));
     cluster.or_else(|| {
         let guest = world.guests.get(&vmid)?;
-        let why = firewalls.guest(vmid).err()?;
-        let asked = firewalls.concerns(guest);
-        asked.then(|| format!("the guest's firewall is not known: {why}"))
+        if !firewalls.concerns(guest) {
+            return None;
+        }
+        if let Err(why) = firewalls.guest(vmid) {
+            return Some(format!("the guest's firewall is not known: {why}"));
+        }
+        // Unknown before and after would be no difference.
+        let node = &guest.node;
+        match firewalls.node(node).map(|node| &node.firewall) {
+            Some(Ok(scope)) => {
+                let backend = scope.options.get("nftables");
+                backend.filter(|value| *value != "0").map(|_| {
+                    format!("node {node} filters with nftables, whose rules are not worked out")
+                })
+            }
+            Some(Err(why)) => Some(format!("the firewall of node {node} was not read: {why}")),
+            None => Some(format!("the firewall of node {node} was not read")),
+        }
     })
 }
 
@@ -89,7 +104,9 @@ fn judged(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
                 match all.get_mut(&key) {
                     Some(known) => {
                         known.causes.extend(raw.causes);
-                        known.notes.extend(raw.notes);
+                        let new = raw.notes.into_iter();
+                        let new: Vec<_> = new.filter(|note| !known.notes.contains(note)).collect();
+                        known.notes.extend(new);
                     }
                     None => drop(all.insert(key, raw)),
                 }

@@ -152,3 +152,23 @@ fn what_was_not_read_is_unknown_and_not_silent() {
     let unknown = |what: &str| plan.unknowns.iter().any(|unknown| unknown.what == what);
     assert!(unknown("what happens to vm/104"), "{:?}", plan.unknowns);
 }
+
+/// Unknown before and unknown after is no difference, and must not be silent for that.
+#[test]
+fn what_nftables_decides_is_unknown() {
+    let mut lab = lab();
+    let host = Scope {
+        options: section(&[("nftables", "1")]),
+        ..Scope::default()
+    };
+    for scope in lab.world.firewalls.nodes.values_mut() {
+        Arc::make_mut(scope).firewall = Ok(Arc::new(host.clone()));
+    }
+    let plan = lab.plan(with("net0", "virtio,bridge=vmbr0,firewall=0"));
+    let unknown = told(&plan, Category::Unknown);
+    assert!(
+        unknown[0].causes.concat().contains("nftables"),
+        "{:#?}",
+        plan.impacts
+    );
+}
