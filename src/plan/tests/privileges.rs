@@ -102,9 +102,9 @@ fn ac07_fires_for_who_holds_something_on_the_pool_a_guest_comes_into() {
     assert_eq!(
         words(&plan),
         [
-            "user/ann@pve gains-privilege AC07: has not → has VM.PowerMgmt on /vms/104; /vms/104 comes into pool prod; Power for \
+            "user/ann@pve gains-privilege AC07: has not → has VM.PowerMgmt on /vms/104; gains VM.PowerMgmt on /vms/104; /vms/104 comes into pool prod; Power for \
              user ann@pve on /pool/prod",
-            "token/ann@pve!all gains-privilege AC07: has not → has VM.PowerMgmt on /vms/104; /vms/104 comes into pool prod; Power for \
+            "token/ann@pve!all gains-privilege AC07: has not → has VM.PowerMgmt on /vms/104; gains VM.PowerMgmt on /vms/104; /vms/104 comes into pool prod; Power for \
              user ann@pve on /pool/prod"
         ]
     );
@@ -127,9 +127,9 @@ fn ac07_fires_for_who_loses_what_a_pool_gave() {
     assert_eq!(
         words(&plan),
         [
-            "token/ann@pve!ci loses-privilege AC07: has VM.Audit on /vms/102, /vms/104 → has not; /vms/102 leaves pool prod; /vms/104 \
+            "token/ann@pve!ci loses-privilege AC07: has VM.Audit on /vms/102, /vms/104 → has not; loses VM.Audit on /vms/102, /vms/104; /vms/102 leaves pool prod; /vms/104 \
              leaves pool prod; Look for token ann@pve!ci on /pool/prod; Look for user ann@pve on /",
-            "user/bob@pve loses-privilege AC07: has VM.Audit on /vms/102, /vms/104 → has not; /vms/102 leaves pool prod; /vms/104 \
+            "user/bob@pve loses-privilege AC07: has VM.Audit on /vms/102, /vms/104 → has not; loses VM.Audit on /vms/102, /vms/104; /vms/102 leaves pool prod; /vms/104 \
              leaves pool prod; Look for user bob@pve on /pool/prod"
         ]
     );
@@ -204,7 +204,7 @@ fn ac06_fires_when_the_controller_itself_loses_something() {
     give(&mut lab, "/pool/prod", "ann@pve", "Power");
     let plan = lab.plan(vec![pool_doc("prod", Some(&[]))]);
     let words = words(&plan);
-    let lockout = "controller lockout AC06: has VM.Audit, VM.PowerMgmt on /vms/104 → has not; /vms/104 leaves pool prod; Power for \
+    let lockout = "controller lockout AC06: has VM.Audit, VM.PowerMgmt on /vms/104 → has not; loses VM.Audit, VM.PowerMgmt on /vms/104; /vms/104 leaves pool prod; Power for \
                    user ann@pve on /pool/prod";
     assert!(words.contains(&lockout.to_owned()), "{words:#?}");
     assert_eq!(plan.risk, Risk::High);
