@@ -74,10 +74,25 @@ pub(in crate::world) struct Sight {
 
 impl Sight {
     /// Proxmox VE works the privileges out for some paths always and leaves out those where there are none: where one of these is
-    /// missing, the token may do nothing there, whatever it may above.
+    /// missing and others are not, the token may do nothing there, whatever it may above. A server that lists none of them lists
+    /// only what has entries of its own.
     pub(in crate::world) fn new(permissions: Arc<Permissions>) -> Self {
+        const ALWAYS: [&str; 7] = [
+            "/access",
+            "/access/groups",
+            "/nodes",
+            "/pool",
+            "/sdn",
+            "/storage",
+            "/vms",
+        ];
         let mut sight = Self { permissions };
-        sight.note_acl_paths(["/access", "/access/groups"].into_iter());
+        if ALWAYS
+            .iter()
+            .any(|path| sight.permissions.contains_key(*path))
+        {
+            sight.note_acl_paths(["/access", "/access/groups"].into_iter());
+        }
         sight
     }
 
@@ -184,6 +199,8 @@ mod tests {
         let hidden = sight(json!({"/": {"Sys.Audit": 1}, "/access": {"User.Modify": 1}}));
         assert!(hidden.on("/access", &["Sys.Audit"]).is_err());
         assert!(hidden.on("/access/groups", &["Sys.Audit"]).is_err());
+        let inherited = sight(json!({"/": {"Sys.Audit": 1}}));
+        assert!(inherited.on("/access/groups", &["Sys.Audit"]).is_ok());
         let listed = json!({"/": {"Sys.Audit": 1}, "/access": {"Sys.Audit": 1}, "/access/groups": {"Sys.Audit": 1}});
         assert!(
             sight(listed)
