@@ -97,14 +97,6 @@ impl Service {
     /// The principal, the privilege or the plan does not exist, the path is none, or the cluster could not be observed. That what
     /// decides was not read is no error but [`Verdict::Unknown`].
     pub async fn can(&self, question: &Question) -> Result<Can, ServiceError> {
-        let plan = match &question.after {
-            Some(prefix) => Some(self.plan(prefix).await?),
-            None => None,
-        };
-        let cluster = match &plan {
-            Some((stored, ..)) => self.cluster(Some(stored.head.cluster.as_str()))?,
-            None => self.cluster(question.cluster.as_deref())?,
-        };
         let path = normal(&question.path).filter(|path| is_path(path));
         let path = path.ok_or_else(|| {
             ServiceError::Request(format!(
@@ -112,37 +104,26 @@ impl Service {
                 clean(&question.path)
             ))
         })?;
-        let world = self.look(cluster).await?;
-        let known = names(question, &world);
-        known.map_err(ServiceError::NotFound)?;
+        let worlds = self
+            .asked_of(question.cluster.as_deref(), question.after.as_deref())
+            .await?;
+        names(question, &worlds.now).map_err(ServiceError::NotFound)?;
         let now = self.now().as_second();
-        let mut can = Can {
-            cluster: cluster.name.to_string(),
+        let after = worlds.after.map(|(plan, end)| After {
+            plan,
+            judged: match end {
+                Ok(end) => judge(&end, question, &path, now),
+                Err(why) => Judged::unknown(vec![clean(&why)]),
+            },
+        });
+        Ok(Can {
+            cluster: worlds.cluster,
             principal: question.principal.clone(),
             privilege: question.privilege.clone(),
-            now: judge(&world, question, &path, now),
+            now: judge(&worlds.now, question, &path, now),
             path,
-            after: None,
-        };
-        if let Some((_, plan, _)) = plan {
-            let mut judged = None;
-            let mut end = World::clone(&world);
-            for step in &plan.steps {
-                match end.apply(&step.action) {
-                    Ok(after) => end = after,
-                    Err(error) => {
-                        let why = format!("what step {} does cannot be told: {error}", step.id);
-                        judged = Some(Judged::unknown(vec![clean(&why)]));
-                        break;
-                    }
-                }
-            }
-            can.after = Some(After {
-                plan: plan.hash.to_string(),
-                judged: judged.unwrap_or_else(|| judge(&end, question, &can.path, now)),
-            });
-        }
-        Ok(can)
+            after,
+        })
     }
 }
 

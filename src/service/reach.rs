@@ -104,64 +104,41 @@ impl Service {
     /// The sender, the target or the plan does not exist, or the cluster could not be observed. That what decides was not read is no
     /// error but [`Verdict::Unknown`].
     pub async fn reach(&self, question: &Question) -> Result<Reach, ServiceError> {
-        let plan = match &question.after {
-            Some(prefix) => Some(self.plan(prefix).await?),
-            None => None,
-        };
-        let cluster = match &plan {
-            Some((stored, ..)) => self.cluster(Some(stored.head.cluster.as_str()))?,
-            None => self.cluster(question.cluster.as_deref())?,
-        };
-        let world = self.look(cluster).await?;
-        let mut reach = Reach {
-            cluster: cluster.name.to_string(),
-            source: question.source.clone(),
-            target: question.target.clone(),
-            now: Judged::nobody(""),
-            after: None,
-        };
+        let worlds = self
+            .asked_of(question.cluster.as_deref(), question.after.as_deref())
+            .await?;
         // Somebody may be there only before the plan, or only after it.
-        let now = judge(&world, question);
-        let mut missing = match now {
-            Ok(now) => {
-                reach.now = now;
-                None
+        let (now, missing) = there(judge(&worlds.now, question))?;
+        let (after, missing) = match worlds.after {
+            None => (None, missing),
+            Some((plan, Err(why))) => {
+                let judged = Judged::unknown(&why);
+                (Some(After { plan, judged }), None)
             }
-            Err(ServiceError::NotFound(why)) => {
-                reach.now = Judged::nobody(&why);
-                Some(why)
+            Some((plan, Ok(end))) => {
+                let (judged, missing_then) = there(judge(&end, question))?;
+                (Some(After { plan, judged }), missing.and(missing_then))
             }
-            Err(error) => return Err(error),
         };
-        if let Some((_, plan, _)) = plan {
-            let mut judged = None;
-            let mut end = World::clone(&world);
-            for step in &plan.steps {
-                match end.apply(&step.action) {
-                    Ok(after) => end = after,
-                    Err(error) => {
-                        let why = format!("what step {} does cannot be told: {error}", step.id);
-                        judged = Some(Judged::unknown(&why));
-                        break;
-                    }
-                }
-            }
-            reach.after = Some(After {
-                plan: plan.hash.to_string(),
-                judged: match judged.map_or_else(|| judge(&end, question), Ok) {
-                    Ok(judged) => {
-                        missing = None;
-                        judged
-                    }
-                    Err(ServiceError::NotFound(why)) => Judged::nobody(&why),
-                    Err(error) => return Err(error),
-                },
-            });
-        }
         match missing {
             Some(why) => Err(ServiceError::NotFound(why)),
-            None => Ok(reach),
+            None => Ok(Reach {
+                cluster: worlds.cluster,
+                source: question.source.clone(),
+                target: question.target.clone(),
+                now,
+                after,
+            }),
         }
+    }
+}
+
+/// An answer; that nobody is there is one too, with what to say if that holds before and after.
+fn there(judged: Result<Judged, ServiceError>) -> Result<(Judged, Option<String>), ServiceError> {
+    match judged {
+        Ok(judged) => Ok((judged, None)),
+        Err(ServiceError::NotFound(why)) => Ok((Judged::nobody(&why), Some(why))),
+        Err(error) => Err(error),
     }
 }
 

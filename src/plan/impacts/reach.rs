@@ -27,8 +27,8 @@ pub(super) fn touched(before: &World, after: &World) -> Vec<Vmid> {
     guests
         .filter_map(|(vmid, is)| Some((vmid, known(vmid)?, is)))
         .filter(|(vmid, was, is)| {
-            let firewall = |world: &World| world.firewalls.guests.get(vmid).cloned();
-            differs(was, is) || firewall(before) != firewall(after)
+            let (one, other) = (&before.firewalls.guests, &after.firewalls.guests);
+            differs(was, is) || (!one.is(other) && one.get(vmid) != other.get(vmid))
         })
         .map(|(vmid, ..)| *vmid)
         .collect()
