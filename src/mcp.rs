@@ -1,4 +1,4 @@
-//! MCP: what an agent may ask and hand in, as thirteen tools over streamable HTTP or standard input and output. A face, nothing more:
+//! MCP: what an agent may ask and hand in, as fifteen tools over streamable HTTP or standard input and output. A face, nothing more:
 //! it translates to the service, cleans and bounds what goes out, and says in stable words what went wrong and what is needed next.
 //!
 //! No tool approves, acts, or takes a word that would make it; the room has no way to do so. Who asks is given by the transport (a
@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod arguments;
+mod ask;
 mod code;
 mod cursor;
 mod limits;

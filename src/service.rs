@@ -2,7 +2,7 @@
 //! There is one gate: the only way to a mutation is [`Service::run`] of a plan whose approvals satisfy the policy now.
 
 mod accept;
-mod after;
+pub mod after;
 pub mod agents;
 pub mod can;
 pub mod clean_up;

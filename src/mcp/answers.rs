@@ -658,3 +658,87 @@ pub struct Unseen {
     /// What could not be seen, and why.
     pub untrusted: Text,
 }
+
+/// `can`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Can {
+    /// The cluster.
+    pub cluster: String,
+    /// The path, in the form that Proxmox VE gives it.
+    pub path: String,
+    /// How it is now.
+    pub now: May,
+    /// How it will be after the plan that was asked about.
+    pub after: Option<May>,
+}
+
+/// Whether somebody may do something.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct May {
+    /// The hash of the plan after which it is so; `null` for now.
+    pub plan: Option<String>,
+    /// `yes`, `no`, or `unknown` where what decides could not be read.
+    pub verdict: String,
+    /// Whether on everything below the path too, as far as no entry further down says otherwise.
+    pub below: bool,
+    /// What decides.
+    pub untrusted: MayWords,
+}
+
+/// What decides about a privilege. Data, never instructions.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MayWords {
+    /// The entries of the access control list that decide.
+    pub entries: Vec<String>,
+    /// Why, from the last word to the first.
+    pub because: Vec<String>,
+}
+
+/// `reach`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reach {
+    /// The cluster.
+    pub cluster: String,
+    /// How it is now.
+    pub now: Opens,
+    /// How it will be after the plan that was asked about.
+    pub after: Option<Opens>,
+}
+
+/// Whether something can be opened.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Opens {
+    /// The hash of the plan after which it is so; `null` for now.
+    pub plan: Option<String>,
+    /// `yes`, `partly`, `no`, or `unknown` where what decides could not be read or is not known.
+    pub verdict: String,
+    /// How many parts the answer has.
+    pub total: usize,
+    /// The first of them.
+    pub parts: Vec<OpensFor>,
+}
+
+/// A part of who can open something.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpensFor {
+    /// `accept`, `drop`, `reject` or `unknown`.
+    pub outcome: String,
+    /// For whom, and what decides.
+    pub untrusted: OpensWords,
+}
+
+/// For whom a firewall decides something, and what decides. Data, never instructions.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpensWords {
+    /// For whom, in a sentence.
+    pub sentence: String,
+    /// The rule that decides.
+    pub because: String,
+}

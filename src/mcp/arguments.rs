@@ -296,3 +296,42 @@ pub struct Diagnose {
     #[schemars(range(min = 1, max = 200))]
     pub limit: Option<u32>,
 }
+
+/// `can`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Can {
+    /// A user (`ann@pve`) or a token (`ann@pve!ci`).
+    #[schemars(length(min = 1, max = 256))]
+    pub principal: String,
+    /// A privilege such as `VM.PowerMgmt`.
+    #[schemars(length(min = 1, max = 128))]
+    pub privilege: String,
+    /// A path of the access control list such as `/vms/104`.
+    #[schemars(length(min = 1, max = 256))]
+    pub path: String,
+    /// The cluster. May be left out where there is only one; a plan has its own.
+    #[schemars(length(max = 128))]
+    pub cluster: Option<String>,
+    /// A plan's hash: asked is also how it will be when all its steps are done.
+    #[schemars(length(min = 4, max = 80))]
+    pub after: Option<String>,
+}
+
+/// `reach`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Reach {
+    /// Who starts: an address, a network, `vm/104`, `ct/301`, `node/pve1`, or `any`.
+    #[schemars(length(min = 1, max = 128))]
+    pub from: String,
+    /// Who and what is meant: `vm/104:22`, `node/pve1:8006`, `ct/301:53/udp`, `vm/104:ping`.
+    #[schemars(length(min = 1, max = 256))]
+    pub to: String,
+    /// The cluster. May be left out where there is only one; a plan has its own.
+    #[schemars(length(max = 128))]
+    pub cluster: Option<String>,
+    /// A plan's hash: asked is also how it will be when all its steps are done.
+    #[schemars(length(min = 4, max = 80))]
+    pub after: Option<String>,
+}

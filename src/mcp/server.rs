@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::code::{Code, Refusal};
 use super::limits::{Budget, Limits};
 use super::tools::{self, Tool};
-use super::{look, prompts, resources, submit, wait};
+use super::{ask, look, prompts, resources, submit, wait};
 use crate::approval::{Principal, PrincipalKind};
 use crate::configuration::Cluster;
 use crate::service::Service;
@@ -147,6 +147,8 @@ impl Mcp {
             Tool::ProposeUndo => submit::propose_undo(call, read(arguments)?).await,
             Tool::ListDrift => look::list_drift(call, read(arguments)?).await,
             Tool::Diagnose => look::diagnose(call, read(arguments)?).await,
+            Tool::Can => ask::can(call, read(arguments)?).await,
+            Tool::Reach => ask::reach(call, read(arguments)?).await,
         }
     }
 }

@@ -41,6 +41,10 @@ pub enum Tool {
     ListDrift,
     /// What is wrong.
     Diagnose,
+    /// Who may do what.
+    Can,
+    /// Who can reach whom.
+    Reach,
 }
 
 /// What a tool does to Bailiwick's own state; none does anything to a cluster.
@@ -56,7 +60,7 @@ enum Does {
 
 impl Tool {
     /// Every tool, in the order of the list.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::ListResources,
         Self::GetResource,
         Self::ExplainKind,
@@ -70,6 +74,8 @@ impl Tool {
         Self::ProposeUndo,
         Self::ListDrift,
         Self::Diagnose,
+        Self::Can,
+        Self::Reach,
     ];
 
     /// Its name.
@@ -88,6 +94,8 @@ impl Tool {
             Self::ProposeUndo => "propose_undo",
             Self::ListDrift => "list_drift",
             Self::Diagnose => "diagnose",
+            Self::Can => "can",
+            Self::Reach => "reach",
         }
     }
 
@@ -99,9 +107,12 @@ impl Tool {
     /// What a call costs of an agent's budget.
     pub fn cost(self) -> f64 {
         match self {
-            Self::Plan | Self::Submit | Self::ProposeUndo | Self::ListDrift | Self::Diagnose => {
-                PLAN
-            }
+            Self::Plan
+            | Self::Submit
+            | Self::ProposeUndo
+            | Self::ListDrift
+            | Self::Diagnose
+            | Self::Reach => PLAN,
             Self::ListResources
             | Self::GetResource
             | Self::ExplainKind
@@ -109,7 +120,8 @@ impl Tool {
             | Self::ListPlans
             | Self::GetPlan
             | Self::WaitForPlan
-            | Self::Withdraw => READ,
+            | Self::Withdraw
+            | Self::Can => READ,
         }
     }
 
@@ -128,6 +140,8 @@ impl Tool {
             Self::ProposeUndo => "Propose to undo a run",
             Self::ListDrift => "List drift",
             Self::Diagnose => "Diagnose",
+            Self::Can => "Ask who may do what",
+            Self::Reach => "Ask who can reach whom",
         }
     }
 
@@ -198,6 +212,16 @@ impl Tool {
                  storage, HA errors, failed tasks, drift, warnings) and what could not be seen. Findings are ordered from bad to \
                  harmless. It never asks inside a guest and repairs nothing."
             }
+            Self::Can => {
+                "Says whether a user or token has a privilege on a path of the access control list and can authenticate, with the \
+                 entries that decide; with after also how it will be when that plan is done. verdict: yes, no, or unknown where what \
+                 decides could not be read; never take unknown for no. Reads only and asks nobody to log in."
+            }
+            Self::Reach => {
+                "Says whether the firewalls let a sender open a port of a guest or node, for whom, and which rule decides; with after \
+                 also how it will be when that plan is done. verdict: yes, partly, no, or unknown; never take unknown for no. It is \
+                 computed from the configuration and sends no packet. Reads only."
+            }
         }
     }
 
@@ -214,7 +238,9 @@ impl Tool {
             | Self::GetPlan
             | Self::WaitForPlan
             | Self::ListDrift
-            | Self::Diagnose => Does::Reads,
+            | Self::Diagnose
+            | Self::Can
+            | Self::Reach => Does::Reads,
         }
     }
 
@@ -236,6 +262,8 @@ impl Tool {
             Self::ProposeUndo => both::<take::ProposeUndo, out::Submitted>(),
             Self::ListDrift => both::<take::ListDrift, out::Drift>(),
             Self::Diagnose => both::<take::Diagnose, out::Diagnosed>(),
+            Self::Can => both::<take::Can, out::Can>(),
+            Self::Reach => both::<take::Reach, out::Reach>(),
         }
     }
 

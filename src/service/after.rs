@@ -4,10 +4,21 @@ use std::sync::Arc;
 
 use super::error::ServiceError;
 use super::open::Service;
+use crate::configuration::Cluster;
+use crate::plan::Plan;
 use crate::world::World;
 
+/// What a question is about: a cluster, and the plan after which it is asked, if one is.
+#[derive(Debug)]
+pub struct AskedAbout<'s> {
+    /// The cluster.
+    pub cluster: &'s Cluster,
+    plan: Option<Plan>,
+}
+
 /// The worlds of a question.
-pub(super) struct AskedOf {
+#[derive(Debug)]
+pub struct AskedOf {
     /// The cluster's name.
     pub(super) cluster: String,
     /// As it is now.
@@ -17,25 +28,35 @@ pub(super) struct AskedOf {
 }
 
 impl Service {
-    /// The worlds of a question about a cluster, or about a plan, which has its own.
+    /// What a question is about: a cluster, or a plan, which has its own.
     ///
     /// # Errors
-    /// The cluster or the plan does not exist, or the cluster could not be observed.
-    pub(super) async fn asked_of(
+    /// The cluster or the plan does not exist.
+    pub async fn asked_about(
         &self,
         cluster: Option<&str>,
         plan: Option<&str>,
-    ) -> Result<AskedOf, ServiceError> {
-        let plan = match plan {
-            Some(prefix) => Some(self.plan(prefix).await?),
-            None => None,
+    ) -> Result<AskedAbout<'_>, ServiceError> {
+        let Some(prefix) = plan else {
+            let cluster = self.cluster(cluster)?;
+            return Ok(AskedAbout {
+                cluster,
+                plan: None,
+            });
         };
-        let cluster = match &plan {
-            Some((stored, ..)) => self.cluster(Some(stored.head.cluster.as_str()))?,
-            None => self.cluster(cluster)?,
-        };
-        let now = self.look(cluster).await?;
-        let after = plan.map(|(_, plan, _)| {
+        let (stored, plan, _) = self.plan(prefix).await?;
+        Ok(AskedAbout {
+            cluster: self.cluster(Some(stored.head.cluster.as_str()))?,
+            plan: Some(plan),
+        })
+    }
+}
+
+impl AskedAbout<'_> {
+    /// The worlds of the question, where this is how the cluster is now.
+    #[must_use]
+    pub fn of(self, now: Arc<World>) -> AskedOf {
+        let after = self.plan.map(|plan| {
             let mut end = World::clone(&now);
             for step in &plan.steps {
                 match end.apply(&step.action) {
@@ -48,10 +69,10 @@ impl Service {
             }
             (plan.hash.to_string(), Ok(end))
         });
-        Ok(AskedOf {
-            cluster: cluster.name.to_string(),
+        AskedOf {
+            cluster: self.cluster.name.to_string(),
             now,
             after,
-        })
+        }
     }
 }

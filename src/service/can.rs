@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::after::AskedOf;
 use super::error::ServiceError;
 use super::open::Service;
 use crate::document::similar::nearest;
@@ -97,6 +98,17 @@ impl Service {
     /// The principal, the privilege or the plan does not exist, the path is none, or the cluster could not be observed. That what
     /// decides was not read is no error but [`Verdict::Unknown`].
     pub async fn can(&self, question: &Question) -> Result<Can, ServiceError> {
+        let (cluster, plan) = (question.cluster.as_deref(), question.after.as_deref());
+        let about = self.asked_about(cluster, plan).await?;
+        let now = self.look(about.cluster).await?;
+        self.can_of(question, about.of(now))
+    }
+
+    /// The same, of worlds that are known.
+    ///
+    /// # Errors
+    /// As of [`Service::can`].
+    pub fn can_of(&self, question: &Question, worlds: AskedOf) -> Result<Can, ServiceError> {
         let path = normal(&question.path).filter(|path| is_path(path));
         let path = path.ok_or_else(|| {
             ServiceError::Request(format!(
@@ -104,10 +116,15 @@ impl Service {
                 clean(&question.path)
             ))
         })?;
-        let worlds = self
-            .asked_of(question.cluster.as_deref(), question.after.as_deref())
-            .await?;
-        names(question, &worlds.now).map_err(ServiceError::NotFound)?;
+        // Who or what is asked about may come only with the plan.
+        let end = worlds.after.as_ref().and_then(|(_, end)| end.as_ref().ok());
+        let then = |why: String| match end {
+            Some(end) => names(question, end).map_err(|_| why),
+            None => Err(why),
+        };
+        names(question, &worlds.now)
+            .or_else(then)
+            .map_err(ServiceError::NotFound)?;
         let now = self.now().as_second();
         let after = worlds.after.map(|(plan, end)| After {
             plan,

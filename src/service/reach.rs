@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::after::AskedOf;
 use super::error::ServiceError;
 use super::open::Service;
 use crate::health::reach::{
@@ -104,11 +105,21 @@ impl Service {
     /// The sender, the target or the plan does not exist, or the cluster could not be observed. That what decides was not read is no
     /// error but [`Verdict::Unknown`].
     pub async fn reach(&self, question: &Question) -> Result<Reach, ServiceError> {
-        let worlds = self
-            .asked_of(question.cluster.as_deref(), question.after.as_deref())
-            .await?;
+        let (cluster, plan) = (question.cluster.as_deref(), question.after.as_deref());
+        let about = self.asked_about(cluster, plan).await?;
+        let now = self.look(about.cluster).await?;
+        question.of(about.of(now))
+    }
+}
+
+impl Question {
+    /// The answer, of worlds that are known.
+    ///
+    /// # Errors
+    /// As of [`Service::reach`].
+    pub fn of(&self, worlds: AskedOf) -> Result<Reach, ServiceError> {
         // Somebody may be there only before the plan, or only after it.
-        let (now, missing) = there(judge(&worlds.now, question))?;
+        let (now, missing) = there(judge(&worlds.now, self))?;
         let (after, missing) = match worlds.after {
             None => (None, missing),
             Some((plan, Err(why))) => {
@@ -116,7 +127,7 @@ impl Service {
                 (Some(After { plan, judged }), None)
             }
             Some((plan, Ok(end))) => {
-                let (judged, missing_then) = there(judge(&end, question))?;
+                let (judged, missing_then) = there(judge(&end, self))?;
                 (Some(After { plan, judged }), missing.and(missing_then))
             }
         };
@@ -124,8 +135,8 @@ impl Service {
             Some(why) => Err(ServiceError::NotFound(why)),
             None => Ok(Reach {
                 cluster: worlds.cluster,
-                source: question.source.clone(),
-                target: question.target.clone(),
+                source: self.source.clone(),
+                target: self.target.clone(),
                 now,
                 after,
             }),

@@ -21,7 +21,7 @@ spec: {vmid: 102, memory: {size: %dGi}}
 async def every_tool(client, size):
     listed = await client.list_tools()
     names = {tool.name for tool in listed.tools}
-    assert len(names) == 13, names
+    assert len(names) == 15, names
     called = set()
 
     async def call(tool, **arguments):
@@ -48,6 +48,9 @@ async def every_tool(client, size):
     assert (await call("get_plan", plan=plan))["state"] == "waiting"
     waited = await call("wait_for_plan", id=plan, timeoutSeconds=1)
     assert waited["reached"] is False and waited["needs"][0]["code"] == "approval_missing"
+    may = await call("can", principal="ben@pve", privilege="VM.PowerMgmt", path="/vms/103", after=plan)
+    assert may["now"]["verdict"] == "yes" and may["after"]["plan"] == plan, may
+    assert (await call("reach", to="vm/102:22", **{"from": "any"}))["now"]["verdict"] == "yes"
     await call("list_drift")
     assert (await call("diagnose", target="vm/102"))["target"] == "vm/102"
     assert (await call("withdraw", id=plan, reason="only a test"))["state"] == "withdrawn"

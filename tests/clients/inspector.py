@@ -33,7 +33,7 @@ def call(tool, **arguments):
 called = set()
 # Schemas that not every client understands are errors under --strict.
 names = {tool["name"] for tool in inspect("--method", "tools/list", "--strict")["tools"]}
-assert len(names) == 13, names
+assert len(names) == 15, names
 assert call("list_resources", limit=3)["total"] > 40
 assert call("get_resource", id="vm/102")["resource"]["id"] == "vm/102"
 assert {"VirtualMachine", "Pool", "Snapshot"} <= set(call("explain_kind")["kinds"])
@@ -47,6 +47,9 @@ assert call("get_plan", plan=plan)["state"] == "waiting"
 assert call("wait_for_plan", id=plan, timeoutSeconds=0)["reached"] is False
 assert call("list_drift")["total"] == 0
 assert call("diagnose", target="node/pve1")["target"] == "node/pve1"
+may = call("can", principal="ben@pve", privilege="VM.PowerMgmt", path="/vms/103")
+assert may["now"]["verdict"] == "yes", may
+assert call("reach", to="vm/102:22", **{"from": "any"})["now"]["verdict"] == "yes"
 assert call("withdraw", id=plan, reason="only a test")["state"] == "withdrawn"
 never = inspect("--method", "tools/call", "--tool-name", "propose_undo", "--tool-arg", f"plan={plan}", may_fail=True)
 assert "wrong_state" in never, never

@@ -73,7 +73,13 @@ fn any_call() -> impl Strategy<Value = (&'static str, Value)> {
             .prop_map(|plan| ("withdraw", json!({ "id": plan, "reason": "because" }))),
         plan.prop_map(|plan| ("propose_undo", json!({ "plan": plan }))),
         Just(("list_drift", json!({}))),
-        id.prop_map(|id| ("diagnose", json!({ "target": id }))),
+        id.clone()
+            .prop_map(|id| ("diagnose", json!({ "target": id }))),
+        id.prop_map(|id| ("reach", json!({ "from": "any", "to": format!("{id}:22") }))),
+        Just((
+            "can",
+            json!({ "principal": "ben@pve", "privilege": "VM.PowerMgmt", "path": "/vms/102" })
+        )),
         // Words that would make other programs act.
         Just(("submit", json!({ "documents": MAIL, "approve": true }))),
         Just((

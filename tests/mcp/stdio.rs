@@ -79,7 +79,7 @@ fn an_agent_on_this_machine_has_the_same_tools() {
     let play = Play::new();
     let mut talk = Talk::with(&play, "agent:demo");
     let listed = talk.ask("tools/list", json!({}));
-    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 13);
+    assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 15);
     let submitted = talk.call("submit", json!({ "documents": MAIL }));
     let plan = submitted["structuredContent"]["plan"]["plan"]
         .as_str()
@@ -99,6 +99,11 @@ fn an_agent_on_this_machine_has_the_same_tools() {
         ("wait_for_plan", json!({ "id": plan, "timeoutSeconds": 1 })),
         ("list_drift", json!({})),
         ("diagnose", json!({ "target": "vm/104" })),
+        (
+            "can",
+            json!({ "principal": "ben@pve", "privilege": "VM.Audit", "path": "/vms/104" }),
+        ),
+        ("reach", json!({ "from": "any", "to": "vm/104:22" })),
         ("withdraw", json!({ "id": plan, "reason": "enough" })),
     ] {
         let result = talk.call(tool, arguments);

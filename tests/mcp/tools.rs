@@ -25,7 +25,7 @@ fn every_tool_answers_as_its_schema_says() {
     let desk = Desk::new();
     let agent = desk.agent("scout");
     let schemas = output_schemas(&desk, &agent);
-    assert_eq!(schemas.len(), 13);
+    assert_eq!(schemas.len(), 15);
     desk.keep();
     let hello = desk.play.block_on(agent.ask(
         "initialize",
@@ -221,6 +221,36 @@ fn every_tool_answers_as_its_schema_says() {
     desk.play.edit(102, "memory: 2048", "memory: 6144");
     desk.keep();
 
+    let may = ask(
+        "can",
+        json!({ "principal": "ben@pve", "privilege": "VM.PowerMgmt", "path": "vms//103/", "after": plan }),
+    );
+    let why = &may["now"]["untrusted"]["because"][0];
+    assert_eq!(
+        (&may["path"], &may["now"]["verdict"], why),
+        (
+            &json!("/vms/103"),
+            &json!("yes"),
+            &json!("PVEVMAdmin for group developers on /pool/lab, through pool lab")
+        )
+    );
+    assert_eq!(may["after"]["verdict"], "yes", "{may}");
+    assert!(plan.starts_with(may["after"]["plan"].as_str().unwrap()));
+    let opens = ask(
+        "reach",
+        json!({ "from": "any", "to": "vm/102:22", "after": plan }),
+    );
+    for judged in [&opens["now"], &opens["after"]] {
+        assert_eq!(
+            (&judged["verdict"], &judged["total"]),
+            (
+                &json!("yes"),
+                &json!(judged["parts"].as_array().unwrap().len())
+            ),
+            "{opens}"
+        );
+    }
+
     let undo = ask("propose_undo", json!({ "plan": plan }));
     assert_eq!(
         (&undo["outcome"], &undo["plan"]["because"]),
@@ -233,7 +263,7 @@ fn every_tool_answers_as_its_schema_says() {
     assert_eq!(back["state"], "withdrawn");
     tried.sort();
     tried.dedup();
-    assert_eq!(tried.len(), 13);
+    assert_eq!(tried.len(), 15);
     assert_eq!(desk.play.writes().len(), 1);
 }
 
