@@ -235,6 +235,19 @@ mod sqlite_only {
     }
 
     #[tokio::test]
+    async fn a_folder_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("var/lib");
+        let error = Store::open(&missing.join("state.db")).await.unwrap_err();
+        let StoreError::NoFolder { folder } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(folder, &missing);
+        assert!(error.to_string().contains("make it"), "{error}");
+        assert!(!missing.exists());
+    }
+
+    #[tokio::test]
     async fn a_newer_state_file_is_refused() {
         let backend = Sqlite::fresh().await;
         backend.open().await.close().await;

@@ -159,7 +159,7 @@ pub fn approval_lines(planned: &Planned) -> Vec<String> {
         return planned
             .accepted
             .iter()
-            .map(|key| format!("{}: taken over, nothing has to change", clean(key)))
+            .map(|key| format!("{}: accepted, nothing has to change", clean(key)))
             .collect();
     }
     let mut lines = match &planned.standing.verdict {

@@ -49,6 +49,14 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// The folder it shall be in does not exist.
+    #[error(
+        "the folder {folder} of the state file does not exist: make it, readable for Bailiwick alone, or correct `state` in the configuration"
+    )]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The database in it cannot be opened.
     #[error("cannot open the state file {path} as a database: {source}")]
     Open {

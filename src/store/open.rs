@@ -1,6 +1,7 @@
 //! Opening the state file: made private, brought up to date under a lock, one connection to write and a few to read.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -205,9 +206,21 @@ fn private(path: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(|source| StoreError::File {
-            path: path.to_owned(),
-            source,
+        .map_err(|source| {
+            match path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+            {
+                Some(folder) if source.kind() == ErrorKind::NotFound && !folder.exists() => {
+                    StoreError::NoFolder {
+                        folder: folder.to_owned(),
+                    }
+                }
+                _ => StoreError::File {
+                    path: path.to_owned(),
+                    source,
+                },
+            }
         })
 }
 
