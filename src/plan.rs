@@ -2,10 +2,11 @@
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
 //!
 //! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `pool`, `backup_job`, `snapshot`,
-//! `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! `replication_job`, `account`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
+mod account;
 mod backup_job;
 pub mod check;
 mod draft;
@@ -119,6 +120,7 @@ impl Planner<'_, '_> {
                 self.pool_present(item, pool, &mut pools);
             }
         }
+        self.accounts_present(&items);
         for item in &items {
             if let Wanted::Removed { delete } = &item.wanted {
                 self.removed(item, *delete, &mut pools);
@@ -137,6 +139,7 @@ impl Planner<'_, '_> {
                 self.replication_job_present(item, job);
             }
         }
+        self.rules_present(&items, &pools);
         self.pool_steps(pools);
         self.perhaps_renamed();
     }
@@ -196,8 +199,9 @@ impl Planner<'_, '_> {
             .strip_prefix("replication-job/")
             .and_then(|id| crate::ids::ReplicationJobId::new(id).ok())
         {
-            self.replication_job_removed(item, &id);
+            return self.replication_job_removed(item, &id);
         }
+        self.account_removed(item, &object);
     }
 }
 

@@ -56,6 +56,7 @@ impl Live for ApiCluster {
             ha,
             jobs,
             acl,
+            accounts,
         } = touched;
         refresh(
             &self.client,
@@ -68,6 +69,7 @@ impl Live for ApiCluster {
                 ha,
                 jobs,
                 acl,
+                accounts,
             },
         )
         .await

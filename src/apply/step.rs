@@ -130,6 +130,12 @@ impl<L, J> Shared<L, J> {
         if touched.acl {
             world.acl = read.acl.clone();
         }
+        if !touched.accounts.is_empty() {
+            // What was not asked for is what it was.
+            world.users = read.users.clone();
+            world.groups = read.groups.clone();
+            world.roles = read.roles.clone();
+        }
     }
 }
 

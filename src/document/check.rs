@@ -1,5 +1,7 @@
 //! What two fields, or two documents, say together: contradictions that no schema finds. Works on documents whose fields are valid.
 
+mod account;
+
 use std::collections::BTreeMap;
 
 use super::backup_job::BackupJobSpec;
@@ -19,7 +21,9 @@ use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
-use crate::ids::{BackupJobId, Bytes, GuestKind, SnapshotName, StorageId, VolumeId};
+use crate::ids::{
+    AclRuleId, BackupJobId, Bytes, GroupId, GuestKind, SnapshotName, StorageId, VolumeId,
+};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
@@ -35,6 +39,16 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::BackupJob(spec) => check.backup_job(spec),
         Spec::ReplicationJob(spec) => check.replication_job(metadata, spec),
         Spec::Image(spec) => check.image(metadata, spec),
+        Spec::Group(spec) => {
+            let named = spec
+                .id
+                .is_none()
+                .then(|| GroupId::new(&metadata.name).err());
+            check.account_name("group", named.flatten());
+        }
+        Spec::User(spec) => check.user(metadata, spec),
+        Spec::Role(spec) => check.role(metadata, spec),
+        Spec::AccessRule(spec) => check.access_rule(spec),
     }
     check.identity(metadata, spec);
 }
@@ -74,7 +88,11 @@ impl Check<'_> {
             | Spec::BackupJob(_)
             | Spec::Snapshot(_)
             | Spec::ReplicationJob(_)
-            | Spec::Image(_) => None,
+            | Spec::Image(_)
+            | Spec::Group(_)
+            | Spec::User(_)
+            | Spec::Role(_)
+            | Spec::AccessRule(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -771,6 +789,26 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
         Spec::ReplicationJob(spec) => {
             let own = spec.id(&document.metadata);
             all.extend(own.map(|own| (format!("replication job `{own}`"), id)));
+        }
+        Spec::Group(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("group `{own}`"), id));
+        }
+        Spec::User(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("user `{own}`"), id));
+        }
+        Spec::Role(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("role `{own}`"), id));
+        }
+        Spec::AccessRule(spec) => {
+            let path: &'static [&'static str] = &["spec", "path"];
+            let says = |rule: AclRuleId| format!("what {} has on {}", rule.subject, rule.path);
+            all.extend(spec.id().map(|rule| (says(rule), path)));
         }
         Spec::Image(spec) => {
             let file: &'static [&'static str] = &["spec", "filename"];

@@ -3,8 +3,11 @@
 //! This is the border between `document` and `plan`: every kind ends here, and the planner sees nothing else of a document.
 //! A field that was not written does not appear; a field written as `null` appears as [`Wish::Remove`].
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use account::{DesiredAccount, DesiredGroup, DesiredRole, DesiredRule, DesiredUser};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
@@ -67,6 +70,8 @@ pub enum Desired {
     ReplicationJob(Box<DesiredReplicationJob>),
     /// An image.
     Image(Box<DesiredImage>),
+    /// A group, user, role or access rule.
+    Account(Box<DesiredAccount>),
 }
 
 /// Whether a guest shall run.

@@ -6,6 +6,7 @@
 //! uses; what no document can say is [left out](LeftOut) and told, never dropped in silence. A field that is not written is not
 //! managed, so what is left out stays as it is.
 
+pub mod account;
 mod disks;
 mod fields;
 pub mod names;

@@ -344,6 +344,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
         Action::DeleteSnapshot { vmid, name, .. } => Some(snapshot::object_of(*vmid, name)),
         Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
+        Action::Account(action) => action.removes(),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::RestoreGuest { .. }
@@ -436,6 +437,9 @@ fn managed(
             }
         }
         Desired::Image(desired) => keys = image::remembered(&desired.source),
+        Desired::Account(account) => {
+            keys.extend(account.managed().into_iter().map(|key| (key, None)));
+        }
         Desired::Pool(pool) => {
             for (key, there) in [
                 ("comment", pool.comment.is_some()),

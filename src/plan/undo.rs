@@ -1,6 +1,7 @@
 //! Undo: a plan that takes a run back. Three-way: only what the run changed, and only where the world still has what it left;
 //! anything else stays and is named. The same order, impacts, risk and gate as every plan.
 
+mod account;
 mod backup;
 mod backup_job;
 mod disks;
@@ -319,6 +320,7 @@ impl Back<'_, '_, '_> {
                 self.replication(id, set, delete);
             }
             Action::DeleteReplicationJob { id } => self.replication_away(id),
+            Action::Account(action) => self.account(action),
             Action::ProtectBackup {
                 node,
                 volume,

@@ -2,6 +2,7 @@
 //! [`document::import`](crate::document::import), and what comes back is planned before anybody sees it: a field that would change
 //! something after all is taken out and told.
 
+mod accounts;
 mod only;
 mod settle;
 
@@ -74,7 +75,7 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 7] = [
+const WORDS: [(&str, Kind); 11] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
@@ -82,6 +83,10 @@ const WORDS: [(&str, Kind); 7] = [
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
+    ("group", Kind::Group),
+    ("user", Kind::User),
+    ("role", Kind::Role),
+    ("acl", Kind::AccessRule),
 ];
 
 /// Why no document is written for a file on a storage.
@@ -217,6 +222,7 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
         .chain(pools)
         .chain(jobs)
         .chain(copies)
+        .chain(accounts::objects(world))
         .map(|(kind, id)| object(kind, id.clone(), Some(id)))
         .collect();
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
@@ -250,17 +256,25 @@ fn part_of(kind: Kind) -> Part {
         Kind::Pool => Part::Pools,
         Kind::BackupJob => Part::BackupJobs,
         Kind::ReplicationJob => Part::ReplicationJobs,
+        Kind::Group => Part::Groups,
+        Kind::User => Part::Users,
+        Kind::Role => Part::Roles,
+        Kind::AccessRule => Part::Acl,
     }
 }
 
 /// The lists that could not be read whole.
 fn parts(world: &World, only: &Only) -> Vec<NotImported> {
-    let lists: [&[Kind]; 5] = [
+    let lists: [&[Kind]; 9] = [
         &[Kind::VirtualMachine, Kind::Container],
         &[Kind::Storage],
         &[Kind::Pool],
         &[Kind::BackupJob],
         &[Kind::ReplicationJob],
+        &[Kind::Group],
+        &[Kind::User],
+        &[Kind::Role],
+        &[Kind::AccessRule],
     ];
     lists
         .iter()
@@ -343,6 +357,9 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
         Kind::Image => return Err(NO_IMAGES.to_owned()),
+        Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => {
+            accounts::document(world, object.kind, &object.id, name)?
+        }
         Kind::ReplicationJob => {
             let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;
             let id = ReplicationJobId::new(&object.id)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::ServiceError;
-use crate::document::desired::{Desired, DesiredGuest, SecretRef, Value, Wish};
+use crate::document::desired::{Desired, DesiredAccount, DesiredGuest, SecretRef, Value, Wish};
 use crate::document::{Deletion, Document, load};
 use crate::plan::{Item, Origin, PlanHash, Restart, Wanted};
 
@@ -157,6 +157,12 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
+            Desired::Account(account) => {
+                if let DesiredAccount::User(user) = account.as_ref() {
+                    user.password.iter().for_each(&mut value);
+                }
+                continue;
+            }
             Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => continue,
             Desired::ReplicationJob(job) => &job.options,
         };

@@ -27,6 +27,10 @@ pub(super) fn settle(
         Part::Pools,
         Part::BackupJobs,
         Part::ReplicationJobs,
+        Part::Groups,
+        Part::Users,
+        Part::Roles,
+        Part::Acl,
     ] {
         world
             .completeness
