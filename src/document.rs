@@ -6,6 +6,7 @@
 //! [`load`] is either every document, or every error.
 
 pub mod access_rule;
+pub mod api_token;
 pub mod backup_job;
 pub mod check;
 pub mod clone;
@@ -47,6 +48,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use self::access_rule::AccessRuleSpec;
+use self::api_token::ApiTokenSpec;
 use self::backup_job::BackupJobSpec;
 use self::container::ContainerSpec;
 use self::desired::{Desired, DesiredAccount};
@@ -103,11 +105,13 @@ pub enum Kind {
     Role,
     /// The roles that a user, group or token is given on a path.
     AccessRule,
+    /// A token of a user, for a program.
+    ApiToken,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -120,6 +124,7 @@ impl Kind {
         Self::User,
         Self::Role,
         Self::AccessRule,
+        Self::ApiToken,
     ];
 
     /// The kind's name in documents.
@@ -137,6 +142,7 @@ impl Kind {
             Self::User => "User",
             Self::Role => "Role",
             Self::AccessRule => "AccessRule",
+            Self::ApiToken => "ApiToken",
         }
     }
 }
@@ -275,6 +281,8 @@ pub enum Spec {
     Role(Box<RoleSpec>),
     /// Of an access rule.
     AccessRule(Box<AccessRuleSpec>),
+    /// Of a token.
+    ApiToken(Box<ApiTokenSpec>),
 }
 
 impl Spec {
@@ -293,6 +301,7 @@ impl Spec {
             Self::User(_) => Kind::User,
             Self::Role(_) => Kind::Role,
             Self::AccessRule(_) => Kind::AccessRule,
+            Self::ApiToken(_) => Kind::ApiToken,
         }
     }
 }
@@ -312,6 +321,7 @@ impl Serialize for Spec {
             Self::User(spec) => spec.serialize(serializer),
             Self::Role(spec) => spec.serialize(serializer),
             Self::AccessRule(spec) => spec.serialize(serializer),
+            Self::ApiToken(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -459,6 +469,7 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
             Desired::Account(Box::new(DesiredAccount::Role(spec.desired(id))))
         }
         Spec::AccessRule(spec) => Desired::Account(Box::new(DesiredAccount::Rule(spec.desired()?))),
+        Spec::ApiToken(spec) => Desired::ApiToken(Box::new(spec.desired(spec.id(metadata)?))),
     })
 }
 
@@ -613,6 +624,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::User => Spec::User(serde_json::from_value(spec)?),
         Kind::Role => Spec::Role(serde_json::from_value(spec)?),
         Kind::AccessRule => Spec::AccessRule(serde_json::from_value(spec)?),
+        Kind::ApiToken => Spec::ApiToken(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

@@ -7,6 +7,7 @@
 //! [`render`] shows plans.
 
 mod account;
+mod api_token;
 mod backup_job;
 pub mod check;
 mod draft;
@@ -41,6 +42,7 @@ mod values;
 mod version;
 pub mod words;
 
+pub use api_token::until as token_expires;
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
 pub use guest::backups_wanted;
@@ -139,6 +141,11 @@ impl Planner<'_, '_> {
                 self.replication_job_present(item, job);
             }
         }
+        for item in &items {
+            if let Wanted::Present(Desired::ApiToken(token)) = &item.wanted {
+                self.api_token_present(item, token);
+            }
+        }
         self.rules_present(&items, &pools);
         self.pool_steps(pools);
         self.perhaps_renamed();
@@ -194,6 +201,12 @@ impl Planner<'_, '_> {
         }
         if let Some((vmid, name)) = snapshot::of_object(&object) {
             self.snapshot_removed(item, &owned, vmid, &name);
+        }
+        if let Some(id) = object
+            .strip_prefix("token/")
+            .and_then(|id| crate::ids::TokenId::new(id).ok())
+        {
+            return self.api_token_removed(item, &id);
         }
         if let Some(id) = object
             .strip_prefix("replication-job/")

@@ -60,6 +60,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups: &BTreeMap::new(),
     };
     let plan = make_plan(&input).unwrap_or_else(|error| panic!("{error}"));

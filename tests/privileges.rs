@@ -263,6 +263,7 @@ fn plan(case: &Case, world: &World, backups: &Backups) -> Result<Plan, PlanError
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups,
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::port::Sent;
 use super::secret_file::{self, Found, Reserved, Secret};
-use crate::world::Action;
+use crate::world::{AccountAction, Action};
 
 /// What a step makes whose answer shows a secret, and where the secret goes.
 struct Shown<'a> {
@@ -13,8 +13,16 @@ struct Shown<'a> {
     file: &'a Path,
 }
 
-fn shown(_: &Action) -> Option<Shown<'_>> {
-    None
+fn shown(action: &Action) -> Option<Shown<'_>> {
+    match action {
+        Action::Account(AccountAction::CreateToken {
+            id, secret_file, ..
+        }) => Some(Shown {
+            object: format!("token {id}"),
+            file: Path::new(secret_file),
+        }),
+        _ => None,
+    }
 }
 
 impl Shown<'_> {

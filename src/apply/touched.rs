@@ -285,6 +285,10 @@ fn parts(action: &AccountAction) -> &'static [Part] {
             &[Part::Users, Part::Groups]
         }
         AccountAction::DeleteUser { .. } => &[Part::Users, Part::Groups, Part::Acl],
+        AccountAction::CreateToken { .. } => &[Part::Users],
+        AccountAction::UpdateToken { .. } | AccountAction::DeleteToken { .. } => {
+            &[Part::Users, Part::Acl]
+        }
         AccountAction::CreateRole { .. } => &[Part::Roles],
         AccountAction::UpdateRole { .. } | AccountAction::DeleteRole { .. } => {
             &[Part::Roles, Part::Acl]

@@ -65,13 +65,16 @@ impl Verb {
         match action {
             AccountAction::CreateGroup { .. }
             | AccountAction::CreateUser { .. }
+            | AccountAction::CreateToken { .. }
             | AccountAction::CreateRole { .. }
             | AccountAction::Grant { .. } => Self::Create,
             AccountAction::UpdateGroup { .. }
             | AccountAction::UpdateUser { .. }
+            | AccountAction::UpdateToken { .. }
             | AccountAction::UpdateRole { .. } => Self::Update,
             AccountAction::DeleteGroup { .. }
             | AccountAction::DeleteUser { .. }
+            | AccountAction::DeleteToken { .. }
             | AccountAction::DeleteRole { .. }
             | AccountAction::Revoke { .. } => Self::Delete,
         }
@@ -164,6 +167,8 @@ pub enum ObjectKind {
     Role,
     /// What a user, group or token is given on a path.
     AccessRule,
+    /// A token of a user.
+    ApiToken,
 }
 
 impl ObjectKind {
@@ -182,6 +187,7 @@ impl ObjectKind {
             Self::User => "User",
             Self::Role => "Role",
             Self::AccessRule => "AccessRule",
+            Self::ApiToken => "ApiToken",
         }
     }
 
@@ -201,6 +207,7 @@ impl ObjectKind {
             Self::User,
             Self::Role,
             Self::AccessRule,
+            Self::ApiToken,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -214,6 +221,9 @@ impl ObjectKind {
             AccountAction::CreateUser { .. }
             | AccountAction::UpdateUser { .. }
             | AccountAction::DeleteUser { .. } => Self::User,
+            AccountAction::CreateToken { .. }
+            | AccountAction::UpdateToken { .. }
+            | AccountAction::DeleteToken { .. } => Self::ApiToken,
             AccountAction::CreateRole { .. }
             | AccountAction::UpdateRole { .. }
             | AccountAction::DeleteRole { .. } => Self::Role,

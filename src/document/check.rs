@@ -16,6 +16,7 @@ use super::migration::Migration;
 use super::options::Field;
 use super::replication_job::ReplicationJobSpec;
 use super::restore::{RestoreFrom, backup_kind};
+use super::scalar::TokenName;
 use super::shared::PowerState;
 use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
@@ -35,7 +36,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
-        Spec::Pool(_) | Spec::Snapshot(_) => {}
+        Spec::Pool(_) | Spec::Snapshot(_) | Spec::ApiToken(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
         Spec::ReplicationJob(spec) => check.replication_job(metadata, spec),
         Spec::Image(spec) => check.image(metadata, spec),
@@ -92,7 +93,8 @@ impl Check<'_> {
             | Spec::Group(_)
             | Spec::User(_)
             | Spec::Role(_)
-            | Spec::AccessRule(_) => None,
+            | Spec::AccessRule(_)
+            | Spec::ApiToken(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -109,6 +111,16 @@ impl Check<'_> {
                 &["metadata", "name"],
                 format!("the name is no snapshot's name: {}", invalid.expected),
                 "give the name of the snapshot as `spec.name`",
+            );
+        }
+        if let Spec::ApiToken(spec) = spec
+            && spec.id.is_none()
+            && let Err(expected) = TokenName::new(&metadata.name)
+        {
+            self.push(
+                &["metadata", "name"],
+                format!("the name is no token's name: {expected}"),
+                "give the name of the token as `spec.id`",
             );
         }
         let annotated = metadata.annotations.0.get(CLUSTER);
@@ -818,6 +830,10 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 .map_or_else(String::new, |node| format!(" on {node}"));
             let own = spec.volume(&document.metadata.name);
             all.extend(own.map(|own| (format!("image `{own}`{node}"), file)));
+        }
+        Spec::ApiToken(spec) => {
+            let own = spec.id(&document.metadata);
+            all.extend(own.map(|own| (format!("token `{own}`"), id)));
         }
     }
     all

@@ -25,6 +25,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::User => "users",
         Kind::Role => "roles",
         Kind::AccessRule => "accessrules",
+        Kind::ApiToken => "apitokens",
     }
 }
 

@@ -193,6 +193,15 @@ const ROLE: &[(&str, &str)] = &[("append", "the privileges of a document are all
 /// Keys of access rules.
 const ACCESS_RULE: &[(&str, &str)] = &[("delete", REQUEST)];
 
+/// Keys of tokens.
+const API_TOKEN: &[(&str, &str)] = &[
+    (
+        "regenerate",
+        "a token that is there keeps its secret: to have another one, delete the token and have it made anew",
+    ),
+    ("delete", "write the field as `null`"),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -208,6 +217,7 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::User => USER,
         Kind::Role => ROLE,
         Kind::AccessRule => ACCESS_RULE,
+        Kind::ApiToken => API_TOKEN,
     }
 }
 

@@ -209,6 +209,12 @@ texts! {
     EmailAddress, "email-address", |t| keep(t, is_email(t), || "a mail address, such as `ann@example.org`, at most 254 characters".to_owned());
     /// A user's comment.
     UserComment, "user-comment", |t| keep(t, is_line(t, 2048), || "one line of at most 2048 characters".to_owned());
+    /// A token's name, the part of its id behind the `!` (Proxmox VE: `token-subid`).
+    TokenName, "token-name", |t| keep(t, is_token_name(t), || "the name of a token: a letter, then at least one letter, digit, `.`, `-` or `_`".to_owned());
+    /// One line of text, as the comments of tokens are.
+    TokenComment, "token-comment", |t| keep(t, is_line(t, 2048), || "one line of at most 2048 characters".to_owned());
+    /// The path of a file that is to be made.
+    NewFile, "new-file", |t| keep(t, is_new_file(t), || "the absolute path of a file, such as `/etc/bailiwick/secrets/NAME`, without `.` and `..`".to_owned());
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
@@ -251,6 +257,23 @@ fn is_dns_name(text: &str) -> bool {
                 && is_word(part, b"-")
                 && part.ends_with(|c: char| c.is_ascii_alphanumeric())
         })
+}
+
+fn is_token_name(text: &str) -> bool {
+    text.len() >= 2
+        && text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+}
+
+fn is_new_file(text: &str) -> bool {
+    text.len() <= 4096
+        && !text.chars().any(char::is_control)
+        && text
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
 /// A line that can stand in a section of a configuration file: nothing around it, no control characters.
@@ -631,6 +654,9 @@ mod tests {
             ("mount-path", "/srv/data", "/srv/../etc"),
             ("id-map", "u:0:100000:65536;g:0:100000:65536", "u:0"),
             ("dns-name", "web-7.example.org", "web_7"),
+            ("token-name", "ci-1", "1ci"),
+            ("token-comment", "for the builds", "two\nlines"),
+            ("new-file", "/etc/secrets/ci", "/etc/../ci"),
             ("net-slot", "net31", "net32"),
             ("disk-slot", "scsi30", "scsi01"),
         ] {

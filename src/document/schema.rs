@@ -8,6 +8,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::access_rule::AccessRuleSpec;
+use super::api_token::ApiTokenSpec;
 use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
 use super::group::GroupSpec;
@@ -121,6 +122,7 @@ fn make(kind: Kind) -> Value {
         Kind::User => of::<UserSpec>(),
         Kind::Role => with_required(of::<RoleSpec>(), &["privileges"]),
         Kind::AccessRule => with_required(of::<AccessRuleSpec>(), &["path", "roles"]),
+        Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -137,6 +139,7 @@ fn make(kind: Kind) -> Value {
         Kind::User => "A user, who may log in.",
         Kind::Role => "Privileges under a name.",
         Kind::AccessRule => "The roles that a user, group or token is given on a path.",
+        Kind::ApiToken => "A token of a user, with which a program uses Proxmox VE's API.",
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -115,6 +115,19 @@ impl UserId {
 }
 
 impl TokenId {
+    /// The token of a user with a name, which is the part behind the `!`.
+    ///
+    /// # Errors
+    /// [`InvalidId`] if the name is none.
+    pub fn of(user: &UserId, name: &str) -> Result<Self, InvalidId> {
+        Self::new(format!("{user}!{name}"))
+    }
+
+    /// The part behind the `!`.
+    pub fn name(&self) -> &str {
+        self.as_str().rsplit_once('!').map_or("", |(_, name)| name)
+    }
+
     /// The id of the user it belongs to.
     pub fn owner(&self) -> &str {
         self.as_str().rsplit_once('!').map_or("", |(user, _)| user)

@@ -104,7 +104,7 @@ impl Planner<'_, '_> {
     }
 
     /// What a document names has to be there, and to stay. The problem is the document's if it is not.
-    fn account_known(&mut self, item: &Item, field: &str, object: &str) -> bool {
+    pub(super) fn account_known(&mut self, item: &Item, field: &str, object: &str) -> bool {
         let world = self.input.world;
         let (what, id) = object.split_once('/').unwrap_or_default();
         let what = match what {

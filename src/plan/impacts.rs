@@ -13,6 +13,7 @@ mod reach;
 mod refusals;
 mod returning;
 mod safety;
+mod tokens;
 
 pub(super) use refusals::refused;
 

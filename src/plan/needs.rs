@@ -12,7 +12,7 @@ use crate::document::desired::{
 use crate::document::{Kind, schema};
 use crate::ids::{
     Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
-    StorageId, Vmid, VolumeId,
+    StorageId, TokenId, Vmid, VolumeId,
 };
 use crate::proxmox::schema::{KeyPrivilege, privilege};
 use crate::world::observe::READING;
@@ -126,6 +126,9 @@ pub fn of_document(
             }
         }
         Desired::Account(account) => account_actions(account, deletes, world, &mut actions),
+        Desired::ApiToken(token) => actions.push(Action::Account(AccountAction::DeleteToken {
+            id: token.id.clone(),
+        })),
         Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}
     }
     actions
@@ -465,6 +468,9 @@ fn samples() -> Option<Vec<Action>> {
             storages_remove: BTreeSet::new(),
         },
         Action::DeletePool { id: pool },
+        Action::Account(AccountAction::DeleteToken {
+            id: TokenId::new("any@pve!any").ok()?,
+        }),
         Action::DeleteReplicationJob {
             id: ReplicationJobId::new(format!("{vmid}-0")).ok()?,
         },

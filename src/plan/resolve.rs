@@ -213,7 +213,8 @@ impl<'a> Planner<'a, '_> {
                     | Desired::Snapshot(_)
                     | Desired::ReplicationJob(_)
                     | Desired::Image(_)
-                    | Desired::Account(_),
+                    | Desired::Account(_)
+                    | Desired::ApiToken(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

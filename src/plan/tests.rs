@@ -23,4 +23,5 @@ mod rules;
 mod safety_copies;
 mod shown;
 mod snapshots;
+mod tokens;
 mod undoing;

@@ -2,6 +2,7 @@
 //! anything else stays and is named. The same order, impacts, risk and gate as every plan.
 
 mod account;
+mod api_token;
 mod backup;
 mod backup_job;
 mod disks;

@@ -15,7 +15,7 @@ use crate::proxmox::size;
 
 use super::model::Section;
 
-pub use accounts::{entries_naming, entry_says, groups_of, roles_on, user_fields};
+pub use accounts::{entries_naming, entry_says, groups_of, roles_on, token, user_fields};
 pub use jobs::{same_job_option, with_storage};
 pub use names::{
     Parent, backed_up, file_content, is_cloudinit, keeps_files, names_tell_parents, owner, parent,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{AclPath, AclSubject, GroupId};
-use crate::world::{AccountAction, Param, Params, World};
+use crate::world::{AccountAction, Param, Params, Token, World, views};
 
 /// Whether the world looks as if the action had been done.
 pub(super) fn visible(action: &AccountAction, world: &World) -> bool {
@@ -20,6 +20,16 @@ pub(super) fn visible(action: &AccountAction, world: &World) -> bool {
             shows(id.as_str(), set, action.groups(), world)
         }
         AccountAction::DeleteUser { id } => !world.users.contains_key(id.as_str()),
+        AccountAction::CreateToken { id, params, .. } => {
+            views::token(world, id).is_some_and(|token| token_shows(token, params))
+        }
+        AccountAction::UpdateToken { id, set, delete } => {
+            views::token(world, id).is_some_and(|token| {
+                let cleared = !delete.contains("comment") || token.comment.is_none();
+                cleared && token_shows(token, set)
+            })
+        }
+        AccountAction::DeleteToken { id } => views::token(world, id).is_none(),
         AccountAction::CreateRole { id, privileges }
         | AccountAction::UpdateRole { id, privileges } => world
             .roles
@@ -54,6 +64,21 @@ fn given(world: &World, path: &AclPath, subject: &AclSubject, role: &str) -> Opt
             && entry.role == role
     });
     entry.map(|entry| entry.propagate)
+}
+
+/// Whether a token is as its parameters say.
+fn token_shows(token: &Token, set: &Params) -> bool {
+    set.iter().all(|(key, param)| {
+        let Param::Plain(value) = param else {
+            return true;
+        };
+        match key.as_str() {
+            "privsep" => token.separated == (value == "1"),
+            "expire" => token.expires.to_string() == *value,
+            "comment" => token.comment.as_deref().unwrap_or_default() == value,
+            _ => true,
+        }
+    })
 }
 
 /// Whether a user is as its parameters say; of a password nothing can be seen.

@@ -56,6 +56,27 @@ pub(super) fn check(check: &AccountCheck, world: &World) -> Result<(), String> {
             let is = user.tokens.keys().cloned().collect();
             same(&format!("user {id} has other tokens now"), &is, tokens)
         }
+        AccountCheck::TokenAbsent { id } => match world.users.contains_key(id.owner()) {
+            true => absent(views::token(world, id).is_some(), "token", id.as_str()),
+            false => Err(format!("user {} is gone", id.owner())),
+        },
+        AccountCheck::TokenIs {
+            id,
+            separated,
+            expires,
+            comment,
+        } => {
+            let token = views::token(world, id).ok_or_else(|| format!("token {id} is gone"))?;
+            let other = [
+                ("separated", token.separated != *separated),
+                ("expires", token.expires != *expires),
+                ("comment", token.comment != *comment),
+            ];
+            match other.into_iter().find(|(_, other)| *other) {
+                Some((field, _)) => Err(format!("token {id} has another `{field}` now")),
+                None => Ok(()),
+            }
+        }
         AccountCheck::RoleIs { id, privileges } => {
             let role = world.roles.get(id.as_str());
             let role = role.ok_or_else(|| format!("role {id} is gone"))?;

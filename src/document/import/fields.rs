@@ -69,6 +69,7 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
         Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
         Kind::Image | Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => &[],
+        Kind::ApiToken => &["user", "id", "separated", "expires", "comment"],
     }
 }
 
@@ -118,7 +119,8 @@ impl<'a> Reading<'a> {
                 | Kind::Group
                 | Kind::User
                 | Kind::Role
-                | Kind::AccessRule => guest.map_or(Domain::Storage, Domain::from),
+                | Kind::AccessRule
+                | Kind::ApiToken => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
             },
             section,
@@ -139,7 +141,8 @@ impl<'a> Reading<'a> {
                 | Kind::Group
                 | Kind::User
                 | Kind::Role
-                | Kind::AccessRule => false,
+                | Kind::AccessRule
+                | Kind::ApiToken => false,
             };
             if is {
                 reading.pass_over(key);
@@ -461,7 +464,8 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
         | Kind::Group
         | Kind::User
         | Kind::Role
-        | Kind::AccessRule => return None,
+        | Kind::AccessRule
+        | Kind::ApiToken => return None,
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -485,7 +489,11 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
-        Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) | Desired::Account(_) => None,
+        Desired::Pool(_)
+        | Desired::Snapshot(_)
+        | Desired::Image(_)
+        | Desired::Account(_)
+        | Desired::ApiToken(_) => None,
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

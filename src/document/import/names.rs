@@ -95,7 +95,8 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::Group
         | Kind::User
         | Kind::Role
-        | Kind::AccessRule => None,
+        | Kind::AccessRule
+        | Kind::ApiToken => None,
     }
 }
 

@@ -8,10 +8,12 @@ use crate::world::{AccountAction, Action};
 fn stage(draft: &Draft) -> Option<u8> {
     match draft.phase {
         Phase::AccountFirst => Some(0),
-        Phase::Grant => Some(1),
-        Phase::Narrow => Some(2),
-        Phase::Revoke => Some(3),
-        Phase::AccountLast => Some(4),
+        Phase::TokenFirst => Some(1),
+        Phase::Grant => Some(2),
+        Phase::Narrow => Some(3),
+        Phase::Revoke => Some(4),
+        Phase::TokenLast => Some(5),
+        Phase::AccountLast => Some(6),
         _ => None,
     }
 }

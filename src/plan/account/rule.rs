@@ -108,13 +108,20 @@ impl Planner<'_, '_> {
         if !self.account_known(item, field, &object) {
             return false;
         }
-        if let AclSubject::Token(id) = subject
-            && !subject_is_there(self.input.world, subject)
-        {
-            let reason = Reason::NoSuch {
-                what: "token",
-                name: id.to_string(),
-                nearest: String::new(),
+        if let AclSubject::Token(id) = subject {
+            let object = format!("token/{id}");
+            let reason = if self.drafts.going.contains(&object) {
+                Reason::Ambiguous {
+                    why: format!("{object} is deleted by this plan"),
+                }
+            } else if subject_is_there(self.input.world, subject) || self.makes_account(&object) {
+                return true;
+            } else {
+                Reason::NoSuch {
+                    what: "token",
+                    name: id.to_string(),
+                    nearest: String::new(),
+                }
             };
             self.drafts.problem(&item.key, field, reason);
             return false;

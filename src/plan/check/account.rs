@@ -33,6 +33,17 @@ pub(super) fn guarded(action: &AccountAction, preconditions: &[Precondition]) ->
         AccountAction::DeleteUser { id } => {
             has(&|c| matches!(c, AccountCheck::UserIs { id: i, .. } if i == id)) && listed()
         }
+        AccountAction::CreateToken { id, .. } => {
+            has(&|c| matches!(c, AccountCheck::TokenAbsent { id: i } if i == id))
+        }
+        AccountAction::UpdateToken { id, set, .. } => {
+            let widens = set.contains_key("privsep");
+            has(&|c| matches!(c, AccountCheck::TokenIs { id: i, .. } if i == id))
+                && (!widens || listed())
+        }
+        AccountAction::DeleteToken { id } => {
+            has(&|c| matches!(c, AccountCheck::TokenIs { id: i, .. } if i == id)) && listed()
+        }
         AccountAction::CreateRole { id, .. } => {
             has(&|c| matches!(c, AccountCheck::RoleAbsent { id: i } if i == id))
         }
@@ -92,6 +103,9 @@ fn between(later: &AccountAction, earlier: &AccountAction) -> Option<&'static st
             AccountAction::CreateUser { id, .. } => {
                 (subject.kind() == "user" && subject.id() == id.as_str()).then_some("the user")
             }
+            AccountAction::CreateToken { id, .. } => {
+                (subject.kind() == "token" && subject.id() == id.as_str()).then_some("the token")
+            }
             AccountAction::CreateRole { id, .. } => roles.contains(id).then_some("the role"),
             _ => None,
         },
@@ -105,6 +119,16 @@ fn between(later: &AccountAction, earlier: &AccountAction) -> Option<&'static st
                 Some(Param::Secret { .. }) | None => false,
             };
             named.then_some("the group")
+        }
+        (AccountAction::CreateToken { id, .. }, AccountAction::CreateUser { id: user, .. }) => {
+            (id.owner() == user.as_str()).then_some("its user")
+        }
+        (AccountAction::DeleteToken { id }, AccountAction::Revoke { subject, .. }) => {
+            (subject.kind() == "token" && subject.id() == id.as_str())
+                .then_some("the revocation for it")
+        }
+        (AccountAction::DeleteUser { id: user }, AccountAction::DeleteToken { id }) => {
+            (id.owner() == user.as_str()).then_some("the removal of its token")
         }
         (AccountAction::DeleteGroup { id }, AccountAction::Revoke { subject, .. }) => {
             (subject.kind() == "group" && subject.id() == id.as_str())

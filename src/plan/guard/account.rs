@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::model::AccountCheck;
-use crate::ids::{GroupId, RoleId, UserId};
+use crate::ids::{GroupId, RoleId, TokenId, UserId};
 use crate::world::{AccountAction, World, views};
 
 /// What must be so before an action; `world` is the world right before it.
@@ -25,6 +25,15 @@ pub(super) fn checks(action: &AccountAction, world: &World) -> Vec<AccountCheck>
         }
         AccountAction::UpdateUser { id, .. } => vec![user(world, id)],
         AccountAction::DeleteUser { id } => vec![user(world, id), entries()],
+        AccountAction::CreateToken { id, .. } => {
+            vec![AccountCheck::TokenAbsent { id: id.clone() }]
+        }
+        // What it is given counts as soon as it no longer is kept to that.
+        AccountAction::UpdateToken { id, set, .. } if set.contains_key("privsep") => {
+            vec![token(world, id), entries()]
+        }
+        AccountAction::UpdateToken { id, .. } => vec![token(world, id)],
+        AccountAction::DeleteToken { id } => vec![token(world, id), entries()],
         AccountAction::CreateRole { id, .. } => {
             vec![AccountCheck::RoleAbsent { id: id.clone() }]
         }
@@ -58,6 +67,17 @@ fn user(world: &World, id: &UserId) -> AccountCheck {
         fields: user.map_or_else(BTreeMap::new, |user| views::user_fields(user)),
         groups: views::groups_of(world, id.as_str()),
         tokens: user.map_or_else(BTreeSet::new, |user| user.tokens.keys().cloned().collect()),
+    }
+}
+
+/// Of a token that is not there nothing holds: the step is then refused by what it is planned to do.
+fn token(world: &World, id: &TokenId) -> AccountCheck {
+    let token = views::token(world, id);
+    AccountCheck::TokenIs {
+        id: id.clone(),
+        separated: token.is_none_or(|token| token.separated),
+        expires: token.map_or(0, |token| token.expires),
+        comment: token.and_then(|token| token.comment.clone()),
     }
 }
 

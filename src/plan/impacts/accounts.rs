@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::super::model::Duration;
 use super::super::words::clean;
-use super::Raw;
 use super::actions::{At, raw};
+use super::{Raw, tokens};
 use crate::health::{Category, Entity};
 use crate::ids::{AclRuleId, RoleId, UserId};
 use crate::world::{AccountAction, Param, Params, World, views};
@@ -20,6 +20,9 @@ pub(super) fn entity(action: &AccountAction) -> Entity {
         AccountAction::CreateUser { id, .. }
         | AccountAction::UpdateUser { id, .. }
         | AccountAction::DeleteUser { id } => Entity::Principal(clean(id.as_str())),
+        AccountAction::CreateToken { id, .. }
+        | AccountAction::UpdateToken { id, .. }
+        | AccountAction::DeleteToken { id } => Entity::Principal(clean(id.as_str())),
         AccountAction::CreateRole { id, .. }
         | AccountAction::UpdateRole { id, .. }
         | AccountAction::DeleteRole { id } => Entity::Role(id.to_string()),
@@ -43,6 +46,9 @@ pub(super) fn rule(action: &AccountAction) -> &'static str {
         | AccountAction::CreateUser { .. }
         | AccountAction::UpdateUser { .. }
         | AccountAction::DeleteUser { .. } => "AC03",
+        AccountAction::CreateToken { .. }
+        | AccountAction::UpdateToken { .. }
+        | AccountAction::DeleteToken { .. } => tokens::RULE,
         AccountAction::CreateRole { .. }
         | AccountAction::UpdateRole { .. }
         | AccountAction::DeleteRole { .. } => "AC02",
@@ -73,6 +79,9 @@ impl At<'_> {
             }
             AccountAction::DeleteUser { id } => self.user_gone(action, id),
             AccountAction::UpdateUser { id, set } => self.user(action, id, set),
+            AccountAction::CreateToken { .. }
+            | AccountAction::UpdateToken { .. }
+            | AccountAction::DeleteToken { .. } => self.token(action),
             // Who gains and loses by them is told once, for all steps.
             AccountAction::CreateGroup { .. }
             | AccountAction::UpdateGroup { .. }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{back, irreversible};
-use crate::ids::{AclPath, AclSubject, RoleId, UserId};
+use crate::ids::{AclPath, AclSubject, RoleId, TokenId, UserId};
 use crate::plan::model::Inverse;
 use crate::world::model::AclEntry;
-use crate::world::{AccountAction, Action, Param, Params, User, World, views};
+use crate::world::{AccountAction, Action, Param, Params, Token, User, World, views};
 
 /// How an action on accounts is taken back; `before` is the world right before it.
 pub(super) fn inverse(action: &AccountAction, before: &World) -> Inverse {
@@ -61,6 +61,16 @@ pub(super) fn inverse(action: &AccountAction, before: &World) -> Inverse {
             Some(user) => user_again(id, user, before),
             None => irreversible("how the user was is not known"),
         },
+        AccountAction::CreateToken { id, .. } => {
+            account(vec![AccountAction::DeleteToken { id: id.clone() }])
+        }
+        AccountAction::UpdateToken { id, set, delete } => match views::token(before, id) {
+            Some(token) => account(vec![token_was(id, token, set, delete)]),
+            None => irreversible("how the token was is not known"),
+        },
+        AccountAction::DeleteToken { .. } => irreversible(
+            "a deleted token does not come back: one that is made again has another secret, which whoever used the old one has to be given",
+        ),
         AccountAction::CreateRole { id, .. } => {
             account(vec![AccountAction::DeleteRole { id: id.clone() }])
         }
@@ -200,6 +210,37 @@ fn was<'k>(
         (key.clone(), Param::Plain(value))
     });
     old.collect()
+}
+
+/// A token's settings as they were.
+fn token_was(
+    id: &TokenId,
+    token: &Token,
+    set: &Params,
+    delete: &BTreeSet<String>,
+) -> AccountAction {
+    let mut old = Params::new();
+    let mut none = BTreeSet::new();
+    for key in set.keys().chain(delete) {
+        let value = match key.as_str() {
+            "privsep" => Some(if token.separated { "1" } else { "0" }.to_owned()),
+            "expire" => Some(token.expires.to_string()),
+            _ => token.comment.clone(),
+        };
+        match value {
+            Some(value) => {
+                old.insert(key.clone(), Param::Plain(value));
+            }
+            None => {
+                none.insert(key.clone());
+            }
+        }
+    }
+    AccountAction::UpdateToken {
+        id: id.clone(),
+        set: old,
+        delete: none,
+    }
 }
 
 /// A user that is made again has no password, no second factor and no tokens.

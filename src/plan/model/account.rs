@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AclPath, AclSubject, GroupId, RoleId, UserId};
+use crate::ids::{AclPath, AclSubject, GroupId, RoleId, TokenId, UserId};
 
 /// What must still be so of an account or access rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,15 @@ pub enum AccountCheck {
     },
     /// No user has this id.
     UserAbsent { id: UserId },
+    /// The token has these settings; `expires` is in seconds since 1970, 0 for never.
+    TokenIs {
+        id: TokenId,
+        separated: bool,
+        expires: i64,
+        comment: Option<String>,
+    },
+    /// The user is there, and has no token of this id.
+    TokenAbsent { id: TokenId },
     /// The role has these privileges.
     RoleIs {
         id: RoleId,

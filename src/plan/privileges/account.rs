@@ -24,11 +24,15 @@ pub(super) fn choices(action: &AccountAction, world: &World) -> Vec<Choice> {
             all
         }
         AccountAction::UpdateUser { id, .. } => {
-            let mut all = vec![of_user(id, world)];
+            let mut all = vec![of_user(id.as_str(), world)];
             all.extend(into(&action.groups().unwrap_or_default()));
             all
         }
-        AccountAction::DeleteUser { id } => vec![of_realm(id), of_user(id, world)],
+        AccountAction::DeleteUser { id } => vec![of_realm(id), of_user(id.as_str(), world)],
+        // The controller's token is never the user itself, who needs nothing.
+        AccountAction::CreateToken { id, .. }
+        | AccountAction::UpdateToken { id, .. }
+        | AccountAction::DeleteToken { id } => vec![of_user(id.owner(), world)],
         AccountAction::CreateRole { .. }
         | AccountAction::UpdateRole { .. }
         | AccountAction::DeleteRole { .. } => vec![vec![one("/access", "Sys.Modify")]],
@@ -46,11 +50,11 @@ fn of_realm(id: &UserId) -> Choice {
 }
 
 /// Changing a user: on all groups, or on any that it is in.
-fn of_user(id: &UserId, world: &World) -> Choice {
+fn of_user(id: &str, world: &World) -> Choice {
     let own = world
         .groups
         .iter()
-        .filter(|(_, group)| group.members.contains(id.as_str()));
+        .filter(|(_, group)| group.members.contains(id));
     std::iter::once("/access/groups".to_owned())
         .chain(own.map(|(group, _)| format!("/access/groups/{group}")))
         .map(|path| one(path, "User.Modify"))

@@ -49,11 +49,23 @@ impl Back<'_, '_, '_> {
                 let Some(user) = world.users.get(id.as_str()) else {
                     return;
                 };
-                if let Some(token) = user.tokens.keys().next() {
+                let stranger = user
+                    .tokens
+                    .keys()
+                    .find(|name| !self.api_token_of_run(id, name));
+                if let Some(token) = stranger {
                     let what = format!("{object} has a token that someone made since: {token}");
                     return self.left(&what);
                 }
                 self.away(action);
+            }
+            AccountAction::UpdateToken { id, set, delete } => {
+                self.api_token_again(id, set, delete);
+            }
+            AccountAction::DeleteToken { id } => self.api_token_away(id),
+            // Its secret would be another one.
+            AccountAction::CreateToken { .. } => {
+                self.left(&format!("{}: no step takes it back", self.step.title));
             }
             AccountAction::UpdateRole { id, privileges } => self.role_back(id, privileges),
             AccountAction::DeleteRole { id } => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Param, Params};
-use crate::ids::{AclPath, AclRuleId, AclSubject, GroupId, RoleId, UserId};
+use crate::ids::{AclPath, AclRuleId, AclSubject, GroupId, RoleId, TokenId, UserId};
 
 /// One thing to do to accounts. Each is one API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,21 @@ pub enum AccountAction {
     UpdateUser { id: UserId, set: Params },
     /// Remove a user; its tokens, its memberships and the access control list's entries of all of them go with it.
     DeleteUser { id: UserId },
+    /// Make a token. `params` holds every parameter of the POST. The answer shows the token's secret, once: it is written to
+    /// `secret_file`, a file of the controller that is not there yet, and nowhere else.
+    CreateToken {
+        id: TokenId,
+        params: Params,
+        secret_file: String,
+    },
+    /// Change a token; its secret stays. `delete` can only be the comment.
+    UpdateToken {
+        id: TokenId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Remove a token: its secret no longer opens anything, and its entries of the access control list go with it.
+    DeleteToken { id: TokenId },
     /// Make a role.
     CreateRole {
         id: RoleId,
@@ -69,13 +84,16 @@ impl AccountAction {
         match self {
             Self::CreateGroup { .. }
             | Self::CreateUser { .. }
+            | Self::CreateToken { .. }
             | Self::CreateRole { .. }
             | Self::Grant { .. } => "create",
-            Self::UpdateGroup { .. } | Self::UpdateUser { .. } | Self::UpdateRole { .. } => {
-                "update"
-            }
+            Self::UpdateGroup { .. }
+            | Self::UpdateUser { .. }
+            | Self::UpdateToken { .. }
+            | Self::UpdateRole { .. } => "update",
             Self::DeleteGroup { .. }
             | Self::DeleteUser { .. }
+            | Self::DeleteToken { .. }
             | Self::DeleteRole { .. }
             | Self::Revoke { .. } => "delete",
         }
@@ -90,6 +108,9 @@ impl AccountAction {
             Self::CreateUser { id, .. } | Self::UpdateUser { id, .. } | Self::DeleteUser { id } => {
                 format!("user/{id}")
             }
+            Self::CreateToken { id, .. }
+            | Self::UpdateToken { id, .. }
+            | Self::DeleteToken { id } => format!("token/{id}"),
             Self::CreateRole { id, .. } | Self::UpdateRole { id, .. } | Self::DeleteRole { id } => {
                 format!("role/{id}")
             }
@@ -106,13 +127,16 @@ impl AccountAction {
     /// The object it removes whole, if it does. What is left of a rule after a revocation only the world says.
     pub fn removes(&self) -> Option<String> {
         match self {
-            Self::DeleteGroup { .. } | Self::DeleteUser { .. } | Self::DeleteRole { .. } => {
-                Some(self.object())
-            }
+            Self::DeleteGroup { .. }
+            | Self::DeleteUser { .. }
+            | Self::DeleteToken { .. }
+            | Self::DeleteRole { .. } => Some(self.object()),
             Self::CreateGroup { .. }
             | Self::UpdateGroup { .. }
             | Self::CreateUser { .. }
             | Self::UpdateUser { .. }
+            | Self::CreateToken { .. }
+            | Self::UpdateToken { .. }
             | Self::CreateRole { .. }
             | Self::UpdateRole { .. }
             | Self::Grant { .. }
@@ -125,12 +149,15 @@ impl AccountAction {
         match self {
             Self::CreateGroup { .. }
             | Self::CreateUser { .. }
+            | Self::CreateToken { .. }
             | Self::CreateRole { .. }
             | Self::Grant { .. } => Some(self.object()),
             Self::UpdateGroup { .. }
             | Self::DeleteGroup { .. }
             | Self::UpdateUser { .. }
             | Self::DeleteUser { .. }
+            | Self::UpdateToken { .. }
+            | Self::DeleteToken { .. }
             | Self::UpdateRole { .. }
             | Self::DeleteRole { .. }
             | Self::Revoke { .. } => None,
@@ -145,6 +172,9 @@ impl AccountAction {
             | Self::UpdateGroup { .. }
             | Self::DeleteGroup { .. }
             | Self::DeleteUser { .. }
+            | Self::CreateToken { .. }
+            | Self::UpdateToken { .. }
+            | Self::DeleteToken { .. }
             | Self::CreateRole { .. }
             | Self::UpdateRole { .. }
             | Self::DeleteRole { .. }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::config::plain;
 use super::{Unpredictable, refused};
-use crate::ids::{AclPath, AclSubject, GroupId, RoleId};
+use crate::ids::{AclPath, AclSubject, GroupId, RoleId, TokenId};
 use crate::world::action::AccountAction;
-use crate::world::model::{AclEntry, Group, Part, Role, Section, User, World};
+use crate::world::model::{AclEntry, Group, Part, Role, Section, Token, User, World};
 
 /// The superuser; entries of the access control list that name it are not kept.
 const ROOT: &str = "root@pam";
@@ -62,6 +62,33 @@ pub(super) fn apply(world: &mut World, action: &AccountAction) -> Result<(), Unp
             set_groups(world, id.as_str(), action.groups())?;
         }
         AccountAction::DeleteUser { id } => delete_user(world, id.as_str())?,
+        AccountAction::CreateToken { id, params, .. } => {
+            let user = owner(world, id)?;
+            if user.tokens.contains_key(id.name()) {
+                return Err(refused(format!("token {id} already exists")));
+            }
+            let mut token = Token {
+                separated: true,
+                expires: 0,
+                comment: None,
+            };
+            set_token(&mut token, &plain(params), &BTreeSet::new());
+            user.tokens.insert(id.name().to_owned(), token);
+        }
+        AccountAction::UpdateToken { id, set, delete } => {
+            let token = owner(world, id)?.tokens.get_mut(id.name());
+            let token = token.ok_or_else(|| missing("token", id.as_str()))?;
+            set_token(token, &plain(set), delete);
+        }
+        AccountAction::DeleteToken { id } => {
+            known(world, &[Part::Acl])?;
+            let gone = owner(world, id)?.tokens.remove(id.name());
+            gone.ok_or_else(|| missing("token", id.as_str()))?;
+            // In the file they stand until it is written next, but nobody reads entries of a token that there is not.
+            forget(world, |entry| {
+                entry.subject_type == "token" && entry.subject == id.as_str()
+            });
+        }
         AccountAction::CreateRole { id, privileges } => {
             if world.roles.contains_key(id.as_str()) {
                 return Err(refused(format!("role {id} already exists")));
@@ -143,6 +170,28 @@ fn is_of(entry: &AclEntry, path: &AclPath, subject: &AclSubject) -> bool {
     entry.path == path.as_str()
         && entry.subject_type == subject.kind()
         && entry.subject == subject.id()
+}
+
+/// The user that a token belongs to.
+fn owner<'w>(world: &'w mut World, id: &TokenId) -> Result<&'w mut User, Unpredictable> {
+    let user = world.users.get_mut(id.owner());
+    let user = user.ok_or_else(|| missing("user", id.owner()))?;
+    Ok(Arc::make_mut(user))
+}
+
+/// An empty comment of a token that is there changes nothing before Proxmox VE 9.2, so it is not sent; `delete` takes one away.
+fn set_token(token: &mut Token, set: &Section, delete: &BTreeSet<String>) {
+    for (key, value) in set {
+        match key.as_str() {
+            "privsep" => token.separated = value == "1",
+            "expire" => token.expires = value.parse().unwrap_or(0),
+            "comment" => token.comment = Some(value.clone()).filter(|text| !text.is_empty()),
+            _ => {}
+        }
+    }
+    if delete.contains("comment") {
+        token.comment = None;
+    }
 }
 
 fn set_user(user: &mut User, set: &Section) {

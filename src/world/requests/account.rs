@@ -1,7 +1,7 @@
 //! The calls of actions on accounts.
 
 use super::{Request, Secrets, Unsendable, join, request};
-use crate::ids::{AclPath, AclSubject, RoleId};
+use crate::ids::{AclPath, AclSubject, RoleId, TokenId};
 use crate::proxmox::call::Method;
 use crate::world::AccountAction;
 
@@ -27,6 +27,15 @@ pub(super) fn request_of(
             at(Method::Put, "users", id.as_str()).with_all(set, secrets)?
         }
         AccountAction::DeleteUser { id } => at(Method::Delete, "users", id.as_str()),
+        AccountAction::CreateToken {
+            id,
+            params,
+            secret_file: _,
+        } => token(Method::Post, id).with_all(params, secrets)?,
+        AccountAction::UpdateToken { id, set, delete } => token(Method::Put, id)
+            .with_all(set, secrets)?
+            .with_some("delete", (!delete.is_empty()).then(|| join(delete))),
+        AccountAction::DeleteToken { id } => token(Method::Delete, id),
         AccountAction::CreateRole { id, privileges } => new("roles")
             .with("roleid", id.as_str())
             .with("privs", join(privileges)),
@@ -47,6 +56,11 @@ pub(super) fn request_of(
             roles,
         } => entries(path, subject, roles.iter()).with("delete", "1"),
     })
+}
+
+fn token(method: Method, id: &TokenId) -> Request {
+    let path = ["access", "users", id.owner(), "token", id.name()];
+    request(method, path, None)
 }
 
 fn entries<'r>(

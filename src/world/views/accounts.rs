@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{AclPath, AclSubject};
-use crate::world::model::{AclEntry, User, World};
+use crate::ids::{AclPath, AclSubject, TokenId};
+use crate::world::model::{AclEntry, Token, User, World};
 
 /// The roles of a subject on a path, each with whether it holds below the path too.
 pub fn roles_on(world: &World, path: &AclPath, subject: &AclSubject) -> BTreeMap<String, bool> {
@@ -17,7 +17,7 @@ pub fn roles_on(world: &World, path: &AclPath, subject: &AclSubject) -> BTreeMap
 }
 
 /// The entries of the access control list that name an object: those for a group (`group/ops`), for a user or one of its tokens
-/// (`user/ann@pve`), or of a role (`role/Ops`).
+/// (`user/ann@pve`), for a token (`token/ann@pve!mon`), or of a role (`role/Ops`).
 pub fn entries_naming<'w>(
     world: &'w World,
     object: &'w str,
@@ -26,6 +26,7 @@ pub fn entries_naming<'w>(
     world.acl.iter().filter(move |entry| match kind {
         "group" => entry.subject_type == "group" && entry.subject == id,
         "role" => entry.role == id,
+        "token" => entry.subject_type == "token" && entry.subject == id,
         "user" => {
             let token = |rest: &str| rest.starts_with('!');
             (entry.subject_type == "user" && entry.subject == id)
@@ -56,6 +57,11 @@ pub fn user_fields(user: &User) -> BTreeMap<String, String> {
     all.insert("enable".to_owned(), enabled.to_owned());
     all.insert("expire".to_owned(), user.expires.to_string());
     all
+}
+
+/// A token, if there is one of that id.
+pub fn token<'w>(world: &'w World, id: &TokenId) -> Option<&'w Token> {
+    world.users.get(id.owner())?.tokens.get(id.name())
 }
 
 /// The groups that a user is in.
