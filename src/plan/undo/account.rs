@@ -11,7 +11,7 @@ use crate::world::{AccountAction, Action, Param, Params, views};
 impl Back<'_, '_, '_> {
     /// Takes one action back on what there is now.
     pub(super) fn account(&mut self, action: &AccountAction) {
-        let world = self.planner.input.world;
+        let world = self.accounts.clone();
         let object = action.object();
         match action {
             AccountAction::CreateGroup { id, .. } => {
@@ -88,7 +88,11 @@ impl Back<'_, '_, '_> {
     }
 
     fn do_it(&mut self, title: String, action: AccountAction) {
-        self.push(title, Action::Account(action), None);
+        let action = Action::Account(action);
+        if let Ok(after) = self.accounts.apply(&action) {
+            *self.accounts = after;
+        }
+        self.push(title, action, None);
     }
 
     fn again(&mut self, action: &AccountAction, there: bool) {
@@ -105,7 +109,7 @@ impl Back<'_, '_, '_> {
     /// Something that the run made is removed, unless somebody gave it privileges that the run did not.
     fn away(&mut self, action: &AccountAction) {
         let object = action.object();
-        let foreign = views::entries_naming(self.planner.input.world, &object).find(|entry| {
+        let foreign = views::entries_naming(self.accounts, &object).find(|entry| {
             !self.plan.steps.iter().any(|step| {
                 self.done.contains(&step.id)
                     && matches!(&step.action, Action::Account(AccountAction::Grant { path, subject, roles, .. })
@@ -144,7 +148,7 @@ impl Back<'_, '_, '_> {
 
     fn group_back(&mut self, id: &GroupId, comment: &str) {
         let object = format!("group/{id}");
-        let Some(group) = self.planner.input.world.groups.get(id.as_str()) else {
+        let Some(group) = self.accounts.groups.get(id.as_str()).cloned() else {
             return self.left(&format!("{object} is gone"));
         };
         let now = group.comment.clone().unwrap_or_default();
@@ -189,7 +193,7 @@ impl Back<'_, '_, '_> {
 
     fn user_back(&mut self, id: &UserId, old: &Params) {
         let object = format!("user/{id}");
-        let world = self.planner.input.world;
+        let world = self.accounts.clone();
         let Some(user) = world.users.get(id.as_str()) else {
             return self.left(&format!("{object} is gone"));
         };
@@ -203,7 +207,7 @@ impl Back<'_, '_, '_> {
             let Param::Plain(value) = param else { continue };
             if key == "groups" {
                 if let Some(groups) = self.groups_back(id, value, &ours) {
-                    let now = joined(&views::groups_of(world, id.as_str()));
+                    let now = joined(&views::groups_of(&world, id.as_str()));
                     self.set_back(&object, "groups", &now, &groups);
                     set.insert(key.clone(), Param::Plain(groups));
                 }
@@ -239,7 +243,7 @@ impl Back<'_, '_, '_> {
             (_, Some(gone)) => old.iter().filter(|group| *group != gone).cloned().collect(),
             _ => return None,
         };
-        let now = views::groups_of(self.planner.input.world, id.as_str());
+        let now = views::groups_of(self.accounts, id.as_str());
         let mut groups: BTreeSet<String> = now
             .iter()
             .filter(|group| old.contains(*group) || !left.contains(*group))
@@ -247,30 +251,9 @@ impl Back<'_, '_, '_> {
             .collect();
         let again = old
             .difference(&left)
-            .filter(|group| self.group_will_be(group));
+            .filter(|group| self.accounts.groups.contains_key(group.as_str()));
         groups.extend(again.cloned());
         (groups != now).then(|| joined(&groups))
-    }
-
-    /// Whether a group is there, or is made again.
-    fn group_will_be(&self, group: &str) -> bool {
-        self.planner.input.world.groups.contains_key(group)
-            || self.made_again(&format!("group/{group}"))
-    }
-
-    fn made_again(&self, object: &str) -> bool {
-        self.planner
-            .drafts
-            .steps
-            .iter()
-            .any(|draft| match &draft.action {
-                Action::Account(
-                    action @ (AccountAction::CreateGroup { .. }
-                    | AccountAction::CreateUser { .. }
-                    | AccountAction::CreateRole { .. }),
-                ) => action.object() == object,
-                _ => false,
-            })
     }
 
     /// Leaves out the groups that are no longer there.
@@ -280,7 +263,7 @@ impl Back<'_, '_, '_> {
         };
         let (are, gone): (Vec<String>, Vec<String>) = list(&groups)
             .into_iter()
-            .partition(|group| self.group_will_be(group));
+            .partition(|group| self.accounts.groups.contains_key(group.as_str()));
         for group in gone {
             self.left(&format!("group/{group} is gone"));
         }
@@ -292,7 +275,7 @@ impl Back<'_, '_, '_> {
 
     fn role_back(&mut self, id: &RoleId, old: &BTreeSet<String>) {
         let object = format!("role/{id}");
-        let Some(role) = self.planner.input.world.roles.get(id.as_str()) else {
+        let Some(role) = self.accounts.roles.get(id.as_str()).cloned() else {
             return self.left(&format!("{object} is gone"));
         };
         let ours = match &self.step.action {
@@ -327,21 +310,18 @@ impl Back<'_, '_, '_> {
         roles: &BTreeSet<RoleId>,
         propagate: bool,
     ) {
-        let world = self.planner.input.world;
-        let there = subject_is_there(world, subject)
-            || self.made_again(&format!("{}/{}", subject.kind(), subject.id()));
-        if !there {
+        let world = self.accounts.clone();
+        if !subject_is_there(&world, subject) {
             return self.left(&format!("{subject} is gone"));
         }
-        let now = views::roles_on(world, path, subject);
+        let now = views::roles_on(&world, path, subject);
         let ours: Option<bool> = match &self.step.action {
             Action::Account(AccountAction::Grant { propagate, .. }) => Some(*propagate),
             _ => None,
         };
         let mut given = BTreeSet::new();
         for role in roles {
-            let is =
-                world.roles.contains_key(role.as_str()) || self.made_again(&format!("role/{role}"));
+            let is = world.roles.contains_key(role.as_str());
             match now.get(role.as_str()) {
                 Some(flag) if *flag == propagate => {}
                 Some(flag) if Some(*flag) != ours => self.left(&format!(
@@ -369,7 +349,7 @@ impl Back<'_, '_, '_> {
 
     /// Roles that the run gave are taken.
     fn taken_back(&mut self, path: &AclPath, subject: &AclSubject, roles: &BTreeSet<RoleId>) {
-        let now = views::roles_on(self.planner.input.world, path, subject);
+        let now = views::roles_on(self.accounts, path, subject);
         let still = roles.iter().filter(|role| now.contains_key(role.as_str()));
         let still: BTreeSet<RoleId> = still.cloned().collect();
         if still.is_empty() {
