@@ -394,7 +394,7 @@ fn full_token(call: &Call) -> String {
     format!("{}!{}", call.text("userid"), call.text("tokenid"))
 }
 
-/// Oneself, the token's owner, or whoever may change users.
+/// The token's owner itself, or whoever may change all users, or those of one of the owner's groups.
 fn may_change_tokens(cluster: &Cluster, call: &Call) -> Result<(), ApiError> {
     if !cluster.read_users().users.contains_key(call.text("userid")) {
         return Err(ApiError::new(403, "Permission check failed"));
@@ -402,7 +402,17 @@ fn may_change_tokens(cluster: &Cluster, call: &Call) -> Result<(), ApiError> {
     if call.text("userid") == call.auth.id {
         return Ok(());
     }
-    cluster.check_all(&call.auth, "/access/groups", &["User.Modify"])
+    let config = cluster.read_users();
+    let through_a_group = member_of(&config, call.text("userid"))
+        .into_iter()
+        .any(|group| {
+            let held = cluster.privileges(&call.auth, &format!("/access/groups/{group}"));
+            held.contains_key("User.Modify")
+        });
+    match through_a_group {
+        true => Ok(()),
+        false => cluster.check_all(&call.auth, "/access/groups", &["User.Modify"]),
+    }
 }
 
 fn no_such_token(call: &Call) -> ApiError {

@@ -338,7 +338,7 @@ fn what_was_set_is_set_back_unless_somebody_set_it_since() {
     assert_eq!(check(&back), vec![], "{back:#?}");
     assert_eq!(
         titles(&back),
-        ["set back token/ann@pve!ci expire, privsep, comment"]
+        ["set back token/ann@pve!ci comment, expire, privsep"]
     );
     let after = lab.after(&back);
     let token = &after.users["ann@pve"].tokens["ci"];
@@ -350,7 +350,7 @@ fn what_was_set_is_set_back_unless_somebody_set_it_since() {
     let back = undo(&plan, &done, &lab.input(Vec::new())).unwrap();
     assert_eq!(
         titles(&back),
-        ["set back token/ann@pve!ci privsep, comment"]
+        ["set back token/ann@pve!ci comment, privsep"]
     );
     assert!(
         back.notes
