@@ -593,6 +593,9 @@ fn variant(action: &Action) -> &'static str {
             AccountAction::CreateUser { .. } => "create user",
             AccountAction::UpdateUser { .. } => "update user",
             AccountAction::DeleteUser { .. } => "delete user",
+            AccountAction::CreateToken { .. } => "create token",
+            AccountAction::UpdateToken { .. } => "update token",
+            AccountAction::DeleteToken { .. } => "delete token",
             AccountAction::CreateRole { .. } => "create role",
             AccountAction::UpdateRole { .. } => "update role",
             AccountAction::DeleteRole { .. } => "delete role",
@@ -647,6 +650,28 @@ fn accounts() -> Vec<(Action, &'static str)> {
                 id: "ann@pve".parse().unwrap(),
             },
             "DELETE /access/users/ann@pve",
+        ),
+        (
+            Do::CreateToken {
+                id: "ann@pve!mon".parse().unwrap(),
+                params: params(&[("comment", "Prometheus"), ("expire", "0"), ("privsep", "1")]),
+                secret_file: "/etc/secrets/mon".to_owned(),
+            },
+            "POST /access/users/ann@pve/token/mon comment=Prometheus expire=0 privsep=1",
+        ),
+        (
+            Do::UpdateToken {
+                id: "ann@pve!mon".parse().unwrap(),
+                set: params(&[("privsep", "0")]),
+                delete: ["comment".to_owned()].into(),
+            },
+            "PUT /access/users/ann@pve/token/mon privsep=0 delete=comment",
+        ),
+        (
+            Do::DeleteToken {
+                id: "ann@pve!mon".parse().unwrap(),
+            },
+            "DELETE /access/users/ann@pve/token/mon",
         ),
         (
             Do::CreateRole {
@@ -707,7 +732,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 47, "{variants:?}");
+    assert_eq!(variants.len(), 50, "{variants:?}");
 }
 
 #[test]
