@@ -280,6 +280,7 @@ fn delete_storage(criterion: &mut Criterion) {
             settings: &settings,
             now: world.observed_at,
             secrets: &secrets,
+            closed_files: &BTreeMap::new(),
             backups: &Default::default(),
         };
         let plan = make_plan(&input).unwrap();

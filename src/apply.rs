@@ -10,6 +10,8 @@ pub mod journal;
 pub mod port;
 pub mod preconditions;
 mod read_back;
+pub mod secret_file;
+mod shown_once;
 pub mod step;
 pub mod touched;
 

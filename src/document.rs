@@ -5,6 +5,8 @@
 //! every fault at once; then serde makes the typed document, and [`check`] looks at what fields say together. What comes out of
 //! [`load`] is either every document, or every error.
 
+pub mod access_rule;
+pub mod api_token;
 pub mod backup_job;
 pub mod check;
 pub mod clone;
@@ -13,6 +15,7 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod group;
 pub mod image;
 pub mod import;
 pub mod machine;
@@ -24,6 +27,7 @@ pub mod reference;
 pub mod refused;
 pub mod replication_job;
 pub mod restore;
+pub mod role;
 pub mod scalar;
 pub mod schema;
 pub mod shared;
@@ -33,6 +37,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod storage;
 pub mod tree;
+pub mod user;
 pub mod validate;
 pub mod yaml;
 
@@ -42,22 +47,29 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::access_rule::AccessRuleSpec;
+use self::api_token::ApiTokenSpec;
 use self::backup_job::BackupJobSpec;
 use self::container::ContainerSpec;
-use self::desired::Desired;
+use self::desired::{Desired, DesiredAccount};
 use self::error::Problem;
 pub use self::error::{DocumentError, DocumentErrors};
+use self::group::GroupSpec;
 use self::image::ImageSpec;
 use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
 use self::replication_job::ReplicationJobSpec;
+use self::role::RoleSpec;
 use self::snapshot::SnapshotSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
+use self::user::UserSpec;
 use self::yaml::Tree;
-use crate::ids::{BackupJobId, ClusterName, PoolId, SnapshotName, StorageId};
+use crate::ids::{
+    BackupJobId, ClusterName, GroupId, PoolId, RoleId, SnapshotName, StorageId, UserId,
+};
 
 /// The group of the kinds.
 pub const GROUP: &str = "bailiwick.dev";
@@ -85,11 +97,21 @@ pub enum Kind {
     ReplicationJob,
     /// A file on a storage: an ISO image, a container template, a disk to import.
     Image,
+    /// A group of users.
+    Group,
+    /// A user.
+    User,
+    /// A role.
+    Role,
+    /// The roles that a user, group or token is given on a path.
+    AccessRule,
+    /// A token of a user, for a program.
+    ApiToken,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -98,6 +120,11 @@ impl Kind {
         Self::Snapshot,
         Self::ReplicationJob,
         Self::Image,
+        Self::Group,
+        Self::User,
+        Self::Role,
+        Self::AccessRule,
+        Self::ApiToken,
     ];
 
     /// The kind's name in documents.
@@ -111,6 +138,11 @@ impl Kind {
             Self::Snapshot => "Snapshot",
             Self::ReplicationJob => "ReplicationJob",
             Self::Image => "Image",
+            Self::Group => "Group",
+            Self::User => "User",
+            Self::Role => "Role",
+            Self::AccessRule => "AccessRule",
+            Self::ApiToken => "ApiToken",
         }
     }
 }
@@ -241,6 +273,16 @@ pub enum Spec {
     ReplicationJob(Box<ReplicationJobSpec>),
     /// Of an image.
     Image(Box<ImageSpec>),
+    /// Of a group.
+    Group(Box<GroupSpec>),
+    /// Of a user.
+    User(Box<UserSpec>),
+    /// Of a role.
+    Role(Box<RoleSpec>),
+    /// Of an access rule.
+    AccessRule(Box<AccessRuleSpec>),
+    /// Of a token.
+    ApiToken(Box<ApiTokenSpec>),
 }
 
 impl Spec {
@@ -255,6 +297,11 @@ impl Spec {
             Self::Snapshot(_) => Kind::Snapshot,
             Self::ReplicationJob(_) => Kind::ReplicationJob,
             Self::Image(_) => Kind::Image,
+            Self::Group(_) => Kind::Group,
+            Self::User(_) => Kind::User,
+            Self::Role(_) => Kind::Role,
+            Self::AccessRule(_) => Kind::AccessRule,
+            Self::ApiToken(_) => Kind::ApiToken,
         }
     }
 }
@@ -270,6 +317,11 @@ impl Serialize for Spec {
             Self::Snapshot(spec) => spec.serialize(serializer),
             Self::ReplicationJob(spec) => spec.serialize(serializer),
             Self::Image(spec) => spec.serialize(serializer),
+            Self::Group(spec) => spec.serialize(serializer),
+            Self::User(spec) => spec.serialize(serializer),
+            Self::Role(spec) => spec.serialize(serializer),
+            Self::AccessRule(spec) => spec.serialize(serializer),
+            Self::ApiToken(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -404,6 +456,20 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
             Desired::ReplicationJob(Box::new(spec.desired(spec.id(metadata)?)))
         }
         Spec::Image(spec) => Desired::Image(Box::new(spec.desired(name)?)),
+        Spec::Group(spec) => {
+            let id = spec.id.clone().or_else(|| GroupId::new(name).ok())?;
+            Desired::Account(Box::new(DesiredAccount::Group(spec.desired(id))))
+        }
+        Spec::User(spec) => {
+            let id = spec.id.clone().or_else(|| UserId::new(name).ok())?;
+            Desired::Account(Box::new(DesiredAccount::User(spec.desired(id))))
+        }
+        Spec::Role(spec) => {
+            let id = spec.id.clone().or_else(|| RoleId::new(name).ok())?;
+            Desired::Account(Box::new(DesiredAccount::Role(spec.desired(id))))
+        }
+        Spec::AccessRule(spec) => Desired::Account(Box::new(DesiredAccount::Rule(spec.desired()?))),
+        Spec::ApiToken(spec) => Desired::ApiToken(Box::new(spec.desired(spec.id(metadata)?))),
     })
 }
 
@@ -554,6 +620,11 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Snapshot => Spec::Snapshot(serde_json::from_value(spec)?),
         Kind::ReplicationJob => Spec::ReplicationJob(serde_json::from_value(spec)?),
         Kind::Image => Spec::Image(serde_json::from_value(spec)?),
+        Kind::Group => Spec::Group(serde_json::from_value(spec)?),
+        Kind::User => Spec::User(serde_json::from_value(spec)?),
+        Kind::Role => Spec::Role(serde_json::from_value(spec)?),
+        Kind::AccessRule => Spec::AccessRule(serde_json::from_value(spec)?),
+        Kind::ApiToken => Spec::ApiToken(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

@@ -2,10 +2,12 @@
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
 //!
 //! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `pool`, `backup_job`, `snapshot`,
-//! `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! `replication_job`, `account`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
+mod account;
+mod api_token;
 mod backup_job;
 pub mod check;
 mod draft;
@@ -40,6 +42,7 @@ mod values;
 mod version;
 pub mod words;
 
+pub use api_token::until as token_expires;
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
 pub use guest::backups_wanted;
@@ -119,6 +122,7 @@ impl Planner<'_, '_> {
                 self.pool_present(item, pool, &mut pools);
             }
         }
+        self.accounts_present(&items);
         for item in &items {
             if let Wanted::Removed { delete } = &item.wanted {
                 self.removed(item, *delete, &mut pools);
@@ -137,6 +141,12 @@ impl Planner<'_, '_> {
                 self.replication_job_present(item, job);
             }
         }
+        for item in &items {
+            if let Wanted::Present(Desired::ApiToken(token)) = &item.wanted {
+                self.api_token_present(item, token);
+            }
+        }
+        self.rules_present(&items, &pools);
         self.pool_steps(pools);
         self.perhaps_renamed();
     }
@@ -193,11 +203,18 @@ impl Planner<'_, '_> {
             self.snapshot_removed(item, &owned, vmid, &name);
         }
         if let Some(id) = object
+            .strip_prefix("token/")
+            .and_then(|id| crate::ids::TokenId::new(id).ok())
+        {
+            return self.api_token_removed(item, &id);
+        }
+        if let Some(id) = object
             .strip_prefix("replication-job/")
             .and_then(|id| crate::ids::ReplicationJobId::new(id).ok())
         {
-            self.replication_job_removed(item, &id);
+            return self.replication_job_removed(item, &id);
         }
+        self.account_removed(item, &object);
     }
 }
 

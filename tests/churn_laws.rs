@@ -102,6 +102,7 @@ fn plan(world: &World, ownership: &Ownership, items: Vec<Item>) -> Result<Plan, 
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups: &BTreeMap::new(),
     };
     make_plan(&input)

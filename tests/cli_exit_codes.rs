@@ -415,6 +415,7 @@ fn explanations() {
         "Pool",
         "BackupJob",
         "ReplicationJob",
+        "ApiToken",
     ] {
         assert!(kinds.contains(kind));
         assert!(

@@ -75,6 +75,10 @@ fn generated() -> Vec<(String, String)> {
                 "replication-job",
                 include_str!("../examples/documents/replication-job.yaml"),
             ),
+            Kind::ApiToken => (
+                "api-token",
+                include_str!("../examples/documents/api-token.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

@@ -60,6 +60,7 @@ fn plans_to_nothing(world: &World, documents: &[Document]) {
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups: &BTreeMap::new(),
     };
     let plan = make_plan(&input).unwrap_or_else(|error| panic!("{error}"));
@@ -112,7 +113,11 @@ fn nothing_is_dropped(
             }),
             Desired::Storage(storage) => storage.options.get(key).cloned(),
             Desired::BackupJob(job) => job.options.get(key).cloned(),
-            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => None,
+            Desired::Pool(_)
+            | Desired::Snapshot(_)
+            | Desired::Image(_)
+            | Desired::Account(_)
+            | Desired::ApiToken(_) => None,
             Desired::ReplicationJob(job) => job.options.get(key).cloned(),
         };
         let implied = key == "unprivileged"

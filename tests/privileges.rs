@@ -58,7 +58,7 @@ fn reading() -> Grants {
 
 /// The cluster's accounts, with exactly these privileges for the token. An entry replaces what comes from above, so each repeats it.
 fn accounts(grants: &Grants) -> String {
-    let mut text = "user:bailiwick@pve:1:0:::::::\ntoken:bailiwick@pve!controller:0:0::\nuser:root@pam:1:0:::::::\n\n\
+    let mut text = "user:bailiwick@pve:1:0:::::::\ntoken:bailiwick@pve!controller:0:0::\nuser:root@pam:1:0:::::::\ntoken:root@pam!old:0:0::\n\n\
                     pool:web::103::\npool:empty::::\n\n"
         .to_owned();
     let paths: BTreeSet<&String> = grants.iter().map(|(path, _)| path).collect();
@@ -263,6 +263,7 @@ fn plan(case: &Case, world: &World, backups: &Backups) -> Result<Plan, PlanError
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups,
     })
 }

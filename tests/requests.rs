@@ -14,10 +14,10 @@ use std::path::Path;
 
 use bailiwick::apply::requests::{Request, Unsendable, request_for};
 use bailiwick::document::desired::{Download, ImageSource, Pull, SecretRef};
-use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
+use bailiwick::ids::{AclSubject, Bytes, GuestKind, NodeName, Slot};
 use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
-use bailiwick::world::{Action, Param, Params, PowerAction};
+use bailiwick::world::{AccountAction, Action, Param, Params, PowerAction};
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
@@ -586,22 +586,158 @@ fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
+        Action::Account(action) => match action {
+            AccountAction::CreateGroup { .. } => "create group",
+            AccountAction::UpdateGroup { .. } => "update group",
+            AccountAction::DeleteGroup { .. } => "delete group",
+            AccountAction::CreateUser { .. } => "create user",
+            AccountAction::UpdateUser { .. } => "update user",
+            AccountAction::DeleteUser { .. } => "delete user",
+            AccountAction::CreateToken { .. } => "create token",
+            AccountAction::UpdateToken { .. } => "update token",
+            AccountAction::DeleteToken { .. } => "delete token",
+            AccountAction::CreateRole { .. } => "create role",
+            AccountAction::UpdateRole { .. } => "update role",
+            AccountAction::DeleteRole { .. } => "delete role",
+            AccountAction::Grant { .. } => "grant",
+            AccountAction::Revoke { .. } => "revoke",
+        },
     }
+}
+
+/// Of accounts.
+fn accounts() -> Vec<(Action, &'static str)> {
+    use AccountAction as Do;
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let roles = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    let all = [
+        (
+            Do::CreateGroup {
+                id: "ops".parse().unwrap(),
+                comment: Some("on call".to_owned()),
+            },
+            "POST /access/groups groupid=ops comment=on call",
+        ),
+        (
+            Do::UpdateGroup {
+                id: "ops".parse().unwrap(),
+                comment: String::new(),
+            },
+            "PUT /access/groups/ops comment=",
+        ),
+        (
+            Do::DeleteGroup {
+                id: "ops".parse().unwrap(),
+            },
+            "DELETE /access/groups/ops",
+        ),
+        (
+            Do::CreateUser {
+                id: "ann@pve".parse().unwrap(),
+                params: params(&[("email", "ann@example.org"), ("groups", "dev,ops")]),
+            },
+            "POST /access/users userid=ann@pve email=ann@example.org groups=dev,ops",
+        ),
+        (
+            Do::UpdateUser {
+                id: "ann@pve".parse().unwrap(),
+                set: params(&[("enable", "0"), ("comment", ""), ("expire", "0")]),
+            },
+            "PUT /access/users/ann@pve comment= enable=0 expire=0",
+        ),
+        (
+            Do::DeleteUser {
+                id: "ann@pve".parse().unwrap(),
+            },
+            "DELETE /access/users/ann@pve",
+        ),
+        (
+            Do::CreateToken {
+                id: "ann@pve!mon".parse().unwrap(),
+                params: params(&[("comment", "Prometheus"), ("expire", "0"), ("privsep", "1")]),
+                secret_file: "/etc/secrets/mon".to_owned(),
+            },
+            "POST /access/users/ann@pve/token/mon comment=Prometheus expire=0 privsep=1",
+        ),
+        (
+            Do::UpdateToken {
+                id: "ann@pve!mon".parse().unwrap(),
+                set: params(&[("privsep", "0")]),
+                delete: ["comment".to_owned()].into(),
+            },
+            "PUT /access/users/ann@pve/token/mon privsep=0 delete=comment",
+        ),
+        (
+            Do::DeleteToken {
+                id: "ann@pve!mon".parse().unwrap(),
+            },
+            "DELETE /access/users/ann@pve/token/mon",
+        ),
+        (
+            Do::CreateRole {
+                id: "Ops".parse().unwrap(),
+                privileges: names(&["VM.PowerMgmt", "VM.Audit"]),
+            },
+            "POST /access/roles roleid=Ops privs=VM.Audit,VM.PowerMgmt",
+        ),
+        (
+            Do::UpdateRole {
+                id: "Ops".parse().unwrap(),
+                privileges: names(&[]),
+            },
+            "PUT /access/roles/Ops privs=",
+        ),
+        (
+            Do::DeleteRole {
+                id: "Ops".parse().unwrap(),
+            },
+            "DELETE /access/roles/Ops",
+        ),
+        (
+            Do::Grant {
+                path: "/vms/104".parse().unwrap(),
+                subject: AclSubject::of("group", "ops").unwrap(),
+                roles: roles(&["Ops", "PVEAuditor"]),
+                propagate: false,
+            },
+            "PUT /access/acl path=/vms/104 groups=ops roles=Ops,PVEAuditor propagate=0",
+        ),
+        (
+            Do::Grant {
+                path: "/".parse().unwrap(),
+                subject: AclSubject::of("user", "ann@pve").unwrap(),
+                roles: roles(&["PVEAuditor"]),
+                propagate: true,
+            },
+            "PUT /access/acl path=/ users=ann@pve roles=PVEAuditor propagate=1",
+        ),
+        (
+            Do::Revoke {
+                path: "/pool/prod".parse().unwrap(),
+                subject: AclSubject::of("token", "ann@pve!mon").unwrap(),
+                roles: roles(&["Ops"]),
+            },
+            "PUT /access/acl path=/pool/prod tokens=ann@pve!mon roles=Ops delete=1",
+        ),
+    ];
+    let all = all.into_iter();
+    all.map(|(action, expected)| (Action::Account(action), expected))
+        .collect()
 }
 
 #[test]
 fn every_action_is_one_call() {
     let mut variants = BTreeSet::new();
-    for (action, expected) in table() {
+    for (action, expected) in table().into_iter().chain(accounts()) {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 36, "{variants:?}");
+    assert_eq!(variants.len(), 50, "{variants:?}");
 }
 
 #[test]
 fn every_call_fits_the_schema() {
-    for (action, _) in table() {
+    for (action, _) in table().into_iter().chain(accounts()) {
         let call = request(&action).unwrap().call;
         let path = percent_decode_str(&call.path)
             .decode_utf8()
@@ -633,7 +769,7 @@ fn a_host_that_serves_the_schema_lacks_nothing() {
         return;
     };
     let api = ServedApi::read(&script).unwrap();
-    for (action, _) in table() {
+    for (action, _) in table().into_iter().chain(accounts()) {
         assert_eq!(api.lacks(&request(&action).unwrap().call), []);
     }
     assert!(api.writes() > 300, "{}", api.writes());

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::port::{Live, Sent, TaskEnd};
 use super::requests::Request;
+use super::secret_file::Secret;
 use super::touched::Touched;
 use crate::document::desired::SecretRef;
 use crate::ids::{GuestKind, NodeName, Vmid};
@@ -31,6 +32,20 @@ pub struct ApiCluster {
     pub poll: Duration,
 }
 
+/// What became of a write that did not come back with an answer.
+fn not_taken(error: WriteError) -> Sent {
+    match error {
+        WriteError::Refused(error) => match error.class() {
+            ErrorClass::NodeUnreachable | ErrorClass::NoQuorum => Sent::NotNow(error.to_string()),
+            class => Sent::Refused {
+                message: error.to_string(),
+                locked: class.is_retryable_lock(),
+            },
+        },
+        WriteError::Undetermined(error) => Sent::Undetermined(error.to_string()),
+    }
+}
+
 impl Live for ApiCluster {
     async fn refresh(&self, world: World, touched: Touched) -> Result<World, String> {
         let Touched {
@@ -41,6 +56,7 @@ impl Live for ApiCluster {
             ha,
             jobs,
             acl,
+            accounts,
         } = touched;
         refresh(
             &self.client,
@@ -53,6 +69,7 @@ impl Live for ApiCluster {
                 ha,
                 jobs,
                 acl,
+                accounts,
             },
         )
         .await
@@ -61,16 +78,14 @@ impl Live for ApiCluster {
     async fn send(&self, request: &Request) -> Sent {
         match self.client.write(request.call.clone()).await {
             Ok(answer) => Sent::Taken(answer.upid.map(|upid| upid.to_string())),
-            Err(WriteError::Refused(error)) => match error.class() {
-                ErrorClass::NodeUnreachable | ErrorClass::NoQuorum => {
-                    Sent::NotNow(error.to_string())
-                }
-                class => Sent::Refused {
-                    message: error.to_string(),
-                    locked: class.is_retryable_lock(),
-                },
-            },
-            Err(WriteError::Undetermined(error)) => Sent::Undetermined(error.to_string()),
+            Err(error) => not_taken(error),
+        }
+    }
+
+    async fn send_for_secret(&self, request: &Request) -> Result<Secret, Sent> {
+        match self.client.write(request.call.clone()).await {
+            Ok(answer) => answer.secret().map(Secret::new).ok_or(Sent::Taken(None)),
+            Err(error) => Err(not_taken(error)),
         }
     }
 

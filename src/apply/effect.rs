@@ -1,5 +1,7 @@
 //! Whether the effect of an action can be seen in a world: how an undetermined write is decided without sending it again.
 
+mod account;
+
 use crate::proxmox::property::{Domain, equivalent};
 use crate::world::predict::backups_taken;
 use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, World, views};
@@ -178,6 +180,7 @@ pub fn visible(action: &Action, world: &World) -> bool {
             let job = world.replication_jobs.get(id.as_str());
             job.is_none_or(|job| job.removing)
         }
+        Action::Account(action) => account::visible(action, world),
     }
 }
 
@@ -224,7 +227,8 @@ pub fn tells(action: &Action) -> bool {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => true,
+        | Action::DeleteReplicationJob { .. }
+        | Action::Account(_) => true,
     }
 }
 

@@ -300,7 +300,8 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Account(_) => BTreeSet::new(),
     }
 }
 
@@ -310,9 +311,10 @@ fn file_of(action: &Action) -> Option<&'static str> {
         Action::CreateStorage { .. }
         | Action::UpdateStorage { .. }
         | Action::DeleteStorage { .. } => Some("storage.cfg"),
-        Action::CreatePool { .. } | Action::UpdatePool { .. } | Action::DeletePool { .. } => {
-            Some("user.cfg")
-        }
+        Action::CreatePool { .. }
+        | Action::UpdatePool { .. }
+        | Action::DeletePool { .. }
+        | Action::Account(_) => Some("user.cfg"),
         Action::CreateBackupJob { .. }
         | Action::UpdateBackupJob { .. }
         | Action::DeleteBackupJob { .. } => Some("jobs.cfg"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::requests::Request;
+use super::secret_file::Secret;
 use super::touched::Touched;
 use crate::ids::{GuestKind, NodeName, Vmid};
 use crate::plan::{Step, StepId};
@@ -56,6 +57,12 @@ pub trait Live: Send + Sync + 'static {
     ) -> impl Future<Output = Result<World, String>> + Send;
     /// Sends a request once. Never retried here.
     fn send(&self, request: &Request) -> impl Future<Output = Sent> + Send;
+    /// Sends a request once whose answer holds a secret, and hands the secret over; otherwise what became of the request. Taken, but
+    /// without a secret in the answer, is [`Sent::Taken`] too.
+    fn send_for_secret(
+        &self,
+        request: &Request,
+    ) -> impl Future<Output = Result<Secret, Sent>> + Send;
     /// Waits for a task's end, at most this long.
     fn wait(&self, upid: &str, at_most: Duration) -> impl Future<Output = TaskEnd> + Send;
     /// The UPIDs of all tasks of this type and id on this node that the node still remembers, running or ended.

@@ -1,5 +1,7 @@
 //! Whether what a step was planned on still holds, by a world that was just read.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::port::Left;
@@ -263,6 +265,7 @@ pub fn check(
                 Some(_) => Err(format!("replication job {id} exists already")),
             }
         }
+        Precondition::Account(wanted) => account::check(wanted, world),
         Precondition::HaState { vmid, state } => {
             let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
             same(&found, &state.as_ref(), || {

@@ -11,6 +11,8 @@ use super::executor::Limits;
 use super::port::{Intent, Journal, JournalError, Left, Live, Outcome, Remembered, Sent, TaskEnd};
 use super::preconditions;
 use super::read_back::{ReadBack, read_back};
+use super::secret_file::Secret;
+use super::shown_once;
 use super::touched::Touched;
 use crate::ids::{ClusterName, NodeName};
 use crate::metrics::Metrics;
@@ -128,6 +130,12 @@ impl<L, J> Shared<L, J> {
         if touched.acl {
             world.acl = read.acl.clone();
         }
+        if !touched.accounts.is_empty() {
+            // What was not asked for is what it was.
+            world.users = read.users.clone();
+            world.groups = read.groups.clone();
+            world.roles = read.roles.clone();
+        }
     }
 }
 
@@ -175,7 +183,8 @@ async fn attempt<L: Live, J: Journal>(
                 Ok(world) => world,
                 Err(why) => return Ok(StepEnd::NotBegun(NotBegun::Unreadable(why))),
             };
-            match holds(shared, step, &before) {
+            let held = holds(shared, step, &before);
+            match held.and_then(|()| shown_once::possible(&step.action)) {
                 Ok(()) => begin(shared, step, &before, &touched).await,
                 Err(why) => Ok(StepEnd::NotBegun(NotBegun::Stale(why))),
             }
@@ -217,8 +226,14 @@ async fn take_up<L: Live, J: Journal>(
     let never = "whether it was sent is not known, but no trace of it can be found";
     match holds(shared, step, &before) {
         Ok(()) if may_send => send(shared, step, &before, touched, intent).await,
-        Ok(()) => failed(shared, step, format!("{never}; it is not sent now")).await,
-        Err(why) => failed(shared, step, format!("{never}, and now {why}")).await,
+        ended => {
+            shown_once::give_up(&step.action);
+            let now = match ended {
+                Ok(()) => "; it is not sent now".to_owned(),
+                Err(why) => format!(", and now {why}"),
+            };
+            failed(shared, step, format!("{never}{now}")).await
+        }
     }
 }
 
@@ -297,7 +312,17 @@ async fn send<L: Live, J: Journal>(
         Ok(call) => call,
         Err(why) => return failed(shared, step, why).await,
     };
-    let end = match send_patiently(shared, &call).await {
+    // Where the answer will hold what is shown once, there is a place for it before anything is sent.
+    let place = match shown_once::reserve(&step.action) {
+        Ok(place) => place,
+        Err(why) => return failed(shared, step, why).await,
+    };
+    let (sent, secret) = send_patiently(shared, &call, place.is_some()).await;
+    let sent = match shown_once::keep(&step.action, place, sent, secret) {
+        Ok(sent) => sent,
+        Err(lost) => return done_in_vain(shared, step, touched, lost).await,
+    };
+    let end = match sent {
         Sent::Taken(None) => TaskEnd::Ok,
         Sent::Taken(Some(upid)) => {
             shared.journal.sent(step.id, &upid).await?;
@@ -313,7 +338,7 @@ async fn send<L: Live, J: Journal>(
         Sent::Undetermined(why) => match settle(shared, step, before, touched, intent).await? {
             Settled::Done(end) => return Ok(end),
             Settled::NotHappened if effect::repeatable(&step.action) => {
-                match send_patiently(shared, &call).await {
+                match send_patiently(shared, &call, false).await.0 {
                     Sent::Taken(None) => TaskEnd::Ok,
                     _ => return undetermined(shared, step, why).await,
                 }
@@ -339,12 +364,23 @@ async fn wait<L: Live, J: Journal>(shared: &Shared<L, J>, upid: &str) -> TaskEnd
     end
 }
 
-async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Request) -> Sent {
+/// Sends a call, again and again as long as somebody else holds a lock. What its answer shows once is handed over beside.
+async fn send_patiently<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    call: &Request,
+    shows_once: bool,
+) -> (Sent, Option<Secret>) {
     let until = Instant::now() + shared.limits.lock_patience;
     let mut pause = shared.limits.poll;
     let mut met = None;
-    let sent = loop {
-        let sent = shared.live.send(call).await;
+    let ended = loop {
+        let (sent, secret) = match shows_once {
+            false => (shared.live.send(call).await, None),
+            true => match shared.live.send_for_secret(call).await {
+                Ok(secret) => (Sent::Taken(None), Some(secret)),
+                Err(sent) => (sent, None),
+            },
+        };
         match &sent {
             Sent::Refused { locked: true, .. } if Instant::now() + pause < until => {
                 met.get_or_insert_with(Instant::now);
@@ -352,7 +388,7 @@ async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Reque
                 pause = (pause * 2).min(Duration::from_secs(10));
             }
             Sent::Refused { .. } | Sent::Taken(_) | Sent::NotNow(_) | Sent::Undetermined(_) => {
-                break sent;
+                break (sent, secret);
             }
         }
     };
@@ -360,7 +396,7 @@ async fn send_patiently<L: Live, J: Journal>(shared: &Shared<L, J>, call: &Reque
         let cluster = shared.cluster.as_str();
         shared.metrics.lock_waited(cluster, met.elapsed());
     }
-    sent
+    ended
 }
 
 enum Settled {
@@ -405,6 +441,11 @@ async fn settle<L: Live, J: Journal>(
                     && effect::visible(&step.action, &now)
                     && (task.is_none() || Instant::now() >= until)
                 {
+                    if let Err(lost) = shown_once::kept(&step.action) {
+                        return done_in_vain(shared, step, touched, lost)
+                            .await
+                            .map(Settled::Done);
+                    }
                     return conclude(shared, step, None, touched, TaskEnd::Ok)
                         .await
                         .map(Settled::Done);
@@ -510,6 +551,20 @@ async fn failed<L: Live, J: Journal>(
     };
     shared.journal.ended(step, Outcome::Failed, &left).await?;
     Ok(StepEnd::Ended(Outcome::Failed, left))
+}
+
+/// What the step makes is there, but what only the answer said is lost: the step failed.
+async fn done_in_vain<L: Live, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+    touched: &Touched,
+    why: String,
+) -> Result<StepEnd, JournalError> {
+    let read = shared.live.refresh(shared.world(), touched.clone()).await;
+    if let Ok(now) = &read {
+        shared.store(now, touched);
+    }
+    failed(shared, step, why).await
 }
 
 /// Journals that nobody knows. The journal keeps the step open, so that the next run looks again instead of sending again.

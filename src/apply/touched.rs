@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::ids::{NodeName, StorageId, Vmid};
 use crate::plan::{Precondition, Step};
 use crate::world::predict::restored_to;
-use crate::world::{Action, Param, Params, Part, World, views};
+use crate::world::{AccountAction, Action, Param, Params, Part, World, views};
 
 /// Parts of the world to read again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +24,8 @@ pub struct Touched {
     pub jobs: bool,
     /// The access control list.
     pub acl: bool,
+    /// Of the users with their tokens, the groups, the roles and the access control list, those that have to be read whole.
+    pub accounts: BTreeSet<Part>,
 }
 
 impl Touched {
@@ -204,6 +206,10 @@ impl Touched {
                 touched.jobs = true;
                 touched.guests.extend(id.guest());
             }
+            Action::Account(action) => {
+                touched.accounts = parts(action).iter().cloned().collect();
+                touched.acl = touched.accounts.contains(&Part::Acl);
+            }
         }
         touched
     }
@@ -267,6 +273,27 @@ impl Touched {
         if world.completeness.contains_key(&part) && world.unreadable(&part).is_none() {
             self.content.insert((under.clone(), storage.clone()));
         }
+    }
+}
+
+/// What an action on accounts changes, and what goes with it.
+fn parts(action: &AccountAction) -> &'static [Part] {
+    match action {
+        AccountAction::CreateGroup { .. } | AccountAction::UpdateGroup { .. } => &[Part::Groups],
+        AccountAction::DeleteGroup { .. } => &[Part::Groups, Part::Acl],
+        AccountAction::CreateUser { .. } | AccountAction::UpdateUser { .. } => {
+            &[Part::Users, Part::Groups]
+        }
+        AccountAction::DeleteUser { .. } => &[Part::Users, Part::Groups, Part::Acl],
+        AccountAction::CreateToken { .. } => &[Part::Users],
+        AccountAction::UpdateToken { .. } | AccountAction::DeleteToken { .. } => {
+            &[Part::Users, Part::Acl]
+        }
+        AccountAction::CreateRole { .. } => &[Part::Roles],
+        AccountAction::UpdateRole { .. } | AccountAction::DeleteRole { .. } => {
+            &[Part::Roles, Part::Acl]
+        }
+        AccountAction::Grant { .. } | AccountAction::Revoke { .. } => &[Part::Acl],
     }
 }
 

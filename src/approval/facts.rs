@@ -9,7 +9,7 @@ use super::principal::Principal;
 use crate::health::Category;
 use crate::ids::{ClusterName, GuestKind};
 use crate::plan::{DocumentRef, Plan, PlanHash, Risk};
-use crate::world::Action;
+use crate::world::{AccountAction, Action};
 
 /// What a plan does to an object, in a policy's words.
 #[derive(
@@ -61,6 +61,25 @@ impl Verb {
         }
     }
 
+    fn of_account(action: &AccountAction) -> Self {
+        match action {
+            AccountAction::CreateGroup { .. }
+            | AccountAction::CreateUser { .. }
+            | AccountAction::CreateToken { .. }
+            | AccountAction::CreateRole { .. }
+            | AccountAction::Grant { .. } => Self::Create,
+            AccountAction::UpdateGroup { .. }
+            | AccountAction::UpdateUser { .. }
+            | AccountAction::UpdateToken { .. }
+            | AccountAction::UpdateRole { .. } => Self::Update,
+            AccountAction::DeleteGroup { .. }
+            | AccountAction::DeleteUser { .. }
+            | AccountAction::DeleteToken { .. }
+            | AccountAction::DeleteRole { .. }
+            | AccountAction::Revoke { .. } => Self::Delete,
+        }
+    }
+
     /// The verb of an action.
     pub fn of(action: &Action) -> Self {
         match action {
@@ -98,6 +117,7 @@ impl Verb {
             | Action::DeleteSnapshot { .. }
             | Action::DeleteBackup { .. }
             | Action::DeleteReplicationJob { .. } => Self::Delete,
+            Action::Account(action) => Self::of_account(action),
         }
     }
 }
@@ -139,6 +159,16 @@ pub enum ObjectKind {
     ReplicationJob,
     /// A file on a storage.
     Image,
+    /// A group of users.
+    Group,
+    /// A user.
+    User,
+    /// A role.
+    Role,
+    /// What a user, group or token is given on a path.
+    AccessRule,
+    /// A token of a user.
+    ApiToken,
 }
 
 impl ObjectKind {
@@ -153,6 +183,11 @@ impl ObjectKind {
             Self::Snapshot => "Snapshot",
             Self::ReplicationJob => "ReplicationJob",
             Self::Image => "Image",
+            Self::Group => "Group",
+            Self::User => "User",
+            Self::Role => "Role",
+            Self::AccessRule => "AccessRule",
+            Self::ApiToken => "ApiToken",
         }
     }
 
@@ -168,9 +203,32 @@ impl ObjectKind {
             Self::Snapshot,
             Self::ReplicationJob,
             Self::Image,
+            Self::Group,
+            Self::User,
+            Self::Role,
+            Self::AccessRule,
+            Self::ApiToken,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
+    }
+
+    fn of_account(action: &AccountAction) -> Self {
+        match action {
+            AccountAction::CreateGroup { .. }
+            | AccountAction::UpdateGroup { .. }
+            | AccountAction::DeleteGroup { .. } => Self::Group,
+            AccountAction::CreateUser { .. }
+            | AccountAction::UpdateUser { .. }
+            | AccountAction::DeleteUser { .. } => Self::User,
+            AccountAction::CreateToken { .. }
+            | AccountAction::UpdateToken { .. }
+            | AccountAction::DeleteToken { .. } => Self::ApiToken,
+            AccountAction::CreateRole { .. }
+            | AccountAction::UpdateRole { .. }
+            | AccountAction::DeleteRole { .. } => Self::Role,
+            AccountAction::Grant { .. } | AccountAction::Revoke { .. } => Self::AccessRule,
+        }
     }
 
     /// The kind of object an action changes.
@@ -214,6 +272,7 @@ impl ObjectKind {
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
             | Action::DeleteReplicationJob { .. } => Self::ReplicationJob,
+            Action::Account(action) => Self::of_account(action),
         }
     }
 }

@@ -193,6 +193,7 @@ fn kinds() -> String {
             "ReplicationJob",
             "a job that copies a guest to another node",
         ),
+        ("ApiToken", "a token of a user, for a program"),
     ];
     let lines: Vec<String> = kinds
         .iter()

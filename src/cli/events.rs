@@ -111,6 +111,9 @@ pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
         "pool",
         "backup",
         "replication",
+        "token",
+        "api-token",
+        "apitoken",
         "node",
     ];
     // What is live costs an observation each time.

@@ -1,5 +1,7 @@
 //! What two fields, or two documents, say together: contradictions that no schema finds. Works on documents whose fields are valid.
 
+mod account;
+
 use std::collections::BTreeMap;
 
 use super::backup_job::BackupJobSpec;
@@ -14,12 +16,15 @@ use super::migration::Migration;
 use super::options::Field;
 use super::replication_job::ReplicationJobSpec;
 use super::restore::{RestoreFrom, backup_kind};
+use super::scalar::TokenName;
 use super::shared::PowerState;
 use super::size::Mebibytes;
 use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
-use crate::ids::{BackupJobId, Bytes, GuestKind, SnapshotName, StorageId, VolumeId};
+use crate::ids::{
+    AclRuleId, BackupJobId, Bytes, GroupId, GuestKind, SnapshotName, StorageId, VolumeId,
+};
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
 const LEAST_MEMORY: Bytes = Bytes(16 * Bytes::MIB);
@@ -31,10 +36,20 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::VirtualMachine(spec) => check.machine(spec),
         Spec::Container(spec) => check.container(spec),
         Spec::Storage(spec) => check.storage(spec),
-        Spec::Pool(_) | Spec::Snapshot(_) => {}
+        Spec::Pool(_) | Spec::Snapshot(_) | Spec::ApiToken(_) => {}
         Spec::BackupJob(spec) => check.backup_job(spec),
         Spec::ReplicationJob(spec) => check.replication_job(metadata, spec),
         Spec::Image(spec) => check.image(metadata, spec),
+        Spec::Group(spec) => {
+            let named = spec
+                .id
+                .is_none()
+                .then(|| GroupId::new(&metadata.name).err());
+            check.account_name("group", named.flatten());
+        }
+        Spec::User(spec) => check.user(metadata, spec),
+        Spec::Role(spec) => check.role(metadata, spec),
+        Spec::AccessRule(spec) => check.access_rule(spec),
     }
     check.identity(metadata, spec);
 }
@@ -74,7 +89,12 @@ impl Check<'_> {
             | Spec::BackupJob(_)
             | Spec::Snapshot(_)
             | Spec::ReplicationJob(_)
-            | Spec::Image(_) => None,
+            | Spec::Image(_)
+            | Spec::Group(_)
+            | Spec::User(_)
+            | Spec::Role(_)
+            | Spec::AccessRule(_)
+            | Spec::ApiToken(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -91,6 +111,16 @@ impl Check<'_> {
                 &["metadata", "name"],
                 format!("the name is no snapshot's name: {}", invalid.expected),
                 "give the name of the snapshot as `spec.name`",
+            );
+        }
+        if let Spec::ApiToken(spec) = spec
+            && spec.id.is_none()
+            && let Err(expected) = TokenName::new(&metadata.name)
+        {
+            self.push(
+                &["metadata", "name"],
+                format!("the name is no token's name: {expected}"),
+                "give the name of the token as `spec.id`",
             );
         }
         let annotated = metadata.annotations.0.get(CLUSTER);
@@ -772,6 +802,26 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
             let own = spec.id(&document.metadata);
             all.extend(own.map(|own| (format!("replication job `{own}`"), id)));
         }
+        Spec::Group(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("group `{own}`"), id));
+        }
+        Spec::User(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("user `{own}`"), id));
+        }
+        Spec::Role(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("role `{own}`"), id));
+        }
+        Spec::AccessRule(spec) => {
+            let path: &'static [&'static str] = &["spec", "path"];
+            let says = |rule: AclRuleId| format!("what {} has on {}", rule.subject, rule.path);
+            all.extend(spec.id().map(|rule| (says(rule), path)));
+        }
         Spec::Image(spec) => {
             let file: &'static [&'static str] = &["spec", "filename"];
             let node = spec
@@ -780,6 +830,10 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 .map_or_else(String::new, |node| format!(" on {node}"));
             let own = spec.volume(&document.metadata.name);
             all.extend(own.map(|own| (format!("image `{own}`{node}"), file)));
+        }
+        Spec::ApiToken(spec) => {
+            let own = spec.id(&document.metadata);
+            all.extend(own.map(|own| (format!("token `{own}`"), id)));
         }
     }
     all

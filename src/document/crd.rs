@@ -21,6 +21,11 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Snapshot => "snapshots",
         Kind::ReplicationJob => "replicationjobs",
         Kind::Image => "images",
+        Kind::Group => "groups",
+        Kind::User => "users",
+        Kind::Role => "roles",
+        Kind::AccessRule => "accessrules",
+        Kind::ApiToken => "apitokens",
     }
 }
 

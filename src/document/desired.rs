@@ -3,13 +3,16 @@
 //! This is the border between `document` and `plan`: every kind ends here, and the planner sees nothing else of a document.
 //! A field that was not written does not appear; a field written as `null` appears as [`Wish::Remove`].
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use account::{DesiredAccount, DesiredGroup, DesiredRole, DesiredRule, DesiredUser};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
     BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
-    StorageId, Vmid, VolumeId,
+    StorageId, TokenId, Vmid, VolumeId,
 };
 
 /// What is wanted of one field: a value, or that it be gone.
@@ -67,6 +70,10 @@ pub enum Desired {
     ReplicationJob(Box<DesiredReplicationJob>),
     /// An image.
     Image(Box<DesiredImage>),
+    /// A group, user, role or access rule.
+    Account(Box<DesiredAccount>),
+    /// A token of a user.
+    ApiToken(Box<DesiredApiToken>),
 }
 
 /// Whether a guest shall run.
@@ -220,6 +227,23 @@ pub struct DesiredBackupJob {
     /// Every option under Proxmox VE's own name (`schedule`, `storage`, `vmid`, `prune-backups`, …); lists comma-joined, the patterns of
     /// `exclude-path` one a line.
     pub options: BTreeMap<String, Wish<Value>>,
+}
+
+/// What an `ApiToken` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredApiToken {
+    /// The token.
+    pub id: TokenId,
+    /// Whether it has only what is given to itself, if that is managed.
+    pub separated: Option<bool>,
+    /// Seconds since 1970 after which it is refused, 0 for never; if that is managed.
+    pub expires: Option<i64>,
+    /// The comment, if that is managed.
+    pub comment: Option<Wish<String>>,
+    /// Where its secret goes if it has to be made. Never compared with anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<String>,
 }
 
 /// What a `Snapshot` asks for.

@@ -6,6 +6,7 @@
 //! uses; what no document can say is [left out](LeftOut) and told, never dropped in silence. A field that is not written is not
 //! managed, so what is left out stays as it is.
 
+pub mod account;
 mod disks;
 mod fields;
 pub mod names;
@@ -18,10 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::desired::Power;
+use super::scalar::Expiry;
 use super::{Kind, ObjectKey};
 use crate::ids::{
     BackupJobId, Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot,
-    SnapshotName, StorageId, Vmid, VolumeId,
+    SnapshotName, StorageId, TokenId, Vmid, VolumeId,
 };
 use crate::proxmox::property::{boolean, is_true};
 
@@ -100,6 +102,19 @@ pub struct LiveBackupJob<'a> {
     pub id: &'a BackupJobId,
     /// Its options.
     pub options: &'a Section,
+}
+
+/// A token as it is.
+#[derive(Debug, Clone)]
+pub struct LiveApiToken<'a> {
+    /// Its id.
+    pub id: &'a TokenId,
+    /// Whether it has only what is given to itself.
+    pub separated: bool,
+    /// Seconds since 1970 after which it is refused, 0 for never.
+    pub expires: i64,
+    /// Its comment.
+    pub comment: Option<&'a str>,
 }
 
 /// A snapshot as it is.
@@ -437,6 +452,42 @@ pub fn backup_job(name: String, live: &LiveBackupJob<'_>) -> Result<Imported, St
     let mut reading = fields::Reading::new(None, kind, live.options, &mut out);
     reading.fields();
     reading.rest();
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a token. It names no file for the secret, which nobody can read any more.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn api_token(name: String, live: &LiveApiToken<'_>) -> Result<Imported, String> {
+    let kind = Kind::ApiToken;
+    let object = format!("token/{}", live.id);
+    let named = name == live.id.name();
+    let mut out = Imported::new(ObjectKey { kind, name }, object);
+    out.spec.insert("user".to_owned(), json!(live.id.owner()));
+    if !named {
+        out.spec.insert("id".to_owned(), json!(live.id.name()));
+    }
+    out.spec
+        .insert("separated".to_owned(), json!(live.separated));
+    if live.expires != 0 {
+        match Expiry::of_seconds(live.expires) {
+            Some(expiry) => {
+                out.spec
+                    .insert("expires".to_owned(), json!(expiry.as_str()));
+            }
+            None => out.leave_out("expire", "a document cannot say this moment"),
+        }
+    }
+    if let Some(comment) = live.comment.filter(|text| !text.is_empty()) {
+        out.place(
+            path(&["comment"]),
+            json!(comment),
+            "comment",
+            "comment".to_owned(),
+        );
+    }
     settle::settle(&mut out)?;
     Ok(out)
 }

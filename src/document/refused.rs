@@ -178,6 +178,30 @@ const IMAGE: &[(&str, &str)] = &[
     ),
 ];
 
+/// Keys of users.
+const USER: &[(&str, &str)] = &[
+    (
+        "keys",
+        "second factors are each user's own; they are set in the web interface",
+    ),
+    ("append", "the groups of a document are all of them"),
+];
+
+/// Keys of roles.
+const ROLE: &[(&str, &str)] = &[("append", "the privileges of a document are all of them")];
+
+/// Keys of access rules.
+const ACCESS_RULE: &[(&str, &str)] = &[("delete", REQUEST)];
+
+/// Keys of tokens.
+const API_TOKEN: &[(&str, &str)] = &[
+    (
+        "regenerate",
+        "a token that is there keeps its secret: to have another one, delete the token and have it made anew",
+    ),
+    ("delete", "write the field as `null`"),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -189,6 +213,11 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Snapshot => SNAPSHOT,
         Kind::ReplicationJob => REPLICATION_JOB,
         Kind::Image => IMAGE,
+        Kind::Group => &[],
+        Kind::User => USER,
+        Kind::Role => ROLE,
+        Kind::AccessRule => ACCESS_RULE,
+        Kind::ApiToken => API_TOKEN,
     }
 }
 

@@ -13,8 +13,8 @@ use super::options::ToValue;
 use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
 use crate::ids::{
-    BackupJobId, ClusterName, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName, StorageId,
-    Vmid, VolumeId,
+    AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, ReplicationJobId, RoleId, Slot,
+    SnapshotName, StorageId, TokenId, UserId, Vmid, VolumeId,
 };
 
 /// The canonical form of a text, or what was expected instead.
@@ -199,6 +199,22 @@ texts! {
     ImageUrl, "image-url", |t| keep(t, is_image_url(t), || "an address `https://HOST/…` or `http://HOST/…` without blanks and without a user name or password".to_owned());
     /// An image of a container registry, as `POST /nodes/{node}/storage/{storage}/oci-registry-pull` takes it.
     ImageReference, "image-reference", |t| keep(t, is_image_reference(t), || "an image with its tag, such as `docker.io/library/nginx:1.29`: an optional registry, a path of lower-case letters and digits, `:` and a tag (Proxmox VE takes no digest)".to_owned());
+    /// The name of a privilege, by its form: which there are, the cluster says.
+    PrivilegeName, "privilege-name", |t| keep(t, is_privilege(t), || "the name of a privilege, such as `VM.Audit`".to_owned());
+    /// When something ends: a time in UTC, or never. A day is its beginning.
+    Expiry, "expiry", expiry;
+    /// A first or last name (Proxmox VE: at most 1024 characters).
+    UserName, "user-name", |t| keep(t, is_line(t, 1024), || "one line of at most 1024 characters".to_owned());
+    /// A mail address (Proxmox VE: `email-opt`).
+    EmailAddress, "email-address", |t| keep(t, is_email(t), || "a mail address, such as `ann@example.org`, at most 254 characters".to_owned());
+    /// A user's comment.
+    UserComment, "user-comment", |t| keep(t, is_line(t, 2048), || "one line of at most 2048 characters".to_owned());
+    /// A token's name, the part of its id behind the `!` (Proxmox VE: `token-subid`).
+    TokenName, "token-name", |t| keep(t, is_token_name(t), || "the name of a token: a letter, then at least one letter, digit, `.`, `-` or `_`".to_owned());
+    /// One line of text, as the comments of tokens are.
+    TokenComment, "token-comment", |t| keep(t, is_line(t, 2048), || "one line of at most 2048 characters".to_owned());
+    /// The path of a file that is to be made.
+    NewFile, "new-file", |t| keep(t, is_new_file(t), || "the absolute path of a file, such as `/etc/bailiwick/secrets/NAME`, without `.` and `..`".to_owned());
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;
@@ -210,6 +226,11 @@ texts! {
     "backup-job-id", id::<BackupJobId>;
     "snapshot-name", id::<SnapshotName>;
     "replication-job-id", id::<ReplicationJobId>;
+    "group-id", id::<GroupId>;
+    "user-id", id::<UserId>;
+    "role-id", id::<RoleId>;
+    "token-id", id::<TokenId>;
+    "acl-path", id::<AclPath>;
     "volume-id", id::<VolumeId>;
     "cluster-name", id::<ClusterName>;
     "slot", id::<Slot>;
@@ -236,6 +257,23 @@ fn is_dns_name(text: &str) -> bool {
                 && is_word(part, b"-")
                 && part.ends_with(|c: char| c.is_ascii_alphanumeric())
         })
+}
+
+fn is_token_name(text: &str) -> bool {
+    text.len() >= 2
+        && text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+}
+
+fn is_new_file(text: &str) -> bool {
+    text.len() <= 4096
+        && !text.chars().any(char::is_control)
+        && text
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
 }
 
 /// A line that can stand in a section of a configuration file: nothing around it, no control characters.
@@ -379,6 +417,69 @@ impl Age {
     }
 }
 
+/// `VM.Config.Disk`: words that begin with a capital letter, joined by full stops.
+fn is_privilege(text: &str) -> bool {
+    text.contains('.')
+        && text.split('.').all(|word| {
+            word.starts_with(|c: char| c.is_ascii_uppercase())
+                && word.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+}
+
+fn is_email(text: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-~_.".contains(&b))
+    };
+    text.len() <= 254
+        && text
+            .split_once('@')
+            .is_some_and(|(name, host)| part(name) && is_dns_name(host))
+}
+
+/// Proxmox VE counts whole seconds, none of them before 1970.
+fn expiry(text: &str) -> Checked {
+    if text == "never" {
+        return Ok(text.to_owned());
+    }
+    let day = || {
+        let day = text.parse::<jiff::civil::Date>().ok()?;
+        let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(midnight.timestamp())
+    };
+    let is_day = text.len() == 10;
+    let time = if is_day {
+        day()
+    } else {
+        text.parse::<jiff::Timestamp>().ok()
+    };
+    time.filter(|time| time.as_second() > 0 && time.subsec_nanosecond() == 0)
+        .map(|time| time.to_string())
+        .ok_or_else(|| {
+            "a time in UTC such as `2027-03-31T18:00:00Z`, a day such as `2027-03-31`, or `never`"
+                .to_owned()
+        })
+}
+
+impl Expiry {
+    /// Seconds since 1970; 0 for never.
+    pub fn seconds(&self) -> i64 {
+        let time = self.as_str().parse::<jiff::Timestamp>();
+        time.map_or(0, |time| time.as_second())
+    }
+
+    /// What stands for a number of seconds since 1970; `None` if no document can say it.
+    pub fn of_seconds(seconds: i64) -> Option<Self> {
+        let text = match seconds {
+            0 => "never".to_owned(),
+            seconds => jiff::Timestamp::from_second(seconds).ok()?.to_string(),
+        };
+        Self::new(&text).ok()
+    }
+}
+
 fn is_start_date(text: &str) -> bool {
     let numbers = |text: &str, separator: char, most: &[usize]| {
         let parts: Vec<_> = text.split(separator).collect();
@@ -491,6 +592,11 @@ id_schemas! {
     BackupJobId, "backup-job-id";
     SnapshotName, "snapshot-name";
     ReplicationJobId, "replication-job-id";
+    GroupId, "group-id";
+    UserId, "user-id";
+    RoleId, "role-id";
+    TokenId, "token-id";
+    AclPath, "acl-path";
     VolumeId, "volume-id";
     ClusterName, "cluster-name";
     Slot, "slot";
@@ -548,6 +654,9 @@ mod tests {
             ("mount-path", "/srv/data", "/srv/../etc"),
             ("id-map", "u:0:100000:65536;g:0:100000:65536", "u:0"),
             ("dns-name", "web-7.example.org", "web_7"),
+            ("token-name", "ci-1", "1ci"),
+            ("token-comment", "for the builds", "two\nlines"),
+            ("new-file", "/etc/secrets/ci", "/etc/../ci"),
             ("net-slot", "net31", "net32"),
             ("disk-slot", "scsi30", "scsi01"),
         ] {

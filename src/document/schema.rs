@@ -7,16 +7,21 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::access_rule::AccessRuleSpec;
+use super::api_token::ApiTokenSpec;
 use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
+use super::group::GroupSpec;
 use super::image::ImageSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
 use super::replication_job::ReplicationJobSpec;
+use super::role::RoleSpec;
 use super::snapshot::SnapshotSpec;
 use super::storage::StorageSpec;
+use super::user::UserSpec;
 use super::{API_VERSION, Kind, refused};
 
 /// The key of the schema under which a field carries Proxmox VE's own key.
@@ -113,6 +118,11 @@ fn make(kind: Kind) -> Value {
         Kind::Snapshot => with_required(of::<SnapshotSpec>(), &["vmid"]),
         Kind::ReplicationJob => of::<ReplicationJobSpec>(),
         Kind::Image => image(),
+        Kind::Group => of::<GroupSpec>(),
+        Kind::User => of::<UserSpec>(),
+        Kind::Role => with_required(of::<RoleSpec>(), &["privileges"]),
+        Kind::AccessRule => with_required(of::<AccessRuleSpec>(), &["path", "roles"]),
+        Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -125,6 +135,11 @@ fn make(kind: Kind) -> Value {
             "A job that copies a guest's disks to another node on a schedule (pvesr)."
         }
         Kind::Image => "A file on a storage: an ISO image, a container template, a disk to import.",
+        Kind::Group => "A group of users.",
+        Kind::User => "A user, who may log in.",
+        Kind::Role => "Privileges under a name.",
+        Kind::AccessRule => "The roles that a user, group or token is given on a path.",
+        Kind::ApiToken => "A token of a user, with which a program uses Proxmox VE's API.",
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -181,6 +181,8 @@ impl Within {
             | Entity::ReplicationJob(_)
             | Entity::Acl(_)
             | Entity::Principal(_)
+            | Entity::Group(_)
+            | Entity::Role(_)
             | Entity::Controller => self.everything,
         }
     }

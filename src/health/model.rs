@@ -28,6 +28,10 @@ pub enum Entity {
     Acl(String),
     /// A user or token, by id.
     Principal(String),
+    /// A group of users, by id.
+    Group(String),
+    /// A role, by id.
+    Role(String),
     /// Bailiwick itself: its token, its path to the API.
     Controller,
 }
@@ -45,6 +49,8 @@ impl fmt::Display for Entity {
             Self::Acl(text) => write!(f, "acl/{text}"),
             Self::Principal(id) if id.contains('!') => write!(f, "token/{id}"),
             Self::Principal(id) => write!(f, "user/{id}"),
+            Self::Group(id) => write!(f, "group/{id}"),
+            Self::Role(id) => write!(f, "role/{id}"),
             Self::Controller => f.write_str("controller"),
         }
     }

@@ -28,6 +28,8 @@ pub fn notes(world: &World, entity: &Entity, category: Category) -> Vec<String> 
         | Entity::ReplicationJob(_)
         | Entity::Acl(_)
         | Entity::Principal(_)
+        | Entity::Group(_)
+        | Entity::Role(_)
         | Entity::Controller => Vec::new(),
     }
 }

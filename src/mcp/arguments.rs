@@ -54,6 +54,8 @@ pub enum Kind {
     Snapshot,
     /// ISO images, container templates and disk images.
     Image,
+    /// Tokens of users.
+    Token,
     /// Documents that were accepted.
     Document,
 }

@@ -145,6 +145,18 @@ fn live(live: &Live) -> out::Live {
             left_out += options(&mut facts, &job.options);
             facts.members = keys(guests.iter(), &mut left_out);
         }
+        Live::Token(token, enabled, entries) => {
+            let mut put = |key: &str, value: String| {
+                facts.options.insert(key.to_owned(), text(&value));
+            };
+            put("separated", token.separated.to_string());
+            put("expires", crate::plan::token_expires(token.expires));
+            put("userEnabled", enabled.to_string());
+            if let Some(comment) = &token.comment {
+                put("comment", comment.clone());
+            }
+            facts.members = keys(entries.iter(), &mut left_out);
+        }
         Live::ReplicationJob(_, job) => {
             left_out += options(&mut facts, &job.options);
             let target = text(job.target.as_str());

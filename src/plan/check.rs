@@ -1,6 +1,8 @@
 //! The judge: looks at a finished plan by rules of its own and shares no code with the planner, so that a mistake there is caught
 //! here. It sees the plan and nothing else. A plan with findings is a bug and is refused.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -262,6 +264,7 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
         Action::UpdateReplicationJob { id, .. } | Action::DeleteReplicationJob { id } => {
             has(&|p| matches!(p, Precondition::ReplicationJobIs { id: i, .. } if i == id))
         }
+        Action::Account(action) => account::guarded(action, &step.preconditions),
     };
     if !good {
         say("it lacks a precondition that its action must have".to_owned());
@@ -433,6 +436,7 @@ fn references(plan: &Plan, findings: &mut Vec<Finding>) {
                 .and_then(|vmid| Some((vmid, guests_made.get(&vmid)?)));
             wants.extend(made.map(|(vmid, made)| (*made, format!("guest {vmid}"))));
         }
+        wants.extend(account::waits_for(plan, step));
         // Moves away from a storage come before the storage goes.
         if let Action::DeleteStorage { id } = &step.action {
             for other in &plan.steps {
@@ -528,7 +532,8 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Account(_) => BTreeSet::new(),
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) enum Phase {
     ImageFirst,
     /// Pools that others will join.
     PoolFirst,
+    /// Groups, users and roles made, and changed so that nobody loses anything.
+    AccountFirst,
     /// Guests made, changed, moved.
     Guest,
     /// Members of pools.
@@ -30,6 +32,18 @@ pub(super) enum Phase {
     JobFirst,
     /// Backup jobs narrowed and taken away, once others have what they leave.
     JobLast,
+    /// Tokens made and changed, once their users are there.
+    TokenFirst,
+    /// Roles given.
+    Grant,
+    /// Roles given that take something: they hold no longer below a path, or are `NoAccess`.
+    Narrow,
+    /// Roles and memberships taken, users disabled.
+    Revoke,
+    /// Tokens taken away, before their users go.
+    TokenLast,
+    /// Roles narrowed; groups, users and roles taken away.
+    AccountLast,
     /// Snapshots deleted, once everything else is done for the guest.
     SnapshotLast,
     /// Guests taken away.

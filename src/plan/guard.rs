@@ -1,5 +1,7 @@
 //! Preconditions: what must still be so right before a step, from the world as it will be then.
 
+mod account;
+
 use std::collections::BTreeMap;
 
 use super::model::{Precondition, StepId};
@@ -61,7 +63,8 @@ impl Written {
             | Action::DeleteSnapshot { .. } => {}
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
-            | Action::DeleteReplicationJob { .. } => {}
+            | Action::DeleteReplicationJob { .. }
+            | Action::Account(_) => {}
         }
     }
 }
@@ -105,7 +108,8 @@ fn writes_config(action: &Action) -> bool {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => false,
+        | Action::DeleteReplicationJob { .. }
+        | Action::Account(_) => false,
     }
 }
 
@@ -295,6 +299,10 @@ pub(super) fn preconditions(
                 volume: volume.clone(),
                 created: file.and_then(|file| file.created),
             }]
+        }
+        Action::Account(action) => {
+            let checks = account::checks(action, world).into_iter();
+            checks.map(Precondition::Account).collect()
         }
         Action::CreatePool { id, .. } => vec![Precondition::PoolAbsent { id: id.clone() }],
         Action::UpdatePool { id, .. } | Action::DeletePool { id } => {

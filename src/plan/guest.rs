@@ -395,7 +395,8 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => false,
+        | Action::DeleteReplicationJob { .. }
+        | Action::Account(_) => false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! the steps themselves do (a restart, data destroyed) is added by [`actions`]. Nothing is cut.
 
 mod access;
+mod accounts;
 mod actions;
 mod addresses;
 mod backups;
@@ -12,6 +13,7 @@ mod reach;
 mod refusals;
 mod returning;
 mod safety;
+mod tokens;
 
 pub(super) use refusals::refused;
 
@@ -524,6 +526,8 @@ fn exists(world: &World, entity: &Entity) -> bool {
         | Entity::Node(_)
         | Entity::Acl(_)
         | Entity::Principal(_)
+        | Entity::Group(_)
+        | Entity::Role(_)
         | Entity::Controller => true,
     }
 }

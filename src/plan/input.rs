@@ -38,6 +38,8 @@ pub struct PlanInput<'a> {
     pub now: Timestamp,
     /// For every secret the documents name, the keyed fingerprint of its value now.
     pub secrets: &'a BTreeMap<SecretRef, String>,
+    /// Of the files that the secrets of new tokens would be written to, those that cannot be made now, each with the reason.
+    pub closed_files: &'a BTreeMap<String, String>,
     /// The configurations in the backups that guests are to be restored from, as [`backups_wanted`](super::backups_wanted) names them.
     pub backups: &'a Backups,
 }
@@ -344,6 +346,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteBackupJob { id } => Some(format!("backup-job/{id}")),
         Action::DeleteSnapshot { vmid, name, .. } => Some(snapshot::object_of(*vmid, name)),
         Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
+        Action::Account(action) => action.removes(),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::RestoreGuest { .. }
@@ -436,6 +439,20 @@ fn managed(
             }
         }
         Desired::Image(desired) => keys = image::remembered(&desired.source),
+        Desired::Account(account) => {
+            keys.extend(account.managed().into_iter().map(|key| (key, None)));
+        }
+        Desired::ApiToken(token) => {
+            for (key, there) in [
+                ("privsep", token.separated.is_some()),
+                ("expire", token.expires.is_some()),
+                ("comment", token.comment.is_some()),
+            ] {
+                if there {
+                    keys.insert(key.to_owned(), None);
+                }
+            }
+        }
         Desired::Pool(pool) => {
             for (key, there) in [
                 ("comment", pool.comment.is_some()),

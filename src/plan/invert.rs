@@ -1,5 +1,7 @@
 //! Inverses: how a step is taken back, from the world before and after it.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Inverse;
@@ -239,6 +241,7 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
             Some(storage) => define_again(storage),
             None => irreversible("how the storage was defined is not known"),
         },
+        Action::Account(action) => account::inverse(action, before),
         Action::CreatePool { id, .. } => back(vec![Action::DeletePool { id: id.clone() }]),
         Action::UpdatePool { id, .. } => members(action, id, before),
         Action::DeletePool { id } => Inverse::Actions {

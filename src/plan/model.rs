@@ -1,9 +1,12 @@
 //! What a plan is. Everything but [`Plan::hash`] is covered by the hash; nothing volatile (times, load, free space to the byte)
 //! stands in it, so that a plan over an unchanged world is the same plan.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+pub use account::AccountCheck;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Category;
@@ -239,6 +242,8 @@ pub enum Precondition {
     /// No replication job has this id.
     #[serde(rename_all = "camelCase")]
     ReplicationJobAbsent { id: ReplicationJobId },
+    /// What has to be so of an account or access rule.
+    Account(AccountCheck),
     /// The node does not see this volume.
     #[serde(rename_all = "camelCase")]
     VolumeAbsent { node: NodeName, volume: VolumeId },

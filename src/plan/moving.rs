@@ -87,6 +87,8 @@ fn is_about(item: &Item, desired: &Desired, object: &str, owned: &Owned) -> bool
         Desired::BackupJob(job) => object == format!("backup-job/{}", job.id),
         Desired::Snapshot(of) => object == snapshot::object_of(of.vmid, &of.name),
         Desired::ReplicationJob(job) => object == format!("replication-job/{}", job.id),
+        Desired::Account(account) => object == account.object(),
+        Desired::ApiToken(token) => object == format!("token/{}", token.id),
         Desired::Image(wanted) => image::of_object(object).is_some_and(|(node, volume)| {
             let elsewhere = matches!((&node, &wanted.node), (Some(is), Some(named)) if is != named);
             volume == wanted.volume && !elsewhere

@@ -7,16 +7,16 @@ use super::input::SafetyCopy;
 use super::model::{Plan, Privilege};
 use super::privileges::privileges;
 use crate::document::desired::{
-    Desired, DesiredDisk, DesiredGuest, Download, ImageSource, Media, Value, Wish,
+    Desired, DesiredAccount, DesiredDisk, DesiredGuest, Download, ImageSource, Media, Value, Wish,
 };
 use crate::document::{Kind, schema};
 use crate::ids::{
     Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
-    StorageId, Vmid, VolumeId,
+    StorageId, TokenId, Vmid, VolumeId,
 };
 use crate::proxmox::schema::{KeyPrivilege, privilege};
 use crate::world::observe::READING;
-use crate::world::{Action, Guest, Param, Params, PowerAction, World, views};
+use crate::world::{AccountAction, Action, Guest, Param, Params, PowerAction, World, views};
 
 /// The privileges a plan's steps take: those the token has where there is a choice, the usual ones where it lacks them all.
 pub fn of_plan(plan: &Plan, world: &World) -> BTreeSet<Privilege> {
@@ -125,12 +125,59 @@ pub fn of_document(
                 }
             }
         }
+        Desired::Account(account) => account_actions(account, deletes, world, &mut actions),
+        Desired::ApiToken(token) => actions.push(Action::Account(AccountAction::DeleteToken {
+            id: token.id.clone(),
+        })),
         Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}
     }
     actions
         .iter()
         .flat_map(|action| privileges(action, world))
         .collect()
+}
+
+/// What keeps an account as its document says, if it is there.
+fn account_actions(
+    account: &DesiredAccount,
+    deletes: bool,
+    world: &World,
+    actions: &mut Vec<Action>,
+) {
+    let mut all = Vec::new();
+    match account {
+        DesiredAccount::Group(group) if world.groups.contains_key(group.id.as_str()) => {
+            all.push(AccountAction::DeleteGroup {
+                id: group.id.clone(),
+            });
+        }
+        DesiredAccount::User(user) if world.users.contains_key(user.id.as_str()) => {
+            let groups = user.groups.iter().flatten().map(ToString::to_string);
+            let groups: Vec<String> = groups.collect();
+            all.push(AccountAction::UpdateUser {
+                id: user.id.clone(),
+                set: [("groups".to_owned(), Param::Plain(groups.join(",")))].into(),
+            });
+            if deletes {
+                all.push(AccountAction::DeleteUser {
+                    id: user.id.clone(),
+                });
+            }
+        }
+        DesiredAccount::Role(role) if world.roles.contains_key(role.id.as_str()) => {
+            all.push(AccountAction::DeleteRole {
+                id: role.id.clone(),
+            });
+        }
+        DesiredAccount::Rule(rule) => all.push(AccountAction::Grant {
+            path: rule.id.path.clone(),
+            subject: rule.id.subject.clone(),
+            roles: rule.roles.clone(),
+            propagate: rule.propagate,
+        }),
+        DesiredAccount::Group(_) | DesiredAccount::User(_) | DesiredAccount::Role(_) => {}
+    }
+    actions.extend(all.into_iter().map(Action::Account));
 }
 
 fn guest_actions(
@@ -421,6 +468,9 @@ fn samples() -> Option<Vec<Action>> {
             storages_remove: BTreeSet::new(),
         },
         Action::DeletePool { id: pool },
+        Action::Account(AccountAction::DeleteToken {
+            id: TokenId::new("any@pve!any").ok()?,
+        }),
         Action::DeleteReplicationJob {
             id: ReplicationJobId::new(format!("{vmid}-0")).ok()?,
         },

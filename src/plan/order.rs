@@ -252,7 +252,8 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         | Action::DescribeSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
-        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Account(_) => BTreeSet::new(),
     }
 }
 
@@ -273,6 +274,7 @@ fn sort_key(action: &Action) -> String {
             Action::CreateReplicationJob { id, .. }
             | Action::UpdateReplicationJob { id, .. }
             | Action::DeleteReplicationJob { id } => format!("replication-job/{id}"),
+            Action::Account(action) => action.object(),
             Action::DeleteVolume { volume, .. }
             | Action::ProtectBackup { volume, .. }
             | Action::DeleteBackup { volume, .. } => format!("volume/{volume}"),
@@ -299,6 +301,17 @@ fn sort_key(action: &Action) -> String {
             | Action::DestroyGuest { .. } => String::new(),
         },
     }
+}
+
+/// Whether entries of the access control list go with what an action takes away.
+fn loses_entries(action: &Action, world: &World) -> bool {
+    let path = match action {
+        Action::DestroyGuest { vmid, .. } => format!("/vms/{vmid}"),
+        Action::DeleteStorage { id } => format!("/storage/{id}"),
+        Action::DeletePool { id } => format!("/pool/{id}"),
+        _ => return false,
+    };
+    world.acl.iter().any(|entry| entry.path == path)
 }
 
 /// The files an action reads or writes as a whole.
@@ -372,6 +385,13 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
             files.insert(format!("download/{node}/{file}"));
         }
         Action::DeleteImage { .. } => {}
+        // One file without a digest: each step is judged by what the one before it left.
+        Action::Account(_) => {
+            files.insert("accounts".to_owned());
+        }
+    }
+    if loses_entries(action, world) {
+        files.insert("accounts".to_owned());
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));

@@ -1,6 +1,8 @@
 //! What the controller's token needs for a step, and whether it has it. From Proxmox VE 9's own checks in qemu-server,
 //! pve-container, pve-storage and pve-manager.
 
+mod account;
+
 use std::collections::BTreeSet;
 
 use super::model::Privilege;
@@ -258,6 +260,7 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             format!("/storage/{}", volume.storage()),
             "Datastore.Allocate",
         )]],
+        Action::Account(action) => account::choices(action, world),
         Action::CreatePool { id, .. } | Action::DeletePool { id } => {
             vec![vec![one(format!("/pool/{id}"), "Pool.Allocate")]]
         }

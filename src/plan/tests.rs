@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod accounts;
 mod cloning;
 mod fixture;
 mod images;
@@ -23,4 +24,5 @@ mod rules;
 mod safety_copies;
 mod shown;
 mod snapshots;
+mod tokens;
 mod undoing;

@@ -1,6 +1,8 @@
 //! Undo: a plan that takes a run back. Three-way: only what the run changed, and only where the world still has what it left;
 //! anything else stays and is named. The same order, impacts, risk and gate as every plan.
 
+mod account;
+mod api_token;
 mod backup;
 mod backup_job;
 mod disks;
@@ -22,7 +24,7 @@ use super::input::PlanInput;
 use super::model::{DocumentRef, Inverse, Origin, Plan, Precondition, Step, StepId};
 use super::words::clean;
 use crate::ids::{NodeName, Vmid};
-use crate::world::{Action, Guest, PowerAction, Status};
+use crate::world::{Action, Guest, PowerAction, Status, World};
 
 /// The plan that takes back those steps of a plan that ended well. `input.world` is the world now; its documents and origin are not
 /// looked at.
@@ -46,6 +48,7 @@ pub fn undo(
         drafts: Drafts::default(),
     };
     let later = followers(plan, done);
+    let mut accounts = input.world.clone();
     let mut drafts_of: BTreeMap<StepId, Vec<DraftId>> = BTreeMap::new();
     for step in plan.steps.iter().rev().filter(|s| done.contains(&s.id)) {
         let needs: BTreeSet<DraftId> = later
@@ -63,6 +66,7 @@ pub fn undo(
             step,
             needs,
             made: Vec::new(),
+            accounts: &mut accounts,
         };
         back.step();
         let made = back.made;
@@ -183,6 +187,8 @@ struct Back<'p, 'a, 'b> {
     step: &'p Step,
     needs: BTreeSet<DraftId>,
     made: Vec<DraftId>,
+    /// The accounts as the steps back so far leave them.
+    accounts: &'p mut World,
 }
 
 impl Back<'_, '_, '_> {
@@ -319,6 +325,7 @@ impl Back<'_, '_, '_> {
                 self.replication(id, set, delete);
             }
             Action::DeleteReplicationJob { id } => self.replication_away(id),
+            Action::Account(action) => self.account(action),
             Action::ProtectBackup {
                 node,
                 volume,

@@ -294,12 +294,31 @@ impl ApiError {
 }
 
 /// What a write was answered with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct WriteAnswer {
     /// The task that does the work, if the answer named one; the write is done when the task is.
     pub upid: Option<Upid>,
-    /// The answer's data.
+    /// The answer's data. It can hold a secret, so it is not shown.
     pub data: serde_json::Value,
+}
+
+impl fmt::Debug for WriteAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteAnswer")
+            .field("upid", &self.upid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WriteAnswer {
+    /// The secret of a new API token, which the answer to its creation alone shows (`value`); `None` if it shows none.
+    #[must_use]
+    pub fn secret(mut self) -> Option<String> {
+        match self.data.get_mut("value").map(serde_json::Value::take) {
+            Some(serde_json::Value::String(text)) if !text.trim().is_empty() => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// A write that did not succeed.

@@ -2,6 +2,7 @@
 //! [`document::import`](crate::document::import), and what comes back is planned before anybody sees it: a field that would change
 //! something after all is taken out and told.
 
+mod accounts;
 mod only;
 mod settle;
 
@@ -12,11 +13,11 @@ use super::open::Service;
 use crate::document::desired::Power;
 use crate::document::import::names::{Unnamed, names};
 use crate::document::import::{
-    self, Held, Imported, LeftOut, LiveBackupJob, LiveDisk, LiveGuest, LivePool,
+    self, Held, Imported, LeftOut, LiveApiToken, LiveBackupJob, LiveDisk, LiveGuest, LivePool,
     LiveReplicationJob, LiveSnapshot, LiveStorage,
 };
 use crate::document::{Kind, ObjectKey};
-use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, SnapshotName, Vmid};
+use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, SnapshotName, TokenId, Vmid};
 use crate::plan::Ownership;
 use crate::proxmox::property::Domain;
 use crate::proxmox::schema::{KeySpec, key_spec};
@@ -74,7 +75,7 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 7] = [
+const WORDS: [(&str, Kind); 12] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
@@ -82,6 +83,11 @@ const WORDS: [(&str, Kind); 7] = [
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
+    ("group", Kind::Group),
+    ("user", Kind::User),
+    ("role", Kind::Role),
+    ("acl", Kind::AccessRule),
+    ("token", Kind::ApiToken),
 ];
 
 /// Why no document is written for a file on a storage.
@@ -217,8 +223,16 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
         .chain(pools)
         .chain(jobs)
         .chain(copies)
+        .chain(accounts::objects(world))
         .map(|(kind, id)| object(kind, id.clone(), Some(id)))
         .collect();
+    for (user, tokens) in world.users.iter().map(|(id, user)| (id, &user.tokens)) {
+        let tokens = tokens.keys();
+        all.extend(tokens.map(|name| {
+            let id = format!("{user}!{name}");
+            object(Kind::ApiToken, id, Some(name.clone()))
+        }));
+    }
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
         let of_kind = match kind {
             GuestKind::Qemu => Kind::VirtualMachine,
@@ -250,17 +264,27 @@ fn part_of(kind: Kind) -> Part {
         Kind::Pool => Part::Pools,
         Kind::BackupJob => Part::BackupJobs,
         Kind::ReplicationJob => Part::ReplicationJobs,
+        Kind::Group => Part::Groups,
+        Kind::User => Part::Users,
+        Kind::Role => Part::Roles,
+        Kind::AccessRule => Part::Acl,
+        Kind::ApiToken => Part::Users,
     }
 }
 
 /// The lists that could not be read whole.
 fn parts(world: &World, only: &Only) -> Vec<NotImported> {
-    let lists: [&[Kind]; 5] = [
+    let lists: [&[Kind]; 10] = [
         &[Kind::VirtualMachine, Kind::Container],
         &[Kind::Storage],
         &[Kind::Pool],
         &[Kind::BackupJob],
         &[Kind::ReplicationJob],
+        &[Kind::Group],
+        &[Kind::User],
+        &[Kind::Role],
+        &[Kind::AccessRule],
+        &[Kind::ApiToken],
     ];
     lists
         .iter()
@@ -343,6 +367,21 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
         Kind::Image => return Err(NO_IMAGES.to_owned()),
+        Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => {
+            accounts::document(world, object.kind, &object.id, name)?
+        }
+        Kind::ApiToken => {
+            let id = TokenId::new(&object.id)
+                .map_err(|error| format!("no document can be about it: {error}"))?;
+            let token = views::token(world, &id).ok_or("it is gone")?;
+            let of = LiveApiToken {
+                id: &id,
+                separated: token.separated,
+                expires: token.expires,
+                comment: token.comment.as_deref(),
+            };
+            import::api_token(name, &of)?
+        }
         Kind::ReplicationJob => {
             let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;
             let id = ReplicationJobId::new(&object.id)

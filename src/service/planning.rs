@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::accept::names;
 use super::error::ServiceError;
 use super::open::Service;
-use super::recipe::{Recipe, Wants, item, secrets};
+use super::recipe::{Recipe, Wants, closed_files, item, secrets};
 use crate::approval::{Approval, PlanFacts, Principal, Requirement, Verdict, evaluate};
 use crate::configuration::Cluster;
 use crate::document::Document;
@@ -167,6 +167,7 @@ impl Service {
             settings: &settings,
             now: self.now(),
             secrets: &from.secrets,
+            closed_files: &closed_files(&from.items),
             backups: &self.backups(cluster, &from, &world).await?,
         };
         let plan = match recipe.undoes() {

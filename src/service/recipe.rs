@@ -1,11 +1,13 @@
 //! The recipe of a plan: everything it was made from but the world, kept so that it can be made again right before it is run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::ServiceError;
-use crate::document::desired::{Desired, DesiredGuest, SecretRef, Value, Wish};
+use crate::apply::secret_file;
+use crate::document::desired::{Desired, DesiredAccount, DesiredGuest, SecretRef, Value, Wish};
 use crate::document::{Deletion, Document, load};
 use crate::plan::{Item, Origin, PlanHash, Restart, Wanted};
 
@@ -137,6 +139,21 @@ pub(super) fn item(document: &Document, source: &str, wants: Wants) -> Result<It
     })
 }
 
+/// The files that secrets of tokens would be written to, were the tokens to be made, of those that cannot be made now: each with the
+/// reason. Nothing is made.
+pub(super) fn closed_files(items: &[Item]) -> BTreeMap<String, String> {
+    let files = items.iter().filter_map(|item| match &item.wanted {
+        Wanted::Present(Desired::ApiToken(token)) => token.secret_file.as_ref(),
+        Wanted::Present(_) | Wanted::Removed { .. } => None,
+    });
+    files
+        .filter_map(|file| {
+            let error = secret_file::creatable(Path::new(file)).err()?;
+            Some((file.clone(), error.told()))
+        })
+        .collect()
+}
+
 /// Every secret that items name.
 pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
     let mut found = Vec::new();
@@ -157,7 +174,15 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
-            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => continue,
+            Desired::Account(account) => {
+                if let DesiredAccount::User(user) = account.as_ref() {
+                    user.password.iter().for_each(&mut value);
+                }
+                continue;
+            }
+            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) | Desired::ApiToken(_) => {
+                continue;
+            }
             Desired::ReplicationJob(job) => &job.options,
         };
         options

@@ -9,13 +9,13 @@ use super::error::ServiceError;
 use super::open::Service;
 use crate::configuration::Cluster;
 use crate::health::{Backups, Place};
-use crate::ids::{ClusterName, GuestKind, NodeName, StorageId, Vmid};
+use crate::ids::{ClusterName, GuestKind, NodeName, StorageId, TokenId, Vmid};
 use crate::plan::words::clean;
 use crate::plan::{Ownership, image_object};
 use crate::store::{self, Condition, Event, EventFilter};
 use crate::world::{
     BackupJob, Guest, Node, Part, Pool, ReplicationJob, Snapshot, Status, Storage, StorageState,
-    Volume, World,
+    Token, Volume, World, views,
 };
 
 /// How many of the latest events are told with an object.
@@ -42,6 +42,8 @@ pub enum ResourceKind {
     Snapshot,
     /// An ISO image, container template or disk image on a storage.
     Image,
+    /// A token of a user.
+    Token,
     /// A document that was accepted.
     Document,
 }
@@ -59,6 +61,7 @@ impl ResourceKind {
             Self::Node => "node",
             Self::Snapshot => "snapshot",
             Self::Image => "image",
+            Self::Token => "token",
             Self::Document => "document",
         }
     }
@@ -141,6 +144,8 @@ pub enum Live {
     Snapshot(Snapshot),
     /// An image: what it is.
     Image(Volume),
+    /// A token, whether its user is enabled, and the entries of the access control list for it.
+    Token(Token, bool, Vec<String>),
 }
 
 /// From where a guest could be restored.
@@ -278,7 +283,7 @@ impl Service {
     }
 
     /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `backup-job/nightly`,
-    /// `replication-job/104-0`, `node/pve1`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
+    /// `replication-job/104-0`, `node/pve1`, `token/ann@pve!mon`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
     /// where each node has its own files) or a document (`VirtualMachine/web-7`).
     pub async fn resource(
         &self,
@@ -288,7 +293,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, token/USER!NAME, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -396,7 +401,7 @@ fn document_line(stored: &store::Document, ownership: &Ownership) -> (String, Re
         }),
         object,
     };
-    (format!("7/{id}"), resource)
+    (format!("8/{id}"), resource)
 }
 
 /// Whether a replication job works, in a word.
@@ -440,7 +445,7 @@ fn snapshot_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource
                 node: Some(guest.node.to_string()),
                 ..plain(ownership, ResourceKind::Snapshot, id, status)
             };
-            lines.push((format!("8/{:010}/{name}", guest.vmid.get()), line));
+            lines.push((format!("90/{:010}/{name}", guest.vmid.get()), line));
         }
     }
     lines
@@ -468,7 +473,7 @@ fn image_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> 
                 node: node.map(ToString::to_string),
                 ..plain(ownership, ResourceKind::Image, id.clone(), "enabled")
             };
-            (format!("9/{id}"), line)
+            (format!("91/{id}"), line)
         })
         .collect();
     found.into_iter().collect()
@@ -523,6 +528,13 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
         };
         lines.push((format!("5/{id}"), line));
     }
+    for (owner, user) in &world.users {
+        for name in user.tokens.keys() {
+            let status = if user.enabled { "enabled" } else { "disabled" };
+            let id = format!("{owner}!{name}");
+            lines.push((format!("6/{id}"), plain(ResourceKind::Token, &id, status)));
+        }
+    }
     for (name, node) in &world.nodes {
         let status = match node.online {
             Some(true) => "online",
@@ -530,7 +542,7 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
             None => "unknown",
         };
         lines.push((
-            format!("6/{name}"),
+            format!("7/{name}"),
             plain(ResourceKind::Node, name.as_str(), status),
         ));
     }
@@ -602,6 +614,14 @@ fn live(world: &World, id: &str) -> Option<Live> {
                 .get(name)
                 .cloned()
                 .map(Live::Snapshot)
+        }
+        "token" => {
+            let id = TokenId::new(name).ok()?;
+            let token = views::token(world, &id)?.clone();
+            let enabled = world.users.get(id.owner())?.enabled;
+            let object = format!("token/{id}");
+            let entries = views::entries_naming(world, &object).map(views::entry_says);
+            Some(Live::Token(token, enabled, entries.collect()))
         }
         "image" => images(world)
             .find(|(object, _, _)| object == id)

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::error::ServiceError;
 use super::open::Service;
 use crate::health::{Backups, Place};
-use crate::ids::{ClusterName, GuestKind};
+use crate::ids::{ClusterName, GuestKind, TokenId};
 use crate::plan::words::clean;
 use crate::store::RunId;
-use crate::world::{BackupJob, Guest, Selection, Status, World};
+use crate::world::{BackupJob, Guest, Selection, Status, World, views};
 
 /// A list: a row of headings, and a row of texts for each thing; with the same as JSON.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +60,7 @@ pub const LISTS: &[&str] = &[
     "pool",
     "backup-job",
     "replication-job",
+    "token",
     "node",
     "snapshot",
     "backups",
@@ -97,6 +98,10 @@ impl Service {
             "replication-job" | "replication-jobs" | "replicationjob" | "replicationjobs" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(live("replication-job", &world))
+            }
+            "token" | "tokens" | "api-token" | "api-tokens" | "apitoken" | "apitokens" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(live("token", &world))
             }
             other => {
                 let near = LISTS
@@ -496,6 +501,22 @@ fn live(what: &str, world: &World) -> List {
             }
             list
         }
+        "token" => {
+            let mut list = List::new(&["TOKEN", "SEPARATED", "EXPIRES", "USER ENABLED", "COMMENT"]);
+            for (owner, user) in &world.users {
+                for (name, token) in &user.tokens {
+                    let word = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+                    list.row([
+                        format!("{owner}!{name}"),
+                        word(token.separated),
+                        crate::plan::token_expires(token.expires),
+                        word(user.enabled),
+                        token.comment.clone().unwrap_or_default(),
+                    ]);
+                }
+            }
+            list
+        }
         _ => {
             let mut list = List::new(&["NODE", "ONLINE", "IP", "CPUS", "MEMORY"]);
             for (name, node) in &world.nodes {
@@ -631,6 +652,20 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
                 "target": job.target,
                 "status": super::resources::replication_status(job),
                 "options": job.options,
+            }))
+        }
+        "token" => {
+            let id = TokenId::new(name).ok()?;
+            let token = views::token(world, &id)?;
+            let object = format!("token/{id}");
+            let entries = views::entries_naming(world, &object).map(views::entry_says);
+            Some(json!({
+                "token": name,
+                "separated": token.separated,
+                "expires": crate::plan::token_expires(token.expires),
+                "comment": token.comment,
+                "userEnabled": world.users.get(id.owner()).is_some_and(|user| user.enabled),
+                "accessRules": entries.collect::<Vec<_>>(),
             }))
         }
         "node" => {

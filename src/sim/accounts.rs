@@ -33,7 +33,12 @@ const TOKEN: &[Param] = &[
     Param::new("expire", COUNT),
     Param::new("privsep", Kind::Boolean),
 ];
-const REGENERATE: &[Param] = &[Param::new("regenerate", Kind::Boolean)];
+const TOKEN_CHANGE: &[Param] = &[
+    Param::new("delete", Kind::TextMax(4096)),
+    Param::new("regenerate", Kind::Boolean),
+];
+/// The call that changes a token, as editions name it.
+const CHANGE_TOKEN: &str = "PUT /access/users/{userid}/token/{tokenid}";
 
 /// The routes of accounts.
 #[must_use]
@@ -88,7 +93,7 @@ pub fn routes() -> Vec<Route> {
         route(
             Put,
             "/access/users/{userid}/token/{tokenid}",
-            &[TOKEN, REGENERATE],
+            &[TOKEN, TOKEN_CHANGE],
             Access::User,
             update_token,
         ),
@@ -376,11 +381,20 @@ pub(super) fn forget(config: &mut UserConfig, gone: impl Fn(Subject, &str) -> bo
     config.acl.retain(|_, entries| !entries.is_empty());
 }
 
+/// Whether a text can be a token's name.
+pub(super) fn is_token(text: &str) -> bool {
+    text.len() >= 2
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
 fn full_token(call: &Call) -> String {
     format!("{}!{}", call.text("userid"), call.text("tokenid"))
 }
 
-/// Oneself, the token's owner, or whoever may change users.
+/// The token's owner itself, or whoever may change all users, or those of one of the owner's groups.
 fn may_change_tokens(cluster: &Cluster, call: &Call) -> Result<(), ApiError> {
     if !cluster.read_users().users.contains_key(call.text("userid")) {
         return Err(ApiError::new(403, "Permission check failed"));
@@ -388,7 +402,17 @@ fn may_change_tokens(cluster: &Cluster, call: &Call) -> Result<(), ApiError> {
     if call.text("userid") == call.auth.id {
         return Ok(());
     }
-    cluster.check_all(&call.auth, "/access/groups", &["User.Modify"])
+    let config = cluster.read_users();
+    let through_a_group = member_of(&config, call.text("userid"))
+        .into_iter()
+        .any(|group| {
+            let held = cluster.privileges(&call.auth, &format!("/access/groups/{group}"));
+            held.contains_key("User.Modify")
+        });
+    match through_a_group {
+        true => Ok(()),
+        false => cluster.check_all(&call.auth, "/access/groups", &["User.Modify"]),
+    }
 }
 
 fn no_such_token(call: &Call) -> ApiError {
@@ -435,9 +459,17 @@ fn create_token(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(json!({ "full-tokenid": id, "value": secret, "info": info }))
 }
 
+/// Versions before 9.2 take neither a `delete` nor an empty comment for the removal of a comment.
 fn update_token(cluster: &mut Cluster, call: &Call) -> Answer {
     may_change_tokens(cluster, call)?;
     let id = full_token(call);
+    let clears = !cluster.edition.lacks(CHANGE_TOKEN, "delete");
+    let deleted = call.list("delete");
+    if let Some(other) = deleted.iter().find(|name| *name != "comment") {
+        return Err(ApiError::internal(format!(
+            "updating token info failed: unknown option '{other}'"
+        )));
+    }
     cluster.change_users(|config| {
         let token = config
             .tokens
@@ -445,7 +477,13 @@ fn update_token(cluster: &mut Cluster, call: &Call) -> Answer {
             .ok_or_else(|| no_such_token(call))?;
         token.expire = call.int("expire").unwrap_or(token.expire);
         token.privsep = call.flag("privsep").unwrap_or(token.privsep);
-        if let Some(comment) = call.get("comment") {
+        if !deleted.is_empty() {
+            token.comment.clear();
+        }
+        if let Some(comment) = call
+            .get("comment")
+            .filter(|text| clears || !text.is_empty())
+        {
             comment.clone_into(&mut token.comment);
         }
         Ok::<_, ApiError>(())

@@ -248,6 +248,7 @@ fn path_variable(name: &str, value: &str) -> Result<(), String> {
     match name {
         "vmid" => params::check(&super::formats::VMID, value),
         "storage" => params::check(&params::Kind::Form(super::formats::storage_id), value),
+        "tokenid" => params::check(&params::Kind::Pattern(super::accounts::is_token), value),
         _ => Ok(()),
     }
 }

@@ -28,26 +28,49 @@ pub struct Edition {
     lacks: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// What came with 9.2, by call.
+const SINCE_9_2: &[(&str, &[&str])] = &[(
+    "PUT /access/users/{userid}/token/{tokenid}",
+    &["delete", "regenerate"],
+)];
+
 impl Default for Edition {
     fn default() -> Self {
-        Self {
-            version: "9.1.8".into(),
-            viewer: true,
-            lacks: BTreeMap::new(),
-        }
+        Self::new(None, None)
+    }
+}
+
+/// Whether a version is 9.2 or later. What is none says nothing, and counts as later.
+fn has_9_2(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (9, 2),
+        _ => true,
     }
 }
 
 impl Edition {
-    /// An edition that lacks nothing; what is not said is as usual.
+    /// An edition that lacks nothing but what came later than it; what is not said is as usual.
     #[must_use]
     pub fn new(version: Option<String>, viewer: Option<bool>) -> Self {
-        let usual = Self::default();
+        let version = version.unwrap_or_else(|| "9.1.8".into());
+        let later = if has_9_2(&version) { &[] } else { SINCE_9_2 };
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Self {
-            version: version.unwrap_or(usual.version),
-            viewer: viewer.unwrap_or(usual.viewer),
-            lacks: usual.lacks,
+            version,
+            viewer: viewer.unwrap_or(true),
+            lacks: later
+                .iter()
+                .map(|(call, parameters)| ((*call).to_owned(), names(parameters)))
+                .collect(),
         }
+    }
+
+    /// Whether it lacks a parameter of a call.
+    #[must_use]
+    pub fn lacks(&self, endpoint: &str, parameter: &str) -> bool {
+        let lacks = self.lacks.get(endpoint);
+        lacks.is_some_and(|names| names.is_empty() || names.contains(parameter))
     }
 
     /// Adds what is lacking.
@@ -348,6 +371,27 @@ mod tests {
         routes.sort();
         routes.dedup();
         assert_eq!(found, routes);
+    }
+
+    #[test]
+    fn what_came_later_is_lacking_before() {
+        let put = "PUT /access/users/{userid}/token/{tokenid}";
+        for (version, lacks) in [(None, true), (Some("8.4.1"), true), (Some("9.2.3"), false)] {
+            let edition = Edition::new(version.map(str::to_owned), None);
+            for parameter in ["delete", "regenerate"] {
+                assert_eq!(
+                    edition.lacks(put, parameter),
+                    lacks,
+                    "{version:?} {parameter}"
+                );
+            }
+            assert!(!edition.lacks(put, "comment"));
+            assert_eq!(edition.script().contains("regenerate"), !lacks);
+        }
+        for (call, names) in SINCE_9_2 {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            assert!(Edition::default().lack(call, names).is_ok(), "{call}");
+        }
     }
 
     #[test]

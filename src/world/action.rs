@@ -1,8 +1,11 @@
 //! Everything Bailiwick can do to a cluster, as data. An action is what a step of a plan does, what `world::predict` predicts, and
 //! what the executor sends; it holds every choice already made (VMIDs, nodes, targets), so that nobody chooses later.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use account::AccountAction;
 use serde::{Deserialize, Serialize};
 
 use crate::document::desired::{ImageSource, SecretRef};
@@ -301,6 +304,8 @@ pub enum Action {
     /// Mark a replication job for removal: the next run on the guest's node removes the copy on the target, and the job.
     #[serde(rename_all = "camelCase")]
     DeleteReplicationJob { id: ReplicationJobId },
+    /// Something to do to accounts.
+    Account(AccountAction),
 }
 
 impl Action {
@@ -342,7 +347,8 @@ impl Action {
             | Self::DeleteBackup { .. }
             | Self::CreateReplicationJob { .. }
             | Self::UpdateReplicationJob { .. }
-            | Self::DeleteReplicationJob { .. } => None,
+            | Self::DeleteReplicationJob { .. }
+            | Self::Account(_) => None,
         }
     }
 
@@ -385,6 +391,7 @@ impl Action {
             | Self::BackUpGuest { .. }
             | Self::ProtectBackup { .. }
             | Self::UpdateReplicationJob { .. } => false,
+            Self::Account(action) => action.destructive(),
         }
     }
 
@@ -425,6 +432,7 @@ impl Action {
             | Self::DeleteReplicationJob { .. }
             | Self::DeleteBackup { .. }
             | Self::RemoveHaResource { .. } => "delete",
+            Self::Account(action) => action.verb(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Prediction: what an action makes of a world, as Proxmox VE would do it. Plans are judged by it, and runs are checked against it.
 //! It never guesses: what cannot be told is an error, and what Proxmox VE would refuse is one too.
 
+mod accounts;
 mod backups;
 mod clone;
 mod cluster;
@@ -24,6 +25,7 @@ use crate::ids::{NodeName, StorageId, Vmid};
 use super::action::Action;
 use super::model::{Guest, Part, Storage, World};
 
+pub use accounts::is_there as subject_is_there;
 pub use backups::taken as backups_taken;
 pub use clone::cloned_section;
 pub use demand::{Demand, demand};
@@ -327,6 +329,7 @@ impl World {
                 protected,
             } => backups::protect(&mut world, node, volume, *protected)?,
             Action::DeleteBackup { node, volume } => backups::delete(&mut world, node, volume)?,
+            Action::Account(action) => accounts::apply(&mut world, action)?,
         }
         Ok(world)
     }

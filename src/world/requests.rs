@@ -1,6 +1,8 @@
 //! From an action to the API calls that do it. Pure: every choice is already in the action; secrets are resolved by a function
 //! the caller hands in. Which parameters Proxmox VE takes where is from its API schema.
 
+mod account;
+
 use zeroize::Zeroizing;
 
 use crate::document::desired::{ImageSource, SecretRef};
@@ -561,6 +563,7 @@ pub fn request_for(
             ["cluster", "replication", id.as_str()],
             None,
         ),
+        Action::Account(action) => account::request_of(action, secrets)?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Typed views of one section of a guest's configuration: disks, NICs, boot order, references to files. They are computed from the
 //! raw text where they are needed and hold nothing back: what is not understood is simply not a disk. They decide nothing.
 
+mod accounts;
 mod jobs;
 mod names;
 mod replication;
@@ -14,6 +15,7 @@ use crate::proxmox::size;
 
 use super::model::Section;
 
+pub use accounts::{entries_naming, entry_says, groups_of, roles_on, token, user_fields};
 pub use jobs::{same_job_option, with_storage};
 pub use names::{
     Parent, backed_up, file_content, is_cloudinit, keeps_files, names_tell_parents, owner, parent,

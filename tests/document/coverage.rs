@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 15] = [
+const CALLS: [(Kind, &str, &str); 17] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -64,6 +64,16 @@ const CALLS: [(Kind, &str, &str); 15] = [
         Kind::Image,
         "POST",
         "/nodes/{node}/storage/{storage}/oci-registry-pull",
+    ),
+    (
+        Kind::ApiToken,
+        "POST",
+        "/access/users/{userid}/token/{tokenid}",
+    ),
+    (
+        Kind::ApiToken,
+        "PUT",
+        "/access/users/{userid}/token/{tokenid}",
     ),
 ];
 

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredReplicationJob, DesiredSnapshot,
-    DesiredStorage, Media, Value, Wish,
+    Desired, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredReplicationJob,
+    DesiredSnapshot, DesiredStorage, Media, Value, Wish,
 };
 use bailiwick::document::import::{
-    self, Held, Imported, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob, LiveSnapshot,
-    LiveStorage, Section,
+    self, Held, Imported, LiveApiToken, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob,
+    LiveSnapshot, LiveStorage, Section,
 };
 use bailiwick::document::{Kind, load};
 use bailiwick::ids::{Bytes, Slot, VolumeId};
@@ -242,14 +242,38 @@ fn snapshot_returns(asked: DesiredSnapshot) {
     assert_eq!(again.memory, asked.memory.filter(|memory| *memory));
 }
 
+fn token_returns(asked: DesiredApiToken) {
+    let text = match &asked.comment {
+        Some(Wish::Set(text)) => Some(text.clone()),
+        Some(Wish::Remove) | None => None,
+    };
+    let live = LiveApiToken {
+        id: &asked.id,
+        separated: asked.separated.unwrap_or(true),
+        expires: asked.expires.unwrap_or(0),
+        comment: text.as_deref(),
+    };
+    let imported = import::api_token("any".to_owned(), &live).unwrap();
+    let Desired::ApiToken(again) = again(&imported) else {
+        panic!()
+    };
+    assert_eq!(again.id, asked.id);
+    assert_eq!(again.separated, Some(live.separated));
+    assert_eq!(again.expires.unwrap_or(0), live.expires);
+    assert_eq!(again.comment, text.map(Wish::Set));
+    assert_eq!(again.secret_file, None);
+    assert_eq!(imported.left_out().count(), 0, "{}", imported.text());
+}
+
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
     Kind::BackupJob,
     Kind::Snapshot,
     Kind::ReplicationJob,
+    Kind::ApiToken,
 ];
 
 /// Whether the document's object could be made and brought back.
@@ -263,7 +287,8 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::BackupJob(job)) => job_returns(*job),
         Some(Desired::Snapshot(snapshot)) => snapshot_returns(*snapshot),
         Some(Desired::ReplicationJob(job)) => replication_returns(*job),
-        Some(Desired::Pool(_) | Desired::Image(_)) => {}
+        Some(Desired::ApiToken(token)) => token_returns(*token),
+        Some(Desired::Pool(_) | Desired::Image(_) | Desired::Account(_)) => {}
     }
     true
 }

@@ -48,6 +48,8 @@ pub struct Target {
     pub seen: bool,
     /// Whether it may be sent again where nobody knows whether it was.
     pub repeatable: bool,
+    /// The file that what its answer shows once is written to.
+    pub file: Option<std::path::PathBuf>,
     /// The last read before it: its path, and how many of the same came before.
     pub read: (String, usize),
 }
@@ -197,10 +199,22 @@ impl Fault {
         // Whether the task did its work before it was killed can only be seen.
         match (self.what, target.seen) {
             ("killed=after", false) => Word::Failed,
+            // It was done, and nobody has what only the answer said.
+            _ if self.loses_secret(target) => Word::Failed,
             // It is sent again.
             _ if target.repeatable && self.ends == Word::Undetermined => Word::Ok,
             _ => self.ends,
         }
+    }
+
+    /// Whether the answer is lost of a step whose answer alone shows a secret, although it was done.
+    pub fn loses_secret(&self, target: &Target) -> bool {
+        let lost = [
+            "after=595 Connection timed out",
+            "drop=after",
+            "restart=after",
+        ];
+        target.file.is_some() && lost.contains(&self.what)
     }
 
     /// How often the step's work is done in the end. What cannot be seen is done by the new plan again.

@@ -1,7 +1,7 @@
 //! The kinds of steps: for each a plan that has one, over the lab's world.
 
 use bailiwick::ids::GuestKind;
-use bailiwick::world::{Action, PowerAction};
+use bailiwick::world::{AccountAction, Action, PowerAction};
 
 use crate::lab;
 use crate::support::play::LAB;
@@ -24,6 +24,9 @@ pub struct Kind {
 
 /// The file in a play's folder that holds a secret.
 pub const SECRET_FILE: &str = "guest-password";
+
+/// The file in a play's folder that the secret of a new token is written to; it is not there.
+pub const NEW_FILE: &str = "token-secret";
 
 /// A snapshot of VM 104, at the end of its file.
 const SNAPSHOT: &str = "\n    [before]\n    boot: order=scsi0\n    cores: 8\n    memory: 16384\n    scsi0: local-zfs:vm-104-disk-0,size=48G\n    scsi1: ceph-vm:vm-104-disk-0,size=200G\n    smbios1: uuid=5acd774d-3cb0-4b33-a541-0073c97ecd1c\n    snaptime: 1768985900\n";
@@ -156,12 +159,28 @@ pub fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
+        Action::Account(action) => match action {
+            AccountAction::CreateGroup { .. } => "create group",
+            AccountAction::UpdateGroup { .. } => "update group",
+            AccountAction::DeleteGroup { .. } => "delete group",
+            AccountAction::CreateUser { .. } => "create user",
+            AccountAction::UpdateUser { .. } => "update user",
+            AccountAction::DeleteUser { .. } => "delete user",
+            AccountAction::CreateToken { .. } => "create token",
+            AccountAction::UpdateToken { .. } => "update token",
+            AccountAction::DeleteToken { .. } => "delete token",
+            AccountAction::CreateRole { .. } => "create role",
+            AccountAction::UpdateRole { .. } => "update role",
+            AccountAction::DeleteRole { .. } => "delete role",
+            AccountAction::Grant { .. } => "grant",
+            AccountAction::Revoke { .. } => "revoke",
+        },
     }
 }
 
 /// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
 /// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
-pub const PLANNED: usize = 35;
+pub const PLANNED: usize = 38;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -171,7 +190,7 @@ macro_rules! is {
 
 /// All kinds.
 pub fn all() -> Vec<Kind> {
-    [guests(), disks(), power(), elsewhere()]
+    [guests(), disks(), power(), elsewhere(), tokens()]
         .into_iter()
         .flatten()
         .collect()
@@ -504,6 +523,44 @@ fn power() -> Vec<Kind> {
 
 /// A guest that is copied to another node.
 const REPLICATION: &str = "  replication.cfg: |\n    local: 104-0\n    \tcomment shop\n    \tschedule */30\n    \tsource pve1\n    \ttarget pve2\n\n";
+
+/// Tokens.
+fn tokens() -> Vec<Kind> {
+    // Where the role of the controller has the privilege's neighbours, and the users stand.
+    const MAY: (&str, &str) = ("VM.Allocate,VM.Audit", "User.Modify,");
+    const OLD: (&str, &str) = (
+        "    user:bailiwick@pve:1",
+        "    token:anna@pve!old:0:1:x:\n",
+    );
+    let token = |name, spec: &str| document("ApiToken", name, &format!("user: anna@pve, {spec}"));
+    vec![
+        makes(
+            "create token",
+            token(
+                "builds",
+                &format!("secretFile: {NEW_FILE}, expires: 2033-05-18, comment: x"),
+            ),
+            is!(Action::Account(AccountAction::CreateToken { .. })),
+        )
+        .in_a_world_with(MAY.0, MAY.1),
+        makes(
+            "update token",
+            token("old", "separated: false, comment: other"),
+            is!(Action::Account(AccountAction::UpdateToken { .. })),
+        )
+        .in_a_world_with(MAY.0, MAY.1)
+        .in_a_world_with(OLD.0, OLD.1),
+        removes(
+            "delete token",
+            "ApiToken",
+            "old",
+            "user: anna@pve",
+            is!(Action::Account(AccountAction::DeleteToken { .. })),
+        )
+        .in_a_world_with(MAY.0, MAY.1)
+        .in_a_world_with(OLD.0, OLD.1),
+    ]
+}
 
 /// Storages, pools, backup and replication jobs.
 fn elsewhere() -> Vec<Kind> {

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bailiwick::apply::effect;
 use bailiwick::apply::requests::request_for;
 use bailiwick::plan::{Plan, PlanHash, Step};
 use bailiwick::service::Service;
+use bailiwick::world::{AccountAction, Action};
 use percent_encoding::percent_decode_str;
 
 use crate::columns::{COLUMNS, FAULTS, Fault, Target, Word};
-use crate::kinds::{self, Kind, PLANNED, SECRET_FILE, variant};
+use crate::kinds::{self, Kind, NEW_FILE, PLANNED, SECRET_FILE, variant};
 use crate::stage::{approve, complaints, run, service, submit};
 use crate::support::play::{Play, Setup, TOKEN, write_private};
 
@@ -30,6 +31,8 @@ struct Begun {
     kind: Kind,
     documents: Vec<String>,
     play: Play,
+    /// Held by the one play at a time whose plan writes a file.
+    alone: Mutex<()>,
     plan: PlanHash,
     target: Target,
     variant: &'static str,
@@ -50,9 +53,11 @@ fn begin(kind: Kind) -> Begun {
     write_private(&secret, "a secret of the guest");
     let with_secret = |texts: &[String]| -> Vec<String> {
         let path = secret.display().to_string();
+        let folder = secret.parent().unwrap().canonicalize().unwrap();
+        let new = folder.join(NEW_FILE).display().to_string();
         texts
             .iter()
-            .map(|t| t.replace(SECRET_FILE, &path))
+            .map(|t| t.replace(SECRET_FILE, &path).replace(NEW_FILE, &new))
             .collect()
     };
     let documents = with_secret(&kind.documents);
@@ -99,6 +104,7 @@ fn begin(kind: Kind) -> Begun {
         end: end(&straight),
         target,
         documents,
+        alone: Mutex::new(()),
         play,
         kind,
     }
@@ -157,6 +163,12 @@ fn target(straight: &Play, step: &Step) -> Target {
         digest: request.call.params.iter().any(|(key, _)| key == "digest"),
         seen: effect::tells(&step.action),
         repeatable: effect::repeatable(&step.action),
+        file: match &step.action {
+            Action::Account(AccountAction::CreateToken { secret_file, .. }) => {
+                Some(secret_file.into())
+            }
+            _ => None,
+        },
         read: (read.path.clone(), same.count() - 1),
         method,
         path,
@@ -165,6 +177,11 @@ fn target(straight: &Play, step: &Step) -> Target {
 
 /// One play of a fault: how the run ended first, and what came of running on.
 fn played(begun: &Begun, fault: &Fault) -> Result<Word, String> {
+    let _alone = begun.target.file.as_ref().map(|file| {
+        let alone = begun.alone.lock();
+        let _ = std::fs::remove_file(file);
+        alone.unwrap_or_else(PoisonError::into_inner)
+    });
     let play = begun.play.again(SCALE);
     play.leave_unchecked();
     for text in fault.told(&begun.target) {
@@ -229,6 +246,13 @@ async fn judge(
                 return Err("a plan that failed was run again".to_owned());
             }
             let plan = submit(service, &begun.documents).await?;
+            // It was done; to have its secret, somebody deletes it.
+            if fault.loses_secret(&begun.target) {
+                if !plan.steps.is_empty() || !why.contains("its secret is lost") {
+                    return Err(format!("{why}; then {:?}", titles(&plan)));
+                }
+                return settled(begun, fault, play, service).await.map(|()| first);
+            }
             // Whether it was done cannot be seen, and what its documents say is there.
             if begun.target.repeatable && plan.steps.is_empty() {
                 return Ok(first);
@@ -243,12 +267,18 @@ async fn judge(
             }
         }
     }
-    let times = fault.times(&begun.target);
-    settled(begun, times, play, service).await.map(|()| first)
+    settled(begun, fault, play, service).await.map(|()| first)
 }
 
 /// Nothing was done twice, nothing was left out, nothing is left to do, and everything is written down.
-async fn settled(begun: &Begun, times: u32, play: &Play, service: &Service) -> Result<(), String> {
+async fn settled(
+    begun: &Begun,
+    fault: &Fault,
+    play: &Play,
+    service: &Service,
+) -> Result<(), String> {
+    let times = fault.times(&begun.target);
+    let lost = fault.loses_secret(&begun.target);
     let mut wrong = complaints(play, service).await;
     let effects = play.sim.effects(TOKEN);
     let mut wanted = begun.effects.clone();
@@ -273,6 +303,17 @@ async fn settled(begun: &Begun, times: u32, play: &Play, service: &Service) -> R
         let (found, wanted) = (end.get(key), begun.end.get(key));
         if found != wanted {
             wrong.push(format!("{key}: {found:?} instead of {wanted:?}"));
+        }
+    }
+    if let Some(file) = &begun.target.file {
+        let secret = play
+            .sim
+            .with(|cluster| cluster.secrets.get("anna@pve!builds").cloned());
+        let (kept, secret) = (std::fs::read_to_string(file).ok(), secret.unwrap());
+        match kept {
+            Some(kept) if kept == format!("{secret}\n") => {}
+            None if lost => {}
+            kept => wrong.push(format!("{kept:?} is in the file of the secret {secret}")),
         }
     }
     match submit(service, &begun.documents).await {

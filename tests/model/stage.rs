@@ -257,6 +257,7 @@ pub fn plan(
         settings: &settings,
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups,
     })
 }

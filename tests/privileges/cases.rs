@@ -292,6 +292,15 @@ pub const CASES: &[Case] = &[
         "download an image",
         "Image {storage: local, node: pve1, content: iso, filename: rescue-13.iso, url: 'https://images.example.org/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}}",
     ),
+    wanted(
+        "make a token",
+        "ApiToken {user: root@pam, id: new, comment: x, secretFile: /nowhere/new}",
+    ),
+    wanted(
+        "a token's settings",
+        "ApiToken {user: root@pam, id: old, separated: true, expires: 2033-05-18}",
+    ),
+    removed("delete a token", &["token/root@pam!old"]),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::apply::port::{Intent, Sent, TaskEnd};
 use crate::apply::requests::{Request, request_for};
+use crate::apply::secret_file::Secret;
 use crate::apply::touched::Touched;
 use crate::document::desired::SecretRef;
 use crate::ids::{GuestKind, Slot, Vmid};
@@ -67,6 +68,10 @@ impl Live for Fake {
         let now = notes.under_way.clone();
         notes.at_once.push(now);
         Sent::Taken(Some(path))
+    }
+
+    async fn send_for_secret(&self, request: &Request) -> Result<Secret, Sent> {
+        Err(self.send(request).await)
     }
 
     async fn wait(&self, upid: &str, _: Duration) -> TaskEnd {

@@ -68,7 +68,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::BackupJob => &["id", "extraConfig"],
         Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
         Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
-        Kind::Image => &[],
+        Kind::Image | Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => &[],
+        Kind::ApiToken => &["user", "id", "separated", "expires", "comment"],
     }
 }
 
@@ -114,7 +115,12 @@ impl<'a> Reading<'a> {
                 | Kind::Storage
                 | Kind::Pool
                 | Kind::Snapshot
-                | Kind::Image => guest.map_or(Domain::Storage, Domain::from),
+                | Kind::Image
+                | Kind::Group
+                | Kind::User
+                | Kind::Role
+                | Kind::AccessRule
+                | Kind::ApiToken => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
             },
             section,
@@ -131,7 +137,12 @@ impl<'a> Reading<'a> {
                 | Kind::Pool
                 | Kind::Snapshot
                 | Kind::ReplicationJob
-                | Kind::Image => false,
+                | Kind::Image
+                | Kind::Group
+                | Kind::User
+                | Kind::Role
+                | Kind::AccessRule
+                | Kind::ApiToken => false,
             };
             if is {
                 reading.pass_over(key);
@@ -447,7 +458,14 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
             Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
         }
-        Kind::Pool | Kind::Snapshot | Kind::Image => return None,
+        Kind::Pool
+        | Kind::Snapshot
+        | Kind::Image
+        | Kind::Group
+        | Kind::User
+        | Kind::Role
+        | Kind::AccessRule
+        | Kind::ApiToken => return None,
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -471,7 +489,11 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
-        Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => None,
+        Desired::Pool(_)
+        | Desired::Snapshot(_)
+        | Desired::Image(_)
+        | Desired::Account(_)
+        | Desired::ApiToken(_) => None,
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

@@ -91,7 +91,12 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::BackupJob
         | Kind::Snapshot
         | Kind::ReplicationJob
-        | Kind::Image => None,
+        | Kind::Image
+        | Kind::Group
+        | Kind::User
+        | Kind::Role
+        | Kind::AccessRule
+        | Kind::ApiToken => None,
     }
 }
 

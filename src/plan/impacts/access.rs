@@ -1,4 +1,4 @@
-//! AC01, AC05, AC06, AC07: who gains and who loses which privilege on what is there before and after. It is worked out for the first
+//! AC01, AC04, AC05, AC06, AC07: who gains and who loses which privilege on what is there before and after. It is worked out for the first
 //! and the last world of a plan, on the paths that its steps may have touched.
 
 use std::collections::BTreeSet;
@@ -104,12 +104,15 @@ impl Judge<'_> {
         all
     }
 
-    /// Through pools, or by the access control list itself.
+    /// Through pools, by what a token itself is, or by the access control list.
     fn rule(&self, change: &Change) -> &'static str {
         let (before, after) = (self.before.configuration(), self.after.configuration());
         let moved = |path: &String| before.pools_over(path) != after.pools_over(path);
+        let token = |of: &Configuration| of.tokens.get(&change.principal).cloned();
         if change.paths.iter().any(moved) {
             "AC07"
+        } else if token(before) != token(after) {
+            super::tokens::RULE
         } else {
             "AC01"
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::super::model::{Duration, StepId};
 use super::super::words::{clean, difference};
-use super::Raw;
 use super::refusals::will_fail;
+use super::{Raw, accounts};
 use crate::health::{Category, Entity, Facet, Grade, Health};
 use crate::ids::{GuestKind, Vmid};
 use crate::proxmox::schema::{ChangeEffect, change_effect};
@@ -54,6 +54,7 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::CreateReplicationJob { id, .. }
         | Action::UpdateReplicationJob { id, .. }
         | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
+        Action::Account(action) => accounts::entity(action),
         Action::CreateGuest { kind, vmid, .. }
         | Action::CloneGuest { kind, vmid, .. }
         | Action::RestoreGuest { kind, vmid, .. }
@@ -241,6 +242,7 @@ pub(super) fn impacts(
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. }
         | Action::ProtectBackup { .. } => {}
+        Action::Account(action) => all.extend(at.account(action)),
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

@@ -22,6 +22,8 @@ fn name(entity: &Entity, start: &World, end: &World) -> Option<String> {
         | Entity::ReplicationJob(_)
         | Entity::Acl(_)
         | Entity::Principal(_)
+        | Entity::Group(_)
+        | Entity::Role(_)
         | Entity::Controller => None,
     }
 }
@@ -39,6 +41,8 @@ pub(super) fn number(mut raw: Vec<Raw>, start: &World, end: &World) -> Vec<Impac
         | Entity::ReplicationJob(_)
         | Entity::Acl(_)
         | Entity::Principal(_)
+        | Entity::Group(_)
+        | Entity::Role(_)
         | Entity::Controller => 2,
     };
     raw.sort_by(|a, b| {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::super::finish::clone_of;
 use super::super::model::{Duration, StepId};
 use super::super::words::clean;
-use super::Raw;
 use super::actions::{entity_of, raw};
+use super::{Raw, accounts};
 use crate::health::Category;
 use crate::ids::{Bytes, GuestKind, NodeName, Slot, StorageId, Vmid};
 use crate::proxmox::schema::effect::protects;
@@ -53,6 +53,7 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => "CL04",
+        Action::Account(action) => accounts::rule(action),
     }
 }
 
@@ -180,7 +181,8 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DeleteReplicationJob { .. }
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
-        | Action::DeleteBackup { .. } => {}
+        | Action::DeleteBackup { .. }
+        | Action::Account(_) => {}
     }
     reasons
 }

@@ -77,6 +77,7 @@ pub struct Lab {
     pub ownership: Ownership,
     pub settings: Settings,
     pub secrets: BTreeMap<SecretRef, String>,
+    pub closed_files: BTreeMap<String, String>,
     pub backups: Backups,
     pub origin: Origin,
 }
@@ -99,6 +100,7 @@ impl Lab {
             ownership: Ownership::default(),
             settings: Settings::default(),
             secrets: BTreeMap::new(),
+            closed_files: BTreeMap::new(),
             backups: Backups::new(),
             origin: Origin::Submission {
                 source: "directory:docs".to_owned(),
@@ -479,6 +481,7 @@ impl Lab {
             settings: &self.settings,
             now: self.world.observed_at,
             secrets: &self.secrets,
+            closed_files: &self.closed_files,
             backups: &self.backups,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::header;
+use zeroize::Zeroize;
 
 use super::{Answer, Client, Endpoint, ReadPool, http_client};
 use crate::proxmox::call::{ApiError, Call, CallRecord};
@@ -426,12 +427,16 @@ pub(super) fn unread(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Vec<u
 
 /// What an answer says.
 pub(super) fn judge(raw: Raw, endpoint: &Endpoint, call: &Call) -> Result<Answer, ApiError> {
-    let raw = accepted(raw, endpoint, call)?;
+    let mut raw = accepted(raw, endpoint, call)?;
     let not_proxmox = |what| not_proxmox(what, endpoint, call);
     let mut object = match serde_json::from_slice(&raw.body) {
         Ok(serde_json::Value::Object(object)) => object,
         Ok(_) | Err(_) => return Err(not_proxmox(describe(&raw))),
     };
+    // The answer to a write can hold a secret.
+    if call.method.has_body() {
+        raw.body.zeroize();
+    }
     match object.remove("data") {
         Some(data) => Ok(Answer {
             data,

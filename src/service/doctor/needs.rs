@@ -170,6 +170,7 @@ async fn plan_of(
         settings: &settings(cluster),
         now: world.observed_at,
         secrets: &secrets,
+        closed_files: &BTreeMap::new(),
         backups: &backups,
     };
     plan::make_plan(&input).map_err(|error| error.to_string())

@@ -47,7 +47,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot` or `replication-job`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`, `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `group`, `user`, `role`, `acl` or `token`",
                         clean(text)
                     )));
                 }

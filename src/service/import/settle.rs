@@ -27,6 +27,10 @@ pub(super) fn settle(
         Part::Pools,
         Part::BackupJobs,
         Part::ReplicationJobs,
+        Part::Groups,
+        Part::Users,
+        Part::Roles,
+        Part::Acl,
     ] {
         world
             .completeness
@@ -125,6 +129,7 @@ fn objections(
         settings: &Settings::default(),
         now: world.observed_at,
         secrets: &BTreeMap::new(),
+        closed_files: &BTreeMap::new(),
         backups: &Backups::new(),
     };
     let key = |field: &str| field.split('.').next().unwrap_or(field).to_owned();

@@ -1,5 +1,6 @@
 //! Who there is and what roles hold: users with their tokens, groups, roles, realms. Each is one list for the whole cluster.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -31,6 +32,31 @@ impl Observation<'_> {
         self.mark(Part::Roles, part);
         let part = self.realms(realms);
         self.mark(Part::Realms, part);
+    }
+
+    /// Reads some of users, groups and roles again; an error if one of these, or the access control list where it is among them, is
+    /// not known whole.
+    pub(super) async fn accounts_again(&mut self, parts: &BTreeSet<Part>) -> Result<(), Why> {
+        let reads = self.reads.clone();
+        if parts.contains(&Part::Users) {
+            self.world.users.clear();
+            self.users(reads.data(users_call()).await)?;
+        }
+        if parts.contains(&Part::Groups) {
+            self.world.groups.clear();
+            self.groups(reads.data(Call::get(["access", "groups"])).await)?;
+        }
+        if parts.contains(&Part::Roles) {
+            self.world.roles.clear();
+            self.roles(reads.data(Call::get(["access", "roles"])).await)?;
+        }
+        for part in parts {
+            self.whole(part)?;
+        }
+        match self.world.unreadable(&Part::Acl) {
+            Some(why) if parts.contains(&Part::Acl) => Err(why.to_owned()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(in crate::world) fn users(&mut self, read: Result<Value, ApiError>) -> Result<(), Why> {

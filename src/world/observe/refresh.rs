@@ -31,6 +31,8 @@ pub struct Refresh {
     pub jobs: bool,
     /// The access control list.
     pub acl: bool,
+    /// Of the users with their tokens, the groups, the roles and the access control list, those that have to be read whole.
+    pub accounts: BTreeSet<Part>,
 }
 
 /// The world with the wanted parts read again. Fails with the reason if one of them could not be read.
@@ -52,6 +54,7 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         ha,
         jobs,
         acl,
+        accounts,
     } = wanted;
     if !guests.is_empty() {
         seen.guests_again(guests).await?;
@@ -83,6 +86,7 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         let read = seen.reads.data(Call::get(["access", "acl"])).await;
         seen.acl(read);
     }
+    seen.accounts_again(accounts).await?;
     Ok(seen.world)
 }
 

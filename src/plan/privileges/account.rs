@@ -1,0 +1,103 @@
+//! What steps on accounts take (pve-access-control's API).
+
+use std::collections::BTreeSet;
+
+use super::{Choice, one};
+use crate::ids::{GroupId, RoleId, UserId};
+use crate::world::{AccountAction, World};
+
+/// The choices of an action on accounts.
+pub(super) fn choices(action: &AccountAction, world: &World) -> Vec<Choice> {
+    match action {
+        AccountAction::CreateGroup { .. }
+        | AccountAction::UpdateGroup { .. }
+        | AccountAction::DeleteGroup { .. } => {
+            vec![vec![one("/access/groups", "Group.Allocate")]]
+        }
+        AccountAction::CreateUser { id, .. } => {
+            let groups = action.groups().unwrap_or_default();
+            let mut all = vec![of_realm(id)];
+            if groups.is_empty() {
+                all.push(vec![one("/access/groups", "User.Modify")]);
+            }
+            all.extend(into(&groups));
+            all
+        }
+        AccountAction::UpdateUser { id, .. } => {
+            let mut all = vec![of_user(id.as_str(), world)];
+            all.extend(into(&action.groups().unwrap_or_default()));
+            all
+        }
+        AccountAction::DeleteUser { id } => vec![of_realm(id), of_user(id.as_str(), world)],
+        // The controller's token is never the user itself, who needs nothing.
+        AccountAction::CreateToken { id, .. }
+        | AccountAction::UpdateToken { id, .. }
+        | AccountAction::DeleteToken { id } => vec![of_user(id.owner(), world)],
+        AccountAction::CreateRole { .. }
+        | AccountAction::UpdateRole { .. }
+        | AccountAction::DeleteRole { .. } => vec![vec![one("/access", "Sys.Modify")]],
+        AccountAction::Grant { path, roles, .. } | AccountAction::Revoke { path, roles, .. } => {
+            on_path(path.as_str(), roles, world)
+        }
+    }
+}
+
+fn of_realm(id: &UserId) -> Choice {
+    vec![one(
+        format!("/access/realm/{}", id.realm()),
+        "Realm.AllocateUser",
+    )]
+}
+
+/// Changing a user: on all groups, or on any that it is in.
+fn of_user(id: &str, world: &World) -> Choice {
+    let own = world
+        .groups
+        .iter()
+        .filter(|(_, group)| group.members.contains(id));
+    std::iter::once("/access/groups".to_owned())
+        .chain(own.map(|(group, _)| format!("/access/groups/{group}")))
+        .map(|path| one(path, "User.Modify"))
+        .collect()
+}
+
+/// Each group that a user is put in.
+fn into(groups: &BTreeSet<GroupId>) -> Vec<Choice> {
+    groups
+        .iter()
+        .map(|group| vec![one(format!("/access/groups/{group}"), "User.Modify")])
+        .collect()
+}
+
+/// `Permissions.Modify` on the path. On one guest, storage or pool, whoever may allocate it may also hand out what it has there itself.
+fn on_path(path: &str, roles: &BTreeSet<RoleId>, world: &World) -> Vec<Choice> {
+    let modify = one(path, "Permissions.Modify");
+    let mut parts = path.split('/').skip(1);
+    let allocate = match parts.next().filter(|_| parts.next().is_some()) {
+        Some("storage") => "Datastore.Allocate",
+        Some("vms") => "VM.Allocate",
+        Some("pool") => "Pool.Allocate",
+        Some(_) | None => return vec![vec![modify]],
+    };
+    // NoAccess and roles that are not known take the whole right.
+    let given: Option<BTreeSet<&String>> = roles
+        .iter()
+        .map(|role| {
+            let role = world.roles.get(role.as_str())?;
+            (!role.privileges.is_empty()).then_some(&role.privileges)
+        })
+        .collect::<Option<Vec<_>>>()
+        .map(|all| all.into_iter().flatten().collect());
+    match given {
+        Some(given) if !world.may(path, "Permissions.Modify") && world.may(path, allocate) => {
+            let mut all = vec![vec![one(path, allocate), modify]];
+            all.extend(
+                given
+                    .into_iter()
+                    .map(|privilege| vec![one(path, privilege)]),
+            );
+            all
+        }
+        Some(_) | None => vec![vec![modify]],
+    }
+}
