@@ -13,8 +13,10 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod firewall_alias;
 pub mod image;
 pub mod import;
+pub mod ip_set;
 pub mod machine;
 pub mod metadata;
 pub mod migration;
@@ -47,7 +49,9 @@ use self::container::ContainerSpec;
 use self::desired::Desired;
 use self::error::Problem;
 pub use self::error::{DocumentError, DocumentErrors};
+use self::firewall_alias::FirewallAliasSpec;
 use self::image::ImageSpec;
+use self::ip_set::IpSetSpec;
 use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
@@ -85,11 +89,15 @@ pub enum Kind {
     ReplicationJob,
     /// A file on a storage: an ISO image, a container template, a disk to import.
     Image,
+    /// A name for an address or a network, for firewall rules.
+    FirewallAlias,
+    /// A set of addresses, for firewall rules.
+    IpSet,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -98,6 +106,8 @@ impl Kind {
         Self::Snapshot,
         Self::ReplicationJob,
         Self::Image,
+        Self::FirewallAlias,
+        Self::IpSet,
     ];
 
     /// The kind's name in documents.
@@ -111,6 +121,8 @@ impl Kind {
             Self::Snapshot => "Snapshot",
             Self::ReplicationJob => "ReplicationJob",
             Self::Image => "Image",
+            Self::FirewallAlias => "FirewallAlias",
+            Self::IpSet => "IpSet",
         }
     }
 }
@@ -241,6 +253,10 @@ pub enum Spec {
     ReplicationJob(Box<ReplicationJobSpec>),
     /// Of an image.
     Image(Box<ImageSpec>),
+    /// Of an alias of a firewall.
+    FirewallAlias(Box<FirewallAliasSpec>),
+    /// Of a set of addresses of a firewall.
+    IpSet(Box<IpSetSpec>),
 }
 
 impl Spec {
@@ -255,6 +271,8 @@ impl Spec {
             Self::Snapshot(_) => Kind::Snapshot,
             Self::ReplicationJob(_) => Kind::ReplicationJob,
             Self::Image(_) => Kind::Image,
+            Self::FirewallAlias(_) => Kind::FirewallAlias,
+            Self::IpSet(_) => Kind::IpSet,
         }
     }
 }
@@ -270,6 +288,8 @@ impl Serialize for Spec {
             Self::Snapshot(spec) => spec.serialize(serializer),
             Self::ReplicationJob(spec) => spec.serialize(serializer),
             Self::Image(spec) => spec.serialize(serializer),
+            Self::FirewallAlias(spec) => spec.serialize(serializer),
+            Self::IpSet(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -404,6 +424,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
             Desired::ReplicationJob(Box::new(spec.desired(spec.id(metadata)?)))
         }
         Spec::Image(spec) => Desired::Image(Box::new(spec.desired(name)?)),
+        Spec::FirewallAlias(spec) => {
+            Desired::FirewallAlias(Box::new(spec.desired(&spec.name(metadata)?)?))
+        }
+        Spec::IpSet(spec) => Desired::IpSet(Box::new(spec.desired(&spec.name(metadata)?))),
     })
 }
 
@@ -554,6 +578,8 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Snapshot => Spec::Snapshot(serde_json::from_value(spec)?),
         Kind::ReplicationJob => Spec::ReplicationJob(serde_json::from_value(spec)?),
         Kind::Image => Spec::Image(serde_json::from_value(spec)?),
+        Kind::FirewallAlias => Spec::FirewallAlias(serde_json::from_value(spec)?),
+        Kind::IpSet => Spec::IpSet(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

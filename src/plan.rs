@@ -1,8 +1,8 @@
 //! Plans: the pure function from documents, ownership and a world to an immutable, content-addressed set of ordered steps with
 //! impacts and risk. No I/O, no clock, no randomness: the same inputs give the same bytes.
 //!
-//! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `pool`, `backup_job`, `snapshot`,
-//! `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `firewall`, `pool`, `backup_job`,
+//! `snapshot`, `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
@@ -11,6 +11,7 @@ pub mod check;
 mod draft;
 pub mod error;
 mod finish;
+mod firewall;
 mod guard;
 mod guest;
 pub mod hash;
@@ -42,6 +43,7 @@ pub mod words;
 
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
+pub use firewall::{firewalls_undone, firewalls_wanted};
 pub use guest::backups_wanted;
 pub use hash::hash;
 pub use image::{object_of as image_object, objects_of as image_objects};
@@ -76,7 +78,7 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
 }
 
 impl Planner<'_, '_> {
-    /// Goes through the documents: storages and images first, then guests, pools, what is removed, jobs and snapshots, each in order of their
+    /// Goes through the documents: storages and images first, then guests, firewalls, pools, what is removed, jobs and snapshots, each in order of their
     /// keys, so that the order they were handed over in does not matter.
     fn documents(&mut self) {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
@@ -114,6 +116,7 @@ impl Planner<'_, '_> {
                 }
             }
         }
+        self.firewalls_present(&items);
         for item in &items {
             if let Wanted::Present(Desired::Pool(pool)) = &item.wanted {
                 self.pool_present(item, pool, &mut pools);
@@ -188,6 +191,9 @@ impl Planner<'_, '_> {
         }
         if let Some((node, volume)) = image::of_object(&object) {
             return self.image_removed(item, &owned, node, &volume);
+        }
+        if self.firewall_removed(item, &object) {
+            return;
         }
         if let Some((vmid, name)) = snapshot::of_object(&object) {
             self.snapshot_removed(item, &owned, vmid, &name);

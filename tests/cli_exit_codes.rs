@@ -415,6 +415,8 @@ fn explanations() {
         "Pool",
         "BackupJob",
         "ReplicationJob",
+        "FirewallAlias",
+        "IpSet",
     ] {
         assert!(kinds.contains(kind));
         assert!(

@@ -41,6 +41,7 @@ impl Live for ApiCluster {
             ha,
             jobs,
             acl,
+            firewalls,
         } = touched;
         refresh(
             &self.client,
@@ -53,6 +54,7 @@ impl Live for ApiCluster {
                 ha,
                 jobs,
                 acl,
+                firewalls,
             },
         )
         .await

@@ -300,7 +300,8 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 
@@ -320,6 +321,8 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => Some("replication.cfg"),
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
+        // One after the other, whosever they are: they refer to each other.
+        Action::Firewall(_) => Some("firewall"),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::RestoreGuest { .. }

@@ -125,6 +125,7 @@ fn subject(step: &Step) -> String {
         Do::CreateReplicationJob { id, .. }
         | Do::UpdateReplicationJob { id, .. }
         | Do::DeleteReplicationJob { id } => format!("replication-job/{id}"),
+        Do::Firewall(action) => action.object(),
         other => other.guest().map_or_else(String::new, |(kind, vmid)| {
             format!("{}/{vmid}", kind.word())
         }),

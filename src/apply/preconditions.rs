@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::port::Left;
 use crate::plan::{Precondition, StepId};
 use crate::world::predict::backups_taken;
-use crate::world::{World, views};
+use crate::world::{Action, World, views};
 
 /// The digest to send with the step's write, if the step has one: the planned one, or the one an earlier step left.
 pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> Option<String> {
@@ -18,6 +18,15 @@ pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> 
             }
             _ => None,
         })
+}
+
+/// The digest of the part of a firewall that a step writes, as it was just read with what the step was planned on.
+pub fn firewall_digest(action: &Action, read: &World) -> Option<String> {
+    let Action::Firewall(action) = action else {
+        return None;
+    };
+    let of = (action.site().place(), action.part());
+    read.firewalls.digests.get(&of).cloned()
 }
 
 fn expected_digest(
@@ -261,6 +270,18 @@ pub fn check(
                     Err(format!("replication job {id} is still being removed"))
                 }
                 Some(_) => Err(format!("replication job {id} exists already")),
+            }
+        }
+        Precondition::FirewallIs { place, part, state } => {
+            let scope = world.firewalls.scope(place);
+            let scope = scope.map_err(|why| format!("{place} cannot be read: {why}"))?;
+            match (scope.state(part), state) {
+                (found, planned) if found == *planned => Ok(()),
+                (None, Some(_)) => Err(format!("{part} of {place} is gone")),
+                (Some(_), None) => Err(format!("{part} of {place} exists already")),
+                (Some(_) | None, _) => {
+                    Err(format!("{part} of {place} was changed by someone else"))
+                }
             }
         }
         Precondition::HaState { vmid, state } => {

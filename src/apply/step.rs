@@ -128,6 +128,9 @@ impl<L, J> Shared<L, J> {
         if touched.acl {
             world.acl = read.acl.clone();
         }
+        if !touched.firewalls.is_empty() {
+            world.firewalls = read.firewalls.clone();
+        }
     }
 }
 
@@ -241,7 +244,8 @@ async fn begin<L: Live, J: Journal>(
     before: &World,
     touched: &Touched,
 ) -> Result<StepEnd, JournalError> {
-    let digest = preconditions::digest(&step.preconditions, &shared.left());
+    let digest = preconditions::digest(&step.preconditions, &shared.left())
+        .or_else(|| preconditions::firewall_digest(&step.action, before));
     let mut intent = Intent {
         digest,
         ..Intent::default()

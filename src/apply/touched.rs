@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::ids::{NodeName, StorageId, Vmid};
 use crate::plan::{Precondition, Step};
+use crate::world::firewall::{FirewallPart, Place};
 use crate::world::predict::restored_to;
 use crate::world::{Action, Param, Params, Part, World, views};
 
@@ -24,6 +25,8 @@ pub struct Touched {
     pub jobs: bool,
     /// The access control list.
     pub acl: bool,
+    /// These parts of firewalls.
+    pub firewalls: BTreeSet<(Place, FirewallPart)>,
 }
 
 impl Touched {
@@ -203,6 +206,12 @@ impl Touched {
             | Action::DeleteReplicationJob { id } => {
                 touched.jobs = true;
                 touched.guests.extend(id.guest());
+            }
+            Action::Firewall(action) => {
+                touched.guests.extend(action.guest().map(|(_, vmid)| vmid));
+                touched
+                    .firewalls
+                    .insert((action.site().place(), action.part()));
             }
         }
         touched

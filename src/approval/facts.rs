@@ -10,6 +10,7 @@ use crate::health::Category;
 use crate::ids::{ClusterName, GuestKind};
 use crate::plan::{DocumentRef, Plan, PlanHash, Risk};
 use crate::world::Action;
+use crate::world::firewall::FirewallPart;
 
 /// What a plan does to an object, in a policy's words.
 #[derive(
@@ -98,6 +99,11 @@ impl Verb {
             | Action::DeleteSnapshot { .. }
             | Action::DeleteBackup { .. }
             | Action::DeleteReplicationJob { .. } => Self::Delete,
+            Action::Firewall(action) => match action.verb() {
+                "create" => Self::Create,
+                "delete" => Self::Delete,
+                _ => Self::Update,
+            },
         }
     }
 }
@@ -139,6 +145,10 @@ pub enum ObjectKind {
     ReplicationJob,
     /// A file on a storage.
     Image,
+    /// An alias of a firewall.
+    FirewallAlias,
+    /// A set of addresses of a firewall.
+    IpSet,
 }
 
 impl ObjectKind {
@@ -153,6 +163,8 @@ impl ObjectKind {
             Self::Snapshot => "Snapshot",
             Self::ReplicationJob => "ReplicationJob",
             Self::Image => "Image",
+            Self::FirewallAlias => "FirewallAlias",
+            Self::IpSet => "IpSet",
         }
     }
 
@@ -168,6 +180,8 @@ impl ObjectKind {
             Self::Snapshot,
             Self::ReplicationJob,
             Self::Image,
+            Self::FirewallAlias,
+            Self::IpSet,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -214,6 +228,10 @@ impl ObjectKind {
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
             | Action::DeleteReplicationJob { .. } => Self::ReplicationJob,
+            Action::Firewall(action) => match action.part() {
+                FirewallPart::Alias(_) => Self::FirewallAlias,
+                FirewallPart::Set(_) => Self::IpSet,
+            },
         }
     }
 }

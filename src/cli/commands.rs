@@ -193,6 +193,8 @@ fn kinds() -> String {
             "ReplicationJob",
             "a job that copies a guest to another node",
         ),
+        ("FirewallAlias", "a name for an address or a network"),
+        ("IpSet", "a set of addresses for firewall rules"),
     ];
     let lines: Vec<String> = kinds
         .iter()

@@ -21,6 +21,8 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Snapshot => "snapshots",
         Kind::ReplicationJob => "replicationjobs",
         Kind::Image => "images",
+        Kind::FirewallAlias => "firewallaliases",
+        Kind::IpSet => "ipsets",
     }
 }
 

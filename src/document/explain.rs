@@ -54,6 +54,8 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "pools" => "pool",
         "replication-job" | "replication-jobs" | "replicationjobs" => "replicationjob",
         "images" => "image",
+        "alias" | "aliases" | "firewallaliases" => "firewallalias",
+        "ipsets" | "ip-set" | "ip-sets" => "ipset",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         "snapshots" => "snapshot",
         other => other,

@@ -8,6 +8,7 @@
 
 mod disks;
 mod fields;
+pub mod firewall;
 pub mod names;
 mod settle;
 mod value;

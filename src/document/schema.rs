@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
+use super::firewall_alias::FirewallAliasSpec;
 use super::image::ImageSpec;
+use super::ip_set::IpSetSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
@@ -103,6 +105,15 @@ fn image() -> Value {
     spec
 }
 
+/// The schema of a set: what each element is, is always written.
+fn ip_set() -> Value {
+    let mut spec = of::<IpSetSpec>();
+    if let Some(Value::Object(entry)) = spec.pointer_mut("/properties/entries/items") {
+        entry.insert("required".to_owned(), json!(["cidr"]));
+    }
+    spec
+}
+
 fn make(kind: Kind) -> Value {
     let spec = match kind {
         Kind::VirtualMachine => of::<VirtualMachineSpec>(),
@@ -113,6 +124,8 @@ fn make(kind: Kind) -> Value {
         Kind::Snapshot => with_required(of::<SnapshotSpec>(), &["vmid"]),
         Kind::ReplicationJob => of::<ReplicationJobSpec>(),
         Kind::Image => image(),
+        Kind::FirewallAlias => with_required(of::<FirewallAliasSpec>(), &["cidr"]),
+        Kind::IpSet => ip_set(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -125,6 +138,8 @@ fn make(kind: Kind) -> Value {
             "A job that copies a guest's disks to another node on a schedule (pvesr)."
         }
         Kind::Image => "A file on a storage: an ISO image, a container template, a disk to import.",
+        Kind::FirewallAlias => "A name for an address or a network, for firewall rules.",
+        Kind::IpSet => "A set of addresses, for firewall rules.",
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

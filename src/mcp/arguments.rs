@@ -54,6 +54,10 @@ pub enum Kind {
     Snapshot,
     /// ISO images, container templates and disk images.
     Image,
+    /// Aliases of firewalls.
+    Alias,
+    /// Sets of addresses of firewalls.
+    IpSet,
     /// Documents that were accepted.
     Document,
 }

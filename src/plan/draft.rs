@@ -18,6 +18,10 @@ pub(super) enum Phase {
     ImageFirst,
     /// Pools that others will join.
     PoolFirst,
+    /// Aliases of firewalls made and changed, before what names them.
+    FirewallAlias,
+    /// Sets of firewalls made and changed, before the rules that name them.
+    FirewallSet,
     /// Guests made, changed, moved.
     Guest,
     /// Members of pools.
@@ -40,6 +44,8 @@ pub(super) enum Phase {
     PoolLast,
     /// Storages narrowed and taken away.
     StorageLast,
+    /// Aliases and sets of firewalls taken away, once nothing that the plan changes names them.
+    FirewallLast,
 }
 
 /// The place of a draft in the list of drafts.

@@ -90,7 +90,8 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 
@@ -216,6 +217,7 @@ impl Planner<'_, '_> {
             }
         }
         links.extend(self.link_images());
+        links.extend(self.link_firewalls());
         for (id, need) in links {
             if id != need
                 && let Some(draft) = self.drafts.steps.get_mut(id)

@@ -61,7 +61,8 @@ impl Written {
             | Action::DeleteSnapshot { .. } => {}
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
-            | Action::DeleteReplicationJob { .. } => {}
+            | Action::DeleteReplicationJob { .. }
+            | Action::Firewall(_) => {}
         }
     }
 }
@@ -105,7 +106,8 @@ fn writes_config(action: &Action) -> bool {
         | Action::UpdateReplicationJob { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => false,
+        | Action::DeleteReplicationJob { .. }
+        | Action::Firewall(_) => false,
     }
 }
 
@@ -366,6 +368,18 @@ pub(super) fn preconditions(
                 id: id.clone(),
                 target: job.map(|job| job.target.clone()),
                 options: job.map(|job| job.options.clone()).unwrap_or_default(),
+            });
+            all
+        }
+        Action::Firewall(action) => {
+            let guest = action.guest();
+            let mut all = guest.map_or_else(Vec::new, |(kind, vmid)| at.guest(kind, vmid));
+            let (place, part) = (action.site().place(), action.part());
+            let scope = world.firewalls.scope(&place).ok();
+            all.push(Precondition::FirewallIs {
+                state: scope.and_then(|scope| scope.state(&part)),
+                place,
+                part,
             });
             all
         }

@@ -395,6 +395,7 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
+        | Action::Firewall(_)
         | Action::DeleteReplicationJob { .. } => false,
     }
 }

@@ -125,6 +125,9 @@ pub fn of_document(
                 }
             }
         }
+        Desired::FirewallAlias(_) | Desired::IpSet(_) => {
+            actions.extend(super::firewall::sample(desired, world).map(Action::Firewall));
+        }
         Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}
     }
     actions

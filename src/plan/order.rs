@@ -252,12 +252,16 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         | Action::DescribeSnapshot { .. }
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
-        | Action::DeleteReplicationJob { .. } => BTreeSet::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 
 /// The object an action is about, padded so that numbers sort as numbers.
 fn sort_key(action: &Action) -> String {
+    if let Action::Firewall(action) = action {
+        return action.object();
+    }
     match action.guest() {
         Some((_, vmid)) => format!("guest/{:09}", vmid.get()),
         None => match action {
@@ -296,6 +300,7 @@ fn sort_key(action: &Action) -> String {
             | Action::DescribeSnapshot { .. }
             | Action::DeleteSnapshot { .. }
             | Action::BackUpGuest { .. }
+            | Action::Firewall(_)
             | Action::DestroyGuest { .. } => String::new(),
         },
     }
@@ -372,6 +377,10 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
             files.insert(format!("download/{node}/{file}"));
         }
         Action::DeleteImage { .. } => {}
+        // They refer to each other, and what allows comes before what forbids.
+        Action::Firewall(_) => {
+            files.insert("firewall".to_owned());
+        }
     }
     if let Some((_, vmid)) = action.guest() {
         files.insert(format!("guest/{vmid}"));

@@ -212,7 +212,9 @@ impl<'a> Planner<'a, '_> {
                     | Desired::BackupJob(_)
                     | Desired::Snapshot(_)
                     | Desired::ReplicationJob(_)
-                    | Desired::Image(_),
+                    | Desired::Image(_)
+                    | Desired::FirewallAlias(_)
+                    | Desired::IpSet(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

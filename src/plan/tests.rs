@@ -8,6 +8,7 @@
 )]
 
 mod cloning;
+mod firewalls;
 mod fixture;
 mod images;
 mod jobs;

@@ -2,6 +2,7 @@
 //! [`document::import`](crate::document::import), and what comes back is planned before anybody sees it: a field that would change
 //! something after all is taken out and told.
 
+mod firewall;
 mod only;
 mod settle;
 
@@ -74,11 +75,13 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 7] = [
+const WORDS: [(&str, Kind); 9] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
     ("replication-job", Kind::ReplicationJob),
+    ("alias", Kind::FirewallAlias),
+    ("ipset", Kind::IpSet),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
@@ -99,6 +102,7 @@ impl Service {
     pub async fn import(&self, request: &ImportRequest) -> Result<Import, ServiceError> {
         let cluster = self.cluster(request.cluster.as_deref())?;
         let world = self.observe(cluster).await?;
+        let world = self.with_all_firewalls(cluster, world).await?;
         let ownership = self.ownership(&cluster.name).await?;
         let stored = self.store.documents(&cluster.name).await?;
         let stored = stored
@@ -149,6 +153,7 @@ pub fn import_world(live: &Live<'_>) -> Result<Import, ServiceError> {
     let objects = objects(live);
     only.all_there(live.world, &objects)?;
     let mut missing = parts(live.world, &only);
+    missing.extend(firewall::unread(live.world, &only));
     let mut candidates = Vec::new();
     for (object, name) in objects.iter().zip(names_of(live, &objects)) {
         if !only.wants(object) {
@@ -219,6 +224,10 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
         .chain(copies)
         .map(|(kind, id)| object(kind, id.clone(), Some(id)))
         .collect();
+    all.extend(firewall::objects(world).map(|(kind, id)| {
+        let name = (!id.contains('/')).then(|| id.clone());
+        object(kind, id, name)
+    }));
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
         let of_kind = match kind {
             GuestKind::Qemu => Kind::VirtualMachine,
@@ -243,14 +252,16 @@ fn names_of(live: &Live<'_>, objects: &[Unnamed]) -> Vec<String> {
 }
 
 /// The list an object is found in.
-fn part_of(kind: Kind) -> Part {
-    match kind {
+fn part_of(kind: Kind) -> Option<Part> {
+    Some(match kind {
         Kind::VirtualMachine | Kind::Container | Kind::Snapshot => Part::Resources,
         Kind::Storage | Kind::Image => Part::Storages,
         Kind::Pool => Part::Pools,
         Kind::BackupJob => Part::BackupJobs,
         Kind::ReplicationJob => Part::ReplicationJobs,
-    }
+        // Their places are read or not, each by itself.
+        Kind::FirewallAlias | Kind::IpSet => return None,
+    })
 }
 
 /// The lists that could not be read whole.
@@ -266,7 +277,7 @@ fn parts(world: &World, only: &Only) -> Vec<NotImported> {
         .iter()
         .filter(|kinds| only.wants_any(kinds))
         .filter_map(|kinds| {
-            let part = part_of(*kinds.first()?);
+            let part = part_of(*kinds.first()?)?;
             let why = world.unreadable(&part)?;
             Some(NotImported {
                 what: part.to_string(),
@@ -342,6 +353,7 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             import::backup_job(name, &of)?
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
+        Kind::FirewallAlias | Kind::IpSet => firewall::document(world, object, name)?,
         Kind::Image => return Err(NO_IMAGES.to_owned()),
         Kind::ReplicationJob => {
             let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;

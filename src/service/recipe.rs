@@ -157,7 +157,11 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
-            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => continue,
+            Desired::Pool(_)
+            | Desired::Snapshot(_)
+            | Desired::Image(_)
+            | Desired::FirewallAlias(_)
+            | Desired::IpSet(_) => continue,
             Desired::ReplicationJob(job) => &job.options,
         };
         options

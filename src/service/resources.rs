@@ -1,6 +1,8 @@
 //! What there is, for whoever reads it page by page: live objects and documents in one list, and one of them whole with the document
 //! that manages it, its conditions and what happened to it lately.
 
+pub(super) mod firewall;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +16,8 @@ use crate::plan::words::clean;
 use crate::plan::{Ownership, image_object};
 use crate::store::{self, Condition, Event, EventFilter};
 use crate::world::{
-    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Snapshot, Status, Storage, StorageState,
-    Volume, World,
+    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Section, Snapshot, Status, Storage,
+    StorageState, Volume, World,
 };
 
 /// How many of the latest events are told with an object.
@@ -42,6 +44,10 @@ pub enum ResourceKind {
     Snapshot,
     /// An ISO image, container template or disk image on a storage.
     Image,
+    /// An alias of a firewall.
+    Alias,
+    /// A set of addresses of a firewall.
+    IpSet,
     /// A document that was accepted.
     Document,
 }
@@ -59,6 +65,8 @@ impl ResourceKind {
             Self::Node => "node",
             Self::Snapshot => "snapshot",
             Self::Image => "image",
+            Self::Alias => "alias",
+            Self::IpSet => "ipset",
             Self::Document => "document",
         }
     }
@@ -141,6 +149,8 @@ pub enum Live {
     Snapshot(Snapshot),
     /// An image: what it is.
     Image(Volume),
+    /// A part of a firewall: its settings, and what is in it.
+    Firewall(Section, Vec<String>),
 }
 
 /// From where a guest could be restored.
@@ -278,7 +288,7 @@ impl Service {
     }
 
     /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `backup-job/nightly`,
-    /// `replication-job/104-0`, `node/pve1`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
+    /// `replication-job/104-0`, `node/pve1`, `alias/lan`, `ipset/104/web`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
     /// where each node has its own files) or a document (`VirtualMachine/web-7`).
     pub async fn resource(
         &self,
@@ -288,7 +298,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, alias/NAME, ipset/NAME, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -523,6 +533,7 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
         };
         lines.push((format!("5/{id}"), line));
     }
+    lines.extend(firewall::lines(world, ownership));
     for (name, node) in &world.nodes {
         let status = match node.online {
             Some(true) => "online",
@@ -603,6 +614,7 @@ fn live(world: &World, id: &str) -> Option<Live> {
                 .cloned()
                 .map(Live::Snapshot)
         }
+        "alias" | "ipset" => firewall::live(world, id),
         "image" => images(world)
             .find(|(object, _, _)| object == id)
             .map(|(_, _, volume)| Live::Image(volume.clone())),

@@ -1,6 +1,8 @@
 //! Everything Bailiwick can do to a cluster, as data. An action is what a step of a plan does, what `world::predict` predicts, and
 //! what the executor sends; it holds every choice already made (VMIDs, nodes, targets), so that nobody chooses later.
 
+pub mod firewall;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::ids::{
     BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
     StorageId, Vmid, VolumeId,
 };
+
+pub use firewall::{Element, FirewallAction, Site};
 
 /// One parameter of an API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,6 +305,8 @@ pub enum Action {
     /// Mark a replication job for removal: the next run on the guest's node removes the copy on the target, and the job.
     #[serde(rename_all = "camelCase")]
     DeleteReplicationJob { id: ReplicationJobId },
+    /// Change a firewall's configuration.
+    Firewall(FirewallAction),
 }
 
 impl Action {
@@ -343,6 +349,7 @@ impl Action {
             | Self::CreateReplicationJob { .. }
             | Self::UpdateReplicationJob { .. }
             | Self::DeleteReplicationJob { .. } => None,
+            Self::Firewall(action) => action.guest(),
         }
     }
 
@@ -385,6 +392,7 @@ impl Action {
             | Self::BackUpGuest { .. }
             | Self::ProtectBackup { .. }
             | Self::UpdateReplicationJob { .. } => false,
+            Self::Firewall(action) => action.destructive(),
         }
     }
 
@@ -425,6 +433,7 @@ impl Action {
             | Self::DeleteReplicationJob { .. }
             | Self::DeleteBackup { .. }
             | Self::RemoveHaResource { .. } => "delete",
+            Self::Firewall(action) => action.verb(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod clone;
 mod cluster;
 mod config;
 mod demand;
+mod firewall;
 mod guests;
 mod jobs;
 mod migrate;
@@ -327,6 +328,7 @@ impl World {
                 protected,
             } => backups::protect(&mut world, node, volume, *protected)?,
             Action::DeleteBackup { node, volume } => backups::delete(&mut world, node, volume)?,
+            Action::Firewall(action) => firewall::apply(&mut world, action)?,
         }
         Ok(world)
     }

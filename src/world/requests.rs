@@ -1,6 +1,8 @@
 //! From an action to the API calls that do it. Pure: every choice is already in the action; secrets are resolved by a function
 //! the caller hands in. Which parameters Proxmox VE takes where is from its API schema.
 
+mod firewall;
+
 use zeroize::Zeroizing;
 
 use crate::document::desired::{ImageSource, SecretRef};
@@ -556,6 +558,7 @@ pub fn request_for(
             protected,
         } => request(Method::Put, content(node, volume), None)
             .with("protected", if *protected { "1" } else { "0" }),
+        Action::Firewall(action) => firewall::request_for(action, node, digest),
         Action::DeleteReplicationJob { id } => request(
             Method::Delete,
             ["cluster", "replication", id.as_str()],

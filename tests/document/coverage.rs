@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 15] = [
+const CALLS: [(Kind, &str, &str); 18] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -65,6 +65,13 @@ const CALLS: [(Kind, &str, &str); 15] = [
         "POST",
         "/nodes/{node}/storage/{storage}/oci-registry-pull",
     ),
+    (Kind::FirewallAlias, "POST", "/cluster/firewall/aliases"),
+    (
+        Kind::FirewallAlias,
+        "PUT",
+        "/nodes/{node}/qemu/{vmid}/firewall/aliases/{name}",
+    ),
+    (Kind::IpSet, "POST", "/cluster/firewall/ipset"),
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! The kinds of steps: for each a plan that has one, over the lab's world.
 
 use bailiwick::ids::GuestKind;
-use bailiwick::world::{Action, PowerAction};
+use bailiwick::world::{Action, FirewallAction, PowerAction};
 
 use crate::lab;
 use crate::support::play::LAB;
@@ -156,12 +156,13 @@ pub fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
+        Action::Firewall(action) => action.word(),
     }
 }
 
 /// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
 /// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
-pub const PLANNED: usize = 35;
+pub const PLANNED: usize = 44;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -171,7 +172,7 @@ macro_rules! is {
 
 /// All kinds.
 pub fn all() -> Vec<Kind> {
-    [guests(), disks(), power(), elsewhere()]
+    [guests(), disks(), power(), elsewhere(), firewalls()]
         .into_iter()
         .flatten()
         .collect()
@@ -499,6 +500,71 @@ fn power() -> Vec<Kind> {
             is!(Action::RemoveHaResource { kind: Lxc, .. }),
         )
         .in_a_world_with("    vm: 109\n", "    ct: 309\n    \tstate stopped\n\n"),
+    ]
+}
+
+/// A firewall of the datacenter with an alias and a set.
+const FIREWALL: &str = "  firewall/cluster.fw: |\n    [ALIASES]\n\n    office 10.20.0.0/16 # offices\n\n    [IPSET web]\n\n    10.0.0.1\n    10.0.0.2\n\n";
+
+/// Aliases and sets of firewalls.
+fn firewalls() -> Vec<Kind> {
+    macro_rules! step {
+        ($variant:ident) => {
+            is!(Action::Firewall(FirewallAction::$variant { .. }))
+        };
+    }
+    let set = |spec: &str| document("IpSet", "web", spec);
+    let with = |kind: Kind| kind.in_a_world_with("  user.cfg: |\n", FIREWALL);
+    vec![
+        makes(
+            "create alias",
+            document("FirewallAlias", "fresh", "cidr: 10.9.0.0/16, comment: new"),
+            step!(CreateAlias),
+        ),
+        with(makes(
+            "update alias",
+            document("FirewallAlias", "office", "cidr: 10.9.0.0/16"),
+            step!(UpdateAlias),
+        )),
+        with(removes(
+            "delete alias",
+            "FirewallAlias",
+            "office",
+            "cidr: 10.20.0.0/16",
+            step!(DeleteAlias),
+        )),
+        makes(
+            "create set",
+            document("IpSet", "fresh", "comment: new"),
+            step!(CreateIpSet),
+        ),
+        with(makes(
+            "describe set",
+            set("comment: 'for the web'"),
+            step!(DescribeIpSet),
+        )),
+        with(makes(
+            "add set entry",
+            set("entries: [{cidr: 10.0.0.1}, {cidr: 10.0.0.2}, {cidr: 10.0.0.3, comment: third}]"),
+            step!(AddIpSetEntry),
+        )),
+        with(makes(
+            "update set entry",
+            set("entries: [{cidr: 10.0.0.1}, {cidr: 10.0.0.2, nomatch: true}]"),
+            step!(UpdateIpSetEntry),
+        )),
+        with(makes(
+            "remove set entry",
+            set("entries: [{cidr: 10.0.0.1}]"),
+            step!(RemoveIpSetEntry),
+        )),
+        with(removes(
+            "delete set",
+            "IpSet",
+            "web",
+            "comment: null",
+            step!(DeleteIpSet),
+        )),
     ]
 }
 

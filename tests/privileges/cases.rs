@@ -292,6 +292,42 @@ pub const CASES: &[Case] = &[
         "download an image",
         "Image {storage: local, node: pve1, content: iso, filename: rescue-13.iso, url: 'https://images.example.org/rescue-13.iso', checksum: {algorithm: sha256, value: 5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef}}",
     ),
+    wanted(
+        "make an alias",
+        "FirewallAlias {name: fresh, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "change an alias",
+        "FirewallAlias {name: office, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "make a set",
+        "IpSet {name: fresh, entries: [{cidr: 10.0.0.7}]}",
+    ),
+    wanted(
+        "change a set",
+        "IpSet {name: web, comment: x, entries: [{cidr: 10.0.0.1, nomatch: true}, {cidr: 10.0.0.3}]}",
+    ),
+    wanted(
+        "make a guest's alias",
+        "FirewallAlias {guest: 103, name: fresh, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "change a guest's alias",
+        "FirewallAlias {guest: 103, name: own, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "make a guest's set",
+        "IpSet {guest: 103, name: fresh, entries: [{cidr: 10.0.0.7}]}",
+    ),
+    wanted(
+        "change a guest's set",
+        "IpSet {guest: 103, name: mine, comment: null, entries: [{cidr: 10.0.0.1, nomatch: true}, {cidr: 10.0.0.3}]}",
+    ),
+    removed("delete an alias", &["alias/office"]),
+    removed("delete a set", &["ipset/web"]),
+    removed("delete a guest's alias", &["alias/103/own"]),
+    removed("delete a guest's set", &["ipset/103/mine"]),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),

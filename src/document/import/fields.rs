@@ -69,6 +69,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
         Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
         Kind::Image => &[],
+        Kind::FirewallAlias => &["guest", "name", "cidr", "comment"],
+        Kind::IpSet => &["guest", "name", "comment", "entries"],
     }
 }
 
@@ -114,6 +116,8 @@ impl<'a> Reading<'a> {
                 | Kind::Storage
                 | Kind::Pool
                 | Kind::Snapshot
+                | Kind::FirewallAlias
+                | Kind::IpSet
                 | Kind::Image => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
             },
@@ -131,6 +135,8 @@ impl<'a> Reading<'a> {
                 | Kind::Pool
                 | Kind::Snapshot
                 | Kind::ReplicationJob
+                | Kind::FirewallAlias
+                | Kind::IpSet
                 | Kind::Image => false,
             };
             if is {
@@ -447,7 +453,9 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
             Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
         }
-        Kind::Pool | Kind::Snapshot | Kind::Image => return None,
+        Kind::Pool | Kind::Snapshot | Kind::Image | Kind::FirewallAlias | Kind::IpSet => {
+            return None;
+        }
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -471,7 +479,11 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
-        Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => None,
+        Desired::Pool(_)
+        | Desired::Snapshot(_)
+        | Desired::Image(_)
+        | Desired::FirewallAlias(_)
+        | Desired::IpSet(_) => None,
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

@@ -91,6 +91,8 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::BackupJob
         | Kind::Snapshot
         | Kind::ReplicationJob
+        | Kind::FirewallAlias
+        | Kind::IpSet
         | Kind::Image => None,
     }
 }

@@ -53,6 +53,8 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => "CL04",
+        Action::Firewall(action) if action.destructive() => "FW05",
+        Action::Firewall(_) => "FW01",
     }
 }
 
@@ -113,7 +115,10 @@ pub(in crate::plan) fn refused(action: &Action, world: &World) -> Vec<String> {
 
 fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
-    if let Some(lock) = &guest.lock {
+    // Its firewall is another file, which nothing locks.
+    if let Some(lock) = &guest.lock
+        && !matches!(action, Action::Firewall(_))
+    {
         reasons.push(format!(
             "{} is locked ({}); wait until that ends",
             guest.entity(),
@@ -180,7 +185,8 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::DeleteReplicationJob { .. }
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
-        | Action::DeleteBackup { .. } => {}
+        | Action::DeleteBackup { .. }
+        | Action::Firewall(_) => {}
     }
     reasons
 }

@@ -12,6 +12,7 @@ use super::storages::{Wanted, ask};
 use super::{Observation, ObserveSettings, each, json};
 use crate::ids::{GuestKind, NodeName, StorageId, Vmid};
 use crate::proxmox::{Call, Client, ErrorClass};
+use crate::world::firewall::{FirewallPart, Place};
 use crate::world::model::{Part, World};
 
 /// Parts of a world to read again.
@@ -31,6 +32,8 @@ pub struct Refresh {
     pub jobs: bool,
     /// The access control list.
     pub acl: bool,
+    /// These parts of firewalls, with their digests.
+    pub firewalls: BTreeSet<(Place, FirewallPart)>,
 }
 
 /// The world with the wanted parts read again. Fails with the reason if one of them could not be read.
@@ -52,6 +55,7 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         ha,
         jobs,
         acl,
+        firewalls,
     } = wanted;
     if !guests.is_empty() {
         seen.guests_again(guests).await?;
@@ -83,7 +87,24 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         let read = seen.reads.data(Call::get(["access", "acl"])).await;
         seen.acl(read);
     }
+    seen.firewalls_again(firewalls).await?;
     Ok(seen.world)
+}
+
+/// The world with these firewalls read too, whether or not they can have an effect. One that cannot be read says why, and is never
+/// empty.
+pub async fn with_firewalls(client: &Client, world: World, places: BTreeSet<Place>) -> World {
+    let settings = ObserveSettings::all(world.cluster.clone());
+    let mut seen = Observation {
+        reads: Reads::new(client),
+        settings: &settings,
+        sight: Sight::new(Arc::clone(&world.permissions)),
+        lost: std::collections::BTreeMap::new(),
+        failed: crate::world::Shared::default(),
+        world,
+    };
+    seen.whole_firewalls(places).await;
+    seen.world
 }
 
 impl Observation<'_> {

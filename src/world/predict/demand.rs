@@ -179,7 +179,8 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::DeleteReplicationJob { .. } => Vec::new(),
+        | Action::DeleteReplicationJob { .. }
+        | Action::Firewall(_) => Vec::new(),
     }
 }
 

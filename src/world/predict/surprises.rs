@@ -49,6 +49,9 @@ pub fn surprises(
     pools(before, predicted, observed, &mut found);
     super::jobs::surprises(before, predicted, observed, &mut found);
     super::replication::surprises(before, predicted, observed, &mut found);
+    if let Action::Firewall(action) = action {
+        super::firewall::surprises(action, predicted, observed, &mut found);
+    }
     for (vmid, was) in &before.ha_resources {
         let (expected, seen) = (
             predicted.ha_resources.get(vmid),
@@ -395,7 +398,8 @@ fn storages(
         | Action::DeleteReplicationJob { .. }
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
-        | Action::DeleteBackup { .. } => None,
+        | Action::DeleteBackup { .. }
+        | Action::Firewall(_) => None,
     };
     super::backups::surprises(before, observed, action, found);
     if let Some(id) = named {
