@@ -3,7 +3,7 @@
 //!
 //! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `firewall`, `pool`, `backup_job`,
 //! `snapshot`, `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
-//! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
+//! impacts (`impacts`). [`rule_list`] makes edit scripts for lists of firewall rules. [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
 mod backup_job;
@@ -31,6 +31,7 @@ mod replication_job;
 mod resolve;
 pub mod rest;
 pub mod risk;
+pub mod rule_list;
 mod safety_copies;
 mod snapshot;
 mod storage;
