@@ -15,9 +15,11 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod firewall_alias;
 pub mod group;
 pub mod image;
 pub mod import;
+pub mod ip_set;
 pub mod machine;
 pub mod metadata;
 pub mod migration;
@@ -54,8 +56,10 @@ use self::container::ContainerSpec;
 use self::desired::{Desired, DesiredAccount};
 use self::error::Problem;
 pub use self::error::{DocumentError, DocumentErrors};
+use self::firewall_alias::FirewallAliasSpec;
 use self::group::GroupSpec;
 use self::image::ImageSpec;
+use self::ip_set::IpSetSpec;
 use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
@@ -107,11 +111,15 @@ pub enum Kind {
     AccessRule,
     /// A token of a user, for a program.
     ApiToken,
+    /// A name for an address or a network, for firewall rules.
+    FirewallAlias,
+    /// A set of addresses, for firewall rules.
+    IpSet,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -125,6 +133,8 @@ impl Kind {
         Self::Role,
         Self::AccessRule,
         Self::ApiToken,
+        Self::FirewallAlias,
+        Self::IpSet,
     ];
 
     /// The kind's name in documents.
@@ -143,6 +153,8 @@ impl Kind {
             Self::Role => "Role",
             Self::AccessRule => "AccessRule",
             Self::ApiToken => "ApiToken",
+            Self::FirewallAlias => "FirewallAlias",
+            Self::IpSet => "IpSet",
         }
     }
 }
@@ -283,6 +295,10 @@ pub enum Spec {
     AccessRule(Box<AccessRuleSpec>),
     /// Of a token.
     ApiToken(Box<ApiTokenSpec>),
+    /// Of an alias of a firewall.
+    FirewallAlias(Box<FirewallAliasSpec>),
+    /// Of a set of addresses of a firewall.
+    IpSet(Box<IpSetSpec>),
 }
 
 impl Spec {
@@ -302,6 +318,8 @@ impl Spec {
             Self::Role(_) => Kind::Role,
             Self::AccessRule(_) => Kind::AccessRule,
             Self::ApiToken(_) => Kind::ApiToken,
+            Self::FirewallAlias(_) => Kind::FirewallAlias,
+            Self::IpSet(_) => Kind::IpSet,
         }
     }
 }
@@ -322,6 +340,8 @@ impl Serialize for Spec {
             Self::Role(spec) => spec.serialize(serializer),
             Self::AccessRule(spec) => spec.serialize(serializer),
             Self::ApiToken(spec) => spec.serialize(serializer),
+            Self::FirewallAlias(spec) => spec.serialize(serializer),
+            Self::IpSet(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -470,6 +490,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
         }
         Spec::AccessRule(spec) => Desired::Account(Box::new(DesiredAccount::Rule(spec.desired()?))),
         Spec::ApiToken(spec) => Desired::ApiToken(Box::new(spec.desired(spec.id(metadata)?))),
+        Spec::FirewallAlias(spec) => {
+            Desired::FirewallAlias(Box::new(spec.desired(&spec.name(metadata)?)?))
+        }
+        Spec::IpSet(spec) => Desired::IpSet(Box::new(spec.desired(&spec.name(metadata)?))),
     })
 }
 
@@ -625,6 +649,8 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Role => Spec::Role(serde_json::from_value(spec)?),
         Kind::AccessRule => Spec::AccessRule(serde_json::from_value(spec)?),
         Kind::ApiToken => Spec::ApiToken(serde_json::from_value(spec)?),
+        Kind::FirewallAlias => Spec::FirewallAlias(serde_json::from_value(spec)?),
+        Kind::IpSet => Spec::IpSet(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

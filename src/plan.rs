@@ -4,6 +4,9 @@
 //! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `pool`, `backup_job`, `snapshot`,
 //! `replication_job`, `account`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
 //! impacts (`impacts`). [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
+//! Documents are compared with the world kind by kind (`guest`, `storage`, `image`, `firewall`, `pool`, `backup_job`,
+//! `snapshot`, `replication_job`) and leave drafts of steps; `order` puts them in order; `finish` tries them on the world one after the other, and from that come preconditions (`guard`), inverses (`invert`) and
+//! impacts (`impacts`). [`rule_list`] makes edit scripts for lists of firewall rules. [`check()`] judges the result by rules of its own, [`undo()`] makes the plan that takes a run back, and
 //! [`render`] shows plans.
 
 mod account;
@@ -13,6 +16,7 @@ pub mod check;
 mod draft;
 pub mod error;
 mod finish;
+mod firewall;
 mod guard;
 mod guest;
 pub mod hash;
@@ -32,6 +36,7 @@ mod replication_job;
 mod resolve;
 pub mod rest;
 pub mod risk;
+pub mod rule_list;
 mod safety_copies;
 mod snapshot;
 mod storage;
@@ -45,6 +50,7 @@ pub mod words;
 pub use api_token::until as token_expires;
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
+pub use firewall::{firewalls_undone, firewalls_wanted};
 pub use guest::backups_wanted;
 pub use hash::hash;
 pub use image::{object_of as image_object, objects_of as image_objects};
@@ -79,7 +85,7 @@ pub fn make_plan(input: &PlanInput<'_>) -> Result<Plan, PlanError> {
 }
 
 impl Planner<'_, '_> {
-    /// Goes through the documents: storages and images first, then guests, pools, what is removed, jobs and snapshots, each in order of their
+    /// Goes through the documents: storages and images first, then guests, firewalls, pools, what is removed, jobs and snapshots, each in order of their
     /// keys, so that the order they were handed over in does not matter.
     fn documents(&mut self) {
         let mut items: Vec<&Item> = self.input.items.iter().collect();
@@ -117,6 +123,7 @@ impl Planner<'_, '_> {
                 }
             }
         }
+        self.firewalls_present(&items);
         for item in &items {
             if let Wanted::Present(Desired::Pool(pool)) = &item.wanted {
                 self.pool_present(item, pool, &mut pools);
@@ -198,6 +205,9 @@ impl Planner<'_, '_> {
         }
         if let Some((node, volume)) = image::of_object(&object) {
             return self.image_removed(item, &owned, node, &volume);
+        }
+        if self.firewall_removed(item, &object) {
+            return;
         }
         if let Some((vmid, name)) = snapshot::of_object(&object) {
             self.snapshot_removed(item, &owned, vmid, &name);

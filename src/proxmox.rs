@@ -1,6 +1,6 @@
 //! What Proxmox VE speaks: its transport, its authentication, its tasks and errors, and the small languages inside its values.
 //!
-//! Two halves. Pure: [`size`], [`property`], [`schema`], [`served`], [`upid`], [`errors`] — tables and functions without I/O, which every
+//! Two halves. Pure: [`size`], [`firewall`], [`property`], [`schema`], [`served`], [`upid`], [`errors`] — tables and functions without I/O, which every
 //! room may use. Impure: [`client`] and what belongs to it ([`call`], [`token`], [`trust`], [`tasks`]), which talk to a cluster.
 //! Nothing here knows documents, plans or approvals.
 
@@ -8,6 +8,7 @@ pub mod call;
 pub mod certificate;
 pub mod client;
 pub mod errors;
+pub mod firewall;
 pub mod property;
 pub mod schema;
 pub mod served;

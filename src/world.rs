@@ -15,7 +15,9 @@ pub mod testing;
 pub mod views;
 pub mod watch;
 
-pub use action::{AccountAction, Action, Param, Params, PowerAction};
+pub use action::{
+    AccountAction, Action, Element, FirewallAction, Param, Params, PowerAction, Site,
+};
 pub use model::*;
 pub use observe::{ObserveError, ObserveSettings, observe};
 pub use predict::{

@@ -416,6 +416,8 @@ fn explanations() {
         "BackupJob",
         "ReplicationJob",
         "ApiToken",
+        "FirewallAlias",
+        "IpSet",
     ] {
         assert!(kinds.contains(kind));
         assert!(

@@ -67,6 +67,11 @@ fn generated() -> Vec<(String, String)> {
                 include_str!("../examples/documents/backup-job.yaml"),
             ),
             Kind::Image => ("image", include_str!("../examples/documents/image.yaml")),
+            Kind::FirewallAlias => (
+                "firewall-alias",
+                include_str!("../examples/documents/firewall-alias.yaml"),
+            ),
+            Kind::IpSet => ("ip-set", include_str!("../examples/documents/ip-set.yaml")),
             Kind::Snapshot => (
                 "snapshot",
                 include_str!("../examples/documents/snapshot.yaml"),

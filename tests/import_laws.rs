@@ -117,7 +117,9 @@ fn nothing_is_dropped(
             | Desired::Snapshot(_)
             | Desired::Image(_)
             | Desired::Account(_)
-            | Desired::ApiToken(_) => None,
+            | Desired::ApiToken(_)
+            | Desired::FirewallAlias(_)
+            | Desired::IpSet(_) => None,
             Desired::ReplicationJob(job) => job.options.get(key).cloned(),
         };
         let implied = key == "unprivileged"

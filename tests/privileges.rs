@@ -385,7 +385,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
         "protect backup",
         "delete backup",
     ];
-    assert_eq!(variants.len() + apart.len(), 36, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 45, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -428,6 +428,7 @@ fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
+        Action::Firewall(action) => action.word(),
     }
 }
 

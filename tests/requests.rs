@@ -14,10 +14,15 @@ use std::path::Path;
 
 use bailiwick::apply::requests::{Request, Unsendable, request_for};
 use bailiwick::document::desired::{Download, ImageSource, Pull, SecretRef};
+use bailiwick::document::desired::{Download, ImageSource, Pull, SecretRef, SetElement};
 use bailiwick::ids::{AclSubject, Bytes, GuestKind, NodeName, Slot};
+use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
+use bailiwick::proxmox::ServedApi;
 use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
+use bailiwick::world::testing::{node, storage_id, vmid, volume};
 use bailiwick::world::{AccountAction, Action, Param, Params, PowerAction};
+use bailiwick::world::{Action, FirewallAction, Param, Params, PowerAction, Site};
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
@@ -547,6 +552,99 @@ fn table() -> Vec<(Action, &'static str)> {
     ]
 }
 
+/// Firewalls, whose calls are alike.
+fn firewalls() -> Vec<(Action, &'static str)> {
+    let of = |action: FirewallAction| Action::Firewall(action);
+    let machine = || Site::Guest {
+        kind: Qemu,
+        vmid: vmid(104),
+    };
+    let container = || Site::Guest {
+        kind: Lxc,
+        vmid: vmid(301),
+    };
+    let name = || "web".to_owned();
+    let element = |cidr: &str, nomatch, comment: Option<&str>| SetElement {
+        cidr: cidr.to_owned(),
+        nomatch,
+        comment: comment.map(str::to_owned),
+    };
+    vec![
+        (
+            of(FirewallAction::CreateAlias {
+                site: Site::Cluster,
+                name: name(),
+                cidr: "10.20.0.0/16".to_owned(),
+                comment: Some("offices".to_owned()),
+            }),
+            "POST /cluster/firewall/aliases name=web cidr=10.20.0.0/16 comment=offices",
+        ),
+        (
+            of(FirewallAction::UpdateAlias {
+                site: machine(),
+                name: name(),
+                cidr: "10.20.0.0/16".to_owned(),
+                comment: None,
+            }),
+            "PUT /nodes/pve1/qemu/104/firewall/aliases/web cidr=10.20.0.0/16 digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::DeleteAlias {
+                site: container(),
+                name: name(),
+            }),
+            "DELETE /nodes/pve1/lxc/301/firewall/aliases/web digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::CreateIpSet {
+                site: Site::Cluster,
+                name: name(),
+                comment: None,
+            }),
+            "POST /cluster/firewall/ipset name=web",
+        ),
+        (
+            of(FirewallAction::DescribeIpSet {
+                site: Site::Cluster,
+                name: name(),
+                comment: String::new(),
+            }),
+            "POST /cluster/firewall/ipset name=web rename=web comment=",
+        ),
+        (
+            of(FirewallAction::AddIpSetEntry {
+                site: machine(),
+                name: name(),
+                element: element("10.0.0.0/24", true, Some("room")),
+            }),
+            "POST /nodes/pve1/qemu/104/firewall/ipset/web cidr=10.0.0.0/24 nomatch=1 comment=room",
+        ),
+        (
+            of(FirewallAction::UpdateIpSetEntry {
+                site: Site::Cluster,
+                name: name(),
+                element: element("10.0.0.0/24", false, None),
+            }),
+            "PUT /cluster/firewall/ipset/web/10.0.0.0%2F24 nomatch=0 digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::RemoveIpSetEntry {
+                site: Site::Cluster,
+                name: name(),
+                cidr: "dc/lan".to_owned(),
+            }),
+            "DELETE /cluster/firewall/ipset/web/dc%2Flan digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::DeleteIpSet {
+                site: Site::Cluster,
+                name: name(),
+            }),
+            "DELETE /cluster/firewall/ipset/web force=1",
+        ),
+    ]
+}
+
 /// One word per variant; a new variant does not compile until it is here and, by the test below, in the table.
 fn variant(action: &Action) -> &'static str {
     match action {
@@ -602,6 +700,7 @@ fn variant(action: &Action) -> &'static str {
             AccountAction::Grant { .. } => "grant",
             AccountAction::Revoke { .. } => "revoke",
         },
+        Action::Firewall(action) => action.word(),
     }
 }
 
@@ -733,11 +832,16 @@ fn every_action_is_one_call() {
         variants.insert(variant(&action));
     }
     assert_eq!(variants.len(), 50, "{variants:?}");
+    for (action, expected) in table().into_iter().chain(firewalls()) {
+        assert_eq!(line(&request(&action).unwrap()), expected);
+        variants.insert(variant(&action));
+    }
+    assert_eq!(variants.len(), 45, "{variants:?}");
 }
 
 #[test]
 fn every_call_fits_the_schema() {
-    for (action, _) in table().into_iter().chain(accounts()) {
+    for (action, _) in table().into_iter().chain(accounts()).chain(firewalls()) {
         let call = request(&action).unwrap().call;
         let path = percent_decode_str(&call.path)
             .decode_utf8()
@@ -748,7 +852,8 @@ fn every_call_fits_the_schema() {
             Action::DeleteVolume { .. }
             | Action::DeleteImage { .. }
             | Action::ProtectBackup { .. }
-            | Action::DeleteBackup { .. } => call.path.clone(),
+            | Action::DeleteBackup { .. }
+            | Action::Firewall(_) => call.path.clone(),
             _ => path,
         };
         let params: BTreeMap<String, String> = call
@@ -769,7 +874,7 @@ fn a_host_that_serves_the_schema_lacks_nothing() {
         return;
     };
     let api = ServedApi::read(&script).unwrap();
-    for (action, _) in table().into_iter().chain(accounts()) {
+    for (action, _) in table().into_iter().chain(accounts()).chain(firewalls()) {
         assert_eq!(api.lacks(&request(&action).unwrap().call), []);
     }
     assert!(api.writes() > 300, "{}", api.writes());

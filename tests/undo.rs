@@ -172,6 +172,70 @@ fn backup_jobs_made_changed_and_removed_are_taken_back() {
 }
 
 #[test]
+fn a_firewalls_alias_and_set_are_made_changed_and_taken_back() {
+    let play = Play::new();
+    let document = |kind: &str, name: &str, spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {spec}\n"
+        )
+    };
+    let file = |name: &str| play.end().get(name).cloned().unwrap_or_default();
+    // Of a guest whose firewall can have no effect: it is read for the plan.
+    play.document(
+        "alias",
+        &document(
+            "FirewallAlias",
+            "office",
+            "{cidr: 10.20.7.1/16, comment: offices}",
+        ),
+    );
+    play.document(
+        "set",
+        &document(
+            "IpSet",
+            "web",
+            "{guest: 104, comment: who may, entries: [{cidr: office}, {cidr: 10.0.9.4, nomatch: true, comment: not him}]}",
+        ),
+    );
+    let made = play.carry_out();
+    let before = file("firewall/104.fw");
+    assert!(file("firewall/cluster.fw").contains("office 10.20.0.0/16 # offices"));
+    for line in ["[IPSET web] # who may", "!10.0.9.4 # not him", "office"] {
+        assert!(before.contains(line), "{line}: {before}");
+    }
+    for (what, name) in [("alias", "office"), ("ipset", "web")] {
+        let listed = play.bailiwick(&["get", what]).ends(0).out;
+        assert_eq!(listed.contains(name), what == "alias", "{listed}");
+    }
+    play.document(
+        "set",
+        &document("IpSet", "web", "{guest: 104, comment: null, entries: [{cidr: 10.0.9.4, comment: now}, {cidr: 10.0.9.5}]}"),
+    );
+    play.document(
+        "alias",
+        &document("FirewallAlias", "office", "{cidr: 10.21.0.0/16}"),
+    );
+    let changed = play.carry_out();
+    let now = file("firewall/104.fw");
+    assert!(
+        now.contains("[IPSET web]\n") && now.contains("10.0.9.4 # now") && !now.contains("office"),
+        "{now}"
+    );
+    assert!(file("firewall/cluster.fw").contains("office 10.21.0.0/16 # offices"));
+    undone(&play, &changed);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(sorted(&file("firewall/104.fw")), sorted(&before));
+    assert!(file("firewall/cluster.fw").contains("office 10.20.0.0/16 # offices"));
+    undone(&play, &made);
+    assert_eq!(file("firewall/104.fw").trim(), "");
+    assert_eq!(file("firewall/cluster.fw").trim(), "");
+}
+
+#[test]
 fn a_replication_job_made_and_changed_is_taken_back() {
     let play = Play::new();
     let job = |spec: &str| {

@@ -57,6 +57,7 @@ impl Live for ApiCluster {
             jobs,
             acl,
             accounts,
+            firewalls,
         } = touched;
         refresh(
             &self.client,
@@ -70,6 +71,7 @@ impl Live for ApiCluster {
                 jobs,
                 acl,
                 accounts,
+                firewalls,
             },
         )
         .await

@@ -2,9 +2,12 @@
 
 mod account;
 
+use crate::proxmox::firewall::same_element;
 use crate::proxmox::property::{Domain, equivalent};
 use crate::world::predict::backups_taken;
-use crate::world::{Action, Guest, Param, Params, PowerAction, Section, Status, World, views};
+use crate::world::{
+    Action, FirewallAction, Guest, Param, Params, PowerAction, Section, Status, World, views,
+};
 
 /// Whether the world looks as if the action had been done.
 pub fn visible(action: &Action, world: &World) -> bool {
@@ -175,12 +178,55 @@ pub fn visible(action: &Action, world: &World) -> bool {
             .storages
             .get(volume.storage())
             .is_some_and(|storage| storage.volume(node, volume).is_none()),
+        Action::Firewall(action) => firewall(action, world),
         // It is gone only after the next run on the guest's node, which may be down; the mark is what the call leaves.
         Action::DeleteReplicationJob { id } => {
             let job = world.replication_jobs.get(id.as_str());
             job.is_none_or(|job| job.removing)
         }
         Action::Account(action) => account::visible(action, world),
+    }
+}
+
+/// Whether a firewall looks as if an action had been done to it.
+fn firewall(action: &FirewallAction, world: &World) -> bool {
+    let Ok(scope) = world.firewalls.scope(&action.site().place()) else {
+        return false;
+    };
+    let entry = |name: &str, cidr: &str| {
+        let set = scope.ipsets.get(name);
+        let mut entries = set.into_iter().flat_map(|set| &set.entries);
+        entries.find(|entry| same_element(&entry.cidr, cidr))
+    };
+    let said = |comment: &Option<String>| comment.clone().unwrap_or_default();
+    match action {
+        FirewallAction::CreateAlias {
+            name,
+            cidr,
+            comment,
+            ..
+        }
+        | FirewallAction::UpdateAlias {
+            name,
+            cidr,
+            comment,
+            ..
+        } => scope.alias(name).is_some_and(|alias| {
+            same_element(&alias.cidr, cidr) && said(&alias.comment) == said(comment)
+        }),
+        FirewallAction::DeleteAlias { name, .. } => scope.alias(name).is_none(),
+        FirewallAction::CreateIpSet { name, .. } => scope.ipsets.contains_key(name),
+        FirewallAction::DescribeIpSet { name, comment, .. } => scope
+            .ipsets
+            .get(name)
+            .is_some_and(|set| said(&set.comment) == *comment),
+        FirewallAction::AddIpSetEntry { name, element, .. }
+        | FirewallAction::UpdateIpSetEntry { name, element, .. } => entry(name, &element.cidr)
+            .is_some_and(|entry| {
+                entry.nomatch == element.nomatch && said(&entry.comment) == said(&element.comment)
+            }),
+        FirewallAction::RemoveIpSetEntry { name, cidr, .. } => entry(name, cidr).is_none(),
+        FirewallAction::DeleteIpSet { name, .. } => !scope.ipsets.contains_key(name),
     }
 }
 
@@ -228,7 +274,8 @@ pub fn tells(action: &Action) -> bool {
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => true,
+        | Action::Account(_)
+        | Action::Firewall(_) => true,
     }
 }
 

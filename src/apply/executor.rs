@@ -301,7 +301,8 @@ fn storages_of(action: &Action) -> BTreeSet<&StorageId> {
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => BTreeSet::new(),
+        | Action::Account(_)
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 
@@ -322,6 +323,8 @@ fn file_of(action: &Action) -> Option<&'static str> {
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => Some("replication.cfg"),
         Action::SetHaState { .. } | Action::RemoveHaResource { .. } => Some("ha/resources.cfg"),
+        // One after the other, whosever they are: they refer to each other.
+        Action::Firewall(_) => Some("firewall"),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::RestoreGuest { .. }

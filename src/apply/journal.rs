@@ -126,6 +126,7 @@ fn subject(step: &Step) -> String {
         | Do::UpdateReplicationJob { id, .. }
         | Do::DeleteReplicationJob { id } => format!("replication-job/{id}"),
         Do::Account(action) => action.object(),
+        Do::Firewall(action) => action.object(),
         other => other.guest().map_or_else(String::new, |(kind, vmid)| {
             format!("{}/{vmid}", kind.word())
         }),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::port::Left;
 use crate::plan::{Precondition, StepId};
 use crate::world::predict::backups_taken;
-use crate::world::{World, views};
+use crate::world::{Action, World, views};
 
 /// The digest to send with the step's write, if the step has one: the planned one, or the one an earlier step left.
 pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> Option<String> {
@@ -20,6 +20,15 @@ pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> 
             }
             _ => None,
         })
+}
+
+/// The digest of the part of a firewall that a step writes, as it was just read with what the step was planned on.
+pub fn firewall_digest(action: &Action, read: &World) -> Option<String> {
+    let Action::Firewall(action) = action else {
+        return None;
+    };
+    let of = (action.site().place(), action.part());
+    read.firewalls.digests.get(&of).cloned()
 }
 
 fn expected_digest(
@@ -266,6 +275,18 @@ pub fn check(
             }
         }
         Precondition::Account(wanted) => account::check(wanted, world),
+        Precondition::FirewallIs { place, part, state } => {
+            let scope = world.firewalls.scope(place);
+            let scope = scope.map_err(|why| format!("{place} cannot be read: {why}"))?;
+            match (scope.state(part), state) {
+                (found, planned) if found == *planned => Ok(()),
+                (None, Some(_)) => Err(format!("{part} of {place} is gone")),
+                (Some(_), None) => Err(format!("{part} of {place} exists already")),
+                (Some(_) | None, _) => {
+                    Err(format!("{part} of {place} was changed by someone else"))
+                }
+            }
+        }
         Precondition::HaState { vmid, state } => {
             let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
             same(&found, &state.as_ref(), || {

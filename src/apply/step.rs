@@ -136,6 +136,9 @@ impl<L, J> Shared<L, J> {
             world.groups = read.groups.clone();
             world.roles = read.roles.clone();
         }
+        if !touched.firewalls.is_empty() {
+            world.firewalls = read.firewalls.clone();
+        }
     }
 }
 
@@ -256,7 +259,8 @@ async fn begin<L: Live, J: Journal>(
     before: &World,
     touched: &Touched,
 ) -> Result<StepEnd, JournalError> {
-    let digest = preconditions::digest(&step.preconditions, &shared.left());
+    let digest = preconditions::digest(&step.preconditions, &shared.left())
+        .or_else(|| preconditions::firewall_digest(&step.action, before));
     let mut intent = Intent {
         digest,
         ..Intent::default()

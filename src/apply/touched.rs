@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::ids::{NodeName, StorageId, Vmid};
 use crate::plan::{Precondition, Step};
+use crate::world::firewall::{FirewallPart, Place};
 use crate::world::predict::restored_to;
 use crate::world::{AccountAction, Action, Param, Params, Part, World, views};
 
@@ -26,6 +27,8 @@ pub struct Touched {
     pub acl: bool,
     /// Of the users with their tokens, the groups, the roles and the access control list, those that have to be read whole.
     pub accounts: BTreeSet<Part>,
+    /// These parts of firewalls.
+    pub firewalls: BTreeSet<(Place, FirewallPart)>,
 }
 
 impl Touched {
@@ -209,6 +212,12 @@ impl Touched {
             Action::Account(action) => {
                 touched.accounts = parts(action).iter().cloned().collect();
                 touched.acl = touched.accounts.contains(&Part::Acl);
+            }
+            Action::Firewall(action) => {
+                touched.guests.extend(action.guest().map(|(_, vmid)| vmid));
+                touched
+                    .firewalls
+                    .insert((action.site().place(), action.part()));
             }
         }
         touched

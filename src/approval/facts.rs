@@ -9,6 +9,7 @@ use super::principal::Principal;
 use crate::health::Category;
 use crate::ids::{ClusterName, GuestKind};
 use crate::plan::{DocumentRef, Plan, PlanHash, Risk};
+use crate::world::firewall::FirewallPart;
 use crate::world::{AccountAction, Action};
 
 /// What a plan does to an object, in a policy's words.
@@ -118,6 +119,11 @@ impl Verb {
             | Action::DeleteBackup { .. }
             | Action::DeleteReplicationJob { .. } => Self::Delete,
             Action::Account(action) => Self::of_account(action),
+            Action::Firewall(action) => match action.verb() {
+                "create" => Self::Create,
+                "delete" => Self::Delete,
+                _ => Self::Update,
+            },
         }
     }
 }
@@ -169,6 +175,10 @@ pub enum ObjectKind {
     AccessRule,
     /// A token of a user.
     ApiToken,
+    /// An alias of a firewall.
+    FirewallAlias,
+    /// A set of addresses of a firewall.
+    IpSet,
 }
 
 impl ObjectKind {
@@ -188,6 +198,8 @@ impl ObjectKind {
             Self::Role => "Role",
             Self::AccessRule => "AccessRule",
             Self::ApiToken => "ApiToken",
+            Self::FirewallAlias => "FirewallAlias",
+            Self::IpSet => "IpSet",
         }
     }
 
@@ -208,6 +220,8 @@ impl ObjectKind {
             Self::Role,
             Self::AccessRule,
             Self::ApiToken,
+            Self::FirewallAlias,
+            Self::IpSet,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -273,6 +287,10 @@ impl ObjectKind {
             | Action::UpdateReplicationJob { .. }
             | Action::DeleteReplicationJob { .. } => Self::ReplicationJob,
             Action::Account(action) => Self::of_account(action),
+            Action::Firewall(action) => match action.part() {
+                FirewallPart::Alias(_) => Self::FirewallAlias,
+                FirewallPart::Set(_) => Self::IpSet,
+            },
         }
     }
 }

@@ -215,7 +215,8 @@ pub struct Submit {
 #[derive(Debug, Args)]
 pub struct Get {
     /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
-    /// `pool`, `backup-job`, `replication-job`, `token`, `node`, `snapshot`, `backups` (from where each guest could be restored).
+    /// `pool`, `backup-job`, `replication-job`, `token`, `alias`, `ipset`, `node`, `snapshot`, `backups` (from where
+    /// each guest could be restored).
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]
@@ -368,7 +369,8 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`,
-    /// `token/USER!NAME`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `token`. Snapshots are imported only where they are asked for here.
+    /// `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `ipset/104/NAME`), or every `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`,
+    /// `replication-job`, `token`, `alias`, `ipset`. Snapshots are imported only where they are asked for here.
     #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]
     pub only: Vec<String>,
     /// Also write whether guests run, so that Bailiwick starts and stops them.
@@ -476,7 +478,7 @@ pub struct Freeze {
     /// Only this cluster.
     #[arg(long, conflicts_with = "kind")]
     pub cluster: Option<String>,
-    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`, `ApiToken`).
+    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`, `ApiToken`, `FirewallAlias`, `IpSet`).
     #[arg(long)]
     pub kind: Option<String>,
     /// Why.

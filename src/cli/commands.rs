@@ -194,6 +194,8 @@ fn kinds() -> String {
             "a job that copies a guest to another node",
         ),
         ("ApiToken", "a token of a user, for a program"),
+        ("FirewallAlias", "a name for an address or a network"),
+        ("IpSet", "a set of addresses for firewall rules"),
     ];
     let lines: Vec<String> = kinds
         .iter()

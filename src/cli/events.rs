@@ -115,6 +115,8 @@ pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
         "api-token",
         "apitoken",
         "node",
+        "alias",
+        "ipset",
     ];
     // What is live costs an observation each time.
     let look = if live.iter().any(|live| get.what.starts_with(live)) {

@@ -2,13 +2,14 @@
 
 mod account;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::backup_job::BackupJobSpec;
 use super::clone::{CloneFrom, CloneMode};
 use super::container::ContainerSpec;
 use super::error::Problem;
 use super::image::{ImageContent, ImageSpec};
+use super::ip_set::IpSetSpec;
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
@@ -23,7 +24,7 @@ use super::storage::{COMMON_OPTIONS, PruneBackups, StorageSpec};
 use super::tree::{Node, Span};
 use super::{Document, Kind, Spec, schema};
 use crate::ids::{
-    AclRuleId, BackupJobId, Bytes, GroupId, GuestKind, SnapshotName, StorageId, VolumeId,
+    AclRuleId, BackupJobId, Bytes, GroupId, GuestKind, SnapshotName, StorageId, Vmid, VolumeId,
 };
 
 /// Least memory of a guest (Proxmox VE 9: the options' minimum).
@@ -50,6 +51,11 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         Spec::User(spec) => check.user(metadata, spec),
         Spec::Role(spec) => check.role(metadata, spec),
         Spec::AccessRule(spec) => check.access_rule(spec),
+        Spec::FirewallAlias(spec) => check.named(metadata, spec.name(metadata).is_some(), "alias"),
+        Spec::IpSet(spec) => {
+            check.named(metadata, spec.name(metadata).is_some(), "set");
+            check.ip_set(spec);
+        }
     }
     check.identity(metadata, spec);
 }
@@ -94,7 +100,9 @@ impl Check<'_> {
             | Spec::User(_)
             | Spec::Role(_)
             | Spec::AccessRule(_)
-            | Spec::ApiToken(_) => None,
+            | Spec::ApiToken(_)
+            | Spec::FirewallAlias(_)
+            | Spec::IpSet(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -687,6 +695,35 @@ impl Check<'_> {
         }
     }
 
+    /// An alias or a set of a firewall goes by the document's name unless `spec.name` says otherwise.
+    fn named(&mut self, metadata: &Metadata, named: bool, what: &str) {
+        if !named {
+            let name = super::validate::short(&metadata.name);
+            self.push(
+                &["metadata", "name"],
+                format!(
+                    "`{name}` is no {what}'s name: letters, digits, `-` and `_`, beginning with a letter, 2 to 64 characters"
+                ),
+                &format!("give the name of the {what} as `spec.name`"),
+            );
+        }
+    }
+
+    /// No element stands in a set twice, however it is spelled.
+    fn ip_set(&mut self, spec: &IpSetSpec) {
+        let mut seen = BTreeSet::new();
+        let elements = spec.entries.iter().flatten();
+        for element in elements.filter_map(|entry| entry.cidr.as_ref()) {
+            if !seen.insert(element.as_str()) {
+                self.push(
+                    &["spec", "entries"],
+                    format!("`{}` is in `spec.entries` twice", element.as_str()),
+                    "remove one of them",
+                );
+            }
+        }
+    }
+
     fn storage(&mut self, spec: &StorageSpec) {
         if let Some(storage_type) = spec.r#type {
             let typed = schema::typed_keys(Kind::Storage);
@@ -759,11 +796,20 @@ pub fn together(all: &[Placed<'_>], mut report: impl FnMut(usize, Problem)) {
     }
 }
 
+/// What a part of a firewall is called in a message.
+fn of_firewall(what: &str, name: &str, guest: Option<Vmid>) -> String {
+    match guest {
+        Some(vmid) => format!("{what} `{name}` of guest {vmid}"),
+        None => format!("{what} `{name}`"),
+    }
+}
+
 fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
     let name: &'static [&'static str] = &["metadata", "name"];
     let mut all = vec![(document.key().to_string(), name)];
     let vmid: &'static [&'static str] = &["spec", "vmid"];
     let id: &'static [&'static str] = &["spec", "id"];
+    let called: &'static [&'static str] = &["spec", "name"];
     match &document.spec {
         Spec::VirtualMachine(spec) => all.extend(spec.vmid.map(|v| (format!("guest {v}"), vmid))),
         Spec::Container(spec) => all.extend(spec.vmid.map(|v| (format!("guest {v}"), vmid))),
@@ -834,6 +880,14 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
         Spec::ApiToken(spec) => {
             let own = spec.id(&document.metadata);
             all.extend(own.map(|own| (format!("token `{own}`"), id)));
+        }
+        Spec::FirewallAlias(spec) => {
+            let own = spec.name(&document.metadata);
+            all.extend(own.map(|own| (of_firewall("alias", own.as_str(), spec.guest), called)));
+        }
+        Spec::IpSet(spec) => {
+            let own = spec.name(&document.metadata);
+            all.extend(own.map(|own| (of_firewall("set", own.as_str(), spec.guest), called)));
         }
     }
     all

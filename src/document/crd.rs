@@ -26,6 +26,8 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Role => "roles",
         Kind::AccessRule => "accessrules",
         Kind::ApiToken => "apitokens",
+        Kind::FirewallAlias => "firewallaliases",
+        Kind::IpSet => "ipsets",
     }
 }
 

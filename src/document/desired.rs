@@ -74,6 +74,10 @@ pub enum Desired {
     Account(Box<DesiredAccount>),
     /// A token of a user.
     ApiToken(Box<DesiredApiToken>),
+    /// An alias of a firewall.
+    FirewallAlias(Box<DesiredFirewallAlias>),
+    /// A set of addresses of a firewall.
+    IpSet(Box<DesiredIpSet>),
 }
 
 /// Whether a guest shall run.
@@ -285,6 +289,46 @@ pub struct DesiredImage {
     pub node: Option<NodeName>,
     /// Where it comes from.
     pub source: ImageSource,
+}
+
+/// What a `FirewallAlias` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredFirewallAlias {
+    /// The guest whose firewall has it; otherwise the datacenter's.
+    pub guest: Option<Vmid>,
+    /// Its name, in lower case.
+    pub name: String,
+    /// The address or network.
+    pub cidr: String,
+    /// The comment, if managed; never an empty text.
+    pub comment: Option<Wish<String>>,
+}
+
+/// What an `IpSet` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredIpSet {
+    /// The guest whose firewall has it; otherwise the datacenter's.
+    pub guest: Option<Vmid>,
+    /// Its name, in lower case.
+    pub name: String,
+    /// The comment, if managed; never an empty text.
+    pub comment: Option<Wish<String>>,
+    /// Exactly what shall be in it, if managed.
+    pub entries: Option<Vec<SetElement>>,
+}
+
+/// An element of a set of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SetElement {
+    /// The address, network, or name of an alias.
+    pub cidr: String,
+    /// Whether it is left out of what else is in the set.
+    pub nomatch: bool,
+    /// The comment; never an empty text.
+    pub comment: Option<String>,
 }
 
 /// Where a file comes from.

@@ -58,6 +58,8 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "users" => "user",
         "roles" => "role",
         "acl" | "access-rule" | "access-rules" | "accessrules" => "accessrule",
+        "alias" | "aliases" | "firewallaliases" => "firewallalias",
+        "ipsets" | "ip-set" | "ip-sets" => "ipset",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         "snapshots" => "snapshot",
         other => other,

@@ -9,6 +9,7 @@
 pub mod account;
 mod disks;
 mod fields;
+pub mod firewall;
 pub mod names;
 mod settle;
 mod value;

@@ -202,6 +202,24 @@ const API_TOKEN: &[(&str, &str)] = &[
     ("delete", "write the field as `null`"),
 ];
 
+/// Keys of aliases and sets of firewalls.
+const FIREWALL: &[(&str, &str)] = &[
+    (
+        "vnet",
+        "the firewalls of SDN's vnets are not managed, only those of the datacenter and of guests",
+    ),
+    (
+        "node",
+        "a node has no aliases and sets of its own; its rules use the datacenter's",
+    ),
+    ("vmid", "write the guest as `spec.guest`"),
+    (
+        "rename",
+        "write another `spec.name`: what the old name is for is removed with its document",
+    ),
+    ("digest", REQUEST),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -218,6 +236,7 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Role => ROLE,
         Kind::AccessRule => ACCESS_RULE,
         Kind::ApiToken => API_TOKEN,
+        Kind::FirewallAlias | Kind::IpSet => FIREWALL,
     }
 }
 

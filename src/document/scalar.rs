@@ -16,6 +16,7 @@ use crate::ids::{
     AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, ReplicationJobId, RoleId, Slot,
     SnapshotName, StorageId, TokenId, UserId, Vmid, VolumeId,
 };
+use crate::proxmox::firewall;
 
 /// The canonical form of a text, or what was expected instead.
 pub type Checked = Result<String, String>;
@@ -187,6 +188,14 @@ texts! {
     JobComment, "job-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
     /// One line of text, as long as comments of replication jobs may be.
     ReplicationComment, "replication-comment", |t| keep(t, is_line(t, 4096), || "one line of at most 4096 characters".to_owned());
+    /// The name of an alias or a set of a firewall; lower case is canonical.
+    FirewallName, "firewall-name", |t| keep(&t.to_ascii_lowercase(), firewall::is_name(t), || "a name: letters, digits, `-` and `_`, beginning with a letter, 2 to 64 characters".to_owned());
+    /// An address or a network of a firewall's alias; without the host's bits, and without a prefix that is the whole address.
+    FirewallNetwork, "firewall-network", |t| firewall::network(t).ok_or_else(|| "an IP address or a network, such as `10.20.0.0/16` or `2001:db8::7`".to_owned());
+    /// What can stand in a firewall's set.
+    FirewallElement, "firewall-element", |t| firewall::element(t).ok_or_else(|| "an IP address, a network such as `10.20.0.0/16`, or the name of an alias".to_owned());
+    /// One line of text, as Proxmox VE keeps comments of firewalls: without blanks around it.
+    FirewallComment, "firewall-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
     /// What the notes of backups are made from.
     NotesTemplate, "notes-template", |t| keep(t, is_line(t, 1024), || "one line of at most 1024 characters".to_owned());
     /// A pattern of paths, as shells have them.

@@ -11,8 +11,10 @@ use super::access_rule::AccessRuleSpec;
 use super::api_token::ApiTokenSpec;
 use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
+use super::firewall_alias::FirewallAliasSpec;
 use super::group::GroupSpec;
 use super::image::ImageSpec;
+use super::ip_set::IpSetSpec;
 use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
@@ -108,6 +110,15 @@ fn image() -> Value {
     spec
 }
 
+/// The schema of a set: what each element is, is always written.
+fn ip_set() -> Value {
+    let mut spec = of::<IpSetSpec>();
+    if let Some(Value::Object(entry)) = spec.pointer_mut("/properties/entries/items") {
+        entry.insert("required".to_owned(), json!(["cidr"]));
+    }
+    spec
+}
+
 fn make(kind: Kind) -> Value {
     let spec = match kind {
         Kind::VirtualMachine => of::<VirtualMachineSpec>(),
@@ -123,6 +134,8 @@ fn make(kind: Kind) -> Value {
         Kind::Role => with_required(of::<RoleSpec>(), &["privileges"]),
         Kind::AccessRule => with_required(of::<AccessRuleSpec>(), &["path", "roles"]),
         Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
+        Kind::FirewallAlias => with_required(of::<FirewallAliasSpec>(), &["cidr"]),
+        Kind::IpSet => ip_set(),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -140,6 +153,8 @@ fn make(kind: Kind) -> Value {
         Kind::Role => "Privileges under a name.",
         Kind::AccessRule => "The roles that a user, group or token is given on a path.",
         Kind::ApiToken => "A token of a user, with which a program uses Proxmox VE's API.",
+        Kind::FirewallAlias => "A name for an address or a network, for firewall rules.",
+        Kind::IpSet => "A set of addresses, for firewall rules.",
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -56,6 +56,10 @@ pub enum Kind {
     Image,
     /// Tokens of users.
     Token,
+    /// Aliases of firewalls.
+    Alias,
+    /// Sets of addresses of firewalls.
+    IpSet,
     /// Documents that were accepted.
     Document,
 }

@@ -690,6 +690,7 @@ mod tests {
         assert_eq!(
             kind,
             "`kind` takes one of vm, ct, storage, pool, backup-job, replication-job, node, snapshot, image, token, document"
+            "`kind` takes one of vm, ct, storage, pool, backup-job, replication-job, node, snapshot, image, alias, ipset, document"
         );
         let nothing = json!({"limit": null, "state": null});
         assert_eq!(Tool::ListPlans.check(nothing.as_object().unwrap()), Ok(()));

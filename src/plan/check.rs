@@ -265,6 +265,15 @@ fn preconditions(step: &Step, say: &mut impl FnMut(String)) {
             has(&|p| matches!(p, Precondition::ReplicationJobIs { id: i, .. } if i == id))
         }
         Action::Account(action) => account::guarded(action, &step.preconditions),
+        Action::Firewall(action) => {
+            let (at, what, new) = (action.site().place(), action.part(), action.makes());
+            let guest = action.guest().is_none_or(|(_, vmid)| identity(vmid));
+            guest
+                && has(&|p| {
+                    matches!(p, Precondition::FirewallIs { place, part, state }
+                        if *place == at && *part == what && state.is_none() == new.is_some())
+                })
+        }
     };
     if !good {
         say("it lacks a precondition that its action must have".to_owned());
@@ -533,7 +542,8 @@ fn storages_used(action: &Action) -> BTreeSet<StorageId> {
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => BTreeSet::new(),
+        | Action::Account(_)
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 

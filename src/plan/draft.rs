@@ -20,6 +20,10 @@ pub(super) enum Phase {
     PoolFirst,
     /// Groups, users and roles made, and changed so that nobody loses anything.
     AccountFirst,
+    /// Aliases of firewalls made and changed, before what names them.
+    FirewallAlias,
+    /// Sets of firewalls made and changed, before the rules that name them.
+    FirewallSet,
     /// Guests made, changed, moved.
     Guest,
     /// Members of pools.
@@ -54,6 +58,8 @@ pub(super) enum Phase {
     PoolLast,
     /// Storages narrowed and taken away.
     StorageLast,
+    /// Aliases and sets of firewalls taken away, once nothing that the plan changes names them.
+    FirewallLast,
 }
 
 /// The place of a draft in the list of drafts.

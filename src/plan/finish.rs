@@ -91,7 +91,8 @@ pub(super) fn storages_of(action: &Action) -> BTreeSet<StorageId> {
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => BTreeSet::new(),
+        | Action::Account(_)
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 
@@ -218,6 +219,7 @@ impl Planner<'_, '_> {
         }
         links.extend(self.link_images());
         links.extend(self.link_accounts());
+        links.extend(self.link_firewalls());
         for (id, need) in links {
             if id != need
                 && let Some(draft) = self.drafts.steps.get_mut(id)

@@ -64,7 +64,8 @@ impl Written {
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
             | Action::DeleteReplicationJob { .. }
-            | Action::Account(_) => {}
+            | Action::Account(_)
+            | Action::Firewall(_) => {}
         }
     }
 }
@@ -109,7 +110,8 @@ fn writes_config(action: &Action) -> bool {
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => false,
+        | Action::Account(_)
+        | Action::Firewall(_) => false,
     }
 }
 
@@ -374,6 +376,18 @@ pub(super) fn preconditions(
                 id: id.clone(),
                 target: job.map(|job| job.target.clone()),
                 options: job.map(|job| job.options.clone()).unwrap_or_default(),
+            });
+            all
+        }
+        Action::Firewall(action) => {
+            let guest = action.guest();
+            let mut all = guest.map_or_else(Vec::new, |(kind, vmid)| at.guest(kind, vmid));
+            let (place, part) = (action.site().place(), action.part());
+            let scope = world.firewalls.scope(&place).ok();
+            all.push(Precondition::FirewallIs {
+                state: scope.and_then(|scope| scope.state(&part)),
+                place,
+                part,
             });
             all
         }

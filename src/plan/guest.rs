@@ -396,7 +396,8 @@ pub(super) fn activates_pending(action: &Action, guest: &Guest, stopped: bool) -
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => false,
+        | Action::Account(_)
+        | Action::Firewall(_) => false,
     }
 }
 

@@ -7,6 +7,7 @@ mod actions;
 mod addresses;
 mod backups;
 mod creation;
+mod firewall;
 mod losses;
 mod number;
 mod reach;

@@ -347,6 +347,7 @@ fn destroyed(action: &Action) -> Option<String> {
         Action::DeleteSnapshot { vmid, name, .. } => Some(snapshot::object_of(*vmid, name)),
         Action::DeleteReplicationJob { id } => Some(format!("replication-job/{id}")),
         Action::Account(action) => action.removes(),
+        Action::Firewall(action) => action.removes(),
         Action::CreateGuest { .. }
         | Action::CloneGuest { .. }
         | Action::RestoreGuest { .. }
@@ -436,6 +437,22 @@ fn managed(
             options(&job.options);
             if job.target.is_some() {
                 keys.insert("(target)".to_owned(), None);
+            }
+        }
+        Desired::FirewallAlias(alias) => {
+            keys.insert("cidr".to_owned(), None);
+            if alias.comment.is_some() {
+                keys.insert("comment".to_owned(), None);
+            }
+        }
+        Desired::IpSet(set) => {
+            for (key, there) in [
+                ("comment", set.comment.is_some()),
+                ("(entries)", set.entries.is_some()),
+            ] {
+                if there {
+                    keys.insert(key.to_owned(), None);
+                }
             }
         }
         Desired::Image(desired) => keys = image::remembered(&desired.source),

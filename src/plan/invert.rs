@@ -303,6 +303,7 @@ pub(super) fn inverse(action: &Action, before: &World, after: &World, timeout: u
         Action::UpdateReplicationJob { id, set, delete } => {
             replication_options(id, set, delete, before)
         }
+        Action::Firewall(action) => super::firewall::inverse(action, before),
         Action::DeleteReplicationJob { id } => match before.replication_jobs.get(id.as_str()) {
             Some(job) => replicated_again(id, job),
             None => irreversible("how the replication job was set is not known"),

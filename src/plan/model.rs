@@ -14,6 +14,7 @@ use crate::ids::{
     BackupJobId, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
     StorageId, Vmid, VolumeId,
 };
+use crate::world::firewall::{FirewallPart, Place};
 use crate::world::{Action, Status};
 
 /// The SHA-256 of a plan's canonical JSON without its hash, printed `sha256:…`.
@@ -270,6 +271,14 @@ pub enum Precondition {
         node: NodeName,
         storage: StorageId,
         notes: String,
+    },
+    /// The part of a firewall's configuration is as it was planned on, as far as earlier steps of the plan did not change it: its state as
+    /// a hash, which has nothing to do with Proxmox VE's digest; `None`: it is not there.
+    #[serde(rename_all = "camelCase")]
+    FirewallIs {
+        place: Place,
+        part: FirewallPart,
+        state: Option<String>,
     },
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]

@@ -253,12 +253,16 @@ fn worked_with(action: &Action, world: &World) -> BTreeSet<StorageId> {
         | Action::CreateReplicationJob { .. }
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => BTreeSet::new(),
+        | Action::Account(_)
+        | Action::Firewall(_) => BTreeSet::new(),
     }
 }
 
 /// The object an action is about, padded so that numbers sort as numbers.
 fn sort_key(action: &Action) -> String {
+    if let Action::Firewall(action) = action {
+        return action.object();
+    }
     match action.guest() {
         Some((_, vmid)) => format!("guest/{:09}", vmid.get()),
         None => match action {
@@ -298,6 +302,7 @@ fn sort_key(action: &Action) -> String {
             | Action::DescribeSnapshot { .. }
             | Action::DeleteSnapshot { .. }
             | Action::BackUpGuest { .. }
+            | Action::Firewall(_)
             | Action::DestroyGuest { .. } => String::new(),
         },
     }
@@ -388,6 +393,10 @@ fn files(action: &Action, world: &World) -> BTreeSet<String> {
         // One file without a digest: each step is judged by what the one before it left.
         Action::Account(_) => {
             files.insert("accounts".to_owned());
+        }
+        // They refer to each other, and what allows comes before what forbids.
+        Action::Firewall(_) => {
+            files.insert("firewall".to_owned());
         }
     }
     if loses_entries(action, world) {

@@ -12,7 +12,7 @@ use crate::proxmox::property::{Domain, PropertyMap, boolean};
 use crate::proxmox::schema::{KeyPrivilege, keys, privilege};
 use crate::world::predict::{cloned_section, restored_to};
 use crate::world::views;
-use crate::world::{Action, Guest, Param, Params, Section, World};
+use crate::world::{Action, Guest, Param, Params, Section, Site, World};
 
 /// Any one of these would do; the first is named if there is none.
 type Choice = Vec<Privilege>;
@@ -303,6 +303,11 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
         Action::TakeSnapshot { vmid, .. }
         | Action::DescribeSnapshot { vmid, .. }
         | Action::DeleteSnapshot { vmid, .. } => vec![on_guest(*vmid, "VM.Snapshot")],
+        Action::Firewall(action) => vec![match action.site() {
+            Site::Cluster => vec![one("/", "Sys.Modify")],
+            Site::Node { node } => vec![one(format!("/nodes/{node}"), "Sys.Modify")],
+            Site::Guest { vmid, .. } => on_guest(*vmid, "VM.Config.Network"),
+        }],
         Action::CreateReplicationJob { id, .. }
         | Action::UpdateReplicationJob { id, .. }
         | Action::DeleteReplicationJob { id } => {

@@ -214,7 +214,9 @@ impl<'a> Planner<'a, '_> {
                     | Desired::ReplicationJob(_)
                     | Desired::Image(_)
                     | Desired::Account(_)
-                    | Desired::ApiToken(_),
+                    | Desired::ApiToken(_)
+                    | Desired::FirewallAlias(_)
+                    | Desired::IpSet(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

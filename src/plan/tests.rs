@@ -9,6 +9,7 @@
 
 mod accounts;
 mod cloning;
+mod firewalls;
 mod fixture;
 mod images;
 mod jobs;

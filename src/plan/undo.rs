@@ -6,6 +6,7 @@ mod api_token;
 mod backup;
 mod backup_job;
 mod disks;
+mod firewall;
 mod guest;
 mod image;
 mod ours;
@@ -341,6 +342,7 @@ impl Back<'_, '_, '_> {
                 volume,
                 source,
             } => self.image_again(node, volume, source),
+            Action::Firewall(action) => self.firewall(action),
             // The settings that go back bring it with them.
             Action::RegenerateCloudInit { .. } => {}
             Action::CreateGuest { .. }

@@ -3,6 +3,7 @@
 //! something after all is taken out and told.
 
 mod accounts;
+mod firewall;
 mod only;
 mod settle;
 
@@ -75,11 +76,13 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 12] = [
+const WORDS: [(&str, Kind); 14] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
     ("replication-job", Kind::ReplicationJob),
+    ("alias", Kind::FirewallAlias),
+    ("ipset", Kind::IpSet),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
@@ -105,6 +108,7 @@ impl Service {
     pub async fn import(&self, request: &ImportRequest) -> Result<Import, ServiceError> {
         let cluster = self.cluster(request.cluster.as_deref())?;
         let world = self.observe(cluster).await?;
+        let world = self.with_all_firewalls(cluster, world).await?;
         let ownership = self.ownership(&cluster.name).await?;
         let stored = self.store.documents(&cluster.name).await?;
         let stored = stored
@@ -155,6 +159,7 @@ pub fn import_world(live: &Live<'_>) -> Result<Import, ServiceError> {
     let objects = objects(live);
     only.all_there(live.world, &objects)?;
     let mut missing = parts(live.world, &only);
+    missing.extend(firewall::unread(live.world, &only));
     let mut candidates = Vec::new();
     for (object, name) in objects.iter().zip(names_of(live, &objects)) {
         if !only.wants(object) {
@@ -233,6 +238,10 @@ fn objects(live: &Live<'_>) -> Vec<Unnamed> {
             object(Kind::ApiToken, id, Some(name.clone()))
         }));
     }
+    all.extend(firewall::objects(world).map(|(kind, id)| {
+        let name = (!id.contains('/')).then(|| id.clone());
+        object(kind, id, name)
+    }));
     for kind in [GuestKind::Qemu, GuestKind::Lxc] {
         let of_kind = match kind {
             GuestKind::Qemu => Kind::VirtualMachine,
@@ -257,8 +266,8 @@ fn names_of(live: &Live<'_>, objects: &[Unnamed]) -> Vec<String> {
 }
 
 /// The list an object is found in.
-fn part_of(kind: Kind) -> Part {
-    match kind {
+fn part_of(kind: Kind) -> Option<Part> {
+    Some(match kind {
         Kind::VirtualMachine | Kind::Container | Kind::Snapshot => Part::Resources,
         Kind::Storage | Kind::Image => Part::Storages,
         Kind::Pool => Part::Pools,
@@ -269,7 +278,9 @@ fn part_of(kind: Kind) -> Part {
         Kind::Role => Part::Roles,
         Kind::AccessRule => Part::Acl,
         Kind::ApiToken => Part::Users,
-    }
+        // Their places are read or not, each by itself.
+        Kind::FirewallAlias | Kind::IpSet => return None,
+    })
 }
 
 /// The lists that could not be read whole.
@@ -290,7 +301,7 @@ fn parts(world: &World, only: &Only) -> Vec<NotImported> {
         .iter()
         .filter(|kinds| only.wants_any(kinds))
         .filter_map(|kinds| {
-            let part = part_of(*kinds.first()?);
+            let part = part_of(*kinds.first()?)?;
             let why = world.unreadable(&part)?;
             Some(NotImported {
                 what: part.to_string(),
@@ -366,6 +377,7 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             import::backup_job(name, &of)?
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
+        Kind::FirewallAlias | Kind::IpSet => firewall::document(world, object, name)?,
         Kind::Image => return Err(NO_IMAGES.to_owned()),
         Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => {
             accounts::document(world, object.kind, &object.id, name)?

@@ -153,6 +153,7 @@ impl Service {
         world: Arc<World>,
     ) -> Result<Made, ServiceError> {
         let from = self.prepare(recipe, &cluster.name).await?;
+        let world = self.with_firewalls(recipe, cluster, &from, world).await?;
         let settings = settings(cluster);
         let api = self.served_api(cluster, &world.version).await?;
         let input = PlanInput {
@@ -203,6 +204,27 @@ impl Service {
         }
         let client = self.client(&cluster.name)?;
         Ok(crate::world::observe::backup_configs(&client, wanted).await)
+    }
+
+    /// The world, with the firewalls in it that documents are about although they can have no effect now.
+    async fn with_firewalls(
+        &self,
+        recipe: &Recipe,
+        cluster: &Cluster,
+        from: &Prepared,
+        world: Arc<World>,
+    ) -> Result<Arc<World>, ServiceError> {
+        let wanted = match recipe.undoes() {
+            None => plan::firewalls_wanted(&from.items, &from.ownership, &world),
+            Some(of) => plan::firewalls_undone(&self.ran(of, recipe.run).await?.0, &world),
+        };
+        if wanted.is_empty() {
+            return Ok(world);
+        }
+        let client = self.client(&cluster.name)?;
+        let world = World::clone(&world);
+        let read = crate::world::observe::with_firewalls(&client, world, wanted).await;
+        Ok(Arc::new(read))
     }
 
     /// The source a document belongs to: the one it is stored under, else the one that submits it. One that submits has it or takes

@@ -180,9 +180,12 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
                 }
                 continue;
             }
-            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) | Desired::ApiToken(_) => {
-                continue;
-            }
+            Desired::Pool(_)
+            | Desired::Snapshot(_)
+            | Desired::Image(_)
+            | Desired::ApiToken(_)
+            | Desired::FirewallAlias(_)
+            | Desired::IpSet(_) => continue,
             Desired::ReplicationJob(job) => &job.options,
         };
         options

@@ -1,6 +1,8 @@
 //! What there is, for whoever reads it page by page: live objects and documents in one list, and one of them whole with the document
 //! that manages it, its conditions and what happened to it lately.
 
+pub(super) mod firewall;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,8 +16,8 @@ use crate::plan::words::clean;
 use crate::plan::{Ownership, image_object};
 use crate::store::{self, Condition, Event, EventFilter};
 use crate::world::{
-    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Snapshot, Status, Storage, StorageState,
-    Token, Volume, World, views,
+    BackupJob, Guest, Node, Part, Pool, ReplicationJob, Section, Snapshot, Status, Storage,
+    StorageState, Token, Volume, World, views,
 };
 
 /// How many of the latest events are told with an object.
@@ -44,6 +46,10 @@ pub enum ResourceKind {
     Image,
     /// A token of a user.
     Token,
+    /// An alias of a firewall.
+    Alias,
+    /// A set of addresses of a firewall.
+    IpSet,
     /// A document that was accepted.
     Document,
 }
@@ -62,6 +68,8 @@ impl ResourceKind {
             Self::Snapshot => "snapshot",
             Self::Image => "image",
             Self::Token => "token",
+            Self::Alias => "alias",
+            Self::IpSet => "ipset",
             Self::Document => "document",
         }
     }
@@ -146,6 +154,8 @@ pub enum Live {
     Image(Volume),
     /// A token, whether its user is enabled, and the entries of the access control list for it.
     Token(Token, bool, Vec<String>),
+    /// A part of a firewall: its settings, and what is in it.
+    Firewall(Section, Vec<String>),
 }
 
 /// From where a guest could be restored.
@@ -284,6 +294,7 @@ impl Service {
 
     /// One resource whole: a live object (`vm/104`, `ct/301`, `storage/local`, `pool/prod`, `backup-job/nightly`,
     /// `replication-job/104-0`, `node/pve1`, `token/ann@pve!mon`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
+    /// `replication-job/104-0`, `node/pve1`, `alias/lan`, `ipset/104/web`, `snapshot/104/before-upgrade`, `image/local:iso/debian.iso`, with the node after `image/`
     /// where each node has its own files) or a document (`VirtualMachine/web-7`).
     pub async fn resource(
         &self,
@@ -293,7 +304,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, token/USER!NAME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, token/USER!NAME, alias/NAME, ipset/NAME, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -535,6 +546,7 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
             lines.push((format!("6/{id}"), plain(ResourceKind::Token, &id, status)));
         }
     }
+    lines.extend(firewall::lines(world, ownership));
     for (name, node) in &world.nodes {
         let status = match node.online {
             Some(true) => "online",
@@ -623,6 +635,7 @@ fn live(world: &World, id: &str) -> Option<Live> {
             let entries = views::entries_naming(world, &object).map(views::entry_says);
             Some(Live::Token(token, enabled, entries.collect()))
         }
+        "alias" | "ipset" => firewall::live(world, id),
         "image" => images(world)
             .find(|(object, _, _)| object == id)
             .map(|(_, _, volume)| Live::Image(volume.clone())),

@@ -708,6 +708,7 @@ fn made(action: &crate::world::Action) -> Vec<String> {
         Do::TakeSnapshot { vmid, name, .. } => format!("snapshot/{vmid}/{name}"),
         Do::CreateReplicationJob { id, .. } => format!("replication-job/{id}"),
         Do::Account(action) => return action.makes().into_iter().collect(),
+        Do::Firewall(action) => return action.makes().into_iter().collect(),
         Do::DownloadImage { node, volume, .. } => {
             return crate::plan::image_objects(node, volume).to_vec();
         }

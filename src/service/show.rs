@@ -1,5 +1,7 @@
 //! What there is: plans, documents, runs, freezes and live objects, as values every face can print.
 
+mod firewall;
+
 use serde_json::{Value, json};
 
 use super::error::ServiceError;
@@ -64,6 +66,8 @@ pub const LISTS: &[&str] = &[
     "node",
     "snapshot",
     "backups",
+    "alias",
+    "ipset",
 ];
 
 impl Service {
@@ -90,6 +94,10 @@ impl Service {
             "snapshot" | "snapshots" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(snapshots(&world))
+            }
+            "alias" | "aliases" | "ipset" | "ipsets" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(firewall::list(what, &world))
             }
             "backup" | "backups" => {
                 let world = self.look(self.cluster(cluster)?).await?;
@@ -668,6 +676,7 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
                 "accessRules": entries.collect::<Vec<_>>(),
             }))
         }
+        "alias" | "ipset" => firewall::object(kind, name, world),
         "node" => {
             let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;
             Some(

@@ -2,6 +2,7 @@
 //! what the executor sends; it holds every choice already made (VMIDs, nodes, targets), so that nobody chooses later.
 
 mod account;
+pub mod firewall;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,8 @@ use crate::ids::{
     BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
     StorageId, Vmid, VolumeId,
 };
+
+pub use firewall::{Element, FirewallAction, Site};
 
 /// One parameter of an API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,6 +309,8 @@ pub enum Action {
     DeleteReplicationJob { id: ReplicationJobId },
     /// Something to do to accounts.
     Account(AccountAction),
+    /// Change a firewall's configuration.
+    Firewall(FirewallAction),
 }
 
 impl Action {
@@ -349,6 +354,7 @@ impl Action {
             | Self::UpdateReplicationJob { .. }
             | Self::DeleteReplicationJob { .. }
             | Self::Account(_) => None,
+            Self::Firewall(action) => action.guest(),
         }
     }
 
@@ -392,6 +398,7 @@ impl Action {
             | Self::ProtectBackup { .. }
             | Self::UpdateReplicationJob { .. } => false,
             Self::Account(action) => action.destructive(),
+            Self::Firewall(action) => action.destructive(),
         }
     }
 
@@ -433,6 +440,7 @@ impl Action {
             | Self::DeleteBackup { .. }
             | Self::RemoveHaResource { .. } => "delete",
             Self::Account(action) => action.verb(),
+            Self::Firewall(action) => action.verb(),
         }
     }
 }

@@ -3,20 +3,27 @@
 //! It is several calls a guest, so a guest's is read only where it can have an effect: while the datacenter's firewall is on, and of
 //! guests with an interface that has `firewall=1`. What is not read is unknown, not empty.
 
+mod part;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::model::{Guest, Section};
 use super::shared::Shared;
 use super::views;
 use crate::ids::{NodeName, Vmid};
 
+pub use part::FirewallPart;
+
 /// Something that was read, or why it was not.
 pub type Seen<T> = Result<T, String>;
 
 /// Where a firewall is configured.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Place {
     /// The datacenter, with what else the firewalls of all nodes depend on: the cluster network.
     Cluster,
@@ -47,6 +54,8 @@ pub struct Firewalls {
     pub nodes: Shared<NodeName, Arc<NodeScope>>,
     /// The guests', as far as they were asked for; see [`Firewalls::guest`].
     pub guests: Shared<Vmid, Seen<Arc<Scope>>>,
+    /// Proxmox VE's digests of the parts that a step read again right before it writes them. Nothing else keeps any.
+    pub digests: BTreeMap<(Place, FirewallPart), String>,
 }
 
 impl Default for Firewalls {
@@ -58,6 +67,7 @@ impl Default for Firewalls {
             corosync: Err(unread()),
             nodes: Shared::default(),
             guests: Shared::default(),
+            digests: BTreeMap::new(),
         }
     }
 }
@@ -81,6 +91,38 @@ impl Firewalls {
         self.nodes.get(node).map(|scope| &**scope)
     }
 
+    /// A place's own configuration, whether or not what else decides there was read too.
+    ///
+    /// # Errors
+    /// Why it was not read.
+    pub fn scope(&self, place: &Place) -> Result<&Arc<Scope>, &str> {
+        match place {
+            Place::Cluster => self.cluster.as_ref().map_err(String::as_str),
+            Place::Node(name) => match self.node(name).map(|node| &node.firewall) {
+                Some(read) => read.as_ref().map_err(String::as_str),
+                None => Err("it was not asked for, since the datacenter's firewall is off"),
+            },
+            Place::Guest(vmid) => self.guest(*vmid),
+        }
+    }
+
+    /// The same, to be changed; the digests of it are no longer known.
+    pub(in crate::world) fn scope_mut(&mut self, place: &Place) -> Option<&mut Scope> {
+        self.digests.retain(|(of, _), _| of != place);
+        let scope = match place {
+            Place::Cluster => self.cluster.as_mut().ok(),
+            Place::Node(name) => {
+                let node = self.nodes.get_mut(name).map(Arc::make_mut);
+                node.and_then(|node| node.firewall.as_mut().ok())
+            }
+            Place::Guest(vmid) => {
+                let read = self.guests.get_mut(vmid);
+                read.and_then(|read| read.as_mut().ok())
+            }
+        };
+        scope.map(Arc::make_mut)
+    }
+
     /// A place's configuration, if it was read with all that belongs to it (a node's addresses, the cluster network).
     pub(in crate::world) fn known(&self, place: &Place) -> Option<&Arc<Scope>> {
         match place {
@@ -98,18 +140,7 @@ impl Firewalls {
         if self.known(place).is_none() {
             return false;
         }
-        let scope = match place {
-            Place::Cluster => self.cluster.as_mut().ok(),
-            Place::Node(name) => {
-                let node = self.nodes.get_mut(name).map(Arc::make_mut);
-                node.and_then(|node| node.firewall.as_mut().ok())
-            }
-            Place::Guest(vmid) => self
-                .guests
-                .get_mut(vmid)
-                .and_then(|read| read.as_mut().ok()),
-        };
-        scope.map(Arc::make_mut).map(by).is_some()
+        self.scope_mut(place).map(by).is_some()
     }
 
     /// Whether the datacenter's firewall is on, and with it any other; also where nobody knows. A number above 1 is a UNIX time: on

@@ -7,6 +7,7 @@ mod clone;
 mod cluster;
 mod config;
 mod demand;
+mod firewall;
 mod guests;
 mod jobs;
 mod migrate;
@@ -330,6 +331,7 @@ impl World {
             } => backups::protect(&mut world, node, volume, *protected)?,
             Action::DeleteBackup { node, volume } => backups::delete(&mut world, node, volume)?,
             Action::Account(action) => accounts::apply(&mut world, action)?,
+            Action::Firewall(action) => firewall::apply(&mut world, action)?,
         }
         Ok(world)
     }

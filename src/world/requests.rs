@@ -2,6 +2,7 @@
 //! the caller hands in. Which parameters Proxmox VE takes where is from its API schema.
 
 mod account;
+mod firewall;
 
 use zeroize::Zeroizing;
 
@@ -558,6 +559,7 @@ pub fn request_for(
             protected,
         } => request(Method::Put, content(node, volume), None)
             .with("protected", if *protected { "1" } else { "0" }),
+        Action::Firewall(action) => firewall::request_for(action, node, digest),
         Action::DeleteReplicationJob { id } => request(
             Method::Delete,
             ["cluster", "replication", id.as_str()],

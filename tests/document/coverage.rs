@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 17] = [
+const CALLS: [(Kind, &str, &str); 20] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -75,6 +75,13 @@ const CALLS: [(Kind, &str, &str); 17] = [
         "PUT",
         "/access/users/{userid}/token/{tokenid}",
     ),
+    (Kind::FirewallAlias, "POST", "/cluster/firewall/aliases"),
+    (
+        Kind::FirewallAlias,
+        "PUT",
+        "/nodes/{node}/qemu/{vmid}/firewall/aliases/{name}",
+    ),
+    (Kind::IpSet, "POST", "/cluster/firewall/ipset"),
 ];
 
 #[test]

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredGuest, DesiredReplicationJob,
-    DesiredSnapshot, DesiredStorage, Media, Value, Wish,
+    Desired, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredFirewallAlias, DesiredGuest,
+    DesiredIpSet, DesiredReplicationJob, DesiredSnapshot, DesiredStorage, Media, Value, Wish,
 };
+use bailiwick::document::import::firewall::{LiveAlias, LiveIpSet, alias, ip_set};
 use bailiwick::document::import::{
     self, Held, Imported, LiveApiToken, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob,
     LiveSnapshot, LiveStorage, Section,
@@ -265,8 +266,56 @@ fn token_returns(asked: DesiredApiToken) {
     assert_eq!(imported.left_out().count(), 0, "{}", imported.text());
 }
 
+fn said(comment: &Option<Wish<String>>) -> Option<String> {
+    match comment {
+        Some(Wish::Set(text)) => Some(text.clone()),
+        Some(Wish::Remove) | None => None,
+    }
+}
+
+fn alias_returns(asked: DesiredFirewallAlias) {
+    let comment = said(&asked.comment);
+    let live = LiveAlias {
+        guest: asked.guest,
+        name: &asked.name,
+        cidr: &asked.cidr,
+        comment: comment.as_deref(),
+    };
+    let imported = alias("any".to_owned(), "alias/any", &live).unwrap();
+    let Desired::FirewallAlias(again) = again(&imported) else {
+        panic!()
+    };
+    let comment = comment.map(Wish::Set);
+    assert_eq!(*again, DesiredFirewallAlias { comment, ..asked });
+}
+
+fn set_returns(asked: DesiredIpSet) {
+    let comment = said(&asked.comment);
+    let entries = asked.entries.clone().unwrap_or_default();
+    let live = LiveIpSet {
+        guest: asked.guest,
+        name: &asked.name,
+        comment: comment.as_deref(),
+        entries: entries
+            .iter()
+            .map(|entry| (entry.cidr.as_str(), entry.nomatch, entry.comment.as_deref()))
+            .collect(),
+    };
+    let imported = ip_set("any".to_owned(), "ipset/any", &live).unwrap();
+    let Desired::IpSet(again) = again(&imported) else {
+        panic!()
+    };
+    let (comment, entries) = (comment.map(Wish::Set), Some(entries));
+    let expected = DesiredIpSet {
+        comment,
+        entries,
+        ..asked
+    };
+    assert_eq!(*again, expected);
+}
+
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 9] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
@@ -274,6 +323,8 @@ const KINDS: [Kind; 7] = [
     Kind::Snapshot,
     Kind::ReplicationJob,
     Kind::ApiToken,
+    Kind::FirewallAlias,
+    Kind::IpSet,
 ];
 
 /// Whether the document's object could be made and brought back.
@@ -289,6 +340,9 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::ReplicationJob(job)) => replication_returns(*job),
         Some(Desired::ApiToken(token)) => token_returns(*token),
         Some(Desired::Pool(_) | Desired::Image(_) | Desired::Account(_)) => {}
+        Some(Desired::FirewallAlias(alias)) => alias_returns(*alias),
+        Some(Desired::IpSet(set)) => set_returns(*set),
+        Some(Desired::Pool(_) | Desired::Image(_)) => {}
     }
     true
 }

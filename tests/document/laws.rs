@@ -77,6 +77,10 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "token-name" => &["ci", "Mon-1.a"],
         "token-comment" => &["for the builds", "1"],
         "new-file" => &["/etc/bailiwick/secrets/ci", "/srv/a: b"],
+        "firewall-name" => &["management", "Office_1"],
+        "firewall-network" => &["10.20.0.7/16", "2001:DB8::1/128", "192.0.2.1"],
+        "firewall-element" => &["10.20.0.7/16", "2001:db8::/32", "LAN", "dc/lan"],
+        "firewall-comment" => &["the offices", "# no", "1"],
         "replication-job-id" => &["104-0", "301-12"],
         "replication-comment" => &["to the other room", "1"],
         "backup-job-id" => &["nightly", "Weekly-2"],
@@ -201,6 +205,18 @@ pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
     let mut raw = value(schema::schema(kind), rng, sparse);
     if kind == Kind::Image {
         agree(&mut raw["spec"]);
+    }
+    // No element stands in a set twice.
+    if kind == Kind::IpSet
+        && let Some(entries) = raw.pointer_mut("/spec/entries")
+        && let Some(entries) = entries.as_array_mut()
+    {
+        let mut seen = Vec::new();
+        entries.retain(|entry| {
+            let new = !seen.contains(&entry["cidr"]);
+            seen.push(entry["cidr"].clone());
+            new
+        });
     }
     // The id of a replication job begins with its guest's number.
     if kind == Kind::ReplicationJob {

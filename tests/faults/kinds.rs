@@ -2,6 +2,7 @@
 
 use bailiwick::ids::GuestKind;
 use bailiwick::world::{AccountAction, Action, PowerAction};
+use bailiwick::world::{Action, FirewallAction, PowerAction};
 
 use crate::lab;
 use crate::support::play::LAB;
@@ -175,12 +176,13 @@ pub fn variant(action: &Action) -> &'static str {
             AccountAction::Grant { .. } => "grant",
             AccountAction::Revoke { .. } => "revoke",
         },
+        Action::Firewall(action) => action.word(),
     }
 }
 
 /// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
 /// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
-pub const PLANNED: usize = 38;
+pub const PLANNED: usize = 47;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -190,10 +192,17 @@ macro_rules! is {
 
 /// All kinds.
 pub fn all() -> Vec<Kind> {
-    [guests(), disks(), power(), elsewhere(), tokens()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        guests(),
+        disks(),
+        power(),
+        elsewhere(),
+        tokens(),
+        firewalls(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn guests() -> Vec<Kind> {
@@ -518,6 +527,71 @@ fn power() -> Vec<Kind> {
             is!(Action::RemoveHaResource { kind: Lxc, .. }),
         )
         .in_a_world_with("    vm: 109\n", "    ct: 309\n    \tstate stopped\n\n"),
+    ]
+}
+
+/// A firewall of the datacenter with an alias and a set.
+const FIREWALL: &str = "  firewall/cluster.fw: |\n    [ALIASES]\n\n    office 10.20.0.0/16 # offices\n\n    [IPSET web]\n\n    10.0.0.1\n    10.0.0.2\n\n";
+
+/// Aliases and sets of firewalls.
+fn firewalls() -> Vec<Kind> {
+    macro_rules! step {
+        ($variant:ident) => {
+            is!(Action::Firewall(FirewallAction::$variant { .. }))
+        };
+    }
+    let set = |spec: &str| document("IpSet", "web", spec);
+    let with = |kind: Kind| kind.in_a_world_with("  user.cfg: |\n", FIREWALL);
+    vec![
+        makes(
+            "create alias",
+            document("FirewallAlias", "fresh", "cidr: 10.9.0.0/16, comment: new"),
+            step!(CreateAlias),
+        ),
+        with(makes(
+            "update alias",
+            document("FirewallAlias", "office", "cidr: 10.9.0.0/16"),
+            step!(UpdateAlias),
+        )),
+        with(removes(
+            "delete alias",
+            "FirewallAlias",
+            "office",
+            "cidr: 10.20.0.0/16",
+            step!(DeleteAlias),
+        )),
+        makes(
+            "create set",
+            document("IpSet", "fresh", "comment: new"),
+            step!(CreateIpSet),
+        ),
+        with(makes(
+            "describe set",
+            set("comment: 'for the web'"),
+            step!(DescribeIpSet),
+        )),
+        with(makes(
+            "add set entry",
+            set("entries: [{cidr: 10.0.0.1}, {cidr: 10.0.0.2}, {cidr: 10.0.0.3, comment: third}]"),
+            step!(AddIpSetEntry),
+        )),
+        with(makes(
+            "update set entry",
+            set("entries: [{cidr: 10.0.0.1}, {cidr: 10.0.0.2, nomatch: true}]"),
+            step!(UpdateIpSetEntry),
+        )),
+        with(makes(
+            "remove set entry",
+            set("entries: [{cidr: 10.0.0.1}]"),
+            step!(RemoveIpSetEntry),
+        )),
+        with(removes(
+            "delete set",
+            "IpSet",
+            "web",
+            "comment: null",
+            step!(DeleteIpSet),
+        )),
     ]
 }
 

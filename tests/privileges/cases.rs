@@ -301,6 +301,42 @@ pub const CASES: &[Case] = &[
         "ApiToken {user: root@pam, id: old, separated: true, expires: 2033-05-18}",
     ),
     removed("delete a token", &["token/root@pam!old"]),
+    wanted(
+        "make an alias",
+        "FirewallAlias {name: fresh, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "change an alias",
+        "FirewallAlias {name: office, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "make a set",
+        "IpSet {name: fresh, entries: [{cidr: 10.0.0.7}]}",
+    ),
+    wanted(
+        "change a set",
+        "IpSet {name: web, comment: x, entries: [{cidr: 10.0.0.1, nomatch: true}, {cidr: 10.0.0.3}]}",
+    ),
+    wanted(
+        "make a guest's alias",
+        "FirewallAlias {guest: 103, name: fresh, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "change a guest's alias",
+        "FirewallAlias {guest: 103, name: own, cidr: 10.9.0.0/16}",
+    ),
+    wanted(
+        "make a guest's set",
+        "IpSet {guest: 103, name: fresh, entries: [{cidr: 10.0.0.7}]}",
+    ),
+    wanted(
+        "change a guest's set",
+        "IpSet {guest: 103, name: mine, comment: null, entries: [{cidr: 10.0.0.1, nomatch: true}, {cidr: 10.0.0.3}]}",
+    ),
+    removed("delete an alias", &["alias/office"]),
+    removed("delete a set", &["ipset/web"]),
+    removed("delete a guest's alias", &["alias/103/own"]),
+    removed("delete a guest's set", &["ipset/103/mine"]),
     removed("destroy a virtual machine", &["vm/100"]),
     removed("destroy a container", &["ct/200"]),
     removed("delete a storage", &["storage/spare"]),

@@ -70,6 +70,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
         Kind::Image | Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => &[],
         Kind::ApiToken => &["user", "id", "separated", "expires", "comment"],
+        Kind::FirewallAlias => &["guest", "name", "cidr", "comment"],
+        Kind::IpSet => &["guest", "name", "comment", "entries"],
     }
 }
 
@@ -120,7 +122,9 @@ impl<'a> Reading<'a> {
                 | Kind::User
                 | Kind::Role
                 | Kind::AccessRule
-                | Kind::ApiToken => guest.map_or(Domain::Storage, Domain::from),
+                | Kind::ApiToken
+                | Kind::FirewallAlias
+                | Kind::IpSet => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
             },
             section,
@@ -142,7 +146,9 @@ impl<'a> Reading<'a> {
                 | Kind::User
                 | Kind::Role
                 | Kind::AccessRule
-                | Kind::ApiToken => false,
+                | Kind::ApiToken
+                | Kind::FirewallAlias
+                | Kind::IpSet => false,
             };
             if is {
                 reading.pass_over(key);
@@ -465,7 +471,9 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
         | Kind::User
         | Kind::Role
         | Kind::AccessRule
-        | Kind::ApiToken => return None,
+        | Kind::ApiToken
+        | Kind::FirewallAlias
+        | Kind::IpSet => return None,
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -493,7 +501,9 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         | Desired::Snapshot(_)
         | Desired::Image(_)
         | Desired::Account(_)
-        | Desired::ApiToken(_) => None,
+        | Desired::ApiToken(_)
+        | Desired::FirewallAlias(_)
+        | Desired::IpSet(_) => None,
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

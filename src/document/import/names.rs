@@ -96,7 +96,9 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::User
         | Kind::Role
         | Kind::AccessRule
-        | Kind::ApiToken => None,
+        | Kind::ApiToken
+        | Kind::FirewallAlias
+        | Kind::IpSet => None,
     }
 }
 

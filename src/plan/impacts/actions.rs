@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use super::super::model::{Duration, StepId};
 use super::super::words::{clean, difference};
+use super::firewall;
 use super::refusals::will_fail;
 use super::{Raw, accounts};
 use crate::health::{Category, Entity, Facet, Grade, Health};
 use crate::ids::{GuestKind, Vmid};
 use crate::proxmox::schema::{ChangeEffect, change_effect};
 use crate::world::views::{self, Nic};
-use crate::world::{Action, Param, Params, PowerAction, Status, World};
+use crate::world::{Action, Param, Params, PowerAction, Site, Status, World};
 
 pub(super) fn raw(
     step: StepId,
@@ -55,6 +56,12 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         | Action::UpdateReplicationJob { id, .. }
         | Action::DeleteReplicationJob { id } => Entity::ReplicationJob(id.to_string()),
         Action::Account(action) => accounts::entity(action),
+        Action::Firewall(action) => match action.site() {
+            // The datacenter's firewall is every node's, and how Bailiwick reaches them.
+            Site::Cluster => Entity::Controller,
+            Site::Node { node } => Entity::Node(node.clone()),
+            Site::Guest { kind, vmid } => Entity::Guest(*kind, *vmid),
+        },
         Action::CreateGuest { kind, vmid, .. }
         | Action::CloneGuest { kind, vmid, .. }
         | Action::RestoreGuest { kind, vmid, .. }
@@ -243,6 +250,7 @@ pub(super) fn impacts(
         | Action::DeleteReplicationJob { .. }
         | Action::ProtectBackup { .. } => {}
         Action::Account(action) => all.extend(at.account(action)),
+        Action::Firewall(action) => all.extend(firewall::impacts(step, action, before)),
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

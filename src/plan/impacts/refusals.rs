@@ -54,6 +54,8 @@ pub(super) fn failure_rule(action: &Action) -> &'static str {
         | Action::UpdateReplicationJob { .. }
         | Action::DeleteReplicationJob { .. } => "CL04",
         Action::Account(action) => accounts::rule(action),
+        Action::Firewall(action) if action.destructive() => "FW05",
+        Action::Firewall(_) => "FW01",
     }
 }
 
@@ -114,7 +116,10 @@ pub(in crate::plan) fn refused(action: &Action, world: &World) -> Vec<String> {
 
 fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
-    if let Some(lock) = &guest.lock {
+    // Its firewall is another file, which nothing locks.
+    if let Some(lock) = &guest.lock
+        && !matches!(action, Action::Firewall(_))
+    {
         reasons.push(format!(
             "{} is locked ({}); wait until that ends",
             guest.entity(),
@@ -182,7 +187,8 @@ fn guest_refuses(action: &Action, guest: &Guest, world: &World) -> Vec<String> {
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::Account(_) => {}
+        | Action::Account(_)
+        | Action::Firewall(_) => {}
     }
     reasons
 }

@@ -47,7 +47,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`, `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `group`, `user`, `role`, `acl` or `token`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`, `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `alias/104/NAME`), or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `group`, `user`, `role`, `acl`, `token`, `alias` or `ipset`",
                         clean(text)
                     )));
                 }
@@ -78,8 +78,8 @@ impl Only {
                     .any(|object| object.kind == *kind && object.id == *id)
             })
             .map(|(kind, id)| {
-                let hidden = world
-                    .unreadable(&part_of(*kind))
+                let hidden = part_of(*kind)
+                    .and_then(|part| world.unreadable(&part))
                     .map(|why| format!(" (or it is hidden: {why})"))
                     .unwrap_or_default();
                 format!("{}/{}{hidden}", word(*kind), clean(id))

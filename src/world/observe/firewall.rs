@@ -1,6 +1,7 @@
 //! Reading every firewall's configuration. Nothing of it is hidden in silence: a token without the privilege is refused, which makes
 //! that place unread.
 
+mod again;
 mod answers;
 
 use std::collections::{BTreeMap, BTreeSet};

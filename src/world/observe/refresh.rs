@@ -12,6 +12,7 @@ use super::storages::{Wanted, ask};
 use super::{Observation, ObserveSettings, each, json};
 use crate::ids::{GuestKind, NodeName, StorageId, Vmid};
 use crate::proxmox::{Call, Client, ErrorClass};
+use crate::world::firewall::{FirewallPart, Place};
 use crate::world::model::{Part, World};
 
 /// Parts of a world to read again.
@@ -33,6 +34,8 @@ pub struct Refresh {
     pub acl: bool,
     /// Of the users with their tokens, the groups, the roles and the access control list, those that have to be read whole.
     pub accounts: BTreeSet<Part>,
+    /// These parts of firewalls, with their digests.
+    pub firewalls: BTreeSet<(Place, FirewallPart)>,
 }
 
 /// The world with the wanted parts read again. Fails with the reason if one of them could not be read.
@@ -55,6 +58,7 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         jobs,
         acl,
         accounts,
+        firewalls,
     } = wanted;
     if !guests.is_empty() {
         seen.guests_again(guests).await?;
@@ -87,7 +91,24 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
         seen.acl(read);
     }
     seen.accounts_again(accounts).await?;
+    seen.firewalls_again(firewalls).await?;
     Ok(seen.world)
+}
+
+/// The world with these firewalls read too, whether or not they can have an effect. One that cannot be read says why, and is never
+/// empty.
+pub async fn with_firewalls(client: &Client, world: World, places: BTreeSet<Place>) -> World {
+    let settings = ObserveSettings::all(world.cluster.clone());
+    let mut seen = Observation {
+        reads: Reads::new(client),
+        settings: &settings,
+        sight: Sight::new(Arc::clone(&world.permissions)),
+        lost: std::collections::BTreeMap::new(),
+        failed: crate::world::Shared::default(),
+        world,
+    };
+    seen.whole_firewalls(places).await;
+    seen.world
 }
 
 impl Observation<'_> {

@@ -180,7 +180,8 @@ pub fn demand(world: &World, action: &Action) -> Vec<Demand> {
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
         | Action::DeleteReplicationJob { .. }
-        | Action::Account(_) => Vec::new(),
+        | Action::Account(_)
+        | Action::Firewall(_) => Vec::new(),
     }
 }
 

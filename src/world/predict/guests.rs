@@ -81,9 +81,7 @@ pub(super) fn create(
         config: GuestConfig::default(),
     };
     insert(world, fresh);
-    if world.firewalls.may_be_on() {
-        world.firewalls.guests.insert(vmid, Ok(Arc::default()));
-    }
+    world.firewalls.guests.insert(vmid, Ok(Arc::default()));
     for (key, value) in wanted {
         let value = allocate(world, vmid, &key, value)?;
         guest_mut(world, vmid)?.config.current.insert(key, value);

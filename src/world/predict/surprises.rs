@@ -50,6 +50,9 @@ pub fn surprises(
     super::jobs::surprises(before, predicted, observed, &mut found);
     super::replication::surprises(before, predicted, observed, &mut found);
     super::accounts::surprises(before, predicted, observed, &mut found);
+    if let Action::Firewall(action) = action {
+        super::firewall::surprises(action, predicted, observed, &mut found);
+    }
     for (vmid, was) in &before.ha_resources {
         let (expected, seen) = (
             predicted.ha_resources.get(vmid),
@@ -397,7 +400,8 @@ fn storages(
         | Action::BackUpGuest { .. }
         | Action::ProtectBackup { .. }
         | Action::DeleteBackup { .. }
-        | Action::Account(_) => None,
+        | Action::Account(_)
+        | Action::Firewall(_) => None,
     };
     super::backups::surprises(before, observed, action, found);
     if let Some(id) = named {

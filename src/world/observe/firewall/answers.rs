@@ -15,7 +15,7 @@ use crate::world::model::Section;
 /// What a rule's fields are not: its place, which changes, and what Proxmox VE adds.
 const ADDED: &[&str] = &["pos", "digest", "errors", "ipversion"];
 
-async fn data(reads: &Reads, path: &[String], rest: &[&str]) -> Seen<Value> {
+pub(super) async fn data(reads: &Reads, path: &[String], rest: &[&str]) -> Seen<Value> {
     let path = path.iter().map(String::as_str).chain(rest.iter().copied());
     let answer = reads.data(Call::get(path)).await;
     answer.map_err(|error| error.to_string())
@@ -56,7 +56,7 @@ pub(super) async fn piece(
 }
 
 /// The names in a list, with their comments.
-fn names(data: &Value, field: &str) -> Seen<BTreeMap<String, Option<String>>> {
+pub(super) fn names(data: &Value, field: &str) -> Seen<BTreeMap<String, Option<String>>> {
     list(data, "names")?
         .map(|item| Ok((said(item, field)?, json::text(item, "comment"))))
         .collect()
@@ -64,14 +64,19 @@ fn names(data: &Value, field: &str) -> Seen<BTreeMap<String, Option<String>>> {
 
 pub(super) async fn set(reads: &Reads, at: Option<&At>, name: &str) -> Seen<Vec<SetEntry>> {
     let entries = data(reads, &At::path(at), &["ipset", name]).await?;
-    list(&entries, "entries of a set")?.map(entry).collect()
+    set_of(&entries)
+}
+
+/// What is in a set.
+pub(super) fn set_of(entries: &Value) -> Seen<Vec<SetEntry>> {
+    list(entries, "entries of a set")?.map(entry).collect()
 }
 
 pub(super) async fn group(reads: &Reads, at: Option<&At>, name: &str) -> Seen<Vec<Rule>> {
     rules(&data(reads, &At::path(at), &["groups", name]).await?)
 }
 
-fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
+pub(super) fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
     list(data, "aliases")?
         .map(|item| {
             let alias = Alias {

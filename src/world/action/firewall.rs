@@ -1,0 +1,255 @@
+//! What Bailiwick can do to a firewall's configuration. Proxmox VE makes new rules of it about ten seconds later.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::document::desired::SetElement as Element;
+use crate::ids::{GuestKind, NodeName, Vmid};
+use crate::world::firewall::{FirewallPart, Place};
+
+/// Whose firewall it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "scope")]
+pub enum Site {
+    /// The datacenter's.
+    Cluster,
+    /// A node's.
+    Node {
+        /// The node.
+        node: NodeName,
+    },
+    /// A guest's.
+    Guest {
+        /// Its kind, which is in the path.
+        kind: GuestKind,
+        /// Its VMID.
+        vmid: Vmid,
+    },
+}
+
+impl Site {
+    /// The place it is in a world.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Cluster => Place::Cluster,
+            Self::Node { node } => Place::Node(node.clone()),
+            Self::Guest { vmid, .. } => Place::Guest(*vmid),
+        }
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place().fmt(f)
+    }
+}
+
+/// One thing to do to a firewall's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "firewall")]
+#[allow(missing_docs)] // the fields are Proxmox VE's own parameters; what is not plain is said at the variant
+pub enum FirewallAction {
+    /// Make an alias.
+    #[serde(rename_all = "camelCase")]
+    CreateAlias {
+        site: Site,
+        name: String,
+        cidr: String,
+        comment: Option<String>,
+    },
+    /// Change an alias; without a comment it has none.
+    #[serde(rename_all = "camelCase")]
+    UpdateAlias {
+        site: Site,
+        name: String,
+        cidr: String,
+        comment: Option<String>,
+    },
+    /// Remove an alias, whether it is used or not: Proxmox VE does not look.
+    #[serde(rename_all = "camelCase")]
+    DeleteAlias { site: Site, name: String },
+    /// Make an empty set.
+    #[serde(rename_all = "camelCase")]
+    CreateIpSet {
+        site: Site,
+        name: String,
+        comment: Option<String>,
+    },
+    /// Give a set another comment; an empty one is none.
+    #[serde(rename_all = "camelCase")]
+    DescribeIpSet {
+        site: Site,
+        name: String,
+        comment: String,
+    },
+    /// Put an element into a set.
+    #[serde(rename_all = "camelCase")]
+    AddIpSetEntry {
+        site: Site,
+        name: String,
+        element: Element,
+    },
+    /// Change an element of a set; without a comment it has none.
+    #[serde(rename_all = "camelCase")]
+    UpdateIpSetEntry {
+        site: Site,
+        name: String,
+        element: Element,
+    },
+    /// Take an element out of a set.
+    #[serde(rename_all = "camelCase")]
+    RemoveIpSetEntry {
+        site: Site,
+        name: String,
+        cidr: String,
+    },
+    /// Remove a set with what is in it, whether it is used or not: Proxmox VE does not look.
+    #[serde(rename_all = "camelCase")]
+    DeleteIpSet { site: Site, name: String },
+}
+
+impl FirewallAction {
+    /// Whose firewall it changes.
+    pub fn site(&self) -> &Site {
+        match self {
+            Self::CreateAlias { site, .. }
+            | Self::UpdateAlias { site, .. }
+            | Self::DeleteAlias { site, .. }
+            | Self::CreateIpSet { site, .. }
+            | Self::DescribeIpSet { site, .. }
+            | Self::AddIpSetEntry { site, .. }
+            | Self::UpdateIpSetEntry { site, .. }
+            | Self::RemoveIpSetEntry { site, .. }
+            | Self::DeleteIpSet { site, .. } => site,
+        }
+    }
+
+    /// The part of it that it changes.
+    pub fn part(&self) -> FirewallPart {
+        match self {
+            Self::CreateAlias { name, .. }
+            | Self::UpdateAlias { name, .. }
+            | Self::DeleteAlias { name, .. } => FirewallPart::Alias(name.clone()),
+            Self::CreateIpSet { name, .. }
+            | Self::DescribeIpSet { name, .. }
+            | Self::AddIpSetEntry { name, .. }
+            | Self::UpdateIpSetEntry { name, .. }
+            | Self::RemoveIpSetEntry { name, .. }
+            | Self::DeleteIpSet { name, .. } => FirewallPart::Set(name.clone()),
+        }
+    }
+
+    /// The live object it is about: `alias/lan`, `ipset/104/web`.
+    pub fn object(&self) -> String {
+        object_of(&self.site().place(), &self.part())
+    }
+
+    /// The guest whose firewall it is, if it is a guest's.
+    pub fn guest(&self) -> Option<(GuestKind, Vmid)> {
+        match self.site() {
+            Site::Guest { kind, vmid } => Some((*kind, *vmid)),
+            Site::Cluster | Site::Node { .. } => None,
+        }
+    }
+
+    /// Whether it takes an object away.
+    pub fn destructive(&self) -> bool {
+        self.verb() == "delete"
+    }
+
+    /// The word for what it does, for policy.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::CreateAlias { .. } | Self::CreateIpSet { .. } => "create",
+            Self::UpdateAlias { .. }
+            | Self::DescribeIpSet { .. }
+            | Self::AddIpSetEntry { .. }
+            | Self::UpdateIpSetEntry { .. }
+            | Self::RemoveIpSetEntry { .. } => "update",
+            Self::DeleteAlias { .. } | Self::DeleteIpSet { .. } => "delete",
+        }
+    }
+
+    /// What it does, in two or three words.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::CreateAlias { .. } => "create alias",
+            Self::UpdateAlias { .. } => "update alias",
+            Self::DeleteAlias { .. } => "delete alias",
+            Self::CreateIpSet { .. } => "create set",
+            Self::DescribeIpSet { .. } => "describe set",
+            Self::AddIpSetEntry { .. } => "add set entry",
+            Self::UpdateIpSetEntry { .. } => "update set entry",
+            Self::RemoveIpSetEntry { .. } => "remove set entry",
+            Self::DeleteIpSet { .. } => "delete set",
+        }
+    }
+
+    /// The object it makes, if it makes one.
+    pub fn makes(&self) -> Option<String> {
+        (self.verb() == "create").then(|| self.object())
+    }
+
+    /// The object it removes, if it removes one.
+    pub fn removes(&self) -> Option<String> {
+        (self.verb() == "delete").then(|| self.object())
+    }
+}
+
+/// How a part of a firewall is called among live objects: `alias/lan`, of a guest `alias/104/lan`.
+pub fn object_of(place: &Place, part: &FirewallPart) -> String {
+    let at = match place {
+        Place::Cluster | Place::Node(_) => String::new(),
+        Place::Guest(vmid) => format!("{vmid}/"),
+    };
+    match part {
+        FirewallPart::Alias(name) => format!("alias/{at}{}", name.to_ascii_lowercase()),
+        FirewallPart::Set(name) => format!("ipset/{at}{name}"),
+    }
+}
+
+/// The part of a firewall that an object's name is about, and where.
+pub fn of_object(object: &str) -> Option<(Place, FirewallPart)> {
+    let (kind, rest) = object.split_once('/')?;
+    let (place, name) = match rest.split_once('/') {
+        Some((vmid, name)) => (Place::Guest(vmid.parse().ok()?), name),
+        None => (Place::Cluster, rest),
+    };
+    let name = name.to_owned();
+    match kind {
+        "alias" => Some((place, FirewallPart::Alias(name))),
+        "ipset" => Some((place, FirewallPart::Set(name))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_read_as_they_are_written() {
+        let vmid = Place::Guest(Vmid::new(104).unwrap());
+        for (place, part, object) in [
+            (
+                Place::Cluster,
+                FirewallPart::Alias("lan".into()),
+                "alias/lan",
+            ),
+            (
+                vmid.clone(),
+                FirewallPart::Alias("lan".into()),
+                "alias/104/lan",
+            ),
+            (Place::Cluster, FirewallPart::Set("web".into()), "ipset/web"),
+            (vmid, FirewallPart::Set("web".into()), "ipset/104/web"),
+        ] {
+            assert_eq!(object_of(&place, &part), object);
+            assert_eq!(of_object(object), Some((place, part)));
+        }
+        assert_eq!(of_object("alias/x/lan"), None);
+        assert_eq!(of_object("pool/lan"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! Reading parts of firewalls again around a step that changes one, with the digests that its call takes; and whole firewalls for a plan
+//! that needs them although they can have no effect.
+
+use std::collections::BTreeSet;
+
+use super::super::Observation;
+use super::super::json;
+use super::answers::{aliases, data, names, set_of};
+use super::{At, Reads};
+use crate::world::firewall::{FirewallPart, IpSet, Place, Scope, Seen};
+
+/// A part as it was read, with Proxmox VE's digest of it if it gives one.
+type PartSeen = Seen<(Fresh, Option<String>)>;
+
+enum Fresh {
+    Aliases(std::collections::BTreeMap<String, crate::world::firewall::Alias>),
+    Set(String, Option<IpSet>),
+}
+
+impl Fresh {
+    fn put(self, scope: &mut Scope) {
+        match self {
+            Self::Aliases(aliases) => scope.aliases = aliases,
+            Self::Set(name, Some(set)) => drop(scope.ipsets.insert(name, set)),
+            Self::Set(name, None) => drop(scope.ipsets.remove(&name)),
+        }
+    }
+}
+
+impl Observation<'_> {
+    /// Reads parts again; whole the places that are not known yet.
+    pub(in crate::world::observe) async fn firewalls_again(
+        &mut self,
+        parts: &BTreeSet<(Place, FirewallPart)>,
+    ) -> Result<(), String> {
+        let unknown: BTreeSet<Place> = parts
+            .iter()
+            .map(|(place, _)| place)
+            .filter(|place| self.world.firewalls.scope(place).is_err())
+            .cloned()
+            .collect();
+        self.whole_firewalls(unknown).await;
+        for (place, part) in parts {
+            let gone = || format!("{place}: there is no such guest");
+            let at = self.at(place).map_err(|()| gone())?;
+            if let Err(why) = self.world.firewalls.scope(place) {
+                return Err(format!("{place}: {why}"));
+            }
+            let read = fresh(&self.reads, at.as_ref(), part).await;
+            let (read, digest) = read.map_err(|why| format!("{part} of {place}: {why}"))?;
+            if let Some(scope) = self.world.firewalls.scope_mut(place) {
+                read.put(scope);
+            }
+            let of = (place.clone(), part.clone());
+            if let Some(digest) = digest {
+                self.world.firewalls.digests.insert(of, digest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads firewalls, whether or not they can have an effect.
+    pub(in crate::world::observe) async fn whole_firewalls(&mut self, places: BTreeSet<Place>) {
+        if !places.is_empty() {
+            self.some_firewalls(places.into_iter().collect()).await;
+        }
+    }
+}
+
+async fn fresh(reads: &Reads, at: Option<&At>, part: &FirewallPart) -> PartSeen {
+    let path = At::path(at);
+    match part {
+        FirewallPart::Alias(_) => {
+            let list = data(reads, &path, &["aliases"]).await?;
+            Ok((Fresh::Aliases(aliases(&list)?), digest(&list)))
+        }
+        FirewallPart::Set(name) => {
+            let list = names(&data(reads, &path, &["ipset"]).await?, "name")?;
+            let Some(comment) = list.get(name) else {
+                return Ok((Fresh::Set(name.clone(), None), None));
+            };
+            let entries = data(reads, &path, &["ipset", name]).await?;
+            let set = IpSet {
+                entries: set_of(&entries)?,
+                comment: comment.clone(),
+            };
+            Ok((Fresh::Set(name.clone(), Some(set)), digest(&entries)))
+        }
+    }
+}
+
+/// The digest of a list: every item carries it.
+fn digest(list: &serde_json::Value) -> Option<String> {
+    let first = list.as_array()?.first()?;
+    json::text(first, "digest").filter(|digest| !digest.is_empty())
+}
