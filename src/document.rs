@@ -13,7 +13,9 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod firewall;
 pub mod firewall_alias;
+pub mod firewall_rule;
 pub mod image;
 pub mod import;
 pub mod ip_set;
@@ -28,6 +30,7 @@ pub mod replication_job;
 pub mod restore;
 pub mod scalar;
 pub mod schema;
+pub mod security_group;
 pub mod shared;
 pub mod similar;
 pub mod size;
@@ -49,6 +52,7 @@ use self::container::ContainerSpec;
 use self::desired::Desired;
 use self::error::Problem;
 pub use self::error::{DocumentError, DocumentErrors};
+use self::firewall::FirewallSpec;
 use self::firewall_alias::FirewallAliasSpec;
 use self::image::ImageSpec;
 use self::ip_set::IpSetSpec;
@@ -57,6 +61,7 @@ use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
 use self::replication_job::ReplicationJobSpec;
+use self::security_group::SecurityGroupSpec;
 use self::snapshot::SnapshotSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
@@ -93,11 +98,15 @@ pub enum Kind {
     FirewallAlias,
     /// A set of addresses, for firewall rules.
     IpSet,
+    /// A named list of firewall rules.
+    SecurityGroup,
+    /// The options and rules of one firewall.
+    Firewall,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -108,6 +117,8 @@ impl Kind {
         Self::Image,
         Self::FirewallAlias,
         Self::IpSet,
+        Self::SecurityGroup,
+        Self::Firewall,
     ];
 
     /// The kind's name in documents.
@@ -123,6 +134,8 @@ impl Kind {
             Self::Image => "Image",
             Self::FirewallAlias => "FirewallAlias",
             Self::IpSet => "IpSet",
+            Self::SecurityGroup => "SecurityGroup",
+            Self::Firewall => "Firewall",
         }
     }
 }
@@ -257,6 +270,10 @@ pub enum Spec {
     FirewallAlias(Box<FirewallAliasSpec>),
     /// Of a set of addresses of a firewall.
     IpSet(Box<IpSetSpec>),
+    /// Of a security group.
+    SecurityGroup(Box<SecurityGroupSpec>),
+    /// Of a firewall.
+    Firewall(Box<FirewallSpec>),
 }
 
 impl Spec {
@@ -273,6 +290,8 @@ impl Spec {
             Self::Image(_) => Kind::Image,
             Self::FirewallAlias(_) => Kind::FirewallAlias,
             Self::IpSet(_) => Kind::IpSet,
+            Self::SecurityGroup(_) => Kind::SecurityGroup,
+            Self::Firewall(_) => Kind::Firewall,
         }
     }
 }
@@ -290,6 +309,8 @@ impl Serialize for Spec {
             Self::Image(spec) => spec.serialize(serializer),
             Self::FirewallAlias(spec) => spec.serialize(serializer),
             Self::IpSet(spec) => spec.serialize(serializer),
+            Self::SecurityGroup(spec) => spec.serialize(serializer),
+            Self::Firewall(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -428,6 +449,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
             Desired::FirewallAlias(Box::new(spec.desired(&spec.name(metadata)?)?))
         }
         Spec::IpSet(spec) => Desired::IpSet(Box::new(spec.desired(&spec.name(metadata)?))),
+        Spec::SecurityGroup(spec) => {
+            Desired::SecurityGroup(Box::new(spec.desired(&spec.name(metadata)?)))
+        }
+        Spec::Firewall(spec) => Desired::Firewall(Box::new(spec.desired()?)),
     })
 }
 
@@ -580,6 +605,8 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::Image => Spec::Image(serde_json::from_value(spec)?),
         Kind::FirewallAlias => Spec::FirewallAlias(serde_json::from_value(spec)?),
         Kind::IpSet => Spec::IpSet(serde_json::from_value(spec)?),
+        Kind::SecurityGroup => Spec::SecurityGroup(serde_json::from_value(spec)?),
+        Kind::Firewall => Spec::Firewall(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

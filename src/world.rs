@@ -15,7 +15,7 @@ pub mod testing;
 pub mod views;
 pub mod watch;
 
-pub use action::{Action, Element, FirewallAction, Param, Params, PowerAction, Site};
+pub use action::{Action, Element, FirewallAction, Param, Params, PowerAction, RuleList, Site};
 pub use model::*;
 pub use observe::{ObserveError, ObserveSettings, observe};
 pub use predict::{

@@ -417,6 +417,8 @@ fn explanations() {
         "ReplicationJob",
         "FirewallAlias",
         "IpSet",
+        "SecurityGroup",
+        "Firewall",
     ] {
         assert!(kinds.contains(kind));
         assert!(

@@ -149,6 +149,10 @@ pub enum ObjectKind {
     FirewallAlias,
     /// A set of addresses of a firewall.
     IpSet,
+    /// A security group.
+    SecurityGroup,
+    /// The options and rules of a firewall.
+    Firewall,
 }
 
 impl ObjectKind {
@@ -165,6 +169,8 @@ impl ObjectKind {
             Self::Image => "Image",
             Self::FirewallAlias => "FirewallAlias",
             Self::IpSet => "IpSet",
+            Self::SecurityGroup => "SecurityGroup",
+            Self::Firewall => "Firewall",
         }
     }
 
@@ -182,6 +188,8 @@ impl ObjectKind {
             Self::Image,
             Self::FirewallAlias,
             Self::IpSet,
+            Self::SecurityGroup,
+            Self::Firewall,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -231,6 +239,8 @@ impl ObjectKind {
             Action::Firewall(action) => match action.part() {
                 FirewallPart::Alias(_) => Self::FirewallAlias,
                 FirewallPart::Set(_) => Self::IpSet,
+                FirewallPart::Group(_) => Self::SecurityGroup,
+                FirewallPart::Rules | FirewallPart::Options => Self::Firewall,
             },
         }
     }

@@ -195,6 +195,8 @@ fn kinds() -> String {
         ),
         ("FirewallAlias", "a name for an address or a network"),
         ("IpSet", "a set of addresses for firewall rules"),
+        ("SecurityGroup", "a named list of firewall rules"),
+        ("Firewall", "the options and rules of one firewall"),
     ];
     let lines: Vec<String> = kinds
         .iter()

@@ -23,6 +23,8 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Image => "images",
         Kind::FirewallAlias => "firewallaliases",
         Kind::IpSet => "ipsets",
+        Kind::SecurityGroup => "securitygroups",
+        Kind::Firewall => "firewalls",
     }
 }
 

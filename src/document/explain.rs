@@ -56,6 +56,8 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "images" => "image",
         "alias" | "aliases" | "firewallaliases" => "firewallalias",
         "ipsets" | "ip-set" | "ip-sets" => "ipset",
+        "firewalls" => "firewall",
+        "security-group" | "security-groups" | "securitygroups" => "securitygroup",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         "snapshots" => "snapshot",
         other => other,

@@ -87,7 +87,10 @@ fn is_about(item: &Item, desired: &Desired, object: &str, owned: &Owned) -> bool
         Desired::BackupJob(job) => object == format!("backup-job/{}", job.id),
         Desired::Snapshot(of) => object == snapshot::object_of(of.vmid, &of.name),
         Desired::ReplicationJob(job) => object == format!("replication-job/{}", job.id),
-        Desired::FirewallAlias(_) | Desired::IpSet(_) => {
+        Desired::FirewallAlias(_)
+        | Desired::IpSet(_)
+        | Desired::SecurityGroup(_)
+        | Desired::Firewall(_) => {
             super::firewall::object_of_desired(desired).is_some_and(|own| object == own)
         }
         Desired::Image(wanted) => image::of_object(object).is_some_and(|(node, volume)| {

@@ -214,7 +214,9 @@ impl<'a> Planner<'a, '_> {
                     | Desired::ReplicationJob(_)
                     | Desired::Image(_)
                     | Desired::FirewallAlias(_)
-                    | Desired::IpSet(_),
+                    | Desired::IpSet(_)
+                    | Desired::SecurityGroup(_)
+                    | Desired::Firewall(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

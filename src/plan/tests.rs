@@ -8,6 +8,7 @@
 )]
 
 mod cloning;
+mod firewall_rules;
 mod firewalls;
 mod fixture;
 mod images;

@@ -75,13 +75,15 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 9] = [
+const WORDS: [(&str, Kind); 11] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
     ("replication-job", Kind::ReplicationJob),
     ("alias", Kind::FirewallAlias),
     ("ipset", Kind::IpSet),
+    ("security-group", Kind::SecurityGroup),
+    ("firewall", Kind::Firewall),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
@@ -260,7 +262,9 @@ fn part_of(kind: Kind) -> Option<Part> {
         Kind::BackupJob => Part::BackupJobs,
         Kind::ReplicationJob => Part::ReplicationJobs,
         // Their places are read or not, each by itself.
-        Kind::FirewallAlias | Kind::IpSet => return None,
+        Kind::FirewallAlias | Kind::IpSet | Kind::SecurityGroup | Kind::Firewall => {
+            return None;
+        }
     })
 }
 
@@ -353,7 +357,9 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             import::backup_job(name, &of)?
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
-        Kind::FirewallAlias | Kind::IpSet => firewall::document(world, object, name)?,
+        Kind::FirewallAlias | Kind::IpSet | Kind::SecurityGroup | Kind::Firewall => {
+            firewall::document(world, object, name)?
+        }
         Kind::Image => return Err(NO_IMAGES.to_owned()),
         Kind::ReplicationJob => {
             let job = world.replication_jobs.get(&object.id).ok_or("it is gone")?;

@@ -67,6 +67,8 @@ pub const LISTS: &[&str] = &[
     "backups",
     "alias",
     "ipset",
+    "security-group",
+    "firewall",
 ];
 
 impl Service {
@@ -94,7 +96,8 @@ impl Service {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(snapshots(&world))
             }
-            "alias" | "aliases" | "ipset" | "ipsets" => {
+            "alias" | "aliases" | "ipset" | "ipsets" | "security-group" | "security-groups"
+            | "firewall" | "firewalls" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(firewall::list(what, &world))
             }
@@ -641,7 +644,7 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
                 "options": job.options,
             }))
         }
-        "alias" | "ipset" => firewall::object(kind, name, world),
+        "alias" | "ipset" | "security-group" | "firewall" => firewall::object(kind, name, world),
         "node" => {
             let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;
             Some(

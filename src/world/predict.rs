@@ -7,6 +7,7 @@ mod cluster;
 mod config;
 mod demand;
 mod firewall;
+mod firewall_rules;
 mod guests;
 mod jobs;
 mod migrate;

@@ -9,6 +9,7 @@ use super::{Imported, Section, value};
 use crate::document::backup_job::BackupJobSpec;
 use crate::document::container::ContainerSpec;
 use crate::document::desired::{self, Desired, Wish};
+use crate::document::firewall::FirewallSpec;
 use crate::document::machine::VirtualMachineSpec;
 use crate::document::replication_job::ReplicationJobSpec;
 use crate::document::schema::{self, PROXMOX_KEY};
@@ -71,6 +72,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Image => &[],
         Kind::FirewallAlias => &["guest", "name", "cidr", "comment"],
         Kind::IpSet => &["guest", "name", "comment", "entries"],
+        Kind::SecurityGroup => &["name", "comment", "rules"],
+        Kind::Firewall => &["cluster", "node", "guest", "rules", "extraConfig"],
     }
 }
 
@@ -118,8 +121,10 @@ impl<'a> Reading<'a> {
                 | Kind::Snapshot
                 | Kind::FirewallAlias
                 | Kind::IpSet
+                | Kind::SecurityGroup
                 | Kind::Image => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
+                Kind::Firewall => Domain::Firewall,
             },
             section,
             out,
@@ -137,6 +142,8 @@ impl<'a> Reading<'a> {
                 | Kind::ReplicationJob
                 | Kind::FirewallAlias
                 | Kind::IpSet
+                | Kind::SecurityGroup
+                | Kind::Firewall
                 | Kind::Image => false,
             };
             if is {
@@ -453,8 +460,16 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             let spec: BackupJobSpec = serde_json::from_value(spec).ok()?;
             Desired::BackupJob(Box::new(spec.desired(BackupJobId::new("any").ok()?)))
         }
-        Kind::Pool | Kind::Snapshot | Kind::Image | Kind::FirewallAlias | Kind::IpSet => {
-            return None;
+        Kind::Pool
+        | Kind::Snapshot
+        | Kind::Image
+        | Kind::FirewallAlias
+        | Kind::IpSet
+        | Kind::SecurityGroup => return None,
+        Kind::Firewall => {
+            let mut spec: FirewallSpec = serde_json::from_value(spec).ok()?;
+            (spec.cluster, spec.node, spec.guest) = (Some(true), None, None);
+            Desired::Firewall(Box::new(spec.desired()?))
         }
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
@@ -483,7 +498,9 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         | Desired::Snapshot(_)
         | Desired::Image(_)
         | Desired::FirewallAlias(_)
-        | Desired::IpSet(_) => None,
+        | Desired::IpSet(_)
+        | Desired::SecurityGroup(_) => None,
+        Desired::Firewall(mut firewall) => firewall.options.remove(key),
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

@@ -93,6 +93,8 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::ReplicationJob
         | Kind::FirewallAlias
         | Kind::IpSet
+        | Kind::SecurityGroup
+        | Kind::Firewall
         | Kind::Image => None,
     }
 }
