@@ -19,6 +19,7 @@ mod moving;
 mod placing;
 mod privileges;
 mod reach;
+mod reach_rules;
 mod replicating;
 mod restoring;
 mod rules;

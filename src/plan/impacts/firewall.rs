@@ -22,6 +22,9 @@ pub(super) fn impacts(step: StepId, action: &FirewallAction, before: &World) -> 
     let mut found: BTreeMap<Entity, Vec<String>> = BTreeMap::new();
     let mut unread = Vec::new();
     for place in places(&of, before) {
+        if told_by_reach(&of, &place, before) {
+            continue;
+        }
         match before.firewalls.scope(&place) {
             Ok(scope) => {
                 let users = users(scope, &place, &part, &of);
@@ -49,6 +52,19 @@ pub(super) fn impacts(step: StepId, action: &FirewallAction, before: &World) -> 
         ));
     }
     all
+}
+
+/// Whether what becomes of everybody's reach says it already: of the datacenter's, where a firewall can have an effect.
+fn told_by_reach(of: &Place, place: &Place, world: &World) -> bool {
+    let firewalls = &world.firewalls;
+    let counts = match place {
+        Place::Cluster | Place::Node(_) => true,
+        Place::Guest(vmid) => {
+            let guest = world.guests.get(vmid);
+            guest.is_some_and(|guest| firewalls.concerns(guest))
+        }
+    };
+    *of == Place::Cluster && firewalls.may_be_on() && counts
 }
 
 /// Where something of a place can be named: of the datacenter everywhere, of a guest only in its own firewall.
