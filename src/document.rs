@@ -15,7 +15,9 @@ pub mod crd;
 pub mod desired;
 pub mod error;
 pub mod explain;
+pub mod firewall;
 pub mod firewall_alias;
+pub mod firewall_rule;
 pub mod group;
 pub mod image;
 pub mod import;
@@ -32,6 +34,7 @@ pub mod restore;
 pub mod role;
 pub mod scalar;
 pub mod schema;
+pub mod security_group;
 pub mod shared;
 pub mod similar;
 pub mod size;
@@ -56,6 +59,7 @@ use self::container::ContainerSpec;
 use self::desired::{Desired, DesiredAccount};
 use self::error::Problem;
 pub use self::error::{DocumentError, DocumentErrors};
+use self::firewall::FirewallSpec;
 use self::firewall_alias::FirewallAliasSpec;
 use self::group::GroupSpec;
 use self::image::ImageSpec;
@@ -66,6 +70,7 @@ pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
 use self::replication_job::ReplicationJobSpec;
 use self::role::RoleSpec;
+use self::security_group::SecurityGroupSpec;
 use self::snapshot::SnapshotSpec;
 use self::storage::StorageSpec;
 use self::tree::{Node, Span};
@@ -115,11 +120,15 @@ pub enum Kind {
     FirewallAlias,
     /// A set of addresses, for firewall rules.
     IpSet,
+    /// A named list of firewall rules.
+    SecurityGroup,
+    /// The options and rules of one firewall.
+    Firewall,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -135,6 +144,8 @@ impl Kind {
         Self::ApiToken,
         Self::FirewallAlias,
         Self::IpSet,
+        Self::SecurityGroup,
+        Self::Firewall,
     ];
 
     /// The kind's name in documents.
@@ -155,6 +166,8 @@ impl Kind {
             Self::ApiToken => "ApiToken",
             Self::FirewallAlias => "FirewallAlias",
             Self::IpSet => "IpSet",
+            Self::SecurityGroup => "SecurityGroup",
+            Self::Firewall => "Firewall",
         }
     }
 }
@@ -299,6 +312,10 @@ pub enum Spec {
     FirewallAlias(Box<FirewallAliasSpec>),
     /// Of a set of addresses of a firewall.
     IpSet(Box<IpSetSpec>),
+    /// Of a security group.
+    SecurityGroup(Box<SecurityGroupSpec>),
+    /// Of a firewall.
+    Firewall(Box<FirewallSpec>),
 }
 
 impl Spec {
@@ -320,6 +337,8 @@ impl Spec {
             Self::ApiToken(_) => Kind::ApiToken,
             Self::FirewallAlias(_) => Kind::FirewallAlias,
             Self::IpSet(_) => Kind::IpSet,
+            Self::SecurityGroup(_) => Kind::SecurityGroup,
+            Self::Firewall(_) => Kind::Firewall,
         }
     }
 }
@@ -342,6 +361,8 @@ impl Serialize for Spec {
             Self::ApiToken(spec) => spec.serialize(serializer),
             Self::FirewallAlias(spec) => spec.serialize(serializer),
             Self::IpSet(spec) => spec.serialize(serializer),
+            Self::SecurityGroup(spec) => spec.serialize(serializer),
+            Self::Firewall(spec) => spec.serialize(serializer),
         }
     }
 }
@@ -494,6 +515,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
             Desired::FirewallAlias(Box::new(spec.desired(&spec.name(metadata)?)?))
         }
         Spec::IpSet(spec) => Desired::IpSet(Box::new(spec.desired(&spec.name(metadata)?))),
+        Spec::SecurityGroup(spec) => {
+            Desired::SecurityGroup(Box::new(spec.desired(&spec.name(metadata)?)))
+        }
+        Spec::Firewall(spec) => Desired::Firewall(Box::new(spec.desired()?)),
     })
 }
 
@@ -651,6 +676,8 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::ApiToken => Spec::ApiToken(serde_json::from_value(spec)?),
         Kind::FirewallAlias => Spec::FirewallAlias(serde_json::from_value(spec)?),
         Kind::IpSet => Spec::IpSet(serde_json::from_value(spec)?),
+        Kind::SecurityGroup => Spec::SecurityGroup(serde_json::from_value(spec)?),
+        Kind::Firewall => Spec::Firewall(serde_json::from_value(spec)?),
     };
     Ok((metadata, spec))
 }

@@ -50,7 +50,7 @@ pub mod words;
 pub use api_token::until as token_expires;
 pub use check::{Finding, check};
 pub use error::{PlanError, Problem, Reason};
-pub use firewall::{firewalls_undone, firewalls_wanted};
+pub use firewall::{firewalls_undone, firewalls_wanted, rule_words};
 pub use guest::backups_wanted;
 pub use hash::hash;
 pub use image::{object_of as image_object, objects_of as image_objects};

@@ -16,7 +16,7 @@ pub mod views;
 pub mod watch;
 
 pub use action::{
-    AccountAction, Action, Element, FirewallAction, Param, Params, PowerAction, Site,
+    AccountAction, Action, Element, FirewallAction, Param, Params, PowerAction, RuleList, Site,
 };
 pub use model::*;
 pub use observe::{ObserveError, ObserveSettings, observe};

@@ -418,6 +418,8 @@ fn explanations() {
         "ApiToken",
         "FirewallAlias",
         "IpSet",
+        "SecurityGroup",
+        "Firewall",
     ] {
         assert!(kinds.contains(kind));
         assert!(

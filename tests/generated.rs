@@ -72,6 +72,14 @@ fn generated() -> Vec<(String, String)> {
                 include_str!("../examples/documents/firewall-alias.yaml"),
             ),
             Kind::IpSet => ("ip-set", include_str!("../examples/documents/ip-set.yaml")),
+            Kind::SecurityGroup => (
+                "security-group",
+                include_str!("../examples/documents/security-group.yaml"),
+            ),
+            Kind::Firewall => (
+                "firewall",
+                include_str!("../examples/documents/firewall.yaml"),
+            ),
             Kind::Snapshot => (
                 "snapshot",
                 include_str!("../examples/documents/snapshot.yaml"),

@@ -119,7 +119,9 @@ fn nothing_is_dropped(
             | Desired::Account(_)
             | Desired::ApiToken(_)
             | Desired::FirewallAlias(_)
-            | Desired::IpSet(_) => None,
+            | Desired::IpSet(_)
+            | Desired::SecurityGroup(_) => None,
+            Desired::Firewall(firewall) => firewall.options.get(key).cloned(),
             Desired::ReplicationJob(job) => job.options.get(key).cloned(),
         };
         let implied = key == "unprivileged"

@@ -20,9 +20,9 @@ use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
 use bailiwick::proxmox::ServedApi;
 use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
-use bailiwick::world::testing::{node, storage_id, vmid, volume};
-use bailiwick::world::{AccountAction, Action, Param, Params, PowerAction};
-use bailiwick::world::{Action, FirewallAction, Param, Params, PowerAction, Site};
+use bailiwick::world::{
+    AccountAction, Action, FirewallAction, Param, Params, PowerAction, RuleList, Site,
+};
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
@@ -564,6 +564,12 @@ fn firewalls() -> Vec<(Action, &'static str)> {
         vmid: vmid(301),
     };
     let name = || "web".to_owned();
+    let fields = |list: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let pairs = list.iter();
+        pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    };
     let element = |cidr: &str, nomatch, comment: Option<&str>| SetElement {
         cidr: cidr.to_owned(),
         nomatch,
@@ -641,6 +647,80 @@ fn firewalls() -> Vec<(Action, &'static str)> {
                 name: name(),
             }),
             "DELETE /cluster/firewall/ipset/web force=1",
+        ),
+        (
+            of(FirewallAction::CreateGroup {
+                name: name(),
+                comment: Some("servers".to_owned()),
+            }),
+            "POST /cluster/firewall/groups group=web comment=servers",
+        ),
+        (
+            of(FirewallAction::DescribeGroup {
+                name: name(),
+                comment: "other".to_owned(),
+            }),
+            "POST /cluster/firewall/groups group=web rename=web comment=other",
+        ),
+        (
+            of(FirewallAction::DeleteGroup { name: name() }),
+            "DELETE /cluster/firewall/groups/web",
+        ),
+        (
+            of(FirewallAction::InsertRule {
+                site: container(),
+                list: RuleList::Rules,
+                fields: fields(&[("type", "in"), ("action", "DROP"), ("enable", "1")]),
+                length: 3,
+            }),
+            "POST /nodes/pve1/lxc/301/firewall/rules action=DROP enable=1 type=in",
+        ),
+        (
+            of(FirewallAction::InsertRule {
+                site: Site::Cluster,
+                list: RuleList::Group(name()),
+                fields: fields(&[("type", "in"), ("action", "DROP"), ("enable", "0")]),
+                length: 0,
+            }),
+            "POST /cluster/firewall/groups/web action=DROP enable=0 type=in",
+        ),
+        (
+            of(FirewallAction::UpdateRule {
+                site: Site::Node { node: node("pve2") },
+                list: RuleList::Rules,
+                position: 2,
+                set: fields(&[("dport", "443"), ("proto", "tcp")]),
+                delete: words(&["comment", "macro"]),
+            }),
+            "PUT /nodes/pve2/firewall/rules/2 dport=443 proto=tcp delete=comment,macro digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::MoveRule {
+                site: Site::Cluster,
+                list: RuleList::Group(name()),
+                from: 0,
+                to: 4,
+                rule: BTreeMap::new(),
+            }),
+            "PUT /cluster/firewall/groups/web/0 moveto=4 digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::DeleteRule {
+                site: machine(),
+                list: RuleList::Rules,
+                position: 1,
+                rule: BTreeMap::new(),
+                length: 2,
+            }),
+            "DELETE /nodes/pve1/qemu/104/firewall/rules/1 digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::SetOptions {
+                site: Site::Cluster,
+                set: fields(&[("enable", "1"), ("policy_in", "DROP")]),
+                delete: words(&["policy_out"]),
+            }),
+            "PUT /cluster/firewall/options enable=1 policy_in=DROP delete=policy_out digest=d1ge57",
         ),
     ]
 }
@@ -836,7 +916,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 45, "{variants:?}");
+    assert_eq!(variants.len(), 53, "{variants:?}");
 }
 
 #[test]

@@ -236,6 +236,93 @@ fn a_firewalls_alias_and_set_are_made_changed_and_taken_back() {
 }
 
 #[test]
+fn a_firewalls_rules_and_options_are_made_changed_and_taken_back() {
+    let play = Play::new();
+    let document = |kind: &str, name: &str, spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {spec}\n"
+        )
+    };
+    let files = || {
+        let mut end = play.end();
+        end.retain(|file, _| file.ends_with(".fw"));
+        end.retain(|_, text| !text.trim().is_empty());
+        end
+    };
+    let before = files();
+    let ssh = "{direction: in, action: ACCEPT, macro: SSH, source: office, comment: people}";
+    let web = "{direction: in, action: ACCEPT, proto: tcp, dport: '80,443'}";
+    let drop = "{direction: in, action: DROP, log: info}";
+    play.document(
+        "alias",
+        &document("FirewallAlias", "office", "{cidr: 10.20.0.0/16}"),
+    );
+    play.document(
+        "group",
+        &document(
+            "SecurityGroup",
+            "web",
+            &format!("{{comment: servers, rules: [{web}, {ssh}]}}"),
+        ),
+    );
+    play.document(
+        "guest",
+        &document("Firewall", "shop", &format!("{{guest: 104, options: {{enabled: true, policyIn: DROP}}, rules: [{{direction: group, action: web}}, {ssh}, {drop}]}}")),
+    );
+    play.document(
+        "node",
+        &document(
+            "Firewall",
+            "pve1",
+            &format!("{{node: pve1, options: {{ndp: true}}, rules: [{ssh}]}}"),
+        ),
+    );
+    let made = play.carry_out();
+    let once = files();
+    let guest = &once["firewall/104.fw"];
+    assert!(
+        guest.contains(
+            "[RULES]\n\nGROUP web\nIN SSH(ACCEPT) -source office # people\nIN DROP -log info"
+        ),
+        "{guest}"
+    );
+    assert!(
+        guest.contains("enable: 1") && guest.contains("policy_in: DROP"),
+        "{guest}"
+    );
+    assert!(once["nodes/pve1/host.fw"].contains("IN SSH(ACCEPT)"));
+    let listed = play.bailiwick(&["get", "security-group"]).ends(0).out;
+    assert!(
+        listed.contains("web") && listed.contains("servers"),
+        "{listed}"
+    );
+
+    play.document(
+        "group",
+        &document(
+            "SecurityGroup",
+            "web",
+            &format!("{{comment: null, rules: [{ssh}, {web}]}}"),
+        ),
+    );
+    play.document(
+        "guest",
+        &document("Firewall", "shop", &format!("{{guest: 104, options: {{enabled: true, policyIn: null, macFilter: false}}, rules: [{ssh}, {{direction: group, action: web, comment: called}}, {web}]}}")),
+    );
+    let changed = play.carry_out();
+    let twice = files();
+    let guest = &twice["firewall/104.fw"];
+    assert!(guest.contains("IN SSH(ACCEPT) -source office # people\nGROUP web # called\nIN ACCEPT -p tcp -dport 80,443"), "{guest}");
+    // Nothing is left to do.
+    let again = play.apply();
+    assert_eq!(again["steps"].as_array().unwrap().len(), 0, "{again}");
+    undone(&play, &changed);
+    assert_eq!(files(), once);
+    undone(&play, &made);
+    assert_eq!(files(), before);
+}
+
+#[test]
 fn a_replication_job_made_and_changed_is_taken_back() {
     let play = Play::new();
     let job = |spec: &str| {

@@ -4,9 +4,11 @@ mod account;
 
 use crate::proxmox::firewall::same_element;
 use crate::proxmox::property::{Domain, equivalent};
+use crate::world::firewall::{Rule, Scope};
 use crate::world::predict::backups_taken;
 use crate::world::{
-    Action, FirewallAction, Guest, Param, Params, PowerAction, Section, Status, World, views,
+    Action, FirewallAction, Guest, Param, Params, PowerAction, RuleList, Section, Status, World,
+    views,
 };
 
 /// Whether the world looks as if the action had been done.
@@ -188,6 +190,31 @@ pub fn visible(action: &Action, world: &World) -> bool {
     }
 }
 
+fn rules<'s>(scope: &'s Scope, list: &RuleList) -> &'s [Rule] {
+    match list {
+        RuleList::Rules => &scope.rules,
+        RuleList::Group(name) => scope.group(name).map_or(&[], |group| &group.rules),
+    }
+}
+
+/// Whether a rule has these fields.
+fn has(rule: &Rule, fields: &Section) -> bool {
+    fields.iter().all(|(key, value)| match key.as_str() {
+        "enable" => rule.enabled() == (value != "0"),
+        "source" | "dest" => rule.fields.get(key).is_some_and(|found| {
+            let (mut found, mut asked) = (found.split(','), value.split(','));
+            loop {
+                match (found.next(), asked.next()) {
+                    (None, None) => break true,
+                    (Some(found), Some(asked)) if same_element(found, asked) => {}
+                    _ => break false,
+                }
+            }
+        }),
+        _ => rule.fields.get(key).map_or("", String::as_str) == value,
+    })
+}
+
 /// Whether a firewall looks as if an action had been done to it.
 fn firewall(action: &FirewallAction, world: &World) -> bool {
     let Ok(scope) = world.firewalls.scope(&action.site().place()) else {
@@ -227,6 +254,46 @@ fn firewall(action: &FirewallAction, world: &World) -> bool {
             }),
         FirewallAction::RemoveIpSetEntry { name, cidr, .. } => entry(name, cidr).is_none(),
         FirewallAction::DeleteIpSet { name, .. } => !scope.ipsets.contains_key(name),
+        FirewallAction::CreateGroup { name, .. } => scope.group(name).is_some(),
+        FirewallAction::DescribeGroup { name, comment } => scope
+            .group(name)
+            .is_some_and(|group| said(&group.comment) == *comment),
+        FirewallAction::DeleteGroup { name } => scope.group(name).is_none(),
+        FirewallAction::InsertRule {
+            list,
+            fields,
+            length,
+            ..
+        } => {
+            let rules = rules(scope, list);
+            rules.len() == length + 1 && rules.first().is_some_and(|rule| has(rule, fields))
+        }
+        FirewallAction::UpdateRule {
+            list,
+            position,
+            set,
+            delete,
+            ..
+        } => rules(scope, list).get(*position).is_some_and(|rule| {
+            has(rule, set) && delete.iter().all(|key| !rule.fields.contains_key(key))
+        }),
+        FirewallAction::MoveRule {
+            list,
+            from,
+            to,
+            rule,
+            ..
+        } => {
+            let rules = rules(scope, list);
+            let at = if to > from { to - 1 } else { *to };
+            let at = at.min(rules.len().saturating_sub(1));
+            rules.get(at).is_some_and(|moved| has(moved, rule))
+        }
+        FirewallAction::DeleteRule { list, length, .. } => rules(scope, list).len() + 1 == *length,
+        FirewallAction::SetOptions { set, delete, .. } => {
+            let same = |(key, value): (&String, &String)| scope.options.get(key) == Some(value);
+            set.iter().all(same) && delete.iter().all(|key| !scope.options.contains_key(key))
+        }
     }
 }
 

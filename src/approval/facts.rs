@@ -179,6 +179,10 @@ pub enum ObjectKind {
     FirewallAlias,
     /// A set of addresses of a firewall.
     IpSet,
+    /// A security group.
+    SecurityGroup,
+    /// The options and rules of a firewall.
+    Firewall,
 }
 
 impl ObjectKind {
@@ -200,6 +204,8 @@ impl ObjectKind {
             Self::ApiToken => "ApiToken",
             Self::FirewallAlias => "FirewallAlias",
             Self::IpSet => "IpSet",
+            Self::SecurityGroup => "SecurityGroup",
+            Self::Firewall => "Firewall",
         }
     }
 
@@ -222,6 +228,8 @@ impl ObjectKind {
             Self::ApiToken,
             Self::FirewallAlias,
             Self::IpSet,
+            Self::SecurityGroup,
+            Self::Firewall,
         ]
         .into_iter()
         .find(|known| known.word() == kind)
@@ -290,6 +298,8 @@ impl ObjectKind {
             Action::Firewall(action) => match action.part() {
                 FirewallPart::Alias(_) => Self::FirewallAlias,
                 FirewallPart::Set(_) => Self::IpSet,
+                FirewallPart::Group(_) => Self::SecurityGroup,
+                FirewallPart::Rules | FirewallPart::Options => Self::Firewall,
             },
         }
     }

@@ -215,7 +215,7 @@ pub struct Submit {
 #[derive(Debug, Args)]
 pub struct Get {
     /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
-    /// `pool`, `backup-job`, `replication-job`, `token`, `alias`, `ipset`, `node`, `snapshot`, `backups` (from where
+    /// `pool`, `backup-job`, `replication-job`, `token`, `alias`, `ipset`, `security-group`, `firewall`, `node`, `snapshot`, `backups` (from where
     /// each guest could be restored).
     pub what: String,
     /// The cluster, where the configuration has several.
@@ -369,8 +369,9 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`,
-    /// `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `ipset/104/NAME`), or every `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`,
-    /// `replication-job`, `token`, `alias`, `ipset`. Snapshots are imported only where they are asked for here.
+    /// `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `ipset/104/NAME`), `security-group/NAME`, `firewall/cluster`, `firewall/node/NAME`,
+    /// `firewall/guest/104`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `token`, `alias`, `ipset`,
+    /// `security-group`, `firewall`. Snapshots are imported only where they are asked for here.
     #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]
     pub only: Vec<String>,
     /// Also write whether guests run, so that Bailiwick starts and stops them.
@@ -478,7 +479,8 @@ pub struct Freeze {
     /// Only this cluster.
     #[arg(long, conflicts_with = "kind")]
     pub cluster: Option<String>,
-    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`, `ApiToken`, `FirewallAlias`, `IpSet`).
+    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`, `ApiToken`,
+    /// `FirewallAlias`, `IpSet`, `SecurityGroup`, `Firewall`).
     #[arg(long)]
     pub kind: Option<String>,
     /// Why.

@@ -196,6 +196,8 @@ fn kinds() -> String {
         ("ApiToken", "a token of a user, for a program"),
         ("FirewallAlias", "a name for an address or a network"),
         ("IpSet", "a set of addresses for firewall rules"),
+        ("SecurityGroup", "a named list of firewall rules"),
+        ("Firewall", "the options and rules of one firewall"),
     ];
     let lines: Vec<String> = kinds
         .iter()

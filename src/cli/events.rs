@@ -117,6 +117,8 @@ pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
         "node",
         "alias",
         "ipset",
+        "security-group",
+        "firewall",
     ];
     // What is live costs an observation each time.
     let look = if live.iter().any(|live| get.what.starts_with(live)) {

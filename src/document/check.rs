@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::backup_job::BackupJobSpec;
 use super::clone::{CloneFrom, CloneMode};
 use super::container::ContainerSpec;
+use super::desired::FirewallScope;
 use super::error::Problem;
+use super::firewall::{self, FirewallSpec};
+use super::firewall_rule::{FirewallRule, RuleDirection};
 use super::image::{ImageContent, ImageSpec};
 use super::ip_set::IpSetSpec;
 use super::machine::VirtualMachineSpec;
@@ -56,6 +59,11 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
             check.named(metadata, spec.name(metadata).is_some(), "set");
             check.ip_set(spec);
         }
+        Spec::SecurityGroup(spec) => {
+            check.named(metadata, spec.name(metadata).is_some(), "security group");
+            check.rules(spec.rules.as_deref().unwrap_or_default(), true);
+        }
+        Spec::Firewall(spec) => check.firewall(spec),
     }
     check.identity(metadata, spec);
 }
@@ -102,7 +110,9 @@ impl Check<'_> {
             | Spec::AccessRule(_)
             | Spec::ApiToken(_)
             | Spec::FirewallAlias(_)
-            | Spec::IpSet(_) => None,
+            | Spec::IpSet(_)
+            | Spec::SecurityGroup(_)
+            | Spec::Firewall(_) => None,
         };
         if let Some((what, invalid)) = invalid {
             self.push(
@@ -702,7 +712,7 @@ impl Check<'_> {
             self.push(
                 &["metadata", "name"],
                 format!(
-                    "`{name}` is no {what}'s name: letters, digits, `-` and `_`, beginning with a letter, 2 to 64 characters"
+                    "`{name}` is no {what}'s name: letters, digits, `-` and `_`, beginning with a letter, at least two characters (a security group's at most 18, others at most 64)"
                 ),
                 &format!("give the name of the {what} as `spec.name`"),
             );
@@ -722,6 +732,73 @@ impl Check<'_> {
                 );
             }
         }
+    }
+
+    fn rules(&mut self, rules: &[FirewallRule], of_group: bool) {
+        let path: &[&str] = &["spec", "rules"];
+        for (at, rule) in rules.iter().enumerate() {
+            let mut say = |what: String| self.push(path, format!("rule {at} {what}"), "");
+            let verdict = rule.action.as_ref().map_or("", |action| action.as_str());
+            let verdict = matches!(verdict, "ACCEPT" | "DROP" | "REJECT");
+            let group = rule.direction == Some(RuleDirection::Group);
+            if group && of_group {
+                say("calls a security group, and a security group cannot call others".to_owned());
+            } else if group && verdict {
+                say(
+                    "has the direction `group`, so its `action` is a security group's name"
+                        .to_owned(),
+                );
+            } else if !group && !verdict {
+                say("needs `ACCEPT`, `DROP` or `REJECT` as its `action`; with the direction `group` a security group's name".to_owned());
+            }
+            let more = [
+                rule.r#macro.is_some(),
+                rule.proto.is_some(),
+                rule.source.is_some(),
+                rule.dest.is_some(),
+                rule.sport.is_some(),
+                rule.dport.is_some(),
+                rule.icmp_type.is_some(),
+                rule.log.is_some(),
+            ];
+            if group && more.contains(&true) {
+                say("calls a security group, of which only `iface`, `enabled` and `comment` can be said".to_owned());
+            }
+            for (field, there) in [
+                ("sport", rule.sport.is_some()),
+                ("dport", rule.dport.is_some()),
+                ("icmpType", rule.icmp_type.is_some()),
+            ] {
+                if there && rule.proto.is_none() {
+                    say(format!("has `{field}`, which needs `proto`"));
+                }
+            }
+        }
+    }
+
+    fn firewall(&mut self, spec: &FirewallSpec) {
+        let Some(scope) = spec.scope() else {
+            return self.push(
+                &["spec"],
+                "a firewall is exactly one of `cluster: true`, `node: NAME` and `guest: VMID`",
+                "",
+            );
+        };
+        for key in spec.typed_keys() {
+            if !firewall::has(&scope, &key) {
+                let typed = schema::typed_keys(Kind::Firewall);
+                let field = typed.get(&key).and_then(|path| path.rsplit('.').next());
+                let field = field.unwrap_or(&key);
+                let whose = match scope {
+                    FirewallScope::Cluster => "the datacenter",
+                    FirewallScope::Node(_) => "a node",
+                    FirewallScope::Guest(_) => "a guest",
+                };
+                let message = format!("the firewall of {whose} has no `{field}`");
+                self.push(&["spec", "options", field], message, "remove the line");
+            }
+        }
+        self.rules(spec.rules.as_deref().unwrap_or_default(), false);
     }
 
     fn storage(&mut self, spec: &StorageSpec) {
@@ -888,6 +965,20 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
         Spec::IpSet(spec) => {
             let own = spec.name(&document.metadata);
             all.extend(own.map(|own| (of_firewall("set", own.as_str(), spec.guest), called)));
+        }
+        Spec::SecurityGroup(spec) => {
+            let own = spec.name(&document.metadata);
+            all.extend(own.map(|own| (format!("security group `{}`", own.as_str()), called)));
+        }
+        Spec::Firewall(spec) => {
+            let whole: &'static [&'static str] = &["spec"];
+            let own = match spec.scope() {
+                None => None,
+                Some(FirewallScope::Cluster) => Some("the firewall of the datacenter".to_owned()),
+                Some(FirewallScope::Node(node)) => Some(format!("the firewall of node {node}")),
+                Some(FirewallScope::Guest(vmid)) => Some(format!("the firewall of guest {vmid}")),
+            };
+            all.extend(own.map(|own| (own, whole)));
         }
     }
     all

@@ -28,6 +28,8 @@ fn plural(kind: Kind) -> &'static str {
         Kind::ApiToken => "apitokens",
         Kind::FirewallAlias => "firewallaliases",
         Kind::IpSet => "ipsets",
+        Kind::SecurityGroup => "securitygroups",
+        Kind::Firewall => "firewalls",
     }
 }
 

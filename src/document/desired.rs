@@ -78,6 +78,10 @@ pub enum Desired {
     FirewallAlias(Box<DesiredFirewallAlias>),
     /// A set of addresses of a firewall.
     IpSet(Box<DesiredIpSet>),
+    /// A security group.
+    SecurityGroup(Box<DesiredSecurityGroup>),
+    /// The options and rules of a firewall.
+    Firewall(Box<DesiredFirewall>),
 }
 
 /// Whether a guest shall run.
@@ -317,6 +321,42 @@ pub struct DesiredIpSet {
     pub comment: Option<Wish<String>>,
     /// Exactly what shall be in it, if managed.
     pub entries: Option<Vec<SetElement>>,
+}
+
+/// What a `SecurityGroup` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredSecurityGroup {
+    /// Its name, in lower case.
+    pub name: String,
+    /// The comment, if managed; never an empty text.
+    pub comment: Option<Wish<String>>,
+    /// Its rules in order, each its fields under Proxmox VE's names, if managed.
+    pub rules: Option<Vec<BTreeMap<String, String>>>,
+}
+
+/// Whose firewall it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FirewallScope {
+    /// The datacenter's.
+    Cluster,
+    /// A node's.
+    Node(NodeName),
+    /// A guest's.
+    Guest(Vmid),
+}
+
+/// What a `Firewall` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredFirewall {
+    /// Whose it is.
+    pub scope: FirewallScope,
+    /// Every option under Proxmox VE's own name.
+    pub options: BTreeMap<String, Wish<Value>>,
+    /// Its rules in order, each its fields under Proxmox VE's names, if managed.
+    pub rules: Option<Vec<BTreeMap<String, String>>>,
 }
 
 /// An element of a set of addresses.

@@ -60,6 +60,8 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "acl" | "access-rule" | "access-rules" | "accessrules" => "accessrule",
         "alias" | "aliases" | "firewallaliases" => "firewallalias",
         "ipsets" | "ip-set" | "ip-sets" => "ipset",
+        "firewalls" => "firewall",
+        "security-group" | "security-groups" | "securitygroups" => "securitygroup",
         "backup-job" | "backup-jobs" | "backupjobs" => "backupjob",
         "snapshots" => "snapshot",
         other => other,

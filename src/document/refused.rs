@@ -220,6 +220,27 @@ const FIREWALL: &[(&str, &str)] = &[
     ("digest", REQUEST),
 ];
 
+/// Keys of security groups.
+const SECURITY_GROUP: &[(&str, &str)] = &[
+    (
+        "rename",
+        "write another `spec.name`: what the old name is for is removed with its document",
+    ),
+    ("guest", "security groups are the datacenter's"),
+    ("digest", REQUEST),
+];
+
+/// Keys of firewalls.
+const FIREWALL_OPTIONS: &[(&str, &str)] = &[
+    (
+        "vnet",
+        "the firewalls of SDN's vnets are not managed, only those of the datacenter, of nodes and of guests",
+    ),
+    ("vmid", "write the guest as `spec.guest`"),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+];
+
 /// The refused keys of a kind, with the reasons.
 pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
     match kind {
@@ -237,6 +258,8 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::AccessRule => ACCESS_RULE,
         Kind::ApiToken => API_TOKEN,
         Kind::FirewallAlias | Kind::IpSet => FIREWALL,
+        Kind::SecurityGroup => SECURITY_GROUP,
+        Kind::Firewall => FIREWALL_OPTIONS,
     }
 }
 

@@ -196,6 +196,26 @@ texts! {
     FirewallElement, "firewall-element", |t| firewall::element(t).ok_or_else(|| "an IP address, a network such as `10.20.0.0/16`, or the name of an alias".to_owned());
     /// One line of text, as Proxmox VE keeps comments of firewalls: without blanks around it.
     FirewallComment, "firewall-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
+    /// A security group's name; lower case is canonical.
+    GroupName, "group-name", |t| keep(&t.to_ascii_lowercase(), firewall::is_name(t) && t.len() <= 18, || "a name: letters, digits, `-` and `_`, beginning with a letter, 2 to 18 characters".to_owned());
+    /// What a rule does: a verdict, or the name of a security group.
+    RuleAction, "rule-action", |t| match t.to_ascii_uppercase().as_str() { verdict @ ("ACCEPT" | "DROP" | "REJECT") => Ok(verdict.to_owned()), _ => keep(&t.to_ascii_lowercase(), firewall::is_name(t) && t.len() <= 18, || "`ACCEPT`, `DROP`, `REJECT`, or the name of a security group".to_owned()) };
+    /// The name of a macro of firewall rules.
+    MacroName, "firewall-macro", |t| keep(t, (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric()), || "the name of a macro, such as `SSH`".to_owned());
+    /// A protocol of a rule.
+    ProtocolName, "firewall-protocol", |t| keep(&t.to_ascii_lowercase(), t.len() <= 20 && is_word(t, b"-.+"), || "a protocol by name or number, such as `tcp`".to_owned());
+    /// Whom a rule is about.
+    FirewallPeer, "firewall-peer", |t| firewall::peer(t).ok_or_else(|| "addresses, networks and ranges between commas, an alias, or a set as `+NAME`".to_owned());
+    /// Ports of a rule.
+    FirewallPorts, "firewall-ports", |t| keep(t, firewall::is_ports(t), || "ports between commas such as `22,https`, or one range such as `1024:65535`".to_owned());
+    /// An interface of a rule.
+    InterfaceName, "firewall-interface", |t| keep(t, firewall::is_interface(t), || "the name of an interface, such as `vmbr0` or `net0`".to_owned());
+    /// A type of ICMP.
+    IcmpType, "icmp-type", |t| keep(t, t.parse::<u8>().is_ok_and(|n| n.to_string() == t) || (t.starts_with(|c: char| c.is_ascii_lowercase()) && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')), || "a type of ICMP by name or number, such as `echo-request`".to_owned());
+    /// A helper for connections.
+    ConntrackHelper, "conntrack-helper", |t| keep(t, t.starts_with(|c: char| c.is_ascii_lowercase()) && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), || "a helper such as `ftp`".to_owned());
+    /// How much is logged at most.
+    RateLimit, "rate-limit", |t| keep(t, is_rate_limit(t), || "whether there is a limit, and what it is, such as `1,burst=5,rate=1/second`".to_owned());
     /// What the notes of backups are made from.
     NotesTemplate, "notes-template", |t| keep(t, is_line(t, 1024), || "one line of at most 1024 characters".to_owned());
     /// A pattern of paths, as shells have them.
@@ -288,6 +308,22 @@ fn is_new_file(text: &str) -> bool {
 /// A line that can stand in a section of a configuration file: nothing around it, no control characters.
 fn is_line(text: &str, most: usize) -> bool {
     text.chars().count() <= most && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+/// `[enable=]0|1[,burst=N][,rate=N/UNIT]`.
+fn is_rate_limit(text: &str) -> bool {
+    text.split(',').enumerate().all(|(at, part)| {
+        let number = |text: &str| text.parse::<u32>().is_ok_and(|n| n.to_string() == text);
+        match part.split_once('=') {
+            None => at == 0 && matches!(part, "0" | "1"),
+            Some(("enable", value)) => matches!(value, "0" | "1"),
+            Some(("burst", value)) => number(value),
+            Some(("rate", value)) => value.split_once('/').is_some_and(|(count, unit)| {
+                number(count) && matches!(unit, "second" | "minute" | "hour" | "day")
+            }),
+            Some(_) => false,
+        }
+    })
 }
 
 fn is_image_url(text: &str) -> bool {

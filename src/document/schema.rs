@@ -11,6 +11,7 @@ use super::access_rule::AccessRuleSpec;
 use super::api_token::ApiTokenSpec;
 use super::backup_job::BackupJobSpec;
 use super::container::ContainerSpec;
+use super::firewall::FirewallSpec;
 use super::firewall_alias::FirewallAliasSpec;
 use super::group::GroupSpec;
 use super::image::ImageSpec;
@@ -21,6 +22,7 @@ use super::options::REMOVABLE;
 use super::pool::PoolSpec;
 use super::replication_job::ReplicationJobSpec;
 use super::role::RoleSpec;
+use super::security_group::SecurityGroupSpec;
 use super::snapshot::SnapshotSpec;
 use super::storage::StorageSpec;
 use super::user::UserSpec;
@@ -119,6 +121,14 @@ fn ip_set() -> Value {
     spec
 }
 
+/// A schema with rules: what each is for and what it does, is always written.
+fn with_rules(mut spec: Value) -> Value {
+    if let Some(Value::Object(rule)) = spec.pointer_mut("/properties/rules/items") {
+        rule.insert("required".to_owned(), json!(["direction", "action"]));
+    }
+    spec
+}
+
 fn make(kind: Kind) -> Value {
     let spec = match kind {
         Kind::VirtualMachine => of::<VirtualMachineSpec>(),
@@ -136,6 +146,8 @@ fn make(kind: Kind) -> Value {
         Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
         Kind::FirewallAlias => with_required(of::<FirewallAliasSpec>(), &["cidr"]),
         Kind::IpSet => ip_set(),
+        Kind::SecurityGroup => with_rules(of::<SecurityGroupSpec>()),
+        Kind::Firewall => with_rules(of::<FirewallSpec>()),
     };
     let about = match kind {
         Kind::VirtualMachine => "A virtual machine (QEMU).",
@@ -155,6 +167,10 @@ fn make(kind: Kind) -> Value {
         Kind::ApiToken => "A token of a user, with which a program uses Proxmox VE's API.",
         Kind::FirewallAlias => "A name for an address or a network, for firewall rules.",
         Kind::IpSet => "A set of addresses, for firewall rules.",
+        Kind::SecurityGroup => "A named list of firewall rules.",
+        Kind::Firewall => {
+            "The options and the rules of one firewall: the datacenter's, a node's or a guest's."
+        }
     };
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

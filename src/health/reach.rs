@@ -32,7 +32,8 @@ pub use chain::{
 };
 pub use change::{Asked, Cell, Change, Reach, Spaces, changes, shut_between};
 pub use compile::{Compiled, NodeRules};
-pub use judge::{Effect, Judged, Keepers, judge};
+pub use judge::{Effect, Judged, Keepers, judge, judge_between};
+pub use macros::names as macros;
 pub use model::{
     Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Interface, Known, Link,
     Model, Nic, Node,

@@ -1,6 +1,6 @@
 //! What of a world the firewalls' evaluation is of. What was not read stays unread in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::reach::read::{self, ScopeText};
@@ -25,6 +25,18 @@ pub enum Moment {
 /// # Errors
 /// The datacenter's firewall may be on and a guest's configuration was not read: nobody knows which interfaces it has.
 pub fn reach_model(world: &World, moment: Moment) -> Result<Model, String> {
+    reach_model_of(world, moment, None)
+}
+
+/// The same with some of the guests only (all if that is `None`): what others have is an address outside.
+///
+/// # Errors
+/// As [`reach_model`], of these guests.
+pub fn reach_model_of(
+    world: &World,
+    moment: Moment,
+    only: Option<&BTreeSet<ids::Vmid>>,
+) -> Result<Model, String> {
     let firewalls = &world.firewalls;
     let cluster = firewalls
         .cluster
@@ -40,7 +52,8 @@ pub fn reach_model(world: &World, moment: Moment) -> Result<Model, String> {
     });
     let nodes = nodes.collect();
     let mut guests = BTreeMap::new();
-    for guest in world.guests.values() {
+    let asked = |vmid: &ids::Vmid| only.is_none_or(|only| only.contains(vmid));
+    for guest in world.guests.values().filter(|guest| asked(&guest.vmid)) {
         if let (true, Some(why)) = (
             firewalls.may_be_on(),
             world.unreadable(&Part::GuestConfig(guest.vmid)),

@@ -60,6 +60,11 @@ pub enum Kind {
     Alias,
     /// Sets of addresses of firewalls.
     IpSet,
+    /// Security groups.
+    #[serde(rename = "security-group")]
+    SecurityGroup,
+    /// Firewalls: the datacenter's, those of nodes and of guests.
+    Firewall,
     /// Documents that were accepted.
     Document,
 }

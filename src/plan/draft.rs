@@ -20,10 +20,18 @@ pub(super) enum Phase {
     PoolFirst,
     /// Groups, users and roles made, and changed so that nobody loses anything.
     AccountFirst,
+    /// Options of firewalls that open something, before rules that do so go.
+    FirewallOpen,
     /// Aliases of firewalls made and changed, before what names them.
     FirewallAlias,
     /// Sets of firewalls made and changed, before the rules that name them.
     FirewallSet,
+    /// Security groups made and changed, before the rules that call them.
+    FirewallGroup,
+    /// Rules of firewalls.
+    FirewallRules,
+    /// Options of firewalls that shut something, once the rules are there that keep open what shall be.
+    FirewallShut,
     /// Guests made, changed, moved.
     Guest,
     /// Members of pools.
@@ -58,7 +66,7 @@ pub(super) enum Phase {
     PoolLast,
     /// Storages narrowed and taken away.
     StorageLast,
-    /// Aliases and sets of firewalls taken away, once nothing that the plan changes names them.
+    /// Aliases, sets and security groups of firewalls taken away, once nothing that the plan changes names them.
     FirewallLast,
 }
 

@@ -2,9 +2,12 @@
 //! named goes after them; Proxmox VE checks neither.
 
 mod alias;
+mod group;
 mod inverse;
 mod ipset;
+mod options;
 mod order;
+mod rules;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +16,15 @@ use super::draft::{Draft, DraftId, Phase, Planner};
 use super::error::Reason;
 use super::input::{Item, Ownership, Wanted};
 use super::model::Plan;
-use crate::document::desired::{Desired, Wish};
+use crate::document::desired::{Desired, FirewallScope, Value, Wish};
 use crate::ids::{NodeName, Vmid};
 use crate::world::action::firewall::{object_of, of_object};
-use crate::world::firewall::{FirewallPart, Place, Scope};
+use crate::world::firewall::{FirewallPart, Place, Scope, filtered};
 use crate::world::{Action, FirewallAction, Site, World};
 
 pub(super) use inverse::inverse;
+pub(super) use rules::action as rule_action;
+pub use rules::words as rule_words;
 
 /// When a changed firewall does anything else than before.
 const EFFECT: &str = "within about ten seconds";
@@ -44,7 +49,12 @@ pub fn firewalls_wanted(items: &[Item], ownership: &Ownership, world: &World) ->
     let mut places = BTreeSet::new();
     for item in items {
         match &item.wanted {
-            Wanted::Present(desired) => places.extend(place_of(desired)),
+            Wanted::Present(desired) => {
+                places.extend(place_of(desired));
+                if turns_on(desired) {
+                    coming_on(world, &mut places);
+                }
+            }
             Wanted::Removed { delete } => {
                 let owned = ownership.of_document(&item.key, &item.source);
                 let of = owned.and_then(|(object, _)| of_object(object));
@@ -63,13 +73,38 @@ pub fn firewalls_undone(plan: &Plan, world: &World) -> BTreeSet<Place> {
     for step in &plan.steps {
         if let Action::Firewall(action) = &step.action {
             let place = action.site().place();
-            match action.makes() {
-                Some(_) => going(&place, world, &mut places),
-                None => drop(places.insert(place)),
+            match (action, action.makes()) {
+                (_, Some(_)) => going(&place, world, &mut places),
+                (FirewallAction::SetOptions { .. }, _) if place == Place::Cluster => {
+                    coming_on(world, &mut places);
+                    places.insert(place);
+                }
+                _ => drop(places.insert(place)),
             }
         }
     }
     unread(places, world)
+}
+
+/// Whether a document has the datacenter's firewall on.
+fn turns_on(desired: &Desired) -> bool {
+    match desired {
+        Desired::Firewall(firewall) if firewall.scope == FirewallScope::Cluster => {
+            let enable = firewall.options.get("enable");
+            matches!(enable, Some(Wish::Set(Value::Plain(value))) if value != "0")
+        }
+        _ => false,
+    }
+}
+
+/// The datacenter's firewall may be switched on, and with it those of nodes and of guests that ask for it.
+fn coming_on(world: &World, places: &mut BTreeSet<Place>) {
+    if world.firewalls.may_be_on() {
+        return;
+    }
+    places.extend(world.nodes.keys().cloned().map(Place::Node));
+    let guests = world.guests.values().filter(|guest| filtered(guest));
+    places.extend(guests.map(|guest| Place::Guest(guest.vmid)));
 }
 
 /// Something of a firewall goes.
@@ -98,6 +133,12 @@ fn place_of(desired: &Desired) -> Option<Place> {
     match desired {
         Desired::FirewallAlias(alias) => Some(of(&alias.guest)),
         Desired::IpSet(set) => Some(of(&set.guest)),
+        Desired::SecurityGroup(_) => Some(Place::Cluster),
+        Desired::Firewall(firewall) => Some(match &firewall.scope {
+            FirewallScope::Cluster => Place::Cluster,
+            FirewallScope::Node(node) => Place::Node(node.clone()),
+            FirewallScope::Guest(vmid) => Place::Guest(*vmid),
+        }),
         Desired::Guest(_)
         | Desired::Storage(_)
         | Desired::Pool(_)
@@ -116,6 +157,8 @@ pub(super) fn object_of_desired(desired: &Desired) -> Option<String> {
     let part = match desired {
         Desired::FirewallAlias(alias) => FirewallPart::Alias(alias.name.clone()),
         Desired::IpSet(set) => FirewallPart::Set(set.name.clone()),
+        Desired::SecurityGroup(group) => FirewallPart::Group(group.name.clone()),
+        Desired::Firewall(_) => FirewallPart::Rules,
         _ => return None,
     };
     Some(object_of(&place, &part))
@@ -132,7 +175,7 @@ fn comment(wish: Option<&Wish<String>>, live: Option<&str>) -> Option<String> {
 }
 
 impl Planner<'_, '_> {
-    /// The aliases and sets that documents ask for.
+    /// What documents ask for of firewalls.
     pub(super) fn firewalls_present(&mut self, items: &[&Item]) {
         for item in items {
             if let Wanted::Present(Desired::FirewallAlias(alias)) = &item.wanted {
@@ -144,6 +187,17 @@ impl Planner<'_, '_> {
                 self.ipset_present(item, set);
             }
         }
+        let groups = self.groups_that_stay(items);
+        for item in items {
+            if let Wanted::Present(Desired::SecurityGroup(group)) = &item.wanted {
+                self.security_group_present(item, group, &groups);
+            }
+        }
+        for item in items {
+            if let Wanted::Present(Desired::Firewall(firewall)) = &item.wanted {
+                self.firewall_present(item, firewall, &groups);
+            }
+        }
     }
 
     /// A part of a firewall whose document is gone and said that it shall be deleted. `false` if the object is none.
@@ -151,6 +205,14 @@ impl Planner<'_, '_> {
         let Some((place, part)) = of_object(object) else {
             return false;
         };
+        if part == FirewallPart::Rules {
+            let note = format!(
+                "{object} stays as it is: a firewall cannot be deleted, it is only no longer managed by {}",
+                item.key
+            );
+            self.drafts.notes.insert(note);
+            return true;
+        }
         let guest = match &place {
             Place::Guest(vmid) => Some(*vmid),
             Place::Cluster | Place::Node(_) => None,
@@ -174,8 +236,25 @@ impl Planner<'_, '_> {
         match part {
             FirewallPart::Alias(name) => self.alias_removed(&at, &name),
             FirewallPart::Set(name) => self.ipset_removed(&at, &name),
+            FirewallPart::Group(name) => self.security_group_removed(item, &at, &name),
+            FirewallPart::Rules | FirewallPart::Options => {}
         }
         true
+    }
+
+    /// The firewall of a scope.
+    fn firewall_of(&mut self, item: &Item, scope: &FirewallScope) -> Option<At> {
+        match scope {
+            FirewallScope::Cluster => self.firewall_at(item, None),
+            FirewallScope::Guest(vmid) => self.firewall_at(item, Some(*vmid)),
+            FirewallScope::Node(node) => {
+                if !self.node_usable(&item.key, node) {
+                    return None;
+                }
+                let site = Site::Node { node: node.clone() };
+                self.known_firewall(item, site, Some(node.clone()))
+            }
+        }
     }
 
     /// The firewall that a document is about; a problem if it is not known.

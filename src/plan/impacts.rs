@@ -48,6 +48,19 @@ pub(super) struct Seen {
     pub notes: BTreeSet<String>,
 }
 
+/// What becomes of reach through these worlds, by a step from each to the next.
+#[cfg(test)]
+pub(super) fn reached(worlds: &[&World]) -> Vec<Impact> {
+    let mut touched = reach::Touched::default();
+    for ((pair, id), before) in worlds.iter().skip(1).zip(1..).zip(worlds) {
+        touched.step(StepId(id), before, pair);
+    }
+    let (Some(start), Some(end)) = (worlds.first(), worlds.last()) else {
+        return Vec::new();
+    };
+    number::number(reach::impacts(start, end, &touched), start, end)
+}
+
 type Key = (Entity, Facet);
 
 /// Watches health while the steps of a plan are tried one after the other.
@@ -70,7 +83,7 @@ pub(super) struct Watch<'a> {
     unpredictable: Vec<(StepId, String, String)>,
     /// Where the steps may have changed what somebody may do.
     access: access::Touched,
-    /// The guests of which the steps may have changed who reaches them.
+    /// Where the steps may have changed who reaches whom.
     reach: reach::Touched,
     /// The steps that can take backups away with a storage, or from it.
     storage_steps: BTreeMap<StorageId, BTreeSet<StepId>>,
@@ -92,7 +105,7 @@ impl<'a> Watch<'a> {
             raw: Vec::new(),
             unpredictable: Vec::new(),
             access: Vec::new(),
-            reach: BTreeMap::new(),
+            reach: reach::Touched::default(),
             storage_steps: BTreeMap::new(),
         }
     }
@@ -126,9 +139,7 @@ impl<'a> Watch<'a> {
         if !affected.is_empty() {
             self.access.push((id, affected));
         }
-        for vmid in reach::touched(&before, &self.world) {
-            self.reach.entry(vmid).or_default().insert(id);
-        }
+        self.reach.step(id, &before, &self.world);
         if let Some(storage) = storage_of(action) {
             let steps = self.storage_steps.entry(storage.clone());
             steps.or_default().insert(id);

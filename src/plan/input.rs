@@ -455,6 +455,22 @@ fn managed(
                 }
             }
         }
+        Desired::SecurityGroup(group) => {
+            for (key, there) in [
+                ("comment", group.comment.is_some()),
+                ("(rules)", group.rules.is_some()),
+            ] {
+                if there {
+                    keys.insert(key.to_owned(), None);
+                }
+            }
+        }
+        Desired::Firewall(firewall) => {
+            options(&firewall.options);
+            if firewall.rules.is_some() {
+                keys.insert("(rules)".to_owned(), None);
+            }
+        }
         Desired::Image(desired) => keys = image::remembered(&desired.source),
         Desired::Account(account) => {
             keys.extend(account.managed().into_iter().map(|key| (key, None)));

@@ -89,7 +89,10 @@ fn is_about(item: &Item, desired: &Desired, object: &str, owned: &Owned) -> bool
         Desired::ReplicationJob(job) => object == format!("replication-job/{}", job.id),
         Desired::Account(account) => object == account.object(),
         Desired::ApiToken(token) => object == format!("token/{}", token.id),
-        Desired::FirewallAlias(_) | Desired::IpSet(_) => {
+        Desired::FirewallAlias(_)
+        | Desired::IpSet(_)
+        | Desired::SecurityGroup(_)
+        | Desired::Firewall(_) => {
             super::firewall::object_of_desired(desired).is_some_and(|own| object == own)
         }
         Desired::Image(wanted) => image::of_object(object).is_some_and(|(node, volume)| {

@@ -129,7 +129,10 @@ pub fn of_document(
         Desired::ApiToken(token) => actions.push(Action::Account(AccountAction::DeleteToken {
             id: token.id.clone(),
         })),
-        Desired::FirewallAlias(_) | Desired::IpSet(_) => {
+        Desired::FirewallAlias(_)
+        | Desired::IpSet(_)
+        | Desired::SecurityGroup(_)
+        | Desired::Firewall(_) => {
             actions.extend(super::firewall::sample(desired, world).map(Action::Firewall));
         }
         Desired::Storage(_) | Desired::Pool(_) | Desired::ReplicationJob(_) => {}

@@ -216,7 +216,9 @@ impl<'a> Planner<'a, '_> {
                     | Desired::Account(_)
                     | Desired::ApiToken(_)
                     | Desired::FirewallAlias(_)
-                    | Desired::IpSet(_),
+                    | Desired::IpSet(_)
+                    | Desired::SecurityGroup(_)
+                    | Desired::Firewall(_),
                 )
                 | super::input::Wanted::Removed { .. } => None,
             })

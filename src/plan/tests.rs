@@ -9,6 +9,7 @@
 
 mod accounts;
 mod cloning;
+mod firewall_rules;
 mod firewalls;
 mod fixture;
 mod images;
@@ -19,6 +20,7 @@ mod moving;
 mod placing;
 mod privileges;
 mod reach;
+mod reach_rules;
 mod replicating;
 mod restoring;
 mod rules;

@@ -7,6 +7,7 @@ mod backup;
 mod backup_job;
 mod disks;
 mod firewall;
+mod firewall_rules;
 mod guest;
 mod image;
 mod ours;
@@ -194,6 +195,9 @@ struct Back<'p, 'a, 'b> {
 
 impl Back<'_, '_, '_> {
     fn step(&mut self) {
+        if self.rules_back() {
+            return;
+        }
         match &self.step.inverse {
             Inverse::Irreversible { why } => {
                 self.left(&format!("{}: {why}", self.step.title));

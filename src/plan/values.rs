@@ -140,9 +140,11 @@ fn keep_mac(domain: Domain, key: &str, live: Option<&str>, text: &str) -> String
     let address = match domain {
         Domain::Qemu => "macaddr",
         Domain::Lxc => "hwaddr",
-        Domain::Storage | Domain::BackupJob | Domain::ReplicationJob | Domain::Cluster => {
-            return text.to_owned();
-        }
+        Domain::Storage
+        | Domain::BackupJob
+        | Domain::ReplicationJob
+        | Domain::Firewall
+        | Domain::Cluster => return text.to_owned(),
     };
     let parse = |text| PropertyMap::parse(domain, key, text).ok();
     let (Some(live), Some(mut wanted)) = (live.and_then(parse), parse(text)) else {

@@ -66,6 +66,61 @@ pub fn same_element(a: &str, b: &str) -> bool {
     }
 }
 
+/// A rule's source or destination in one spelling: one set (`+NAME`), one alias, or addresses, networks and ranges between commas, at most
+/// 512 characters. `None` if it is none of them.
+pub fn peer(text: &str) -> Option<String> {
+    if let Some(set) = text.strip_prefix('+') {
+        return reference(set).map(|_| text.to_ascii_lowercase());
+    }
+    if reference(text).is_some() {
+        return Some(text.to_ascii_lowercase());
+    }
+    let part = |part: &str| {
+        let part = part.trim();
+        match part.split_once('-') {
+            Some((low, high)) => {
+                let (low, high) = (low.parse::<IpAddr>().ok()?, high.parse::<IpAddr>().ok()?);
+                (low.is_ipv4() == high.is_ipv4() && low <= high).then(|| format!("{low}-{high}"))
+            }
+            None => network(part),
+        }
+    };
+    let parts: Option<Vec<String>> = text.split(',').map(part).collect();
+    parts
+        .map(|parts| parts.join(","))
+        .filter(|text| text.len() <= 512)
+}
+
+/// Whether a text says ports as a rule does: at most 15 numbers and names of services between commas, or one range `1024:65535`.
+pub fn is_ports(text: &str) -> bool {
+    let number = |text: &str| {
+        text.parse::<u16>()
+            .is_ok_and(|port| port.to_string() == text)
+    };
+    let service = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().any(|c| c.is_ascii_alphabetic())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_+.".contains(&b))
+    };
+    if let Some((low, high)) = text.split_once(':') {
+        let (low, high) = (low.parse::<u16>(), high.parse::<u16>());
+        return matches!((low, high), (Ok(low), Ok(high)) if low <= high && format!("{low}:{high}") == text);
+    }
+    let parts: Vec<&str> = text.split(',').collect();
+    parts.len() <= 15 && parts.iter().all(|part| number(part) || service(part))
+}
+
+/// Whether a text can be an interface of a rule.
+pub fn is_interface(text: &str) -> bool {
+    (2..=20).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -97,6 +152,17 @@ mod tests {
         assert_eq!(element("+lan"), None);
         assert!(same_element("Lan", "lan") && same_element("10.0.0.1/32", "10.0.0.1"));
         assert!(!same_element("lan", "dc/lan"));
+        for good in ["+dc/web", "lan", "10.0.0.1,10.0.0.2-10.0.0.9", "fd00::/8"] {
+            assert_eq!(peer(good).unwrap(), good);
+        }
+        assert_eq!(peer("10.1.2.3/8, +LAN"), None);
+        assert_eq!(peer("10.0.0.9-10.0.0.1"), None);
+        for good in ["22", "http,https,8080", "1024:65535"] {
+            assert!(is_ports(good), "{good}");
+        }
+        for bad in ["", "70000", "022", "9:1", "1:2,3", "1-2", "a b"] {
+            assert!(!is_ports(bad), "{bad}");
+        }
         assert!(is_name("a1") && !is_name("a") && !is_name("1a") && !is_name(&"a".repeat(65)));
     }
 }

@@ -25,6 +25,8 @@ pub enum Domain {
     BackupJob,
     /// A replication job.
     ReplicationJob,
+    /// The options of a firewall.
+    Firewall,
     /// The datacenter options.
     Cluster,
 }

@@ -76,13 +76,15 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 14] = [
+const WORDS: [(&str, Kind); 16] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
     ("replication-job", Kind::ReplicationJob),
     ("alias", Kind::FirewallAlias),
     ("ipset", Kind::IpSet),
+    ("security-group", Kind::SecurityGroup),
+    ("firewall", Kind::Firewall),
     ("vm", Kind::VirtualMachine),
     ("ct", Kind::Container),
     ("snapshot", Kind::Snapshot),
@@ -279,7 +281,9 @@ fn part_of(kind: Kind) -> Option<Part> {
         Kind::AccessRule => Part::Acl,
         Kind::ApiToken => Part::Users,
         // Their places are read or not, each by itself.
-        Kind::FirewallAlias | Kind::IpSet => return None,
+        Kind::FirewallAlias | Kind::IpSet | Kind::SecurityGroup | Kind::Firewall => {
+            return None;
+        }
     })
 }
 
@@ -377,7 +381,9 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             import::backup_job(name, &of)?
         }
         Kind::Snapshot => snapshot_document(live, &object.id, name)?,
-        Kind::FirewallAlias | Kind::IpSet => firewall::document(world, object, name)?,
+        Kind::FirewallAlias | Kind::IpSet | Kind::SecurityGroup | Kind::Firewall => {
+            firewall::document(world, object, name)?
+        }
         Kind::Image => return Err(NO_IMAGES.to_owned()),
         Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => {
             accounts::document(world, object.kind, &object.id, name)?

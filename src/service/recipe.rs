@@ -185,7 +185,9 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             | Desired::Image(_)
             | Desired::ApiToken(_)
             | Desired::FirewallAlias(_)
-            | Desired::IpSet(_) => continue,
+            | Desired::IpSet(_)
+            | Desired::SecurityGroup(_) => continue,
+            Desired::Firewall(firewall) => &firewall.options,
             Desired::ReplicationJob(job) => &job.options,
         };
         options

@@ -50,6 +50,10 @@ pub enum ResourceKind {
     Alias,
     /// A set of addresses of a firewall.
     IpSet,
+    /// A security group.
+    SecurityGroup,
+    /// The options and rules of a firewall.
+    Firewall,
     /// A document that was accepted.
     Document,
 }
@@ -70,6 +74,8 @@ impl ResourceKind {
             Self::Token => "token",
             Self::Alias => "alias",
             Self::IpSet => "ipset",
+            Self::SecurityGroup => "security-group",
+            Self::Firewall => "firewall",
             Self::Document => "document",
         }
     }
@@ -304,7 +310,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, token/USER!NAME, alias/NAME, ipset/NAME, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, token/USER!NAME, alias/NAME, ipset/NAME, security-group/NAME, firewall/cluster, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -635,7 +641,7 @@ fn live(world: &World, id: &str) -> Option<Live> {
             let entries = views::entries_naming(world, &object).map(views::entry_says);
             Some(Live::Token(token, enabled, entries.collect()))
         }
-        "alias" | "ipset" => firewall::live(world, id),
+        "alias" | "ipset" | "security-group" | "firewall" => firewall::live(world, id),
         "image" => images(world)
             .find(|(object, _, _)| object == id)
             .map(|(_, _, volume)| Live::Image(volume.clone())),

@@ -68,6 +68,8 @@ pub const LISTS: &[&str] = &[
     "backups",
     "alias",
     "ipset",
+    "security-group",
+    "firewall",
 ];
 
 impl Service {
@@ -95,7 +97,8 @@ impl Service {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(snapshots(&world))
             }
-            "alias" | "aliases" | "ipset" | "ipsets" => {
+            "alias" | "aliases" | "ipset" | "ipsets" | "security-group" | "security-groups"
+            | "firewall" | "firewalls" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(firewall::list(what, &world))
             }
@@ -676,7 +679,7 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
                 "accessRules": entries.collect::<Vec<_>>(),
             }))
         }
-        "alias" | "ipset" => firewall::object(kind, name, world),
+        "alias" | "ipset" | "security-group" | "firewall" => firewall::object(kind, name, world),
         "node" => {
             let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;
             Some(

@@ -15,7 +15,7 @@ use crate::ids::{
     StorageId, Vmid, VolumeId,
 };
 
-pub use firewall::{Element, FirewallAction, Site};
+pub use firewall::{Element, FirewallAction, RuleList, Site};
 
 /// One parameter of an API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod demand;
 mod firewall;
+mod firewall_rules;
 mod guests;
 mod jobs;
 mod migrate;

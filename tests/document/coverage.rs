@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 20] = [
+const CALLS: [(Kind, &str, &str); 24] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -82,6 +82,14 @@ const CALLS: [(Kind, &str, &str); 20] = [
         "/nodes/{node}/qemu/{vmid}/firewall/aliases/{name}",
     ),
     (Kind::IpSet, "POST", "/cluster/firewall/ipset"),
+    (Kind::SecurityGroup, "POST", "/cluster/firewall/groups"),
+    (Kind::Firewall, "PUT", "/cluster/firewall/options"),
+    (Kind::Firewall, "PUT", "/nodes/{node}/firewall/options"),
+    (
+        Kind::Firewall,
+        "PUT",
+        "/nodes/{node}/qemu/{vmid}/firewall/options",
+    ),
 ];
 
 #[test]

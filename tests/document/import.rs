@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredFirewallAlias, DesiredGuest,
-    DesiredIpSet, DesiredReplicationJob, DesiredSnapshot, DesiredStorage, Media, Value, Wish,
+    Desired, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredFirewall, DesiredFirewallAlias,
+    DesiredGuest, DesiredIpSet, DesiredReplicationJob, DesiredSecurityGroup, DesiredSnapshot,
+    DesiredStorage, Media, Value, Wish,
 };
-use bailiwick::document::import::firewall::{LiveAlias, LiveIpSet, alias, ip_set};
+use bailiwick::document::import::firewall::{
+    LiveAlias, LiveIpSet, alias, firewall, ip_set, security_group,
+};
 use bailiwick::document::import::{
     self, Held, Imported, LiveApiToken, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob,
     LiveSnapshot, LiveStorage, Section,
@@ -314,8 +317,52 @@ fn set_returns(asked: DesiredIpSet) {
     assert_eq!(*again, expected);
 }
 
+fn sections(rules: &Option<Vec<Section>>) -> Vec<&Section> {
+    rules.iter().flatten().collect()
+}
+
+fn group_returns(asked: DesiredSecurityGroup) {
+    let comment = said(&asked.comment);
+    let live = sections(&asked.rules);
+    let imported = security_group(
+        "any".to_owned(),
+        "security-group/any",
+        &asked.name,
+        comment.as_deref(),
+        &live,
+    );
+    let imported = imported.unwrap();
+    let Desired::SecurityGroup(again) = again(&imported) else {
+        panic!()
+    };
+    let rules = Some(live.into_iter().cloned().collect());
+    let comment = comment.map(Wish::Set);
+    let name = asked.name;
+    assert_eq!(
+        *again,
+        DesiredSecurityGroup {
+            name,
+            comment,
+            rules
+        }
+    );
+}
+
+fn firewall_returns(asked: DesiredFirewall) {
+    let options = raw(Domain::Firewall, &asked.options);
+    let live = sections(&asked.rules);
+    let name = "any".to_owned();
+    let imported = firewall(name, "firewall/any", &asked.scope, &options, &live).unwrap();
+    let Desired::Firewall(again) = again(&imported) else {
+        panic!()
+    };
+    assert_eq!(again.scope, asked.scope);
+    assert_eq!(again.rules, Some(live.into_iter().cloned().collect()));
+    same(Domain::Firewall, &options, &again.options, &imported);
+}
+
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
@@ -325,6 +372,8 @@ const KINDS: [Kind; 9] = [
     Kind::ApiToken,
     Kind::FirewallAlias,
     Kind::IpSet,
+    Kind::SecurityGroup,
+    Kind::Firewall,
 ];
 
 /// Whether the document's object could be made and brought back.
@@ -342,6 +391,8 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::Pool(_) | Desired::Image(_) | Desired::Account(_)) => {}
         Some(Desired::FirewallAlias(alias)) => alias_returns(*alias),
         Some(Desired::IpSet(set)) => set_returns(*set),
+        Some(Desired::SecurityGroup(group)) => group_returns(*group),
+        Some(Desired::Firewall(of)) => firewall_returns(*of),
         Some(Desired::Pool(_) | Desired::Image(_)) => {}
     }
     true

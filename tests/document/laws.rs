@@ -80,6 +80,16 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "firewall-name" => &["management", "Office_1"],
         "firewall-network" => &["10.20.0.7/16", "2001:DB8::1/128", "192.0.2.1"],
         "firewall-element" => &["10.20.0.7/16", "2001:db8::/32", "LAN", "dc/lan"],
+        "group-name" => &["web", "Mail_1"],
+        "rule-action" => &["accept", "DROP", "web"],
+        "firewall-macro" => &["SSH", "HTTPS"],
+        "firewall-protocol" => &["TCP", "udp", "47"],
+        "firewall-peer" => &["10.20.0.7/16,10.0.0.1-10.0.0.9", "+dc/Web", "LAN"],
+        "firewall-ports" => &["22,https", "1024:65535"],
+        "firewall-interface" => &["vmbr0", "net0"],
+        "icmp-type" => &["echo-request", "8"],
+        "conntrack-helper" => &["ftp", "netbios-ns"],
+        "rate-limit" => &["1,burst=5,rate=1/second", "enable=0"],
         "firewall-comment" => &["the offices", "# no", "1"],
         "replication-job-id" => &["104-0", "301-12"],
         "replication-comment" => &["to the other room", "1"],
@@ -206,6 +216,9 @@ pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
     if kind == Kind::Image {
         agree(&mut raw["spec"]);
     }
+    if matches!(kind, Kind::Firewall | Kind::SecurityGroup) {
+        of_a_firewall(kind, &mut raw["spec"]);
+    }
     // No element stands in a set twice.
     if kind == Kind::IpSet
         && let Some(entries) = raw.pointer_mut("/spec/entries")
@@ -225,6 +238,57 @@ pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
         raw["spec"]["guest"] = json!(number.unwrap_or(104));
     }
     raw
+}
+
+/// A firewall is somebody's, and has only the options that such a one has; a rule's fields fit each other.
+fn of_a_firewall(kind: Kind, spec: &mut Value) {
+    let spec = spec.as_object_mut().unwrap();
+    if kind == Kind::Firewall {
+        let scopes = ["cluster", "node", "guest"];
+        let kept = scopes.iter().find(|scope| spec.contains_key(**scope));
+        let kept = *kept.unwrap_or(&"cluster");
+        scopes
+            .iter()
+            .filter(|scope| **scope != kept)
+            .for_each(|scope| {
+                spec.remove(*scope);
+            });
+        if kept == "cluster" {
+            spec.insert("cluster".to_owned(), json!(true));
+        }
+        let has = |field: &str| match field {
+            "enabled" => true,
+            "policyIn" | "policyOut" => kept != "node",
+            "policyForward" | "ebtables" | "logRateLimit" => kept == "cluster",
+            "logLevelIn" | "logLevelOut" | "ndp" => kept != "cluster",
+            "dhcp" | "radv" | "macFilter" | "ipFilter" => kept == "guest",
+            _ => kept == "node",
+        };
+        if let Some(options) = spec.get_mut("options") {
+            options
+                .as_object_mut()
+                .unwrap()
+                .retain(|field, _| has(field));
+        }
+    }
+    let rules = spec.get_mut("rules").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten() {
+        let rule = rule.as_object_mut().unwrap();
+        if rule["direction"] == "group" && kind == Kind::SecurityGroup {
+            rule.insert("direction".to_owned(), json!("in"));
+        }
+        if rule["direction"] == "group" {
+            rule.insert("action".to_owned(), json!("web"));
+            rule.retain(|field, _| {
+                ["direction", "action", "enabled", "iface", "comment"].contains(&field.as_str())
+            });
+            continue;
+        }
+        if rule["action"] == "web" {
+            rule.insert("action".to_owned(), json!("ACCEPT"));
+        }
+        rule.entry("proto").or_insert(json!("tcp"));
+    }
 }
 
 /// Of an image's content, name and checksum hardly any drawn at random fit each other.

@@ -182,7 +182,7 @@ pub fn variant(action: &Action) -> &'static str {
 
 /// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
 /// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
-pub const PLANNED: usize = 47;
+pub const PLANNED: usize = 55;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -531,7 +531,7 @@ fn power() -> Vec<Kind> {
 }
 
 /// A firewall of the datacenter with an alias and a set.
-const FIREWALL: &str = "  firewall/cluster.fw: |\n    [ALIASES]\n\n    office 10.20.0.0/16 # offices\n\n    [IPSET web]\n\n    10.0.0.1\n    10.0.0.2\n\n";
+const FIREWALL: &str = "  firewall/cluster.fw: |\n    [ALIASES]\n\n    office 10.20.0.0/16 # offices\n\n    [IPSET web]\n\n    10.0.0.1\n    10.0.0.2\n\n    [RULES]\n\n    IN ACCEPT -p tcp -dport 22 # first\n    IN ACCEPT -p tcp -dport 80\n\n    [group old]\n\n    IN ACCEPT -p tcp -dport 25\n\n";
 
 /// Aliases and sets of firewalls.
 fn firewalls() -> Vec<Kind> {
@@ -541,6 +541,17 @@ fn firewalls() -> Vec<Kind> {
         };
     }
     let set = |spec: &str| document("IpSet", "web", spec);
+    let rules = |rules: &str| {
+        document(
+            "Firewall",
+            "all",
+            &format!("cluster: true, rules: [{rules}]"),
+        )
+    };
+    let (ssh, web) = (
+        "{direction: in, action: ACCEPT, proto: tcp, dport: '22', comment: first}",
+        "{direction: in, action: ACCEPT, proto: tcp, dport: '80'}",
+    );
     let with = |kind: Kind| kind.in_a_world_with("  user.cfg: |\n", FIREWALL);
     vec![
         makes(
@@ -591,6 +602,52 @@ fn firewalls() -> Vec<Kind> {
             "web",
             "comment: null",
             step!(DeleteIpSet),
+        )),
+        makes(
+            "create security group",
+            document("SecurityGroup", "fresh", "comment: new"),
+            step!(CreateGroup),
+        ),
+        with(makes(
+            "describe security group",
+            document("SecurityGroup", "old", "comment: 'for mail'"),
+            step!(DescribeGroup),
+        )),
+        with(removes(
+            "delete security group",
+            "SecurityGroup",
+            "old",
+            "comment: null",
+            step!(DeleteGroup),
+        )),
+        with(makes(
+            "insert rule",
+            rules(&format!(
+                "{{direction: in, action: ACCEPT, macro: HTTPS}}, {ssh}, {web}"
+            )),
+            step!(InsertRule),
+        )),
+        with(makes(
+            "update rule",
+            rules(&format!(
+                "{ssh}, {{direction: in, action: ACCEPT, proto: tcp, dport: '80', comment: second}}"
+            )),
+            step!(UpdateRule),
+        )),
+        with(makes(
+            "move rule",
+            rules(&format!("{web}, {ssh}")),
+            step!(MoveRule),
+        )),
+        with(makes("delete rule", rules(web), step!(DeleteRule))),
+        with(makes(
+            "set firewall options",
+            document(
+                "Firewall",
+                "all",
+                "cluster: true, options: {policyIn: ACCEPT, policyOut: DROP}",
+            ),
+            step!(SetOptions),
         )),
     ]
 }

@@ -12,11 +12,11 @@ use bailiwick::ids::{ClusterName, Vmid};
 use bailiwick::metrics::Metrics;
 use bailiwick::plan::{
     ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart,
-    SafetyCopy, Settings, Step, StepId, Wanted, backups_wanted, make_plan,
+    SafetyCopy, Settings, Step, StepId, Wanted, backups_wanted, firewalls_wanted, make_plan,
 };
 use bailiwick::proxmox::{ApiToken, Call, Client, ClusterEndpoints, Limits, Trust};
 use bailiwick::sim::{self, Running};
-use bailiwick::world::observe::backup_configs;
+use bailiwick::world::observe::{backup_configs, with_firewalls};
 use bailiwick::world::{ObserveSettings, World, observe};
 
 use crate::judge::Seen;
@@ -91,6 +91,13 @@ impl Stage {
     pub async fn look(&self) -> World {
         let settings = ObserveSettings::all(ClusterName::new("model").unwrap());
         observe(&self.client, &settings).await.unwrap()
+    }
+
+    /// The world with the firewalls in it that these wishes are about, as a plan is made with them.
+    pub async fn with_firewalls(&self, wishes: &[Wish], world: World) -> World {
+        let ownership = ownership(wishes, &world);
+        let wanted = firewalls_wanted(&items(wishes), &ownership, &world);
+        with_firewalls(&self.client, world, wanted).await
     }
 
     /// What is in the backups that these wishes name.

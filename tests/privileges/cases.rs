@@ -333,6 +333,27 @@ pub const CASES: &[Case] = &[
         "change a guest's set",
         "IpSet {guest: 103, name: mine, comment: null, entries: [{cidr: 10.0.0.1, nomatch: true}, {cidr: 10.0.0.3}]}",
     ),
+    wanted(
+        "make a security group",
+        "SecurityGroup {name: fresh, comment: x, rules: [{direction: in, action: ACCEPT, macro: SSH}]}",
+    ),
+    wanted(
+        "change a security group",
+        "SecurityGroup {name: old, comment: null, rules: [{direction: in, action: ACCEPT, proto: tcp, dport: '26'}]}",
+    ),
+    wanted(
+        "the datacenter's rules and options",
+        "Firewall {cluster: true, options: {policyIn: REJECT}, rules: [{direction: in, action: ACCEPT, proto: tcp, dport: '80'}, {direction: in, action: DROP, proto: tcp, dport: '22'}]}",
+    ),
+    wanted(
+        "a node's rules and options",
+        "Firewall {node: pve2, options: {ndp: false}, rules: [{direction: in, action: ACCEPT, proto: tcp, dport: '81'}]}",
+    ),
+    wanted(
+        "a guest's rules and options",
+        "Firewall {guest: 103, options: {enabled: true}, rules: [{direction: in, action: DROP, macro: SSH}, {direction: in, action: ACCEPT, proto: tcp, dport: '80'}]}",
+    ),
+    removed("delete a security group", &["security-group/old"]),
     removed("delete an alias", &["alias/office"]),
     removed("delete a set", &["ipset/web"]),
     removed("delete a guest's alias", &["alias/103/own"]),

@@ -9,6 +9,7 @@ use super::{Imported, Section, value};
 use crate::document::backup_job::BackupJobSpec;
 use crate::document::container::ContainerSpec;
 use crate::document::desired::{self, Desired, Wish};
+use crate::document::firewall::FirewallSpec;
 use crate::document::machine::VirtualMachineSpec;
 use crate::document::replication_job::ReplicationJobSpec;
 use crate::document::schema::{self, PROXMOX_KEY};
@@ -72,6 +73,8 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::ApiToken => &["user", "id", "separated", "expires", "comment"],
         Kind::FirewallAlias => &["guest", "name", "cidr", "comment"],
         Kind::IpSet => &["guest", "name", "comment", "entries"],
+        Kind::SecurityGroup => &["name", "comment", "rules"],
+        Kind::Firewall => &["cluster", "node", "guest", "rules", "extraConfig"],
     }
 }
 
@@ -124,8 +127,10 @@ impl<'a> Reading<'a> {
                 | Kind::AccessRule
                 | Kind::ApiToken
                 | Kind::FirewallAlias
-                | Kind::IpSet => guest.map_or(Domain::Storage, Domain::from),
+                | Kind::IpSet
+                | Kind::SecurityGroup => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
+                Kind::Firewall => Domain::Firewall,
             },
             section,
             out,
@@ -148,7 +153,9 @@ impl<'a> Reading<'a> {
                 | Kind::AccessRule
                 | Kind::ApiToken
                 | Kind::FirewallAlias
-                | Kind::IpSet => false,
+                | Kind::IpSet
+                | Kind::SecurityGroup
+                | Kind::Firewall => false,
             };
             if is {
                 reading.pass_over(key);
@@ -473,7 +480,13 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
         | Kind::AccessRule
         | Kind::ApiToken
         | Kind::FirewallAlias
-        | Kind::IpSet => return None,
+        | Kind::IpSet
+        | Kind::SecurityGroup => return None,
+        Kind::Firewall => {
+            let mut spec: FirewallSpec = serde_json::from_value(spec).ok()?;
+            (spec.cluster, spec.node, spec.guest) = (Some(true), None, None);
+            Desired::Firewall(Box::new(spec.desired()?))
+        }
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -503,7 +516,9 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         | Desired::Account(_)
         | Desired::ApiToken(_)
         | Desired::FirewallAlias(_)
-        | Desired::IpSet(_) => None,
+        | Desired::IpSet(_)
+        | Desired::SecurityGroup(_) => None,
+        Desired::Firewall(mut firewall) => firewall.options.remove(key),
         Desired::ReplicationJob(mut job) => job.options.remove(key),
     }
 }

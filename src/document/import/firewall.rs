@@ -1,8 +1,11 @@
-//! The documents of firewalls' aliases and sets, as they are.
+//! The documents of firewalls and of what is in them, as they are.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Imported, path, settle};
+use super::{Imported, Section, fields, path, settle};
+use crate::document::desired::FirewallScope;
 use crate::document::{Kind, ObjectKey};
 use crate::ids::Vmid;
 
@@ -86,6 +89,105 @@ pub fn ip_set(name: String, object: &str, live: &LiveIpSet<'_>) -> Result<Import
     });
     let word = "entries";
     out.place(path(&[word]), entries.collect(), word, word.to_owned());
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The fields of a rule's document, with the key of Proxmox VE each stands for.
+const RULE: &[(&str, &str)] = &[
+    ("type", "direction"),
+    ("action", "action"),
+    ("macro", "macro"),
+    ("proto", "proto"),
+    ("source", "source"),
+    ("dest", "dest"),
+    ("sport", "sport"),
+    ("dport", "dport"),
+    ("iface", "iface"),
+    ("icmp-type", "icmpType"),
+    ("log", "log"),
+    ("comment", "comment"),
+];
+
+/// The rules as documents say them.
+///
+/// # Errors
+/// The rule that no document can say, and why.
+fn rules(live: &[&Section]) -> Result<Value, String> {
+    let rule = |(at, fields): (usize, &&Section)| {
+        let mut out = Map::new();
+        for (key, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+            let known = RULE.iter().find(|(known, _)| known == key);
+            match (key.as_str(), known) {
+                ("enable", _) if value == "0" => {
+                    out.insert("enabled".to_owned(), json!(false));
+                }
+                ("enable", _) => {}
+                (_, Some((_, field))) => {
+                    out.insert((*field).to_owned(), json!(value));
+                }
+                (_, None) => {
+                    return Err(format!("documents have no field for `{key}` of rule {at}"));
+                }
+            }
+        }
+        if !fields.contains_key("enable") {
+            out.insert("enabled".to_owned(), json!(false));
+        }
+        Ok(Value::Object(out))
+    };
+    live.iter().enumerate().map(rule).collect()
+}
+
+fn place_rules(out: &mut Imported, live: &[&Section]) {
+    let word = "rules";
+    match rules(live) {
+        Ok(rules) => out.place(path(&[word]), rules, word, word.to_owned()),
+        Err(why) => out.leave_out(word, why),
+    }
+}
+
+/// The document of a security group.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn security_group(
+    name: String,
+    object: &str,
+    own: &str,
+    comment: Option<&str>,
+    live: &[&Section],
+) -> Result<Imported, String> {
+    let mut out = begin(Kind::SecurityGroup, name, object, own, None);
+    commented(&mut out, comment);
+    place_rules(&mut out, live);
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a firewall.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn firewall(
+    name: String,
+    object: &str,
+    scope: &FirewallScope,
+    options: &BTreeMap<String, String>,
+    live: &[&Section],
+) -> Result<Imported, String> {
+    let kind = Kind::Firewall;
+    let mut out = Imported::new(ObjectKey { kind, name }, object.to_owned());
+    let (field, value) = match scope {
+        FirewallScope::Cluster => ("cluster", json!(true)),
+        FirewallScope::Node(node) => ("node", json!(node.as_str())),
+        FirewallScope::Guest(vmid) => ("guest", json!(vmid.get())),
+    };
+    out.spec.insert(field.to_owned(), value);
+    let mut reading = fields::Reading::new(None, kind, options, &mut out);
+    reading.fields();
+    reading.rest();
+    place_rules(&mut out, live);
     settle::settle(&mut out)?;
     Ok(out)
 }

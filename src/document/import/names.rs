@@ -98,7 +98,9 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::AccessRule
         | Kind::ApiToken
         | Kind::FirewallAlias
-        | Kind::IpSet => None,
+        | Kind::IpSet
+        | Kind::SecurityGroup
+        | Kind::Firewall => None,
     }
 }
 

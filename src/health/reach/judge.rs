@@ -3,7 +3,7 @@
 
 use super::address::{Address, Family, Network};
 use super::chain::Outcome;
-use super::change::{Asked, Cell, Change, Spaces, changes};
+use super::change::{Asked, Cell, Change, Spaces, changes, shut_between};
 use super::compile::Compiled;
 use super::names::{TCP, UDP};
 use super::ranges::Ranges;
@@ -28,7 +28,7 @@ pub enum Effect {
 /// Something a change does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// The rule of the blast radius that speaks: `FW01` for nodes, `FW02` for guests.
+    /// The rule of the blast radius that speaks: `FW01` for nodes, `FW02` for guests; `FW09` for what is shut on the way only.
     pub rule: &'static str,
     /// What kind.
     pub effect: Effect,
@@ -90,19 +90,52 @@ const SENSITIVE: &[(u8, u16, &str)] = &[
 #[must_use]
 pub fn judge(before: &Compiled, after: &Compiled, keepers: &Keepers) -> Vec<Judged> {
     let mut spaces = Spaces::default();
-    let mut ways = before.ways();
-    ways.extend(after.ways());
+    let ways = ways(&[before, after]);
+    let found = changes(before, after, &ways, &mut spaces);
+    told(found, before, after, keepers, &mut spaces)
+}
+
+/// What a state on the way of a change shuts although it is open before and after (FW09), worst first.
+#[must_use]
+pub fn judge_between(
+    first: &Compiled,
+    between: &Compiled,
+    last: &Compiled,
+    keepers: &Keepers,
+) -> Vec<Judged> {
+    let mut spaces = Spaces::default();
+    let ways = ways(&[first, between, last]);
+    let found = shut_between(first, between, last, &ways, &mut spaces);
+    let mut all = told(found, first, between, keepers, &mut spaces);
+    for judged in &mut all {
+        judged.rule = "FW09";
+    }
+    all
+}
+
+fn ways(of: &[&Compiled]) -> Vec<Way> {
+    let mut ways: Vec<Way> = of.iter().flat_map(|compiled| compiled.ways()).collect();
     ways.sort();
     ways.dedup();
+    ways
+}
+
+fn told(
+    changes: Vec<Change>,
+    before: &Compiled,
+    after: &Compiled,
+    keepers: &Keepers,
+    spaces: &mut Spaces,
+) -> Vec<Judged> {
     let mut found = Vec::new();
-    for change in changes(before, after, &ways, &mut spaces) {
+    for change in changes {
         let names = if after.exists(&change.way) {
             after
         } else {
             before
         };
         match &change.way.to {
-            End::Node { .. } => node(after, names, &change, keepers, &mut spaces, &mut found),
+            End::Node { .. } => node(after, names, &change, keepers, spaces, &mut found),
             _ => others(names, &change, &mut found),
         }
     }

@@ -148,6 +148,11 @@ fn find(table: Table, name: &str) -> Option<&'static [Entry]> {
         .map(|(_, entries)| *entries)
 }
 
+/// The names of the macros that are known here.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MACROS.iter().chain(MACROS_V6).map(|(name, _)| *name)
+}
+
 /// Whether a macro is known here. Case does not count, as in Proxmox VE.
 #[must_use]
 pub fn is_known(name: &str) -> bool {

@@ -1,15 +1,105 @@
 //! How a step of a firewall is taken back, from the configuration before it.
 
+use std::collections::BTreeSet;
+
 use super::super::model::Inverse;
 use crate::proxmox::firewall::same_element;
 use crate::world::firewall::SetEntry;
-use crate::world::{Action, Element, FirewallAction, World};
+use crate::world::firewall::{Rule, Scope};
+use crate::world::{Action, Element, FirewallAction, RuleList, Section, World};
 
 fn element(entry: &SetEntry) -> Element {
     Element {
         cidr: entry.cidr.clone(),
         nomatch: entry.nomatch,
         comment: entry.comment.clone().filter(|text| !text.is_empty()),
+    }
+}
+
+/// The edits that take an edit of a list back, one after the other. The undo makes a script of its own of all of them.
+fn rule(action: &FirewallAction, scope: &Scope) -> Vec<FirewallAction> {
+    let rules = |list: &RuleList| -> Vec<Rule> {
+        match list {
+            RuleList::Rules => scope.rules.clone(),
+            RuleList::Group(name) => scope.group(name).cloned().unwrap_or_default().rules,
+        }
+    };
+    match action {
+        FirewallAction::InsertRule {
+            site,
+            list,
+            fields,
+            length,
+        } => vec![FirewallAction::DeleteRule {
+            site: site.clone(),
+            list: list.clone(),
+            position: 0,
+            rule: fields.clone(),
+            length: length + 1,
+        }],
+        FirewallAction::UpdateRule {
+            site,
+            list,
+            position,
+            set,
+            delete,
+        } => {
+            let was = rules(list).get(*position).cloned().unwrap_or_default();
+            let keys = || set.keys().chain(delete);
+            let old = |key: &String| was.fields.get(key).map(|old| (key.clone(), old.clone()));
+            vec![FirewallAction::UpdateRule {
+                site: site.clone(),
+                list: list.clone(),
+                position: *position,
+                set: keys().filter_map(old).collect(),
+                delete: keys()
+                    .filter(|key| !was.fields.contains_key(*key) && *key != "enable")
+                    .cloned()
+                    .collect(),
+            }]
+        }
+        FirewallAction::MoveRule {
+            site,
+            list,
+            from,
+            to,
+            rule,
+        } => {
+            let is = if to > from { to - 1 } else { *to };
+            let back = if is < *from { from + 1 } else { *from };
+            vec![FirewallAction::MoveRule {
+                site: site.clone(),
+                list: list.clone(),
+                from: is,
+                to: back,
+                rule: rule.clone(),
+            }]
+        }
+        FirewallAction::DeleteRule {
+            site,
+            list,
+            position,
+            rule,
+            length,
+        } => {
+            let mut all = vec![FirewallAction::InsertRule {
+                site: site.clone(),
+                list: list.clone(),
+                fields: rule.clone(),
+                length: length - 1,
+            }];
+            if *position > 0 {
+                all.push(FirewallAction::MoveRule {
+                    site: site.clone(),
+                    list: list.clone(),
+                    from: 0,
+                    to: position + 1,
+                    rule: rule.clone(),
+                });
+            }
+            all
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -101,6 +191,42 @@ pub(in crate::plan) fn inverse(action: &FirewallAction, before: &World) -> Inver
                     }
                 }));
                 actions
+            }
+            FirewallAction::CreateGroup { name, .. } => {
+                vec![FirewallAction::DeleteGroup { name: name.clone() }]
+            }
+            FirewallAction::DescribeGroup { name, .. } => {
+                let group = scope.group(name);
+                let comment = group.and_then(|group| group.comment.clone());
+                vec![FirewallAction::DescribeGroup {
+                    name: name.clone(),
+                    comment: comment.unwrap_or_default(),
+                }]
+            }
+            FirewallAction::DeleteGroup { name } => {
+                let group = scope.group(name).cloned().unwrap_or_default();
+                vec![FirewallAction::CreateGroup {
+                    name: name.clone(),
+                    comment: comment(group.comment),
+                }]
+            }
+            FirewallAction::InsertRule { .. }
+            | FirewallAction::UpdateRule { .. }
+            | FirewallAction::MoveRule { .. }
+            | FirewallAction::DeleteRule { .. } => rule(action, scope),
+            FirewallAction::SetOptions { set, delete, .. } => {
+                let (mut set_back, mut delete_back) = (Section::new(), BTreeSet::new());
+                for key in set.keys().chain(delete) {
+                    match scope.options.get(key) {
+                        Some(old) => drop(set_back.insert(key.clone(), old.clone())),
+                        None => drop(delete_back.insert(key.clone())),
+                    }
+                }
+                vec![FirewallAction::SetOptions {
+                    site,
+                    set: set_back,
+                    delete: delete_back,
+                }]
             }
         };
     Inverse::Actions {

@@ -8,7 +8,7 @@ use super::{At, EFFECT, comment};
 use crate::document::desired::DesiredIpSet;
 use crate::proxmox::firewall::{network, reference, same_element};
 use crate::world::firewall::{FirewallPart, IpSet, Place, SetEntry};
-use crate::world::{Action, Element, FirewallAction, Site};
+use crate::world::{Element, FirewallAction, Site};
 
 /// An element as people read it.
 fn told(nomatch: bool, comment: Option<&str>) -> String {
@@ -208,7 +208,10 @@ impl Planner<'_, '_> {
             if scope == Some("guest") && at.site == Site::Cluster {
                 sites.clear();
             }
-            if sites.iter().any(|site| self.alias_known(site, name)) {
+            if sites.iter().any(|site| {
+                let part = FirewallPart::Alias(name.to_ascii_lowercase());
+                self.firewall_has(site, &part)
+            }) {
                 continue;
             }
             let known = self.input.world.firewalls.scope(&Place::Cluster).ok();
@@ -220,24 +223,6 @@ impl Planner<'_, '_> {
             };
             self.drafts.problem(&item.key, "entries", reason);
         }
-    }
-
-    /// Whether an alias is there, or made by this plan, and not deleted by it.
-    fn alias_known(&self, site: &Site, name: &str) -> bool {
-        let part = FirewallPart::Alias(name.to_ascii_lowercase());
-        let place = site.place();
-        let object = crate::world::action::firewall::object_of(&place, &part);
-        if self.drafts.going.contains(&object) {
-            return false;
-        }
-        let firewalls = &self.input.world.firewalls;
-        let live = firewalls
-            .scope(&place)
-            .is_ok_and(|scope| scope.alias(name).is_some());
-        live || self.drafts.steps.iter().any(|draft| match &draft.action {
-            Action::Firewall(action) => action.makes().as_ref() == Some(&object),
-            _ => false,
-        })
     }
 
     /// A set whose document is gone.

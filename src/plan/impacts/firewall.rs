@@ -11,7 +11,7 @@ use crate::health::{Category, Entity};
 use crate::ids::{GuestKind, Vmid};
 use crate::proxmox::firewall::reference;
 use crate::world::firewall::{FirewallPart, Place, Scope};
-use crate::world::{FirewallAction, World};
+use crate::world::{FirewallAction, Section, World};
 
 /// What a step of a firewall does to what names its object.
 pub(super) fn impacts(step: StepId, action: &FirewallAction, before: &World) -> Vec<Raw> {
@@ -22,6 +22,9 @@ pub(super) fn impacts(step: StepId, action: &FirewallAction, before: &World) -> 
     let mut found: BTreeMap<Entity, Vec<String>> = BTreeMap::new();
     let mut unread = Vec::new();
     for place in places(&of, before) {
+        if told_by_reach(&of, &place, before) {
+            continue;
+        }
         match before.firewalls.scope(&place) {
             Ok(scope) => {
                 let users = users(scope, &place, &part, &of);
@@ -49,6 +52,19 @@ pub(super) fn impacts(step: StepId, action: &FirewallAction, before: &World) -> 
         ));
     }
     all
+}
+
+/// Whether what becomes of everybody's reach says it already: of the datacenter's, where a firewall can have an effect.
+fn told_by_reach(of: &Place, place: &Place, world: &World) -> bool {
+    let firewalls = &world.firewalls;
+    let counts = match place {
+        Place::Cluster | Place::Node(_) => true,
+        Place::Guest(vmid) => {
+            let guest = world.guests.get(vmid);
+            guest.is_some_and(|guest| firewalls.concerns(guest))
+        }
+    };
+    *of == Place::Cluster && firewalls.may_be_on() && counts
 }
 
 /// Where something of a place can be named: of the datacenter everywhere, of a guest only in its own firewall.
@@ -122,10 +138,20 @@ fn users(scope: &Scope, place: &Place, part: &FirewallPart, of: &Place) -> Vec<S
         FirewallPart::Set(name) => text
             .strip_prefix('+')
             .is_some_and(|text| means(text, name, false)),
+        FirewallPart::Group(_) | FirewallPart::Rules | FirewallPart::Options => false,
+    };
+    let calls = |fields: &Section| match part {
+        FirewallPart::Group(name) => {
+            let calls = fields.get("type").is_some_and(|kind| kind == "group");
+            let called = fields.get("action");
+            calls && called.is_some_and(|called| called.eq_ignore_ascii_case(name))
+        }
+        _ => false,
     };
     let rule = |rule: &crate::world::firewall::Rule| {
         let mut fields = ["source", "dest"].iter();
-        fields.any(|field| rule.fields.get(*field).is_some_and(|text| names(text)))
+        calls(&rule.fields)
+            || fields.any(|field| rule.fields.get(*field).is_some_and(|text| names(text)))
     };
     let rules = scope.rules.iter().enumerate().filter(|(_, r)| rule(r));
     let mut all: Vec<String> = rules.map(|(at, _)| format!("rule {at}")).collect();

@@ -1,185 +1,154 @@
-//! FW01, FW02: who can no longer reach whom, and who can now, as the firewalls decide. It is worked out exactly for the first and the
-//! last world of a plan, of the guests whose interfaces or firewall its steps change, as of each guest's next start.
+//! FW01 to FW09: who can no longer reach whom, and who can now, as the firewalls decide. It is worked out exactly, for IPv4 and IPv6, for
+//! the first and the last world of a plan, of the nodes and guests whose rules its steps may have changed, as of each guest's next start;
+//! and for the worlds between, where nothing may be shut that is open at both ends.
 //!
-//! A guest that comes or goes is told by other rules; nobody reached what was not there.
+//! A guest that comes or goes is told by other rules; nobody reached what was not there. While the datacenter's firewall is off before and
+//! after, no other has an effect and nothing is looked at.
+
+mod between;
+mod broken;
+mod concerned;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::super::model::{Duration, StepId};
-use super::super::words::clean;
+use super::super::model::StepId;
 use super::Raw;
-use crate::health::reach::{Compiled, Effect, End, Judged, Keepers, Model, judge};
-use crate::health::{self, Category, Entity, Moment};
-use crate::ids::Vmid;
-use crate::world::{Guest, World, views};
+use crate::health::reach::Compiled;
+use crate::health::{self, Moment};
+use crate::ids::{NodeName, Vmid};
+use crate::world::World;
+use concerned::Concerned;
 
-/// The guests whose reach steps may have changed, each with those steps.
-pub(super) type Touched = BTreeMap<Vmid, BTreeSet<StepId>>;
-
-/// The guests that are there before and after, and of which something changed that a firewall looks at.
-pub(super) fn touched(before: &World, after: &World) -> Vec<Vmid> {
-    if !before.firewalls.may_be_on() && !after.firewalls.may_be_on() {
-        return Vec::new();
-    }
-    let known = |vmid: &Vmid| before.guests.get(vmid);
-    let guests = after.guests.iter();
-    guests
-        .filter_map(|(vmid, is)| Some((vmid, known(vmid)?, is)))
-        .filter(|(vmid, was, is)| {
-            let (one, other) = (&before.firewalls.guests, &after.firewalls.guests);
-            differs(was, is) || (!one.is(other) && one.get(vmid) != other.get(vmid))
-        })
-        .map(|(vmid, ..)| *vmid)
-        .collect()
+/// What steps may have changed that firewalls look at.
+#[derive(Default)]
+pub(super) struct Touched {
+    /// The steps that changed the datacenter's firewall or the cluster network.
+    cluster: BTreeSet<StepId>,
+    /// Those that changed a node's firewall or addresses.
+    nodes: BTreeMap<NodeName, BTreeSet<StepId>>,
+    /// Those that changed a guest's firewall, interfaces or node.
+    guests: BTreeMap<Vmid, BTreeSet<StepId>>,
+    /// The world after each step that changed a firewall's configuration.
+    states: Vec<(StepId, World)>,
 }
 
-fn differs(was: &Arc<Guest>, is: &Arc<Guest>) -> bool {
-    if Arc::ptr_eq(was, is) {
-        return false;
+impl Touched {
+    /// Notes what a step changed.
+    pub(super) fn step(&mut self, id: StepId, before: &World, after: &World) {
+        let (was, is) = (&before.firewalls, &after.firewalls);
+        let mut configured = false;
+        if was.cluster != is.cluster || was.corosync != is.corosync {
+            self.cluster.insert(id);
+            configured = true;
+        }
+        if !was.nodes.is(&is.nodes) {
+            let names: BTreeSet<&NodeName> = was.nodes.keys().chain(is.nodes.keys()).collect();
+            for name in names {
+                if was.nodes.get(name) != is.nodes.get(name) {
+                    self.nodes.entry(name.clone()).or_default().insert(id);
+                    configured = true;
+                }
+            }
+        }
+        if !was.guests.is(&is.guests) {
+            let there = |vmid: &&Vmid| before.guests.contains_key(*vmid);
+            for vmid in after.guests.keys().filter(there) {
+                if was.guests.get(vmid) != is.guests.get(vmid) {
+                    self.guests.entry(*vmid).or_default().insert(id);
+                    configured = true;
+                }
+            }
+        }
+        if was.may_be_on() || is.may_be_on() {
+            for vmid in concerned::moved(before, after) {
+                self.guests.entry(vmid).or_default().insert(id);
+            }
+        }
+        if configured {
+            self.states.push((id, after.clone()));
+        }
     }
-    let nics = |guest: &Guest| views::nics(&guest.config.next_start());
-    was.node != is.node || nics(was) != nics(is)
+
+    fn is_empty(&self) -> bool {
+        self.cluster.is_empty() && self.nodes.is_empty() && self.guests.is_empty()
+    }
+
+    /// The steps that may have changed the reach of a node; all if none is known to.
+    fn of_node(&self, name: &NodeName) -> BTreeSet<StepId> {
+        let own = self.nodes.get(name).into_iter().flatten();
+        self.or_all(self.cluster.iter().chain(own).copied().collect())
+    }
+
+    /// The steps that may have changed the reach of a guest, which is on these nodes.
+    fn of_guest<'a>(
+        &self,
+        vmid: Vmid,
+        on: impl IntoIterator<Item = &'a NodeName>,
+    ) -> BTreeSet<StepId> {
+        let own = self.guests.get(&vmid).into_iter().flatten();
+        let nodes = on.into_iter().filter_map(|node| self.nodes.get(node));
+        let nodes = nodes.flatten();
+        self.or_all(
+            self.cluster
+                .iter()
+                .chain(nodes)
+                .chain(own)
+                .copied()
+                .collect(),
+        )
+    }
+
+    fn or_all(&self, steps: BTreeSet<StepId>) -> BTreeSet<StepId> {
+        if !steps.is_empty() {
+            return steps;
+        }
+        let nodes = self.nodes.values().flatten();
+        let guests = self.guests.values().flatten();
+        self.cluster
+            .iter()
+            .chain(nodes)
+            .chain(guests)
+            .copied()
+            .collect()
+    }
 }
 
 /// What becomes of everybody's reach.
 pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
-    let there = |vmid: &Vmid| start.guests.contains_key(vmid) && end.guests.contains_key(vmid);
-    let mut all = Vec::new();
-    let mut seen = Touched::new();
-    for (vmid, steps) in touched.iter().filter(|(vmid, _)| there(vmid)) {
-        match unread(start, *vmid).or_else(|| unread(end, *vmid)) {
-            None => drop(seen.insert(*vmid, steps.clone())),
-            Some(why) => all.extend(unknown(start, *vmid, steps, &why)),
-        }
+    let on = start.firewalls.may_be_on() || end.firewalls.may_be_on();
+    if !on || touched.is_empty() {
+        return Vec::new();
     }
-    if !seen.is_empty() {
-        all.extend(judged(start, end, &seen));
+    let mut concerned = Concerned::new(start, end, touched);
+    let told = told::Told {
+        start,
+        end,
+        touched,
+    };
+    let model = |world| health::reach_model_of(world, Moment::NextStart, Some(&concerned.guests));
+    let models = (model(start), model(end));
+    let mut all = concerned.unknown(&told);
+    match models {
+        (Ok(mut before), Ok(mut after)) => {
+            all.extend(broken::impacts(&told, &before, &after));
+            for model in [&mut before, &mut after] {
+                model.guests.retain(|vmid, _| {
+                    let vmid = Vmid::new(*vmid);
+                    vmid.is_ok_and(|vmid| concerned.guests.contains(&vmid))
+                });
+            }
+            let (before, after) = (Compiled::new(&before), Compiled::new(&after));
+            all.extend(told.judged(&before, &after, &concerned));
+            all.extend(between::impacts(&told, &concerned, &before, &after));
+        }
+        (Err(why), _) | (_, Err(why)) => all.extend(told.unknown(&concerned, &why)),
     }
     all
 }
 
-/// Why nobody knows who reaches a guest.
-fn unread(world: &World, vmid: Vmid) -> Option<String> {
-    let firewalls = &world.firewalls;
-    let cluster = firewalls.cluster.as_ref().err();
-    let cluster = cluster.map(|why| format!("the datacenter's firewall was not read: {why}"));
-    cluster.or_else(|| {
-        let guest = world.guests.get(&vmid)?;
-        if !firewalls.concerns(guest) {
-            return None;
-        }
-        if let Err(why) = firewalls.guest(vmid) {
-            return Some(format!("the guest's firewall is not known: {why}"));
-        }
-        // Unknown before and after would be no difference.
-        let node = &guest.node;
-        match firewalls.node(node).map(|node| &node.firewall) {
-            Some(Ok(scope)) => {
-                let backend = scope.options.get("nftables");
-                backend.filter(|value| *value != "0").map(|_| {
-                    format!("node {node} filters with nftables, whose rules are not worked out")
-                })
-            }
-            Some(Err(why)) => Some(format!("the firewall of node {node} was not read: {why}")),
-            None => Some(format!("the firewall of node {node} was not read")),
-        }
-    })
-}
-
-/// What becomes of the reach of guests whose firewalls are known.
-fn judged(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
-    let compiled = |world: &World| -> Result<Compiled, String> {
-        let mut model = health::reach_model(world, Moment::NextStart)?;
-        only(&mut model, touched);
-        Ok(Compiled::new(&model))
-    };
-    match (compiled(start), compiled(end)) {
-        (Ok(before), Ok(after)) => {
-            let mut all: BTreeMap<(String, Category, String), Raw> = BTreeMap::new();
-            for judged in judge(&before, &after, &Keepers::default()) {
-                let raw = raw(judged, start, touched);
-                let key = (raw.entity.to_string(), raw.category, raw.rule.clone());
-                // All that becomes of one end in one way is one impact, told in several sentences.
-                match all.get_mut(&key) {
-                    Some(known) => {
-                        known.causes.extend(raw.causes);
-                        let new = raw.notes.into_iter();
-                        let new: Vec<_> = new.filter(|note| !known.notes.contains(note)).collect();
-                        known.notes.extend(new);
-                    }
-                    None => drop(all.insert(key, raw)),
-                }
-            }
-            all.into_values().collect()
-        }
-        (Err(why), _) | (_, Err(why)) => touched
-            .iter()
-            .filter_map(|(vmid, steps)| unknown(start, *vmid, steps, &why))
-            .collect(),
-    }
-}
-
-/// Leaves the guests that are asked about. Every address that others may have is an address outside.
-fn only(model: &mut Model, touched: &Touched) {
-    let vmids: BTreeSet<u32> = touched.keys().map(|vmid| vmid.get()).collect();
-    model.guests.retain(|vmid, _| vmids.contains(vmid));
-}
-
-fn unknown(start: &World, vmid: Vmid, steps: &BTreeSet<StepId>, why: &str) -> Option<Raw> {
-    let guest = start.guests.get(&vmid)?;
-    Some(Raw {
-        entity: Entity::Guest(guest.kind, vmid),
-        category: Category::Unknown,
-        before: "reached by those whom the firewall lets pass".to_owned(),
-        after: "nobody can say who reaches it".to_owned(),
-        causes: vec![clean(why)],
-        notes: Vec::new(),
-        duration: Duration::Permanent,
-        steps: steps.clone(),
-        rule: "FW02".to_owned(),
-    })
-}
-
-fn raw(judged: Judged, start: &World, touched: &Touched) -> Raw {
-    let (category, before, after) = match judged.effect {
-        Effect::Lockout => (Category::Lockout, "can be managed", "cannot be managed"),
-        Effect::ConditionalLockout => (
-            Category::ConditionalLockout,
-            "can be managed",
-            "cannot be managed by all who could",
-        ),
-        Effect::Unreachable => (Category::Unreachable, "open", "closed"),
-        Effect::Exposed => (Category::Exposed, "closed", "open"),
-        Effect::Unknown => (Category::Unknown, "known who reaches it", "nobody can tell"),
-    };
-    let all = || touched.values().flatten().copied().collect();
-    let (entity, steps) = match &judged.end {
-        End::Node { name, .. } => (name.parse().ok().map(Entity::Node), all()),
-        End::Nic { vmid, .. } => {
-            let vmid = Vmid::new(*vmid).ok();
-            let guest = vmid.and_then(|vmid| start.guests.get(&vmid));
-            let steps = vmid.and_then(|vmid| touched.get(&vmid)).cloned();
-            (
-                guest.map(|guest| Entity::Guest(guest.kind, guest.vmid)),
-                steps.unwrap_or_else(all),
-            )
-        }
-        End::Outside => (None, all()),
-    };
-    let notes = match judged.sensitive.as_slice() {
-        [] => Vec::new(),
-        ports => vec![format!("the whole internet can open {}", ports.join(", "))],
-    };
-    Raw {
-        entity: entity.unwrap_or(Entity::Controller),
-        category,
-        before: before.to_owned(),
-        after: after.to_owned(),
-        causes: vec![clean(&judged.sentence)],
-        notes,
-        duration: Duration::Permanent,
-        steps,
-        rule: judged.rule.to_owned(),
-    }
+/// The rules of a world, with some of its guests.
+fn compiled(world: &World, guests: &BTreeSet<Vmid>) -> Result<Compiled, String> {
+    let model = health::reach_model_of(world, Moment::NextStart, Some(guests))?;
+    Ok(Compiled::new(&model))
 }

@@ -5,7 +5,7 @@ use crate::ids::NodeName;
 use crate::proxmox::firewall::same_element;
 use crate::world::action::firewall::object_of;
 use crate::world::firewall::{FirewallPart, Scope, SetEntry};
-use crate::world::{Action, Element, FirewallAction, Site};
+use crate::world::{Action, Element, FirewallAction, RuleList, Site};
 
 impl Back<'_, '_, '_> {
     /// Takes back a change of a firewall.
@@ -17,6 +17,9 @@ impl Back<'_, '_, '_> {
                 None => return,
             }
         }
+        if let Site::Node { node: of } = action.site() {
+            node = Some(of.clone());
+        }
         let (place, object) = (action.site().place(), action.object());
         let scope = match self.planner.input.world.firewalls.scope(&place) {
             Ok(scope) => scope.as_ref().clone(),
@@ -26,10 +29,14 @@ impl Back<'_, '_, '_> {
             }
         };
         match action {
-            FirewallAction::CreateAlias { .. } | FirewallAction::CreateIpSet { .. } => {
+            FirewallAction::CreateAlias { .. }
+            | FirewallAction::CreateIpSet { .. }
+            | FirewallAction::CreateGroup { .. } => {
                 self.firewall_again(action, &scope, node);
             }
-            FirewallAction::DeleteAlias { .. } | FirewallAction::DeleteIpSet { .. } => {
+            FirewallAction::DeleteAlias { .. }
+            | FirewallAction::DeleteIpSet { .. }
+            | FirewallAction::DeleteGroup { .. } => {
                 self.firewall_away(action, &scope, node);
             }
             FirewallAction::UpdateAlias { name, .. } => {
@@ -53,6 +60,22 @@ impl Back<'_, '_, '_> {
                     _ => self.left(&format!("{object} comment was changed by someone since")),
                 }
             }
+            FirewallAction::DescribeGroup { name, comment } => {
+                let now = scope.group(name).and_then(|group| group.comment.clone());
+                let now = now.unwrap_or_default();
+                match self.done() {
+                    Some(FirewallAction::DescribeGroup { comment: ours, .. }) if now == ours => {
+                        self.firewall_back(action, "comment", Some(&now), Some(comment), node);
+                    }
+                    _ => self.left(&format!("{object} comment was changed by someone since")),
+                }
+            }
+            FirewallAction::SetOptions { .. } => self.options_back(action, &scope, node),
+            // A list goes back whole.
+            FirewallAction::InsertRule { .. }
+            | FirewallAction::UpdateRule { .. }
+            | FirewallAction::MoveRule { .. }
+            | FirewallAction::DeleteRule { .. } => {}
             FirewallAction::AddIpSetEntry { name, element, .. } => {
                 self.element_again(action, &scope, name, element, node);
             }
@@ -137,6 +160,19 @@ impl Back<'_, '_, '_> {
                     .iter()
                     .all(|entry| self.put_in(action.site(), &name, entry)),
             },
+            FirewallPart::Group(name) => match scope.group(&name) {
+                None => return,
+                // Its rules go back to none first, if they are ours.
+                Some(live) => {
+                    let list = RuleList::Group(name);
+                    let mut steps = self.planner.drafts.steps.iter();
+                    live.rules.is_empty()
+                        || steps.any(|draft| {
+                            matches!(&draft.action, Action::Firewall(made) if made.list() == Some(&list))
+                        })
+                }
+            },
+            FirewallPart::Rules | FirewallPart::Options => false,
         };
         if !ours {
             return self.left(&format!("{object} was changed by someone since"));

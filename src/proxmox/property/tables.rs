@@ -102,7 +102,7 @@ pub fn format_of(domain: Domain, key: &str) -> Option<&'static Format> {
             "performance" => Some(&cluster::PERFORMANCE),
             _ => None,
         },
-        Domain::ReplicationJob => None,
+        Domain::ReplicationJob | Domain::Firewall => None,
         Domain::Cluster => match key {
             "migration" | "replication" => Some(&cluster::MIGRATION),
             "bwlimit" => Some(&cluster::BWLIMIT),

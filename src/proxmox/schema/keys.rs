@@ -436,7 +436,7 @@ pub fn keys(domain: Domain) -> &'static [KeySpec] {
         Domain::Storage => STORAGE,
         Domain::BackupJob => BACKUP_JOB,
         Domain::ReplicationJob => REPLICATION_JOB,
-        Domain::Cluster => &[],
+        Domain::Firewall | Domain::Cluster => &[],
     }
 }
 
@@ -466,6 +466,10 @@ pub fn is_volume_key(domain: Domain, name: &str) -> bool {
                     && matches!(stem, "ide" | "sata" | "scsi" | "virtio" | "unused"))
         }
         Domain::Lxc => name == "rootfs" || (index.is_some() && matches!(stem, "mp" | "unused")),
-        Domain::Storage | Domain::BackupJob | Domain::ReplicationJob | Domain::Cluster => false,
+        Domain::Storage
+        | Domain::BackupJob
+        | Domain::ReplicationJob
+        | Domain::Firewall
+        | Domain::Cluster => false,
     }
 }

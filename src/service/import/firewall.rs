@@ -1,4 +1,5 @@
-//! Firewalls among what is imported: the aliases and sets of the datacenter and of every guest.
+//! Firewalls among what is imported: the aliases, sets and security groups, and the options and rules of the datacenter, of nodes and of
+//! guests.
 
 use super::super::error::ServiceError;
 use super::super::open::Service;
@@ -6,17 +7,25 @@ use super::only::Only;
 use super::{NotImported, shown};
 use crate::configuration::Cluster;
 use crate::document::Kind;
+use crate::document::desired::FirewallScope;
 use crate::document::import::Imported;
-use crate::document::import::firewall::{LiveAlias, LiveIpSet, alias, ip_set};
+use crate::document::import::firewall::{
+    LiveAlias, LiveIpSet, alias, firewall, ip_set, security_group,
+};
 use crate::document::import::names::Unnamed;
-use crate::ids::Vmid;
-use crate::world::World;
-use crate::world::action::firewall::of_object;
-use crate::world::firewall::{FirewallPart, Place, Scope};
+use crate::service::resources::firewall::{parts, scopes};
+use crate::world::action::firewall::{object_of, of_object};
+use crate::world::firewall::{FirewallPart, Place, Rule};
 use crate::world::observe::with_firewalls;
+use crate::world::{Section, World};
 
 /// The kinds that are found in firewalls.
-pub(super) const KINDS: &[Kind] = &[Kind::FirewallAlias, Kind::IpSet];
+pub(super) const KINDS: &[Kind] = &[
+    Kind::FirewallAlias,
+    Kind::IpSet,
+    Kind::SecurityGroup,
+    Kind::Firewall,
+];
 
 impl Service {
     /// The world with every guest's firewall read, whether or not it can have an effect.
@@ -26,7 +35,10 @@ impl Service {
         world: World,
     ) -> Result<World, ServiceError> {
         let guests = world.guests.keys().copied().map(Place::Guest);
-        let unread = guests.filter(|place| world.firewalls.scope(place).is_err());
+        let nodes = world.nodes.keys().cloned().map(Place::Node);
+        let unread = guests
+            .chain(nodes)
+            .filter(|place| world.firewalls.scope(place).is_err());
         let unread = unread.collect();
         let client = self.client(&cluster.name)?;
         Ok(with_firewalls(&client, world, unread).await)
@@ -43,8 +55,13 @@ pub(super) fn unread(world: &World, only: &Only) -> Vec<NotImported> {
     let guests = world.firewalls.guests.iter();
     let guests =
         guests.filter_map(|(vmid, read)| Some((Place::Guest(*vmid), read.as_ref().err()?)));
+    let nodes = world.firewalls.nodes.iter();
+    let nodes = nodes.filter_map(|(name, node)| {
+        Some((Place::Node(name.clone()), node.firewall.as_ref().err()?))
+    });
     cluster
         .into_iter()
+        .chain(nodes)
         .chain(guests)
         .map(|(place, why)| NotImported {
             what: place.to_string(),
@@ -53,31 +70,34 @@ pub(super) fn unread(world: &World, only: &Only) -> Vec<NotImported> {
         .collect()
 }
 
-fn scopes(world: &World) -> impl Iterator<Item = (Option<Vmid>, &Scope)> {
-    let cluster = world.firewalls.cluster.as_ref().ok();
-    let cluster = cluster.map(|scope| (None, &**scope));
-    let guests = world.firewalls.guests.iter();
-    let guests = guests.filter(|(vmid, _)| world.guests.contains_key(vmid));
-    let guests = guests.filter_map(|(vmid, read)| Some((Some(*vmid), &**read.as_ref().ok()?)));
-    cluster.into_iter().chain(guests)
-}
-
-/// Every alias and set, by kind and id.
+/// Every alias, set, security group and firewall, by kind and id.
 pub(super) fn objects(world: &World) -> impl Iterator<Item = (Kind, String)> {
-    scopes(world).flat_map(|(guest, scope)| {
-        let at = guest.map_or_else(String::new, |vmid| format!("{vmid}/"));
-        let of = at.clone();
-        let aliases = scope.aliases.keys();
-        let aliases = aliases.map(move |name| {
-            let id = format!("{at}{}", name.to_ascii_lowercase());
-            (Kind::FirewallAlias, id)
-        });
-        let sets = scope.ipsets.keys();
-        aliases.chain(sets.map(move |name| (Kind::IpSet, format!("{of}{name}"))))
-    })
+    scopes(world)
+        .filter(|(place, _)| match place {
+            Place::Cluster => true,
+            Place::Node(node) => world.nodes.contains_key(node),
+            Place::Guest(vmid) => world.guests.contains_key(vmid),
+        })
+        .flat_map(|(place, scope)| {
+            parts(scope).filter_map(move |part| {
+                let object = object_of(&place, &part);
+                let (_, id) = object.split_once('/')?;
+                let kind = match part {
+                    FirewallPart::Alias(_) => Kind::FirewallAlias,
+                    FirewallPart::Set(_) => Kind::IpSet,
+                    FirewallPart::Group(_) => Kind::SecurityGroup,
+                    FirewallPart::Rules | FirewallPart::Options => Kind::Firewall,
+                };
+                Some((kind, id.to_owned()))
+            })
+        })
 }
 
-/// The document of an alias or a set, not planned yet.
+fn fields(rules: &[Rule]) -> Vec<&Section> {
+    rules.iter().map(|rule| &rule.fields).collect()
+}
+
+/// The document of a part of a firewall, not planned yet.
 pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<Imported, String> {
     let called = shown(object);
     let (place, part) = of_object(&called).ok_or("it is gone")?;
@@ -112,6 +132,19 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
                     .collect(),
             };
             ip_set(name, &called, &of)
+        }
+        FirewallPart::Group(own) => {
+            let live = scope.group(&own).ok_or("it is gone")?;
+            let comment = live.comment.as_deref();
+            security_group(name, &called, &own, comment, &fields(&live.rules))
+        }
+        FirewallPart::Rules | FirewallPart::Options => {
+            let of = match place {
+                Place::Cluster => FirewallScope::Cluster,
+                Place::Node(node) => FirewallScope::Node(node),
+                Place::Guest(vmid) => FirewallScope::Guest(vmid),
+            };
+            firewall(name, &called, &of, &scope.options, &fields(&scope.rules))
         }
     }
 }

@@ -1,25 +1,39 @@
 //! Aliases and sets of firewalls among the resources.
 
 use super::{Live, Resource, ResourceKind, plain};
-use crate::plan::Ownership;
+use crate::plan::{Ownership, rule_words};
 use crate::world::action::firewall::{object_of, of_object};
-use crate::world::firewall::{FirewallPart, Place, Scope};
+use crate::world::firewall::{FirewallPart, Place, Rule, Scope};
 use crate::world::{Section, World};
 
-/// The firewalls that were read, by place: the datacenter's, then the guests'.
+/// The firewalls that were read, by place: the datacenter's, then the nodes' and the guests'.
 pub(in crate::service) fn scopes(world: &World) -> impl Iterator<Item = (Place, &Scope)> {
     let cluster = world.firewalls.cluster.as_ref().ok();
     let cluster = cluster.map(|scope| (Place::Cluster, &**scope));
     let guests = world.firewalls.guests.iter();
     let guests =
         guests.filter_map(|(vmid, read)| Some((Place::Guest(*vmid), &**read.as_ref().ok()?)));
-    cluster.into_iter().chain(guests)
+    let nodes = world.firewalls.nodes.iter();
+    let nodes = nodes.filter_map(|(name, node)| {
+        let scope = node.firewall.as_ref().ok()?;
+        Some((Place::Node(name.clone()), &**scope))
+    });
+    cluster.into_iter().chain(nodes).chain(guests)
 }
 
 /// The parts of a firewall that are objects.
 pub(in crate::service) fn parts(scope: &Scope) -> impl Iterator<Item = FirewallPart> {
     let aliases = scope.aliases.keys().cloned().map(FirewallPart::Alias);
-    aliases.chain(scope.ipsets.keys().cloned().map(FirewallPart::Set))
+    let sets = scope.ipsets.keys().cloned().map(FirewallPart::Set);
+    let groups = scope.groups.keys().cloned().map(FirewallPart::Group);
+    let whole = !scope.rules.is_empty() || !scope.options.is_empty();
+    let whole = whole.then_some(FirewallPart::Rules);
+    aliases.chain(sets).chain(groups).chain(whole)
+}
+
+/// A rule in a few words.
+fn words(rule: &Rule) -> String {
+    rule_words(&rule.fields)
 }
 
 pub(super) fn lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
@@ -29,6 +43,8 @@ pub(super) fn lines(world: &World, ownership: &Ownership) -> Vec<(String, Resour
             let kind = match part {
                 FirewallPart::Alias(_) => ResourceKind::Alias,
                 FirewallPart::Set(_) => ResourceKind::IpSet,
+                FirewallPart::Group(_) => ResourceKind::SecurityGroup,
+                FirewallPart::Rules | FirewallPart::Options => ResourceKind::Firewall,
             };
             let id = object_of(&place, &part);
             let line = plain(ownership, kind, id.clone(), "enabled");
@@ -65,6 +81,17 @@ pub(in crate::service) fn facts(world: &World, object: &str) -> Option<(Section,
                     format!("{mark}{}", entry.cidr)
                 })
                 .collect()
+        }
+        FirewallPart::Group(name) => {
+            let group = scope.group(name)?;
+            put("comment", group.comment.as_ref());
+            group.rules.iter().map(words).collect()
+        }
+        FirewallPart::Rules | FirewallPart::Options => {
+            for (key, value) in &scope.options {
+                put(key, Some(value));
+            }
+            scope.rules.iter().map(words).collect()
         }
     };
     Some((settings, members))

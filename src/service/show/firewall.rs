@@ -17,13 +17,14 @@ fn owner(place: &Place) -> String {
     }
 }
 
-/// The aliases or the sets of every firewall that was read.
+/// The aliases, sets or security groups of every firewall that was read, or the firewalls themselves.
 pub(super) fn list(what: &str, world: &World) -> List {
-    let aliases = what.starts_with("alias");
-    let headings: &[&str] = if aliases {
-        &["ALIAS", "FIREWALL", "ADDRESS", "COMMENT"]
-    } else {
-        &["SET", "FIREWALL", "ENTRIES", "COMMENT"]
+    let what = what.trim_end_matches("es").trim_end_matches('s');
+    let headings: &[&str] = match what {
+        "alia" => &["ALIAS", "FIREWALL", "ADDRESS", "COMMENT"],
+        "ipset" => &["SET", "FIREWALL", "ENTRIES", "COMMENT"],
+        "security-group" => &["GROUP", "FIREWALL", "RULES", "COMMENT"],
+        _ => &["FIREWALL", "ENABLED", "RULES", "OPTIONS"],
     };
     let mut list = List::new(headings);
     for (place, scope) in scopes(world) {
@@ -33,12 +34,25 @@ pub(super) fn list(what: &str, world: &World) -> List {
                 continue;
             };
             let setting = |key: &str| settings.get(key).cloned().unwrap_or_default();
-            let (name, second) = match &part {
-                FirewallPart::Alias(name) if aliases => (name, setting("cidr")),
-                FirewallPart::Set(name) if !aliases => (name, members.len().to_string()),
-                FirewallPart::Alias(_) | FirewallPart::Set(_) => continue,
+            let count = members.len().to_string();
+            let cells = match (&part, what) {
+                (FirewallPart::Alias(name), "alia") => [
+                    name.clone(),
+                    owner(&place),
+                    setting("cidr"),
+                    setting("comment"),
+                ],
+                (FirewallPart::Set(name), "ipset")
+                | (FirewallPart::Group(name), "security-group") => {
+                    [name.clone(), owner(&place), count, setting("comment")]
+                }
+                (FirewallPart::Rules, "firewall") => {
+                    let options = settings.len().to_string();
+                    [owner(&place), setting("enable"), count, options]
+                }
+                _ => continue,
             };
-            list.row([name.clone(), owner(&place), second, setting("comment")]);
+            list.row(cells);
         }
     }
     list
@@ -49,6 +63,10 @@ pub(super) fn object(kind: &str, name: &str, world: &World) -> Option<Value> {
     let (settings, members) = facts(world, &format!("{kind}/{name}"))?;
     Some(match kind {
         "alias" => json!({ "alias": name, "settings": settings }),
-        _ => json!({ "ipset": name, "settings": settings, "entries": members }),
+        "ipset" => json!({ "ipset": name, "settings": settings, "entries": members }),
+        "security-group" => {
+            json!({ "securityGroup": name, "settings": settings, "rules": members })
+        }
+        _ => json!({ "firewall": name, "options": settings, "rules": members }),
     })
 }

@@ -1,5 +1,6 @@
 //! What Bailiwick can do to a firewall's configuration. Proxmox VE makes new rules of it about ten seconds later.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -107,7 +108,85 @@ pub enum FirewallAction {
     /// Remove a set with what is in it, whether it is used or not: Proxmox VE does not look.
     #[serde(rename_all = "camelCase")]
     DeleteIpSet { site: Site, name: String },
+    /// Make an empty security group of the datacenter.
+    #[serde(rename_all = "camelCase")]
+    CreateGroup {
+        name: String,
+        comment: Option<String>,
+    },
+    /// Give a security group another comment; an empty one is none.
+    #[serde(rename_all = "camelCase")]
+    DescribeGroup { name: String, comment: String },
+    /// Remove an empty security group, whether it is called or not: Proxmox VE does not look.
+    #[serde(rename_all = "camelCase")]
+    DeleteGroup { name: String },
+    /// Put a new rule at the top of a list, which has `length` rules before: Proxmox VE puts it nowhere else.
+    #[serde(rename_all = "camelCase")]
+    InsertRule {
+        site: Site,
+        list: RuleList,
+        fields: BTreeMap<String, String>,
+        length: usize,
+    },
+    /// Change fields of a rule, and take others away.
+    #[serde(rename_all = "camelCase")]
+    UpdateRule {
+        site: Site,
+        list: RuleList,
+        position: usize,
+        set: BTreeMap<String, String>,
+        delete: BTreeSet<String>,
+    },
+    /// Move a rule before the one that is at `to` before the move; past the last one it goes to the end.
+    #[serde(rename_all = "camelCase")]
+    MoveRule {
+        site: Site,
+        list: RuleList,
+        from: usize,
+        to: usize,
+        rule: BTreeMap<String, String>,
+    },
+    /// Take a rule away from a list, which has `length` rules before.
+    #[serde(rename_all = "camelCase")]
+    DeleteRule {
+        site: Site,
+        list: RuleList,
+        position: usize,
+        rule: BTreeMap<String, String>,
+        length: usize,
+    },
+    /// Set options, and take others away. The datacenter's firewall is switched on with `enable=1`: for good, not on trial for a minute
+    /// as `enable=2` would have it, so nothing switches it off again if somebody is locked out.
+    #[serde(rename_all = "camelCase")]
+    SetOptions {
+        site: Site,
+        set: BTreeMap<String, String>,
+        delete: BTreeSet<String>,
+    },
 }
+
+/// A list of rules.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RuleList {
+    /// A firewall's own.
+    Rules,
+    /// That of a security group of the datacenter.
+    Group(String),
+}
+
+impl RuleList {
+    /// The part of the firewall that it is.
+    pub fn part(&self) -> FirewallPart {
+        match self {
+            Self::Rules => FirewallPart::Rules,
+            Self::Group(name) => FirewallPart::Group(name.clone()),
+        }
+    }
+}
+
+/// Security groups are the datacenter's.
+static DATACENTER: Site = Site::Cluster;
 
 impl FirewallAction {
     /// Whose firewall it changes.
@@ -121,7 +200,15 @@ impl FirewallAction {
             | Self::AddIpSetEntry { site, .. }
             | Self::UpdateIpSetEntry { site, .. }
             | Self::RemoveIpSetEntry { site, .. }
-            | Self::DeleteIpSet { site, .. } => site,
+            | Self::DeleteIpSet { site, .. }
+            | Self::InsertRule { site, .. }
+            | Self::UpdateRule { site, .. }
+            | Self::MoveRule { site, .. }
+            | Self::DeleteRule { site, .. }
+            | Self::SetOptions { site, .. } => site,
+            Self::CreateGroup { .. } | Self::DescribeGroup { .. } | Self::DeleteGroup { .. } => {
+                &DATACENTER
+            }
         }
     }
 
@@ -137,6 +224,37 @@ impl FirewallAction {
             | Self::UpdateIpSetEntry { name, .. }
             | Self::RemoveIpSetEntry { name, .. }
             | Self::DeleteIpSet { name, .. } => FirewallPart::Set(name.clone()),
+            Self::CreateGroup { name, .. }
+            | Self::DescribeGroup { name, .. }
+            | Self::DeleteGroup { name } => FirewallPart::Group(name.clone()),
+            Self::InsertRule { list, .. }
+            | Self::UpdateRule { list, .. }
+            | Self::MoveRule { list, .. }
+            | Self::DeleteRule { list, .. } => list.part(),
+            Self::SetOptions { .. } => FirewallPart::Options,
+        }
+    }
+
+    /// The list of rules that it changes, if it changes one.
+    pub fn list(&self) -> Option<&RuleList> {
+        match self {
+            Self::InsertRule { list, .. }
+            | Self::UpdateRule { list, .. }
+            | Self::MoveRule { list, .. }
+            | Self::DeleteRule { list, .. } => Some(list),
+            Self::CreateAlias { .. }
+            | Self::UpdateAlias { .. }
+            | Self::DeleteAlias { .. }
+            | Self::CreateIpSet { .. }
+            | Self::DescribeIpSet { .. }
+            | Self::AddIpSetEntry { .. }
+            | Self::UpdateIpSetEntry { .. }
+            | Self::RemoveIpSetEntry { .. }
+            | Self::DeleteIpSet { .. }
+            | Self::CreateGroup { .. }
+            | Self::DescribeGroup { .. }
+            | Self::DeleteGroup { .. }
+            | Self::SetOptions { .. } => None,
         }
     }
 
@@ -161,13 +279,23 @@ impl FirewallAction {
     /// The word for what it does, for policy.
     pub fn verb(&self) -> &'static str {
         match self {
-            Self::CreateAlias { .. } | Self::CreateIpSet { .. } => "create",
+            Self::CreateAlias { .. } | Self::CreateIpSet { .. } | Self::CreateGroup { .. } => {
+                "create"
+            }
             Self::UpdateAlias { .. }
             | Self::DescribeIpSet { .. }
             | Self::AddIpSetEntry { .. }
             | Self::UpdateIpSetEntry { .. }
-            | Self::RemoveIpSetEntry { .. } => "update",
-            Self::DeleteAlias { .. } | Self::DeleteIpSet { .. } => "delete",
+            | Self::RemoveIpSetEntry { .. }
+            | Self::DescribeGroup { .. }
+            | Self::InsertRule { .. }
+            | Self::UpdateRule { .. }
+            | Self::MoveRule { .. }
+            | Self::DeleteRule { .. }
+            | Self::SetOptions { .. } => "update",
+            Self::DeleteAlias { .. } | Self::DeleteIpSet { .. } | Self::DeleteGroup { .. } => {
+                "delete"
+            }
         }
     }
 
@@ -183,6 +311,14 @@ impl FirewallAction {
             Self::UpdateIpSetEntry { .. } => "update set entry",
             Self::RemoveIpSetEntry { .. } => "remove set entry",
             Self::DeleteIpSet { .. } => "delete set",
+            Self::CreateGroup { .. } => "create security group",
+            Self::DescribeGroup { .. } => "describe security group",
+            Self::DeleteGroup { .. } => "delete security group",
+            Self::InsertRule { .. } => "insert rule",
+            Self::UpdateRule { .. } => "update rule",
+            Self::MoveRule { .. } => "move rule",
+            Self::DeleteRule { .. } => "delete rule",
+            Self::SetOptions { .. } => "set firewall options",
         }
     }
 
@@ -206,12 +342,27 @@ pub fn object_of(place: &Place, part: &FirewallPart) -> String {
     match part {
         FirewallPart::Alias(name) => format!("alias/{at}{}", name.to_ascii_lowercase()),
         FirewallPart::Set(name) => format!("ipset/{at}{name}"),
+        FirewallPart::Group(name) => format!("security-group/{}", name.to_ascii_lowercase()),
+        FirewallPart::Rules | FirewallPart::Options => match place {
+            Place::Cluster => "firewall/cluster".to_owned(),
+            Place::Node(node) => format!("firewall/node/{node}"),
+            Place::Guest(vmid) => format!("firewall/guest/{vmid}"),
+        },
     }
 }
 
-/// The part of a firewall that an object's name is about, and where.
+/// The part of a firewall that an object's name is about, and where; of a whole firewall its rules.
 pub fn of_object(object: &str) -> Option<(Place, FirewallPart)> {
     let (kind, rest) = object.split_once('/')?;
+    if kind == "firewall" {
+        let place = match rest.split_once('/') {
+            None if rest == "cluster" => Place::Cluster,
+            Some(("node", node)) => Place::Node(node.parse().ok()?),
+            Some(("guest", vmid)) => Place::Guest(vmid.parse().ok()?),
+            _ => return None,
+        };
+        return Some((place, FirewallPart::Rules));
+    }
     let (place, name) = match rest.split_once('/') {
         Some((vmid, name)) => (Place::Guest(vmid.parse().ok()?), name),
         None => (Place::Cluster, rest),
@@ -220,6 +371,7 @@ pub fn of_object(object: &str) -> Option<(Place, FirewallPart)> {
     match kind {
         "alias" => Some((place, FirewallPart::Alias(name))),
         "ipset" => Some((place, FirewallPart::Set(name))),
+        "security-group" if place == Place::Cluster => Some((place, FirewallPart::Group(name))),
         _ => None,
     }
 }
@@ -244,7 +396,23 @@ mod tests {
                 "alias/104/lan",
             ),
             (Place::Cluster, FirewallPart::Set("web".into()), "ipset/web"),
-            (vmid, FirewallPart::Set("web".into()), "ipset/104/web"),
+            (
+                vmid.clone(),
+                FirewallPart::Set("web".into()),
+                "ipset/104/web",
+            ),
+            (
+                Place::Cluster,
+                FirewallPart::Group("web".into()),
+                "security-group/web",
+            ),
+            (Place::Cluster, FirewallPart::Rules, "firewall/cluster"),
+            (vmid, FirewallPart::Rules, "firewall/guest/104"),
+            (
+                Place::Node("pve1".parse().unwrap()),
+                FirewallPart::Rules,
+                "firewall/node/pve1",
+            ),
         ] {
             assert_eq!(object_of(&place, &part), object);
             assert_eq!(of_object(object), Some((place, part)));

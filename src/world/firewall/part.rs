@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Alias, IpSet, Scope};
+use super::{Alias, Group, IpSet, Rule, Scope};
 use crate::proxmox::firewall::element;
 
 /// A part of a firewall's configuration: what a step changes and what must still be as it was planned on.
@@ -16,6 +16,12 @@ pub enum FirewallPart {
     Alias(String),
     /// The set of this name, with what is in it.
     Set(String),
+    /// The security group of this name, with its rules.
+    Group(String),
+    /// The rules.
+    Rules,
+    /// The options.
+    Options,
 }
 
 impl fmt::Display for FirewallPart {
@@ -23,6 +29,9 @@ impl fmt::Display for FirewallPart {
         match self {
             Self::Alias(name) => write!(f, "the alias {name}"),
             Self::Set(name) => write!(f, "the set {name}"),
+            Self::Group(name) => write!(f, "the security group {name}"),
+            Self::Rules => f.write_str("the list of rules"),
+            Self::Options => f.write_str("the options"),
         }
     }
 }
@@ -38,11 +47,29 @@ impl Scope {
         })
     }
 
+    /// A security group. Its name's case does not count.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        let exact = self.groups.get(name);
+        exact.or_else(|| {
+            let mut all = self.groups.iter();
+            all.find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, group)| group)
+        })
+    }
+
     /// A part's state as a text that is another one for another state; `None` if it is not there.
     pub fn state(&self, part: &FirewallPart) -> Option<String> {
         match part {
             FirewallPart::Alias(name) => self.alias(name).map(alias_state),
             FirewallPart::Set(name) => self.ipsets.get(name).map(set_state),
+            FirewallPart::Group(name) => self.group(name).map(group_state),
+            FirewallPart::Rules => Some(digest(self.rules.iter().map(rule_state))),
+            FirewallPart::Options => {
+                let options = self.options.iter();
+                Some(digest(
+                    options.map(|(key, value)| format!("{key}: {value}")),
+                ))
+            }
         }
     }
 }
@@ -67,6 +94,39 @@ fn set_state(set: &IpSet) -> String {
     lines.sort_unstable();
     let comment = set.comment.clone().unwrap_or_default();
     digest(std::iter::once(comment).chain(lines))
+}
+
+fn group_state(group: &Group) -> String {
+    let comment = group.comment.clone().unwrap_or_default();
+    digest(std::iter::once(comment).chain(group.rules.iter().map(rule_state)))
+}
+
+/// A rule's fields, each in one spelling. What Proxmox VE finds wrong with it, and that it is off, are told apart from what it says.
+fn rule_state(rule: &Rule) -> String {
+    let fields = rule.fields.iter().filter_map(|(key, value)| {
+        let value = match key.as_str() {
+            "enable" => return None,
+            "log" if value == "nolog" => return None,
+            "source" | "dest" => {
+                let parts: Vec<String> = value.split(',').map(spelling).collect();
+                parts.join(",")
+            }
+            "macro" => value.to_ascii_lowercase(),
+            _ => value.clone(),
+        };
+        (!value.is_empty()).then(|| format!("{key}={value}"))
+    });
+    let on = if rule.enabled() { "on" } else { "off" };
+    let fields: Vec<String> = fields.collect();
+    format!("{on} {}", fields.join("\n"))
+}
+
+impl Rule {
+    /// Whether it is switched on. One that does not say is off.
+    pub fn enabled(&self) -> bool {
+        let on = self.fields.get("enable");
+        on.is_some_and(|value| !matches!(value.as_str(), "" | "0"))
+    }
 }
 
 fn spelling(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::firewall_rules as rules;
 use super::{Unpredictable, refused};
 use crate::proxmox::firewall::{element, reference, same_element};
 use crate::world::action::{Element, FirewallAction, Site};
@@ -94,6 +95,43 @@ pub(super) fn apply(world: &mut World, action: &FirewallAction) -> Result<(), Un
                 return Err(Unpredictable::Missing(format!("set {name}")));
             }
         }
+        FirewallAction::CreateGroup { name, comment } => {
+            rules::create_group(world, name, comment)?;
+        }
+        FirewallAction::DescribeGroup { name, comment } => {
+            rules::describe_group(world, name, comment)?;
+        }
+        FirewallAction::DeleteGroup { name } => rules::delete_group(world, name)?,
+        FirewallAction::InsertRule {
+            site,
+            list,
+            fields,
+            length: _,
+        } => rules::insert(world, site, list, fields)?,
+        FirewallAction::UpdateRule {
+            site,
+            list,
+            position,
+            set,
+            delete,
+        } => rules::update(world, site, list, *position, (set, delete))?,
+        FirewallAction::MoveRule {
+            site,
+            list,
+            from,
+            to,
+            rule: _,
+        } => rules::shift(world, site, list, *from, *to)?,
+        FirewallAction::DeleteRule {
+            site,
+            list,
+            position,
+            rule: _,
+            length: _,
+        } => rules::delete(world, site, list, *position)?,
+        FirewallAction::SetOptions { site, set, delete } => {
+            rules::options(world, site, set, delete)?;
+        }
     }
     Ok(())
 }
@@ -103,7 +141,7 @@ fn missing(cidr: &str, set: &str) -> Unpredictable {
 }
 
 /// The configuration at a place, to be changed. What was not read is never taken for empty.
-fn scope<'w>(world: &'w mut World, site: &Site) -> Result<&'w mut Scope, Unpredictable> {
+pub(super) fn scope<'w>(world: &'w mut World, site: &Site) -> Result<&'w mut Scope, Unpredictable> {
     let place = site.place();
     match &place {
         Place::Guest(vmid) if !world.guests.contains_key(vmid) => {
@@ -243,6 +281,7 @@ fn means(place: &Place, part: &FirewallPart, text: &str) -> bool {
         FirewallPart::Set(name) => text
             .strip_prefix('+')
             .is_some_and(|text| named(text, name, false)),
+        FirewallPart::Group(_) | FirewallPart::Rules | FirewallPart::Options => false,
     }
 }
 
@@ -278,6 +317,19 @@ pub(super) fn surprises(
     });
 }
 
+/// Rules in a few words.
+fn listed(rules: &[Rule]) -> String {
+    let line = |rule: &Rule| {
+        let fields = rule.fields.iter();
+        let fields: Vec<String> = fields
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        fields.join(" ")
+    };
+    let lines: Vec<String> = rules.iter().map(line).collect();
+    format!("`{}`", lines.join("; "))
+}
+
 /// A part in a few words.
 fn told(scope: &Scope, part: &FirewallPart) -> String {
     let comment = |comment: &Option<String>| match comment {
@@ -300,6 +352,19 @@ fn told(scope: &Scope, part: &FirewallPart) -> String {
             lines.sort_unstable();
             let about = set.map_or_else(String::new, |set| comment(&set.comment));
             format!("`{}{about}`", lines.join(", "))
+        }
+        FirewallPart::Group(name) => {
+            let group = scope.group(name);
+            let rules = group.map(|group| group.rules.as_slice());
+            listed(rules.unwrap_or_default())
+        }
+        FirewallPart::Rules => listed(&scope.rules),
+        FirewallPart::Options => {
+            let options = scope.options.iter();
+            let lines: Vec<String> = options
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            format!("`{}`", lines.join(" "))
         }
     }
 }

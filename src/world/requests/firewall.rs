@@ -1,9 +1,11 @@
 //! The calls that change firewalls. A digest goes with every call that checks it; the calls that make something do not.
 
+use std::collections::BTreeMap;
+
 use super::{Request, guest, request};
 use crate::ids::NodeName;
 use crate::proxmox::call::Method;
-use crate::world::action::{FirewallAction, Site};
+use crate::world::action::{FirewallAction, RuleList, Site};
 
 /// The path of a firewall, with what follows it.
 fn path(site: &Site, node: &NodeName, rest: &[&str]) -> Vec<String> {
@@ -21,6 +23,20 @@ fn path(site: &Site, node: &NodeName, rest: &[&str]) -> Vec<String> {
             guest(node, *kind, *vmid, &rest)
         }
     }
+}
+
+/// The path of a list of rules, or of one in it.
+fn list_path<'p>(list: &'p RuleList, position: Option<&'p str>) -> Vec<&'p str> {
+    let start = match list {
+        RuleList::Rules => vec!["rules"],
+        RuleList::Group(name) => vec!["groups", name],
+    };
+    start.into_iter().chain(position).collect()
+}
+
+fn with_fields(request: Request, fields: &BTreeMap<String, String>) -> Request {
+    let fields = fields.iter();
+    fields.fold(request, |request, (key, value)| request.with(key, value))
 }
 
 /// The call for an action. `node` is the one that a guest is on.
@@ -78,6 +94,47 @@ pub(super) fn request_for(
         }
         FirewallAction::DeleteIpSet { name, .. } => {
             call(Method::Delete, &["ipset", name]).with("force", "1")
+        }
+        FirewallAction::CreateGroup { name, comment } => call(Method::Post, &["groups"])
+            .with("group", name)
+            .with_some("comment", comment.as_deref()),
+        FirewallAction::DescribeGroup { name, comment } => call(Method::Post, &["groups"])
+            .with("group", name)
+            .with("rename", name)
+            .with("comment", comment),
+        FirewallAction::DeleteGroup { name } => call(Method::Delete, &["groups", name]),
+        FirewallAction::InsertRule { list, fields, .. } => {
+            let new = call(Method::Post, &list_path(list, None));
+            with_fields(new, fields)
+        }
+        FirewallAction::UpdateRule {
+            list,
+            position,
+            set,
+            delete,
+            ..
+        } => {
+            let delete = (!delete.is_empty()).then(|| super::join(delete));
+            let change = call(Method::Put, &list_path(list, Some(&position.to_string())));
+            with_fields(change, set)
+                .with_some("delete", delete)
+                .with_some("digest", digest)
+        }
+        FirewallAction::MoveRule { list, from, to, .. } => {
+            call(Method::Put, &list_path(list, Some(&from.to_string())))
+                .with("moveto", to.to_string())
+                .with_some("digest", digest)
+        }
+        FirewallAction::DeleteRule { list, position, .. } => call(
+            Method::Delete,
+            &list_path(list, Some(&position.to_string())),
+        )
+        .with_some("digest", digest),
+        FirewallAction::SetOptions { set, delete, .. } => {
+            let delete = (!delete.is_empty()).then(|| super::join(delete));
+            with_fields(call(Method::Put, &["options"]), set)
+                .with_some("delete", delete)
+                .with_some("digest", digest)
         }
     }
 }

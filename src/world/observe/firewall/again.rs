@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use super::super::Observation;
 use super::super::json;
-use super::answers::{aliases, data, names, set_of};
+use super::answers::{aliases, data, names, rules, set_of};
 use super::{At, Reads};
-use crate::world::firewall::{FirewallPart, IpSet, Place, Scope, Seen};
+use crate::world::firewall::{FirewallPart, Group, IpSet, Place, Rule, Scope, Seen};
+use crate::world::model::Section;
 
 /// A part as it was read, with Proxmox VE's digest of it if it gives one.
 type PartSeen = Seen<(Fresh, Option<String>)>;
@@ -15,6 +16,9 @@ type PartSeen = Seen<(Fresh, Option<String>)>;
 enum Fresh {
     Aliases(std::collections::BTreeMap<String, crate::world::firewall::Alias>),
     Set(String, Option<IpSet>),
+    Group(String, Option<Group>),
+    Rules(Vec<Rule>),
+    Options(Section),
 }
 
 impl Fresh {
@@ -23,6 +27,14 @@ impl Fresh {
             Self::Aliases(aliases) => scope.aliases = aliases,
             Self::Set(name, Some(set)) => drop(scope.ipsets.insert(name, set)),
             Self::Set(name, None) => drop(scope.ipsets.remove(&name)),
+            Self::Group(name, group) => {
+                scope
+                    .groups
+                    .retain(|known, _| !known.eq_ignore_ascii_case(&name));
+                scope.groups.extend(group.map(|group| (name, group)));
+            }
+            Self::Rules(rules) => scope.rules = rules,
+            Self::Options(options) => scope.options = options,
         }
     }
 }
@@ -85,6 +97,29 @@ async fn fresh(reads: &Reads, at: Option<&At>, part: &FirewallPart) -> PartSeen 
                 comment: comment.clone(),
             };
             Ok((Fresh::Set(name.clone(), Some(set)), digest(&entries)))
+        }
+        FirewallPart::Group(name) => {
+            let list = names(&data(reads, &path, &["groups"]).await?, "group")?;
+            let mut known = list.into_iter();
+            let known = known.find(|(known, _)| known.eq_ignore_ascii_case(name));
+            let Some((known, comment)) = known else {
+                return Ok((Fresh::Group(name.clone(), None), None));
+            };
+            let list = data(reads, &path, &["groups", &known]).await?;
+            let group = Group {
+                rules: rules(&list)?,
+                comment,
+            };
+            Ok((Fresh::Group(known, Some(group)), digest(&list)))
+        }
+        FirewallPart::Rules => {
+            let list = data(reads, &path, &["rules"]).await?;
+            Ok((Fresh::Rules(rules(&list)?), digest(&list)))
+        }
+        FirewallPart::Options => {
+            let options = data(reads, &path, &["options"]).await?;
+            let of = json::text(&options, "digest").filter(|digest| !digest.is_empty());
+            Ok((Fresh::Options(json::section(&options, &["digest"])), of))
         }
     }
 }

@@ -102,7 +102,7 @@ fn said(item: &Value, field: &str) -> Seen<String> {
 }
 
 /// The rules, in the order of their positions.
-fn rules(data: &Value) -> Seen<Vec<Rule>> {
+pub(super) fn rules(data: &Value) -> Seen<Vec<Rule>> {
     let mut rules = Vec::new();
     for item in list(data, "rules")? {
         let position = json::integer(item, "pos").ok_or("a rule has no position")?;

@@ -1,0 +1,268 @@
+//! Taking back what was done to lists of firewall rules and to options. A list goes back whole: what its steps did is followed back to the
+//! list they began with, and a new script leads there; if somebody changed it since, it stays.
+
+use super::super::firewall::{rule_action, rule_words};
+use super::super::model::{Inverse, Precondition, Step};
+use super::super::rule_list::{self, Edit, Groups};
+use super::super::words::few;
+use super::Back;
+use crate::ids::NodeName;
+use crate::proxmox::property::Domain;
+use crate::world::firewall::{FirewallPart, Group, Place, Rule, Scope};
+use crate::world::{Action, FirewallAction, Param, Params, RuleList, Section, Site};
+
+/// Whether a step changes this list.
+fn changes(step: &Step, at: &Site, of: &RuleList) -> bool {
+    match &step.action {
+        Action::Firewall(action) => action.site() == at && action.list() == Some(of),
+        _ => false,
+    }
+}
+
+/// An action on a list, as an edit of it.
+fn edit(action: &FirewallAction) -> Option<Edit> {
+    Some(match action {
+        FirewallAction::InsertRule { fields, .. } => Edit::Insert {
+            fields: fields.clone(),
+        },
+        FirewallAction::UpdateRule {
+            position,
+            set,
+            delete,
+            ..
+        } => Edit::Update {
+            position: *position,
+            set: set.clone(),
+            delete: delete.iter().cloned().collect(),
+        },
+        FirewallAction::MoveRule { from, to, .. } => Edit::Move {
+            from: *from,
+            to: *to,
+        },
+        FirewallAction::DeleteRule { position, .. } => Edit::Delete {
+            position: *position,
+        },
+        _ => return None,
+    })
+}
+
+/// A list's state, as a step's precondition has it.
+fn state(list: &RuleList, rules: &[Rule], comment: Option<&String>) -> Option<String> {
+    let mut scope = Scope::default();
+    match list {
+        RuleList::Rules => scope.rules = rules.to_vec(),
+        RuleList::Group(name) => {
+            let group = Group {
+                rules: rules.to_vec(),
+                comment: comment.cloned(),
+            };
+            scope.groups.insert(name.clone(), group);
+        }
+    }
+    scope.state(&list.part())
+}
+
+/// The state that a step's list had before it.
+fn state_before(step: &Step) -> Option<&String> {
+    step.preconditions.iter().find_map(|known| match known {
+        Precondition::FirewallIs { state, .. } => state.as_ref(),
+        _ => None,
+    })
+}
+
+impl Back<'_, '_, '_> {
+    /// Takes back everything that the run did to the list that this step changes, at the last of those steps. `false` if it changes none.
+    pub(super) fn rules_back(&mut self) -> bool {
+        let Action::Firewall(action) = &self.step.action else {
+            return false;
+        };
+        let Some(list) = action.list().cloned() else {
+            return false;
+        };
+        let (site, object) = (action.site().clone(), action.object());
+        let plan = self.plan;
+        let steps = plan.steps.iter();
+        let steps: Vec<&Step> = steps
+            .filter(|step| self.done.contains(&step.id) && changes(step, &site, &list))
+            .collect();
+        if steps.last().is_none_or(|last| last.id != self.step.id) {
+            return true;
+        }
+        let mut node = None;
+        if let Site::Guest { vmid, .. } = &site {
+            match self.guest(*vmid) {
+                Some(guest) => node = Some(guest.node),
+                None => return true,
+            }
+        }
+        if let Site::Node { node: of } = &site {
+            node = Some(of.clone());
+        }
+        match self.list_now(&site, &list) {
+            Err(why) => self.left(&format!("the rules of {object}: {why}")),
+            Ok((live, comment)) => match followed_back(&steps, &list, &live, comment.as_ref()) {
+                None => self.left(&format!(
+                    "the rules of {object} were changed by someone since"
+                )),
+                Some(old) => self.to_list((&site, &list, &object), &live, &old, node),
+            },
+        }
+        true
+    }
+
+    /// A list's rules now, and its group's comment; of a group that this plan makes again, none.
+    fn list_now(
+        &self,
+        site: &Site,
+        list: &RuleList,
+    ) -> Result<(Vec<Rule>, Option<String>), String> {
+        let place = site.place();
+        let scope = self.planner.input.world.firewalls.scope(&place);
+        let scope = scope.map_err(|why| format!("{place} was not read: {why}"))?;
+        let name = match list {
+            RuleList::Rules => return Ok((scope.rules.clone(), None)),
+            RuleList::Group(name) => name,
+        };
+        if let Some(group) = scope.group(name) {
+            return Ok((group.rules.clone(), group.comment.clone()));
+        }
+        let mut again = self.planner.drafts.steps.iter();
+        again
+            .find_map(|draft| match &draft.action {
+                Action::Firewall(FirewallAction::CreateGroup {
+                    name: made,
+                    comment,
+                }) if made == name => Some((Vec::new(), comment.clone())),
+                _ => None,
+            })
+            .ok_or_else(|| "the security group is gone".to_owned())
+    }
+
+    fn to_list(
+        &mut self,
+        (site, list, object): (&Site, &RuleList, &str),
+        live: &[Rule],
+        old: &[Rule],
+        node: Option<NodeName>,
+    ) {
+        let groups = self.groups_untouched();
+        let edits = match rule_list::script(live, old, &groups) {
+            Ok(edits) => edits,
+            Err(error) => return self.left(&format!("the rules of {object}: {error}")),
+        };
+        if edits.is_empty() {
+            return;
+        }
+        let count = |rules: &[Rule]| format!("{} rules", rules.len());
+        let (before, after) = (count(live), count(old));
+        self.planner
+            .drafts
+            .change(object, "rules", Some(&before), Some(&after), "set back");
+        let states = rule_list::states(live, &edits);
+        for (edit, list_before) in edits.iter().zip(&states) {
+            if let Some(action) = rule_action(site, list, edit, list_before) {
+                let what = match &action {
+                    FirewallAction::InsertRule { fields, .. } => {
+                        format!("`{}` at the top", rule_words(fields))
+                    }
+                    FirewallAction::UpdateRule { position, .. } => format!("rule {position}"),
+                    FirewallAction::MoveRule { from, to, .. } => {
+                        format!("rule {from} moves to {to}")
+                    }
+                    _ => "a rule goes".to_owned(),
+                };
+                let title = format!("set back the rules of {object}: {what}");
+                self.push(title, Action::Firewall(action), node.clone());
+            }
+        }
+    }
+
+    /// The security groups that neither the plan nor its undo changes.
+    fn groups_untouched(&self) -> Groups {
+        let cluster = self.planner.input.world.firewalls.scope(&Place::Cluster);
+        let Ok(scope) = cluster else {
+            return Groups::new();
+        };
+        let touched = |name: &String| {
+            let part = FirewallPart::Group(name.clone());
+            self.plan.steps.iter().any(|step| match &step.action {
+                Action::Firewall(action) => action.part() == part,
+                _ => false,
+            })
+        };
+        let groups = scope.groups.iter().filter(|(name, _)| !touched(name));
+        groups
+            .map(|(name, group)| (name.clone(), group.rules.clone()))
+            .collect()
+    }
+
+    /// Takes back options.
+    pub(super) fn options_back(
+        &mut self,
+        action: &FirewallAction,
+        scope: &Scope,
+        node: Option<NodeName>,
+    ) {
+        let FirewallAction::SetOptions { site, set, delete } = action else {
+            return;
+        };
+        let params = |section: &Section| -> Params {
+            let all = section.iter();
+            all.map(|(key, value)| (key.clone(), Param::Plain(value.clone())))
+                .collect()
+        };
+        let left = match &self.step.action {
+            Action::Firewall(FirewallAction::SetOptions { set, .. }) => params(set),
+            _ => Params::new(),
+        };
+        let object = action.object();
+        let (set, delete, told) = self.still_ours(
+            Domain::Firewall,
+            &object,
+            &scope.options,
+            &params(set),
+            delete,
+            &left,
+        );
+        if told.is_empty() {
+            return;
+        }
+        let plain = set.into_iter().filter_map(|(key, param)| match param {
+            Param::Plain(value) => Some((key, value)),
+            Param::Secret { .. } => None,
+        });
+        let action = FirewallAction::SetOptions {
+            site: site.clone(),
+            set: plain.collect(),
+            delete,
+        };
+        let title = format!("set back {object} {}", few(&told));
+        self.push(title, Action::Firewall(action), node);
+    }
+}
+
+/// The list that the first of these steps began with, if the list now is what the last one left; step by step, each checked against what
+/// it was planned on.
+fn followed_back(
+    steps: &[&Step],
+    list: &RuleList,
+    live: &[Rule],
+    comment: Option<&String>,
+) -> Option<Vec<Rule>> {
+    let mut now = live.to_vec();
+    for step in steps.iter().rev() {
+        let Inverse::Actions { actions, .. } = &step.inverse else {
+            return None;
+        };
+        for action in actions {
+            let Action::Firewall(action) = action else {
+                return None;
+            };
+            now = rule_list::apply(&now, &edit(action)?);
+        }
+        if state(list, &now, comment).as_ref() != state_before(step) {
+            return None;
+        }
+    }
+    Some(now)
+}
