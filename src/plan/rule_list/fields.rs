@@ -356,7 +356,7 @@ pub(super) fn effect(fields: &Section, groups: &Groups) -> Vec<(Decides, Matches
     };
     let inner = inner.iter().map(|inner| canonical(&inner.fields));
     inner
-        .filter(|inner| enabled(inner))
+        .filter(enabled)
         .flat_map(|mut inner| {
             if let Some(iface) = rule.get("iface") {
                 inner.insert("iface".to_owned(), iface.clone());

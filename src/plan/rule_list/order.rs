@@ -371,7 +371,7 @@ impl Work<'_> {
                 Some((position, item.rank()?))
             })
         };
-        let low = placed().filter(|(_, other)| *other < rank).last();
+        let low = placed().rfind(|(_, other)| *other < rank);
         let high = placed().find(|(_, other)| *other > rank);
         (
             low.map_or(0, |(position, _)| position + 1),

@@ -1,5 +1,12 @@
 //! The laws of edit scripts, over random lists and by brute force over all short ones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
 mod block;
 mod fewest;
 mod laws;

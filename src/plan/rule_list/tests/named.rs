@@ -37,13 +37,8 @@ fn what_means_the_same_needs_no_call() {
         ("enable 2", "enable 1"),
     ];
     for (one, other) in texts {
-        let [one, other] =
-            [one, other].map(|text| rule(&format!("type in, action ACCEPT, {text}")));
-        assert_eq!(
-            plan(&[one.clone()], &[other.clone()]),
-            [],
-            "{one:?} {other:?}"
-        );
+        let lists = [one, other].map(|text| vec![rule(&format!("type in, action ACCEPT, {text}"))]);
+        assert_eq!(plan(&lists[0], &lists[1]), [], "{lists:?}");
     }
     // A rule that does not say whether it is on is off.
     let mut silent = ssh("lan");
