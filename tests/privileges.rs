@@ -32,7 +32,7 @@ use bailiwick::proxmox::{
 use bailiwick::sim::{self, Running};
 use bailiwick::world::observe::{backup_configs, permissions_of};
 use bailiwick::world::requests::request_for;
-use bailiwick::world::{Action, Completeness, ObserveSettings, Part, World, observe};
+use bailiwick::world::{AccountAction, Action, Completeness, ObserveSettings, Part, World, observe};
 use cases::{CASES, Case};
 use support::play::{Play, Setup, TOKEN};
 
@@ -385,7 +385,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
         "protect backup",
         "delete backup",
     ];
-    assert_eq!(variants.len() + apart.len(), 36, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 39, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -428,6 +428,22 @@ fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
+        Action::Account(action) => match action {
+            AccountAction::CreateGroup { .. } => "create group",
+            AccountAction::UpdateGroup { .. } => "update group",
+            AccountAction::DeleteGroup { .. } => "delete group",
+            AccountAction::CreateUser { .. } => "create user",
+            AccountAction::UpdateUser { .. } => "update user",
+            AccountAction::DeleteUser { .. } => "delete user",
+            AccountAction::CreateToken { .. } => "create token",
+            AccountAction::UpdateToken { .. } => "update token",
+            AccountAction::DeleteToken { .. } => "delete token",
+            AccountAction::CreateRole { .. } => "create role",
+            AccountAction::UpdateRole { .. } => "update role",
+            AccountAction::DeleteRole { .. } => "delete role",
+            AccountAction::Grant { .. } => "grant",
+            AccountAction::Revoke { .. } => "revoke",
+        },
     }
 }
 
