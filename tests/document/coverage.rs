@@ -280,9 +280,9 @@ fn leaf(
             v.as_f64()
                 .or_else(|| v.as_str().and_then(|s| s.parse().ok()))
         };
-        // Bounds of sizes are in MiB there and have their own check here.
-        if let (Some(theirs), true) = (number(&parameter[bound]), field["format"] != "memory-size")
-        {
+        // Bounds of sizes are in MiB there and those of times in seconds, and both have their own check here.
+        let own = ["memory-size", "expiry"].map(|format| field["format"] == format);
+        if let (Some(theirs), [false, false]) = (number(&parameter[bound]), own) {
             let ours = number(&field[bound]).or(match (field["format"].as_str(), bound) {
                 (Some("uint32" | "uint64"), "minimum") => Some(0.0),
                 _ => None,
