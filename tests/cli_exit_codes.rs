@@ -415,6 +415,10 @@ fn explanations() {
         "Pool",
         "BackupJob",
         "ReplicationJob",
+        "Group",
+        "User",
+        "Role",
+        "AccessRule",
     ] {
         assert!(kinds.contains(kind));
         assert!(

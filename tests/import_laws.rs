@@ -112,7 +112,9 @@ fn nothing_is_dropped(
             }),
             Desired::Storage(storage) => storage.options.get(key).cloned(),
             Desired::BackupJob(job) => job.options.get(key).cloned(),
-            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) => None,
+            Desired::Pool(_) | Desired::Snapshot(_) | Desired::Image(_) | Desired::Account(_) => {
+                None
+            }
             Desired::ReplicationJob(job) => job.options.get(key).cloned(),
         };
         let implied = key == "unprivileged"

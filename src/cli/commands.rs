@@ -193,6 +193,13 @@ fn kinds() -> String {
             "ReplicationJob",
             "a job that copies a guest to another node",
         ),
+        ("Group", "a group of users"),
+        ("User", "a user, who may log in"),
+        ("Role", "privileges under a name"),
+        (
+            "AccessRule",
+            "the roles that a user, group or token is given on a path",
+        ),
     ];
     let lines: Vec<String> = kinds
         .iter()
