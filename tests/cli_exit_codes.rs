@@ -416,6 +416,10 @@ fn explanations() {
         "BackupJob",
         "ReplicationJob",
         "ApiToken",
+        "Group",
+        "User",
+        "Role",
+        "AccessRule",
     ] {
         assert!(kinds.contains(kind));
         assert!(

@@ -215,7 +215,7 @@ pub struct Submit {
 #[derive(Debug, Args)]
 pub struct Get {
     /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
-    /// `pool`, `backup-job`, `replication-job`, `token`, `node`, `snapshot`, `backups` (from where each guest could be restored).
+    /// `pool`, `backup-job`, `replication-job`, `node`, `group`, `user`, `role`, `acl`, `token`, `snapshot`, `backups` (from where each guest could be restored).
     pub what: String,
     /// The cluster, where the configuration has several.
     #[arg(long)]
@@ -367,8 +367,9 @@ pub struct Import {
     /// Write `DIR/KIND/NAME.yaml` instead of printing; the folder is made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
-    /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`,
-    /// `token/USER!NAME`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `token`. Snapshots are imported only where they are asked for here.
+    /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`,
+    /// `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`,
+    /// `group`, `user`, `role`, `acl`, `token`. Snapshots are imported only where they are asked for here.
     #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]
     pub only: Vec<String>,
     /// Also write whether guests run, so that Bailiwick starts and stops them.
@@ -476,7 +477,8 @@ pub struct Freeze {
     /// Only this cluster.
     #[arg(long, conflicts_with = "kind")]
     pub cluster: Option<String>,
-    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`, `ApiToken`).
+    /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`,
+    /// `Group`, `User`, `Role`, `AccessRule`, `ApiToken`).
     #[arg(long)]
     pub kind: Option<String>,
     /// Why.

@@ -115,6 +115,10 @@ pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
         "api-token",
         "apitoken",
         "node",
+        "group",
+        "user",
+        "role",
+        "acl",
     ];
     // What is live costs an observation each time.
     let look = if live.iter().any(|live| get.what.starts_with(live)) {
