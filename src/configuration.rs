@@ -87,6 +87,9 @@ pub struct Cluster {
     /// A backup that every plan takes of a guest right before it destroys it. No copies when not written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safety_copy: Option<SafetyCopy>,
+    /// Whether a plan may take privileges from Bailiwick's own token, or its login. `false` when not written: such a plan is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_controller_loss: bool,
 }
 
 /// How much may be done at the same time on one cluster. On one guest it is always one thing.

@@ -420,6 +420,10 @@ fn explanations() {
         "IpSet",
         "SecurityGroup",
         "Firewall",
+        "Group",
+        "User",
+        "Role",
+        "AccessRule",
     ] {
         assert!(kinds.contains(kind));
         assert!(

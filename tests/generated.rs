@@ -92,6 +92,13 @@ fn generated() -> Vec<(String, String)> {
                 "api-token",
                 include_str!("../examples/documents/api-token.yaml"),
             ),
+            Kind::Group => ("group", include_str!("../examples/documents/group.yaml")),
+            Kind::User => ("user", include_str!("../examples/documents/user.yaml")),
+            Kind::Role => ("role", include_str!("../examples/documents/role.yaml")),
+            Kind::AccessRule => (
+                "access-rule",
+                include_str!("../examples/documents/access-rule.yaml"),
+            ),
         };
         let text = bailiwick::document::reference::reference(kind);
         files.push((

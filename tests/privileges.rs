@@ -32,7 +32,9 @@ use bailiwick::proxmox::{
 use bailiwick::sim::{self, Running};
 use bailiwick::world::observe::{backup_configs, permissions_of};
 use bailiwick::world::requests::request_for;
-use bailiwick::world::{Action, Completeness, ObserveSettings, Part, World, observe};
+use bailiwick::world::{
+    AccountAction, Action, Completeness, ObserveSettings, Part, World, observe,
+};
 use cases::{CASES, Case};
 use support::play::{Play, Setup, TOKEN};
 
@@ -58,8 +60,9 @@ fn reading() -> Grants {
 
 /// The cluster's accounts, with exactly these privileges for the token. An entry replaces what comes from above, so each repeats it.
 fn accounts(grants: &Grants) -> String {
-    let mut text = "user:bailiwick@pve:1:0:::::::\ntoken:bailiwick@pve!controller:0:0::\nuser:root@pam:1:0:::::::\ntoken:root@pam!old:0:0::\n\n\
-                    pool:web::103::\npool:empty::::\n\n"
+    let mut text = "user:bailiwick@pve:1:0:::::::\ntoken:bailiwick@pve!controller:0:0::\nuser:root@pam:1:0:::::::\ntoken:root@pam!old:0:0::\n\
+                    user:dan@pve:1:0:::::::\nuser:eve@pve:1:0:::::::\n\ngroup:dev:::\ngroup:ops:dan@pve::\n\n\
+                    pool:web::103::\npool:empty::::\n\nrole:Spare:VM.Audit:\n"
         .to_owned();
     let paths: BTreeSet<&String> = grants.iter().map(|(path, _)| path).collect();
     let above = |path: &str, other: &str| {
@@ -82,6 +85,7 @@ fn accounts(grants: &Grants) -> String {
     for (number, path) in paths.iter().enumerate() {
         writeln!(text, "acl:1:{path}:bailiwick@pve:R{number}:").unwrap();
     }
+    text.push_str("acl:1:/pool/web:@ops:Spare:\n");
     text
 }
 
@@ -385,7 +389,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
         "protect backup",
         "delete backup",
     ];
-    assert_eq!(variants.len() + apart.len(), 53, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 64, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 
@@ -429,6 +433,22 @@ fn variant(action: &Action) -> &'static str {
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
         Action::Firewall(action) => action.word(),
+        Action::Account(action) => match action {
+            AccountAction::CreateGroup { .. } => "create group",
+            AccountAction::UpdateGroup { .. } => "update group",
+            AccountAction::DeleteGroup { .. } => "delete group",
+            AccountAction::CreateUser { .. } => "create user",
+            AccountAction::UpdateUser { .. } => "update user",
+            AccountAction::DeleteUser { .. } => "delete user",
+            AccountAction::CreateToken { .. } => "create token",
+            AccountAction::UpdateToken { .. } => "update token",
+            AccountAction::DeleteToken { .. } => "delete token",
+            AccountAction::CreateRole { .. } => "create role",
+            AccountAction::UpdateRole { .. } => "update role",
+            AccountAction::DeleteRole { .. } => "delete role",
+            AccountAction::Grant { .. } => "grant",
+            AccountAction::Revoke { .. } => "revoke",
+        },
     }
 }
 

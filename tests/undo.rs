@@ -9,7 +9,7 @@
 
 mod support;
 
-use support::play::{Play, Setup, hash_of, same_end};
+use support::play::{LAB, Play, Setup, hash_of, same_end};
 
 const WEB: &str = include_str!("../examples/demo/web-7.yaml");
 const RESCUE: &str = include_str!("../examples/documents/image.yaml");
@@ -357,6 +357,105 @@ fn a_replication_job_made_and_changed_is_taken_back() {
     // Undone, the job is marked; its copy and itself go with the next run.
     undone(&play, &made);
     assert!(!jobs().contains("104-0"), "{}", jobs());
+}
+
+/// The lab, with a controller that may also keep accounts.
+fn lab_with_accounts() -> Play {
+    let before = "    acl:1:/:bailiwick@pve,bailiwick@pve!controller:BailiwickController:\n";
+    let more = "    role:Accounts:Group.Allocate,Permissions.Modify,Realm.AllocateUser,User.Modify:\n    acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts:\n";
+    assert!(LAB.contains(before));
+    Play::with(Setup {
+        world: LAB.replacen(before, &format!("{more}{before}"), 1),
+        ..Setup::default()
+    })
+}
+
+#[test]
+fn accounts_made_changed_and_removed_are_taken_back() {
+    let play = lab_with_accounts();
+    let written = |kind: &str, name: &str, spec: &str| {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{{spec}}}\n"
+        );
+        play.document(&format!("{kind}-{name}"), &text);
+    };
+    let config = || play.end()["user.cfg"].clone();
+    let before = config();
+    written("Group", "night", "comment: on call");
+    written(
+        "Role",
+        "watch",
+        "id: Watch, privileges: [VM.Audit, VM.Console]",
+    );
+    written(
+        "User",
+        "cy",
+        "id: cy@pve, expires: 2027-03-31, lastName: Novak, groups: [night]",
+    );
+    written(
+        "User",
+        "ben",
+        "id: ben@pve, groups: [night, operators], comment: on call",
+    );
+    written(
+        "AccessRule",
+        "prod",
+        "path: /pool/prod, group: night, roles: [Watch]",
+    );
+    written(
+        "AccessRule",
+        "web",
+        "path: /vms/109, user: ben@pve, roles: [Watch], propagate: false",
+    );
+    let made = play.carry_out();
+    let now = config();
+    for line in [
+        "group:night:ben@pve,cy@pve:on call",
+        "group:developers:anna@pve:Developers",
+        "user:cy@pve:1:1806451200::Novak",
+        "role:Watch:VM.Audit,VM.Console",
+        "acl:1:/pool/prod:@night:Watch",
+        "acl:0:/vms/109:ben@pve:Watch",
+    ] {
+        assert!(now.contains(line), "{line}: {now}");
+    }
+    assert!(!now.contains("PVEVMUser"), "{now}");
+    // Nothing is left to do.
+    play.bailiwick(&["plan", "-f", "docs"]).ends(0);
+    for (list, word) in [
+        ("group", "night"),
+        ("user", "cy@pve"),
+        ("role", "Watch"),
+        ("acl", "/pool/prod"),
+    ] {
+        let listed = play.bailiwick(&["get", list]).ends(0).out;
+        assert!(listed.contains(word), "{list}: {listed}");
+    }
+    let told = play.json(&["describe", "group/night"]).ends(0).json();
+    assert!(
+        told.to_string()
+            .contains("Watch for group night on /pool/prod"),
+        "{told}"
+    );
+    // What is removed comes back with what it took along.
+    for name in [
+        "Group-night",
+        "Role-watch",
+        "AccessRule-prod",
+        "AccessRule-web",
+    ] {
+        play.withdraw(name);
+    }
+    written("User", "cy", "id: cy@pve, enabled: false, groups: []");
+    written("User", "ben", "id: ben@pve, groups: [developers]");
+    let removal = play.carry_out();
+    let less = config();
+    assert!(!less.contains("night") && !less.contains("Watch"), "{less}");
+    assert!(less.contains("user:cy@pve:0"), "{less}");
+    undone(&play, &removal);
+    assert_eq!(config(), now);
+    undone(&play, &made);
+    assert_eq!(config(), before);
 }
 
 #[test]

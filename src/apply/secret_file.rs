@@ -38,7 +38,7 @@ impl fmt::Debug for Secret {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// The path does not begin at `/`, or goes through `.` or `..`, or names no file.
-    #[error("{} is no absolute path of a file; write one such as `/etc/bailiwick/secrets/NAME`", .0.display())]
+    #[error("{} is no absolute path of a file; write one such as `/var/lib/bailiwick/secrets/NAME`", .0.display())]
     NotAbsolute(PathBuf),
     /// The file is there.
     #[error(

@@ -194,6 +194,13 @@ fn kinds() -> String {
             "a job that copies a guest to another node",
         ),
         ("ApiToken", "a token of a user, for a program"),
+        ("Group", "a group of users"),
+        ("User", "a user, who may log in"),
+        ("Role", "privileges under a name"),
+        (
+            "AccessRule",
+            "the roles that a user, group or token is given on a path",
+        ),
         ("FirewallAlias", "a name for an address or a network"),
         ("IpSet", "a set of addresses for firewall rules"),
         ("SecurityGroup", "a named list of firewall rules"),

@@ -119,6 +119,10 @@ pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
         "ipset",
         "security-group",
         "firewall",
+        "group",
+        "user",
+        "role",
+        "acl",
     ];
     // What is live costs an observation each time.
     let look = if live.iter().any(|live| get.what.starts_with(live)) {

@@ -242,12 +242,23 @@ fn groups_without_keys_are_warned_about() {
 }
 
 #[test]
+fn what_the_controller_may_lose_is_the_operators_to_say() {
+    assert!(!parse(MINIMAL).unwrap().clusters[0].allow_controller_loss);
+    let text = MINIMAL.replace(
+        "    token: {env: BAILIWICK_TOKEN}",
+        "    token: {env: BAILIWICK_TOKEN}\n    allowControllerLoss: true",
+    );
+    assert!(parse(&text).unwrap().clusters[0].allow_controller_loss);
+}
+
+#[test]
 fn the_schema_knows_every_field() {
     let schema = serde_json::to_value(schemars::schema_for!(Configuration)).unwrap();
     let text = schema.to_string();
     for field in [
         "vmidRange",
         "safetyCopy",
+        "allowControllerLoss",
         "keepFor",
         "perStorage",
         "allowedSigners",

@@ -243,7 +243,7 @@ texts! {
     /// One line of text, as the comments of tokens are.
     TokenComment, "token-comment", |t| keep(t, is_line(t, 2048), || "one line of at most 2048 characters".to_owned());
     /// The path of a file that is to be made.
-    NewFile, "new-file", |t| keep(t, is_new_file(t), || "the absolute path of a file, such as `/etc/bailiwick/secrets/NAME`, without `.` and `..`".to_owned());
+    NewFile, "new-file", |t| keep(t, is_new_file(t), || "the absolute path of a file, such as `/var/lib/bailiwick/secrets/NAME`, without `.` and `..`".to_owned());
     /// A value without commas, as property strings need it.
     Bare, "bare", |t| keep(t, !t.is_empty() && !t.contains([',', '\n', '\r']), || "a text without commas, in one line".to_owned());
     ;

@@ -10,7 +10,7 @@ pub struct ListResources {
     /// The cluster. May be left out where there is only one.
     #[schemars(length(max = 128))]
     pub cluster: Option<String>,
-    /// Only resources of this kind. Without it: every live object but snapshots and images, and no documents.
+    /// Only resources of this kind. Without it: every live object but snapshots, images and accounts, and no documents.
     pub kind: Option<Kind>,
     /// Only those whose id or name contains this text, whatever its case.
     #[schemars(length(max = 128))]
@@ -56,6 +56,14 @@ pub enum Kind {
     Image,
     /// Tokens of users.
     Token,
+    /// Groups of users.
+    Group,
+    /// Users.
+    User,
+    /// Roles.
+    Role,
+    /// Access rules: what users, groups and tokens are given on paths.
+    Acl,
     /// Aliases of firewalls.
     Alias,
     /// Sets of addresses of firewalls.

@@ -164,8 +164,12 @@ fn live(live: &Live) -> out::Live {
             let guest = format!("guest/{}", job.guest);
             facts.members = keys(std::iter::once(&guest), &mut left_out);
         }
-        Live::Firewall(settings, members) => {
-            left_out += options(&mut facts, settings);
+        Live::Firewall(told, members) => {
+            left_out += options(&mut facts, told);
+            facts.members = keys(members.iter(), &mut left_out);
+        }
+        Live::Account(told, members) => {
+            left_out += options(&mut facts, told);
             facts.members = keys(members.iter(), &mut left_out);
         }
         Live::Node(_, node, guests) => {

@@ -155,6 +155,10 @@ pub enum Reason {
         step: String,
     },
     #[error(
+        "this takes something from the controller itself ({what}: {causes}), and could leave it unable to go on or to take it back; it is refused unless the operator's configuration says `allowControllerLoss: true` for this cluster"
+    )]
+    ControllerLoses { what: String, causes: String },
+    #[error(
         "this cluster runs Proxmox VE {version}, which has {lack}; leave it out or upgrade the cluster, or this cannot be done: {step}"
     )]
     NotInVersion {

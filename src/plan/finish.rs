@@ -9,11 +9,12 @@ use super::guard::{self, Written};
 use super::impacts::Watch;
 use super::input::PlanInput;
 use super::invert::inverse;
-use super::model::{Plan, PlanHash, Step};
+use super::model::{Impact, Plan, PlanHash, Step};
 use super::order::{Ordered, order};
 use super::privileges::privileges;
 use super::version::{self, Unchecked};
 use super::{hash, risk};
+use crate::health::Category;
 use crate::ids::{StorageId, Vmid};
 use crate::proxmox::property::split_list;
 use crate::world::predict::restored_to;
@@ -401,6 +402,12 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
         }
     }
     let seen = watch.end(&mut drafts.unknowns);
+    if !input.settings.allow_controller_loss {
+        let problems = controller_losses(&seen.impacts);
+        if !problems.is_empty() {
+            return Err(PlanError { problems });
+        }
+    }
     drafts.notes.extend(seen.notes);
     let unknowns = drafts.unknowns();
     let complete = unknowns.is_empty()
@@ -447,6 +454,22 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
         }],
     })?;
     Ok(plan)
+}
+
+/// AC06: what the controller itself would lose, which only the operator's configuration allows.
+fn controller_losses(impacts: &[Impact]) -> Vec<Problem> {
+    let own = impacts
+        .iter()
+        .filter(|impact| impact.rule == "AC06" && impact.category == Category::Lockout);
+    own.map(|impact| Problem {
+        document: String::new(),
+        field: String::new(),
+        reason: Reason::ControllerLoses {
+            what: format!("{} → {}", impact.before, impact.after),
+            causes: impact.causes.join("; "),
+        },
+    })
+    .collect()
 }
 
 /// Tries the steps on the world, one after the other.

@@ -114,6 +114,9 @@ pub struct Settings {
     /// A copy to be taken of every guest before it is destroyed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub safety_copy: Option<SafetyCopy>,
+    /// Whether a plan may take privileges, or the login, from the controller itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_controller_loss: bool,
 }
 
 /// A backup that is taken of a guest right before it is destroyed.
@@ -132,6 +135,7 @@ impl Default for Settings {
             vmid_range: (9000, 9999),
             shutdown_timeout: 180,
             safety_copy: None,
+            allow_controller_loss: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::document::desired::{
 use crate::document::{Kind, schema};
 use crate::ids::{
     Bytes, ClusterName, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
-    StorageId, TokenId, Vmid, VolumeId,
+    StorageId, Vmid, VolumeId,
 };
 use crate::proxmox::schema::{KeyPrivilege, privilege};
 use crate::world::observe::READING;
@@ -474,9 +474,6 @@ fn samples() -> Option<Vec<Action>> {
             storages_remove: BTreeSet::new(),
         },
         Action::DeletePool { id: pool },
-        Action::Account(AccountAction::DeleteToken {
-            id: TokenId::new("any@pve!any").ok()?,
-        }),
         Action::DeleteReplicationJob {
             id: ReplicationJobId::new(format!("{vmid}-0")).ok()?,
         },

@@ -445,5 +445,6 @@ pub(super) fn settings(cluster: &Cluster) -> Settings {
         storage: copy.storage.clone(),
         keep_for: copy.keep_for.seconds(),
     });
+    settings.allow_controller_loss = cluster.allow_controller_loss;
     settings
 }

@@ -1,9 +1,10 @@
 //! What there is, for whoever reads it page by page: live objects and documents in one list, and one of them whole with the document
 //! that manages it, its conditions and what happened to it lately.
 
+pub(super) mod accounts;
 pub(super) mod firewall;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,14 @@ pub enum ResourceKind {
     Image,
     /// A token of a user.
     Token,
+    /// A group of users.
+    Group,
+    /// A user.
+    User,
+    /// A role.
+    Role,
+    /// What a user, group or token is given on a path.
+    Acl,
     /// An alias of a firewall.
     Alias,
     /// A set of addresses of a firewall.
@@ -72,6 +81,10 @@ impl ResourceKind {
             Self::Snapshot => "snapshot",
             Self::Image => "image",
             Self::Token => "token",
+            Self::Group => "group",
+            Self::User => "user",
+            Self::Role => "role",
+            Self::Acl => "acl",
             Self::Alias => "alias",
             Self::IpSet => "ipset",
             Self::SecurityGroup => "security-group",
@@ -84,7 +97,7 @@ impl ResourceKind {
 /// Which resources to list.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceFilter {
-    /// Only of this kind; else every live object but snapshots and images.
+    /// Only of this kind; else every live object but snapshots, images, users, groups, roles and access rules.
     pub kind: Option<ResourceKind>,
     /// Only those whose id or name contains this, whatever the case.
     pub text: Option<String>,
@@ -152,6 +165,8 @@ pub enum Live {
     BackupJob(String, Arc<BackupJob>, Vec<String>),
     /// A replication job.
     ReplicationJob(String, Arc<ReplicationJob>),
+    /// A group, user, role or access rule: what is told of it, and its members.
+    Account(BTreeMap<String, String>, BTreeSet<String>),
     /// A node, and how many guests are on it.
     Node(String, Arc<Node>, usize),
     /// A snapshot.
@@ -274,6 +289,12 @@ impl Service {
                 .iter()
                 .map(|stored| document_line(stored, &ownership))
                 .collect(),
+            Some(
+                kind @ (ResourceKind::Group
+                | ResourceKind::User
+                | ResourceKind::Role
+                | ResourceKind::Acl),
+            ) => account_lines(world, &ownership, kind),
             Some(ResourceKind::Snapshot) => snapshot_lines(world, &ownership),
             Some(ResourceKind::Image) => image_lines(world, &ownership),
             Some(_) | None => live_lines(world, &ownership),
@@ -310,7 +331,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, snapshot/VMID/NAME, image/VOLUME, token/USER!NAME, alias/NAME, ipset/NAME, security-group/NAME, firewall/cluster, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, group/NAME, user/ID, role/NAME, acl/group:NAME/PATH, token/USER!NAME, snapshot/VMID/NAME, image/VOLUME, alias/NAME, ipset/NAME, security-group/NAME, firewall/cluster, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -567,6 +588,21 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
     lines
 }
 
+/// The groups, users, roles or access rules.
+fn account_lines(
+    world: &World,
+    ownership: &Ownership,
+    kind: ResourceKind,
+) -> Vec<(String, Resource)> {
+    let lines = accounts::lines(world, kind.word()).into_iter();
+    lines
+        .map(|(id, status)| {
+            let id = format!("{}/{id}", kind.word());
+            (format!("8/{id}"), plain(ownership, kind, id, status))
+        })
+        .collect()
+}
+
 /// A guest's state in a word.
 pub fn guest_status(guest: &Guest) -> &'static str {
     match guest.status {
@@ -617,6 +653,10 @@ fn live(world: &World, id: &str) -> Option<Live> {
         "replication-job" => {
             let (id, job) = world.replication_jobs.get_key_value(name)?;
             Some(Live::ReplicationJob(id.clone(), Arc::clone(job)))
+        }
+        "group" | "user" | "role" | "acl" => {
+            let (facts, members) = accounts::facts(world, kind, name)?;
+            Some(Live::Account(facts, members))
         }
         "node" => {
             let (id, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;

@@ -64,6 +64,10 @@ pub const LISTS: &[&str] = &[
     "replication-job",
     "token",
     "node",
+    "group",
+    "user",
+    "role",
+    "acl",
     "snapshot",
     "backups",
     "alias",
@@ -105,6 +109,10 @@ impl Service {
             "backup" | "backups" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(backups(&world, self.now()))
+            }
+            "group" | "groups" | "user" | "users" | "role" | "roles" | "acl" => {
+                let world = self.look(self.cluster(cluster)?).await?;
+                Ok(accounts(what.trim_end_matches('s'), &world))
             }
             "replication-job" | "replication-jobs" | "replicationjob" | "replicationjobs" => {
                 let world = self.look(self.cluster(cluster)?).await?;
@@ -626,6 +634,52 @@ fn selection(job: &BackupJob) -> String {
     }
 }
 
+/// Groups, users, roles or access rules.
+fn accounts(what: &str, world: &World) -> List {
+    let facts = |id: &str| super::resources::accounts::facts(world, what, id).unwrap_or_default();
+    let ids = super::resources::accounts::lines(world, what);
+    let mut list = match what {
+        "group" => List::new(&["GROUP", "MEMBERS", "COMMENT"]),
+        "user" => List::new(&["USER", "STATUS", "GROUPS", "TOKENS", "COMMENT"]),
+        "role" => List::new(&["ROLE", "PRIVILEGES", "BUILT-IN"]),
+        _ => List::new(&["SUBJECT", "PATH", "ROLES"]),
+    };
+    for (id, status) in ids {
+        let (told, members) = facts(&id);
+        let fact = |key: &str| told.get(key).cloned().unwrap_or_default();
+        match what {
+            "group" => list.row([id, members.len().to_string(), fact("comment")]),
+            "user" => {
+                let groups: Vec<&str> = members
+                    .iter()
+                    .filter_map(|group| group.strip_prefix("group/"))
+                    .collect();
+                list.row([
+                    id,
+                    status.to_owned(),
+                    groups.join(", "),
+                    fact("tokens"),
+                    fact("comment"),
+                ]);
+            }
+            "role" => list.row([id, fact("privileges"), fact("builtIn")]),
+            _ => {
+                let (subject, path) = id.split_at(id.find('/').unwrap_or(id.len()));
+                let roles = told.iter().filter_map(|(key, below)| {
+                    let role = key.strip_prefix("roles.")?;
+                    Some(match below.as_str() {
+                        "not below" => format!("{role} (not below)"),
+                        _ => role.to_owned(),
+                    })
+                });
+                let roles: Vec<String> = roles.collect();
+                list.row([subject.to_owned(), path.to_owned(), roles.join(", ")]);
+            }
+        }
+    }
+    list
+}
+
 fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
     match kind {
         "vm" | "ct" => {
@@ -680,6 +734,10 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
             }))
         }
         "alias" | "ipset" | "security-group" | "firewall" => firewall::object(kind, name, world),
+        "group" | "user" | "role" | "acl" => {
+            let (facts, members) = super::resources::accounts::facts(world, kind, name)?;
+            Some(json!({ kind: name, "facts": facts, "members": members }))
+        }
         "node" => {
             let (_, node) = world.nodes.iter().find(|(id, _)| id.as_str() == name)?;
             Some(

@@ -44,7 +44,6 @@ const CHANGE_TOKEN: &str = "PUT /access/users/{userid}/token/{tokenid}";
 #[must_use]
 pub fn routes() -> Vec<Route> {
     use Method::{Delete, Get, Post, Put};
-    let users_write = Access::All("/access/groups", &["User.Modify"]);
     vec![
         route(Get, "/access/users", &[USERS], Access::User, users),
         route(
@@ -59,14 +58,14 @@ pub fn routes() -> Vec<Route> {
             Put,
             "/access/users/{userid}",
             &[USER, APPEND],
-            users_write,
+            Access::User,
             update_user,
         ),
         route(
             Delete,
             "/access/users/{userid}",
             &[],
-            users_write,
+            Access::User,
             delete_user,
         ),
         route(
@@ -308,7 +307,7 @@ fn create_user(cluster: &mut Cluster, call: &Call) -> Answer {
         &format!("/access/realm/{realm}"),
         &["Realm.AllocateUser"],
     )?;
-    cluster.check_all(&call.auth, "/access/groups", &["User.Modify"])?;
+    may_modify(cluster, call, None)?;
     if call
         .get("password")
         .is_some_and(|password| password.len() < 8)
@@ -337,8 +336,30 @@ fn create_user(cluster: &mut Cluster, call: &Call) -> Answer {
     Ok(Value::Null)
 }
 
+/// `User.Modify` on all groups; or on each that a call names, and for a user that is there on any that it is in
+/// (PVE::RPCEnvironment, `userid-group`).
+fn may_modify(cluster: &Cluster, call: &Call, existing: Option<&str>) -> Result<(), ApiError> {
+    let modify = &["User.Modify"];
+    let Err(lacking) = cluster.check_all(&call.auth, "/access/groups", modify) else {
+        return Ok(());
+    };
+    let named = call.list("groups");
+    for group in &named {
+        cluster.check_all(&call.auth, &format!("/access/groups/{group}"), modify)?;
+    }
+    let reached = match existing {
+        None => !named.is_empty(),
+        Some(user) => member_of(&cluster.read_users(), user).iter().any(|group| {
+            let path = format!("/access/groups/{group}");
+            cluster.allowed(&call.auth, &path, "User.Modify")
+        }),
+    };
+    if reached { Ok(()) } else { Err(lacking) }
+}
+
 fn update_user(cluster: &mut Cluster, call: &Call) -> Answer {
     let id = call.text("userid");
+    may_modify(cluster, call, Some(id))?;
     cluster.change_users(|config| {
         let mut user = require_user(config, call)?;
         set_user(&mut user, call);
@@ -352,6 +373,10 @@ fn update_user(cluster: &mut Cluster, call: &Call) -> Answer {
 fn delete_user(cluster: &mut Cluster, call: &Call) -> Answer {
     let id = call.text("userid");
     let prefix = format!("{id}!");
+    let realm = id.rsplit('@').next().unwrap_or_default();
+    let path = format!("/access/realm/{realm}");
+    cluster.check_all(&call.auth, &path, &["Realm.AllocateUser"])?;
+    may_modify(cluster, call, Some(id))?;
     cluster.change_users(|config| {
         require_user(config, call)?;
         config.users.remove(id);

@@ -191,6 +191,10 @@ fn role(cluster: &mut Cluster, call: &Call) -> Answer {
 
 fn create_role(cluster: &mut Cluster, call: &Call) -> Answer {
     let id = call.text("roleid");
+    if id.to_ascii_uppercase().starts_with("PVE") {
+        let text = "cannot use role ID starting with the (case-insensitive) 'PVE' namespace";
+        return Err(ApiError::parameter("roleid", text));
+    }
     cluster.change_users(|config| {
         if config.roles.contains_key(id) {
             return Err(ApiError::internal(format!(

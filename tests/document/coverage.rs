@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 24] = [
+const CALLS: [(Kind, &str, &str); 31] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -90,6 +90,13 @@ const CALLS: [(Kind, &str, &str); 24] = [
         "PUT",
         "/nodes/{node}/qemu/{vmid}/firewall/options",
     ),
+    (Kind::Group, "POST", "/access/groups"),
+    (Kind::Group, "PUT", "/access/groups/{groupid}"),
+    (Kind::User, "POST", "/access/users"),
+    (Kind::User, "PUT", "/access/users/{userid}"),
+    (Kind::Role, "POST", "/access/roles"),
+    (Kind::Role, "PUT", "/access/roles/{roleid}"),
+    (Kind::AccessRule, "PUT", "/access/acl"),
 ];
 
 #[test]
@@ -295,9 +302,9 @@ fn leaf(
             v.as_f64()
                 .or_else(|| v.as_str().and_then(|s| s.parse().ok()))
         };
-        // Bounds of sizes are in MiB there and have their own check here.
-        if let (Some(theirs), true) = (number(&parameter[bound]), field["format"] != "memory-size")
-        {
+        // Bounds of sizes are in MiB there, a time is in seconds; both have their own check here.
+        let plain = field["format"] != "memory-size" && field["format"] != "expiry";
+        if let (Some(theirs), true) = (number(&parameter[bound]), plain) {
             let ours = number(&field[bound]).or(match (field["format"].as_str(), bound) {
                 (Some("uint32" | "uint64"), "minimum") => Some(0.0),
                 _ => None,

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredFirewall, DesiredFirewallAlias,
-    DesiredGuest, DesiredIpSet, DesiredReplicationJob, DesiredSecurityGroup, DesiredSnapshot,
-    DesiredStorage, Media, Value, Wish,
+    Desired, DesiredAccount, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredFirewall,
+    DesiredFirewallAlias, DesiredGroup, DesiredGuest, DesiredIpSet, DesiredReplicationJob,
+    DesiredSecurityGroup, DesiredSnapshot, DesiredStorage, DesiredUser, Media, Value, Wish,
 };
 use bailiwick::document::import::firewall::{
     LiveAlias, LiveIpSet, alias, firewall, ip_set, security_group,
@@ -14,6 +14,7 @@ use bailiwick::document::import::firewall::{
 use bailiwick::document::import::{
     self, Held, Imported, LiveApiToken, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob,
     LiveSnapshot, LiveStorage, Section,
+    account::{self, LiveUser},
 };
 use bailiwick::document::{Kind, load};
 use bailiwick::ids::{Bytes, Slot, VolumeId};
@@ -361,8 +362,70 @@ fn firewall_returns(asked: DesiredFirewall) {
     same(Domain::Firewall, &options, &again.options, &imported);
 }
 
+fn account_returns(asked: DesiredAccount) {
+    let text = |wish: Option<&Wish<String>>| match wish {
+        Some(Wish::Set(text)) => Some(text.clone()),
+        Some(Wish::Remove) | None => None,
+    };
+    let (imported, expected) = match asked {
+        DesiredAccount::Group(group) => {
+            let comment = text(group.comment.as_ref()).map(|text| text.trim_end().to_owned());
+            let imported = account::group("any".to_owned(), &group.id, comment.as_deref());
+            let comment = comment.filter(|text| !text.is_empty()).map(Wish::Set);
+            let expected = DesiredGroup { comment, ..group };
+            (imported, DesiredAccount::Group(expected))
+        }
+        DesiredAccount::User(user) => {
+            let mut fields: BTreeMap<String, String> = user
+                .fields
+                .iter()
+                .filter_map(|(key, wish)| Some((key.clone(), text(Some(wish))?)))
+                .collect();
+            let wanted = fields.clone();
+            let enabled = user.enabled.unwrap_or(true);
+            let expires = user.expires.unwrap_or(0);
+            fields.insert("enable".to_owned(), u8::from(enabled).to_string());
+            fields.insert("expire".to_owned(), expires.to_string());
+            let groups = user.groups.clone().unwrap_or_default();
+            let live = LiveUser {
+                id: &user.id,
+                fields: &fields,
+                groups: &groups.iter().map(ToString::to_string).collect(),
+            };
+            let imported = account::user("any".to_owned(), &live);
+            let wanted = wanted.into_iter().map(|(key, text)| (key, Wish::Set(text)));
+            let expected = DesiredUser {
+                fields: wanted.collect(),
+                enabled: Some(enabled),
+                expires: Some(expires),
+                groups: Some(groups),
+                password: None,
+                ..user
+            };
+            (imported, DesiredAccount::User(expected))
+        }
+        DesiredAccount::Role(role) => {
+            let imported = account::role("any".to_owned(), &role.id, &role.privileges);
+            (imported, DesiredAccount::Role(role))
+        }
+        DesiredAccount::Rule(rule) => {
+            let roles = rule.roles.iter();
+            let roles = roles
+                .map(|role| (role.to_string(), rule.propagate))
+                .collect();
+            let imported = account::rule("any".to_owned(), &rule.id, &roles);
+            (imported, DesiredAccount::Rule(rule))
+        }
+    };
+    let imported = imported.unwrap();
+    let Desired::Account(again) = again(&imported) else {
+        panic!()
+    };
+    assert_eq!(*again, expected, "{}", imported.text());
+}
+
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 15] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
@@ -374,6 +437,10 @@ const KINDS: [Kind; 11] = [
     Kind::IpSet,
     Kind::SecurityGroup,
     Kind::Firewall,
+    Kind::Group,
+    Kind::User,
+    Kind::Role,
+    Kind::AccessRule,
 ];
 
 /// Whether the document's object could be made and brought back.
@@ -388,11 +455,11 @@ fn returns(kind: Kind, seed: [u8; 32], sparse: u32) -> bool {
         Some(Desired::Snapshot(snapshot)) => snapshot_returns(*snapshot),
         Some(Desired::ReplicationJob(job)) => replication_returns(*job),
         Some(Desired::ApiToken(token)) => token_returns(*token),
-        Some(Desired::Pool(_) | Desired::Image(_) | Desired::Account(_)) => {}
         Some(Desired::FirewallAlias(alias)) => alias_returns(*alias),
         Some(Desired::IpSet(set)) => set_returns(*set),
         Some(Desired::SecurityGroup(group)) => group_returns(*group),
         Some(Desired::Firewall(of)) => firewall_returns(*of),
+        Some(Desired::Account(account)) => account_returns(*account),
         Some(Desired::Pool(_) | Desired::Image(_)) => {}
     }
     true

@@ -92,6 +92,16 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "rate-limit" => &["1,burst=5,rate=1/second", "enable=0"],
         "firewall-comment" => &["the offices", "# no", "1"],
         "replication-job-id" => &["104-0", "301-12"],
+        "group-id" => &["ops", "Night.Shift-2"],
+        "user-id" => &["ann@pve", "b.c@ldap-1"],
+        "role-id" => &["Ops", "look_only"],
+        "token-id" => &["ann@pve!ci", "b@pam!backup-2"],
+        "acl-path" => &["/", "/vms/104", "/pool/prod/web", "/sdn/zones/z/v"],
+        "privilege-name" => &["VM.Audit", "VM.Config.Disk"],
+        "expiry" => &["never", "2027-03-31", "2027-03-31T18:00:00Z"],
+        "user-name" => &["Ann", "0123", "von der Au", "yes"],
+        "email-address" => &["ann@example.org", "a+b@lab.example"],
+        "user-comment" => &["on call", "- x", "null", "ü😀 \"quoted\""],
         "replication-comment" => &["to the other room", "1"],
         "backup-job-id" => &["nightly", "Weekly-2"],
         "calendar-event" => &["02:30", "mon..fri 22:00", "*-*-1 03:00"],
@@ -231,6 +241,14 @@ pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
             new
         });
     }
+    // An access rule is for one subject, and gives something.
+    if kind == Kind::AccessRule {
+        one_subject(&mut raw["spec"], rng);
+    }
+    // No name of a document is a user's id, and only one realm has passwords.
+    if kind == Kind::User {
+        raw["spec"]["id"] = json!("ann@pve");
+    }
     // The id of a replication job begins with its guest's number.
     if kind == Kind::ReplicationJob {
         let id = raw["spec"]["id"].as_str();
@@ -288,6 +306,23 @@ fn of_a_firewall(kind: Kind, spec: &mut Value) {
             rule.insert("action".to_owned(), json!("ACCEPT"));
         }
         rule.entry("proto").or_insert(json!("tcp"));
+    }
+}
+
+fn one_subject(spec: &mut Value, rng: &mut TestRng) {
+    let fields = spec.as_object_mut().unwrap();
+    for subject in ["user", "group", "token"] {
+        fields.remove(subject);
+    }
+    let subjects = [
+        ("user", "ann@pve"),
+        ("group", "ops"),
+        ("token", "ann@pve!ci"),
+    ];
+    let (subject, id) = subjects[rng.next_u32() as usize % 3];
+    fields.insert(subject.to_owned(), json!(id));
+    if fields["roles"].as_array().is_none_or(Vec::is_empty) {
+        fields.insert("roles".to_owned(), json!(["Ops"]));
     }
 }
 

@@ -182,7 +182,7 @@ pub fn variant(action: &Action) -> &'static str {
 
 /// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
 /// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
-pub const PLANNED: usize = 55;
+pub const PLANNED: usize = 66;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -197,6 +197,7 @@ pub fn all() -> Vec<Kind> {
         disks(),
         power(),
         elsewhere(),
+        accounts(),
         tokens(),
         firewalls(),
     ]
@@ -858,4 +859,100 @@ fn elsewhere() -> Vec<Kind> {
         )
         .in_a_world_with("  nodes/pve1/qemu-server/105.conf: |", SNAPSHOT),
     ]
+}
+
+/// Before which line of the accounts the controller is given what they take, and a role that can go.
+const RIGHTS: &str = "    acl:1:/:bailiwick@pve,bailiwick@pve!controller:BailiwickController:\n";
+const MORE_RIGHTS: &str = "    role:Accounts:Group.Allocate,Permissions.Modify,Realm.AllocateUser,User.Modify:\n    role:Spare:VM.Audit:\n    \
+                           acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts:\n    acl:0:/pool/infra:@developers:Spare:\n";
+
+fn accounts() -> Vec<Kind> {
+    use AccountAction as Do;
+    let all = vec![
+        makes(
+            "create group",
+            document("Group", "night", "comment: on call"),
+            is!(Action::Account(Do::CreateGroup { .. })),
+        ),
+        makes(
+            "update group",
+            document("Group", "operators", "comment: those on call"),
+            is!(Action::Account(Do::UpdateGroup { .. })),
+        ),
+        removes(
+            "delete group",
+            "Group",
+            "developers",
+            "comment: Developers",
+            is!(Action::Account(Do::DeleteGroup { .. })),
+        ),
+        makes(
+            "create user",
+            document(
+                "User",
+                "cy",
+                &format!(
+                    "id: cy@pve, email: cy@lab.example, groups: [developers], passwordFrom: {{fromFile: {SECRET_FILE}}}"
+                ),
+            ),
+            is!(Action::Account(Do::CreateUser { .. })),
+        ),
+        makes(
+            "update user",
+            document(
+                "User",
+                "ben",
+                "id: ben@pve, comment: on leave, firstName: null, groups: [developers, operators]",
+            ),
+            is!(Action::Account(Do::UpdateUser { .. })),
+        ),
+        removes(
+            "delete user",
+            "User",
+            "ben",
+            "id: ben@pve",
+            is!(Action::Account(Do::DeleteUser { .. })),
+        ),
+        makes(
+            "create role",
+            document("Role", "watch", "privileges: [VM.Audit, VM.Console]"),
+            is!(Action::Account(Do::CreateRole { .. })),
+        ),
+        makes(
+            "update role",
+            document(
+                "Role",
+                "spare",
+                "id: Spare, privileges: [VM.Audit, VM.Console]",
+            ),
+            is!(Action::Account(Do::UpdateRole { .. })),
+        ),
+        removes(
+            "delete role",
+            "Role",
+            "spare",
+            "id: Spare, privileges: [VM.Audit]",
+            is!(Action::Account(Do::DeleteRole { .. })),
+        ),
+        makes(
+            "grant",
+            document(
+                "AccessRule",
+                "prod",
+                "path: /pool/prod, group: developers, roles: [PVEVMUser, Spare], propagate: false",
+            ),
+            is!(Action::Account(Do::Grant { .. })),
+        ),
+        removes(
+            "revoke",
+            "AccessRule",
+            "nfs",
+            "path: /storage/nfs-data, group: developers, roles: [PVEDatastoreUser]",
+            is!(Action::Account(Do::Revoke { .. })),
+        ),
+    ];
+    let kinds = all.into_iter();
+    kinds
+        .map(|kind| kind.in_a_world_with(RIGHTS, MORE_RIGHTS))
+        .collect()
 }

@@ -311,10 +311,15 @@ impl Seen {
         if was == is {
             return;
         }
-        for id in was.users.keys().chain(was.tokens.keys()) {
+        let ids = [was, is].map(|users| users.users.keys().chain(users.tokens.keys()));
+        for id in ids.into_iter().flatten().collect::<BTreeSet<_>>() {
             let kind = if id.contains('!') { "token" } else { "user" };
             for path in &paths {
                 let held = |users: &UserConfig| -> BTreeSet<String> {
+                    // Who is not there has nothing.
+                    if !users.users.contains_key(id) && !users.tokens.contains_key(id) {
+                        return BTreeSet::new();
+                    }
                     users.privileges(id, path).into_keys().collect()
                 };
                 let (was, is) = (held(was), held(is));

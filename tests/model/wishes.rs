@@ -1,5 +1,7 @@
 //! Random documents over what there is, and what somebody does by hand.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bailiwick::proxmox::Call;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -415,13 +417,51 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
     }
 }
 
+/// A path that no file is at, for the secret of a new token.
+fn new_file() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("model-secrets");
+    std::fs::create_dir_all(&folder).unwrap();
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{}-{number}", std::process::id());
+    folder
+        .canonicalize()
+        .unwrap()
+        .join(name)
+        .display()
+        .to_string()
+}
+
+fn of_token(random: &mut StdRng) -> Wish {
+    if random.random_ratio(1, 5) {
+        return Wish::Removed("token/ann@pve!ci".to_owned());
+    }
+    let separated = random.random_bool(0.5);
+    if random.random_ratio(1, 4) {
+        let user = one(random, &["ann@pve", "bob@pve", "eve@pve"]);
+        return Wish::Present(format!(
+            "ApiToken {{id: new, user: {user}, separated: {separated}, secretFile: {}}}",
+            new_file()
+        ));
+    }
+    let whose = one(random, &["id: ci, user: ann@pve", "id: all, user: bob@pve"]);
+    let more = match random.random_range(0..3) {
+        0 => ", expires: 2033-05-18",
+        1 => ", comment: seen",
+        _ => "",
+    };
+    Wish::Present(format!(
+        "ApiToken {{{whose}, separated: {separated}{more}}}"
+    ))
+}
+
 /// One to three wishes about different objects.
 pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
     let vmids: Vec<u32> = seen.guests.keys().copied().collect();
     let mut taken = std::collections::BTreeSet::new();
     let mut wishes = Vec::new();
     for _ in 0..random.random_range(1..4) {
-        let what = random.random_range(0..18);
+        let what = random.random_range(0..19);
         let (object, wish) = match what {
             0 => {
                 let vmid = random.random_range(900..903);
@@ -438,7 +478,8 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
             1 | 2 => ("storage".to_owned(), of_storage(random)),
             3 => ("pool".to_owned(), of_pool(random, seen)),
             16 => ("image".to_owned(), of_image(random)),
-            17 => {
+            17 => ("token".to_owned(), of_token(random)),
+            18 => {
                 let number = random.random_range(0..4);
                 (
                     format!("firewall {number}"),

@@ -301,6 +301,47 @@ pub const CASES: &[Case] = &[
         "ApiToken {user: root@pam, id: old, separated: true, expires: 2033-05-18}",
     ),
     removed("delete a token", &["token/root@pam!old"]),
+    wanted("create a group", "Group {id: night}"),
+    wanted("a group's comment", "Group {id: ops, comment: on call}"),
+    wanted("create a user", "User {id: cy@pve, comment: new}"),
+    wanted(
+        "create a user in groups",
+        "User {id: cy@pve, groups: [dev, ops]}",
+    ),
+    wanted("change a user", "User {id: eve@pve, enabled: false}"),
+    wanted(
+        "change a user of a group",
+        "User {id: dan@pve, firstName: Dan}",
+    ),
+    wanted(
+        "put a user into a group",
+        "User {id: dan@pve, groups: [dev, ops]}",
+    ),
+    wanted(
+        "take a user out of its group",
+        "User {id: dan@pve, groups: []}",
+    ),
+    wanted("create a role", "Role {id: Fresh, privileges: [VM.Audit]}"),
+    wanted(
+        "change a role",
+        "Role {id: Spare, privileges: [VM.Console]}",
+    ),
+    wanted(
+        "give a role",
+        "AccessRule {path: /vms/100, group: dev, roles: [PVEAuditor]}",
+    ),
+    wanted(
+        "give a role everywhere",
+        "AccessRule {path: /, user: dan@pve, roles: [PVEAuditor]}",
+    ),
+    wanted(
+        "change what is given",
+        "AccessRule {path: /pool/web, group: ops, roles: [PVEPoolUser], propagate: false}",
+    ),
+    removed("delete a group", &["group/ops"]),
+    removed("delete a user", &["user/dan@pve"]),
+    removed("delete a role", &["role/Spare"]),
+    removed("delete an access rule", &["acl/group:ops/pool/web"]),
     wanted(
         "make an alias",
         "FirewallAlias {name: fresh, cidr: 10.9.0.0/16}",

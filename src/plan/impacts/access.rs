@@ -1,4 +1,4 @@
-//! AC01, AC04, AC05, AC06, AC07: who gains and who loses which privilege on what is there before and after. It is worked out for the first
+//! AC01, AC03, AC04, AC05, AC06, AC07: who gains and who loses which privilege on what is there before and after. It is worked out for the first
 //! and the last world of a plan, on the paths that its steps may have touched.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::super::model::{Duration, StepId};
 use super::super::words::clean;
 use super::Raw;
-use crate::health::access::{Access, Change, Configuration, Matrix, difference, owner};
+use crate::health::access::{Access, Change, Configuration, Matrix, ROOT, difference, owner};
 use crate::health::{self, Category, Entity};
 use crate::world::World;
 
@@ -17,6 +17,9 @@ const STRONG: [&str; 4] = [
     "Sys.Modify",
     "VM.Allocate",
 ];
+
+/// Who has this on `/` can give everything to everybody.
+const ADMINISTERS: &str = "Permissions.Modify";
 
 /// The paths on which each step may have changed what somebody holds.
 pub(super) type Touched = Vec<(StepId, BTreeSet<String>)>;
@@ -42,10 +45,14 @@ pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw>
         controller: start.controller.as_deref(),
         touched,
     };
-    changes
+    let mut all: Vec<Raw> = changes
         .iter()
         .flat_map(|change| judge.raws(change))
-        .collect()
+        .collect();
+    let now = start.observed_at.as_second();
+    all.extend(judge.administrators(now));
+    all.extend(judge.locked_out(now));
+    all
 }
 
 struct Judge<'a> {
@@ -56,13 +63,68 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// AC03: who administers the cluster now, if nobody but the superuser does afterwards.
+    fn administrators(&self, now: i64) -> Vec<Raw> {
+        let can = |access: &Access<'_>, id: &str| {
+            let on = access.on(id, "/");
+            on.privileges.contains_key(ADMINISTERS) && access.authenticates(id, now).is_ok()
+        };
+        let of = |access: &Access<'_>| -> Vec<String> {
+            let all = access.configuration().principals().into_iter();
+            let own = all.filter(|id| owner(id).unwrap_or(id) != ROOT);
+            own.filter(|id| can(access, id))
+                .map(str::to_owned)
+                .collect()
+        };
+        let was = of(&self.before);
+        if was.is_empty() || !of(&self.after).is_empty() {
+            return Vec::new();
+        }
+        let left = match self.after.authenticates(ROOT, now) {
+            Ok(()) => format!("nobody but {ROOT} has {ADMINISTERS} on / any more"),
+            Err(_) => format!("nobody who can log in has {ADMINISTERS} on / any more"),
+        };
+        let steps: BTreeSet<StepId> = self.touched.iter().map(|(step, _)| *step).collect();
+        let told = was.into_iter().map(|id| Raw {
+            entity: Entity::Principal(clean(&id)),
+            category: Category::Lockout,
+            before: format!("has {ADMINISTERS} on / and can log in"),
+            after: "administers no longer".to_owned(),
+            causes: vec![left.clone()],
+            notes: Vec::new(),
+            duration: Duration::Permanent,
+            steps: steps.clone(),
+            rule: "AC03".to_owned(),
+        });
+        told.collect()
+    }
+
+    /// AC06: the controller itself can no longer log in.
+    fn locked_out(&self, now: i64) -> Option<Raw> {
+        let id = self.controller?;
+        self.before.authenticates(id, now).ok()?;
+        let refusal = self.after.authenticates(id, now).err()?;
+        let steps = self.touched.iter().map(|(step, _)| *step);
+        Some(Raw {
+            entity: Entity::Controller,
+            category: Category::Lockout,
+            before: clean(&format!("logs in as {id}")),
+            after: "cannot log in".to_owned(),
+            causes: vec![clean(&refusal.to_string())],
+            notes: Vec::new(),
+            duration: Duration::Permanent,
+            steps: steps.collect(),
+            rule: "AC06".to_owned(),
+        })
+    }
+
     /// What one principal loses and gains on some paths.
     fn raws(&self, change: &Change) -> Vec<Raw> {
         let mut all = Vec::new();
         let on = change.paths.join(", ");
         let lost = words(&change.lost, &change.lost_below);
         if !lost.is_empty() {
-            let own = self.controller == Some(change.principal.as_str());
+            let own = self.controller == Some(change.principal.as_str()) && matters(change);
             let names = &change.lost | &change.lost_below;
             let mut told = self.told(change, &self.before, &names);
             told.causes
@@ -163,6 +225,21 @@ impl Judge<'_> {
         let steps = self.touched.iter().filter(touches);
         steps.map(|(step, _)| *step).collect()
     }
+}
+
+/// Whether any of what is lost is asked for on any of the paths: what a pool gives on its members is mostly of no use there.
+fn matters(change: &Change) -> bool {
+    let lost = || change.lost.iter().chain(&change.lost_below);
+    change.paths.iter().any(|path| {
+        lost().any(|name| {
+            let of = match path.split('/').nth(1) {
+                Some("vms") => Some("VM."),
+                Some("storage") => Some("Datastore."),
+                _ => None,
+            };
+            name == ADMINISTERS || of.is_none_or(|of| name.starts_with(of))
+        })
+    })
 }
 
 /// Privileges in words, with those that change below the paths alone.

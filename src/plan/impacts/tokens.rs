@@ -56,7 +56,7 @@ impl At<'_> {
         self.before.controller.as_deref() == Some(id.as_str())
     }
 
-    /// That the controller shuts itself out.
+    /// That the controller shuts itself out. (That it can no longer log in right afterwards is told with who may do what.)
     fn own(&self, told: Raw) -> Raw {
         Raw {
             entity: Entity::Controller,
@@ -81,21 +81,7 @@ impl At<'_> {
             causes: causes.iter().map(|cause| clean(cause)).collect(),
             ..self.of_token(id, Category::Irreversible, states)
         };
-        let mut all = Vec::new();
-        if self.is_own(id) {
-            all.push(self.own(Raw {
-                before: "Bailiwick reaches the cluster with it".to_owned(),
-                after: "Bailiwick is shut out".to_owned(),
-                ..self.of_token(id, Category::Lockout, states)
-            }));
-            for raw in &mut all {
-                raw.causes = vec![clean(&format!(
-                    "{id} is the token that Bailiwick uses itself"
-                ))];
-            }
-        }
-        all.push(told);
-        all
+        vec![told]
     }
 
     /// A token that can be used for longer or less long than before.

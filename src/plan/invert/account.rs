@@ -61,9 +61,16 @@ pub(super) fn inverse(action: &AccountAction, before: &World) -> Inverse {
             Some(user) => user_again(id, user, before),
             None => irreversible("how the user was is not known"),
         },
-        AccountAction::CreateToken { id, .. } => {
-            account(vec![AccountAction::DeleteToken { id: id.clone() }])
-        }
+        AccountAction::CreateToken {
+            id, secret_file, ..
+        } => Inverse::Actions {
+            actions: vec![Action::Account(AccountAction::DeleteToken {
+                id: id.clone(),
+            })],
+            remains: vec![format!(
+                "the file {secret_file} stays, with a secret that opens nothing"
+            )],
+        },
         AccountAction::UpdateToken { id, set, delete } => match views::token(before, id) {
             Some(token) => account(vec![token_was(id, token, set, delete)]),
             None => irreversible("how the token was is not known"),

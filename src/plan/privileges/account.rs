@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Choice, one};
 use crate::ids::{GroupId, RoleId, UserId};
-use crate::world::{AccountAction, World};
+use crate::world::{AccountAction, World, views};
 
 /// The choices of an action on accounts.
 pub(super) fn choices(action: &AccountAction, world: &World) -> Vec<Choice> {
@@ -17,22 +17,23 @@ pub(super) fn choices(action: &AccountAction, world: &World) -> Vec<Choice> {
         AccountAction::CreateUser { id, .. } => {
             let groups = action.groups().unwrap_or_default();
             let mut all = vec![of_realm(id)];
-            if groups.is_empty() {
-                all.push(vec![one("/access/groups", "User.Modify")]);
-            }
-            all.extend(into(&groups));
+            all.extend(modify(None, &groups, world));
             all
         }
-        AccountAction::UpdateUser { id, .. } => {
-            let mut all = vec![of_user(id.as_str(), world)];
-            all.extend(into(&action.groups().unwrap_or_default()));
+        AccountAction::UpdateUser { id, .. } => modify(
+            Some(id.as_str()),
+            &action.groups().unwrap_or_default(),
+            world,
+        ),
+        AccountAction::DeleteUser { id } => {
+            let mut all = vec![of_realm(id)];
+            all.extend(modify(Some(id.as_str()), &BTreeSet::new(), world));
             all
         }
-        AccountAction::DeleteUser { id } => vec![of_realm(id), of_user(id.as_str(), world)],
         // The controller's token is never the user itself, who needs nothing.
         AccountAction::CreateToken { id, .. }
         | AccountAction::UpdateToken { id, .. }
-        | AccountAction::DeleteToken { id } => vec![of_user(id.owner(), world)],
+        | AccountAction::DeleteToken { id } => modify(Some(id.owner()), &BTreeSet::new(), world),
         AccountAction::CreateRole { .. }
         | AccountAction::UpdateRole { .. }
         | AccountAction::DeleteRole { .. } => vec![vec![one("/access", "Sys.Modify")]],
@@ -49,24 +50,24 @@ fn of_realm(id: &UserId) -> Choice {
     )]
 }
 
-/// Changing a user: on all groups, or on any that it is in.
-fn of_user(id: &str, world: &World) -> Choice {
-    let own = world
-        .groups
+/// Changing users: on all groups; or on each that a user is put in, and of one that is there on any that it is in.
+fn modify(existing: Option<&str>, groups: &BTreeSet<GroupId>, world: &World) -> Vec<Choice> {
+    let everywhere = one("/access/groups", "User.Modify");
+    if world.may(&everywhere.path, &everywhere.privilege) {
+        return vec![vec![everywhere]];
+    }
+    let on = |group: &str| one(format!("/access/groups/{group}"), "User.Modify");
+    let mut all: Vec<Choice> = groups
         .iter()
-        .filter(|(_, group)| group.members.contains(id));
-    std::iter::once("/access/groups".to_owned())
-        .chain(own.map(|(group, _)| format!("/access/groups/{group}")))
-        .map(|path| one(path, "User.Modify"))
-        .collect()
-}
-
-/// Each group that a user is put in.
-fn into(groups: &BTreeSet<GroupId>) -> Vec<Choice> {
-    groups
-        .iter()
-        .map(|group| vec![one(format!("/access/groups/{group}"), "User.Modify")])
-        .collect()
+        .map(|group| vec![on(group.as_str()), everywhere.clone()])
+        .collect();
+    if let Some(id) = existing {
+        let own = views::groups_of(world, id).into_iter();
+        all.push(own.map(|group| on(&group)).chain([everywhere]).collect());
+    } else if groups.is_empty() {
+        all.push(vec![everywhere]);
+    }
+    all
 }
 
 /// `Permissions.Modify` on the path. On one guest, storage or pool, whoever may allocate it may also hand out what it has there itself.

@@ -15,14 +15,14 @@ pub fn schema() -> Value {
             "removeHaResource", "migrate", "destroyGuest", "createStorage", "updateStorage", "deleteStorage",
             "deleteVolume", "downloadImage", "deleteImage", "createPool", "updatePool", "deletePool", "createBackupJob", "updateBackupJob",
             "deleteBackupJob", "takeSnapshot", "describeSnapshot", "deleteSnapshot",
-            "createReplicationJob", "updateReplicationJob", "deleteReplicationJob", "firewall"
+            "createReplicationJob", "updateReplicationJob", "deleteReplicationJob", "account", "firewall"
         ]}}
     });
     let precondition = json!({
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
             "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "snapshotIs", "snapshotAbsent",
-            "replicationJobIs", "replicationJobAbsent", "firewallIs", "haState", "volumeExists", "volumeAbsent", "volumeIs"
+            "replicationJobIs", "replicationJobAbsent", "firewallIs", "haState", "volumeExists", "volumeAbsent", "volumeIs", "account"
         ]}}
     });
     let inverse = json!({"oneOf": [

@@ -234,8 +234,7 @@ fn a_user_is_made_with_what_its_document_says() {
     assert_eq!(
         taken,
         [
-            "/access/groups/night User.Modify",
-            "/access/groups/ops User.Modify",
+            "/access/groups User.Modify",
             "/access/realm/pve Realm.AllocateUser"
         ]
     );
@@ -585,4 +584,191 @@ fn undo_leaves_what_others_did_since() {
     assert!(end.groups["extra"].members.contains("ann@pve"));
     assert!(end.groups["dev"].members.contains("ann@pve"));
     assert!(!end.groups["night"].members.contains("ann@pve"));
+}
+
+/// The impacts of a rule: who, what, and why.
+fn of_rule(plan: &Plan, rule: &str) -> Vec<String> {
+    let of = plan.impacts.iter().filter(|impact| impact.rule == rule);
+    of.map(|impact| {
+        format!(
+            "{} {}: {}",
+            impact.entity,
+            impact.category,
+            impact.causes.join("; ")
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn ac01_fires_for_a_more_specific_rule_that_replaces_what_was_inherited() {
+    let mut lab = lab();
+    entry(&mut lab, "/vms", "@ops", "Power", true);
+    let rule = written(
+        "AccessRule",
+        "a",
+        "{path: /vms/104, group: ops, roles: [PVEAuditor]}",
+    );
+    let plan = settles(&lab, vec![rule]);
+    let told = of_rule(&plan, "AC01");
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(
+        told[0].starts_with(
+            "user/ann@pve loses-privilege: loses VM.PowerMgmt on /vms/104; Power for group ops on /vms"
+        ),
+        "{told:#?}"
+    );
+    let all = lab.plan(vec![written(
+        "AccessRule",
+        "a",
+        "{path: /vms, user: ann@pve, roles: [NoAccess]}",
+    )]);
+    let told = of_rule(&all, "AC01");
+    assert!(
+        told.iter()
+            .any(|told| told.contains("loses VM.Audit, VM.PowerMgmt on /vms")),
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn ac01_silent_for_a_rule_that_changes_nobody() {
+    let mut lab = lab();
+    entry(&mut lab, "/vms", "bob@pve", "Power", true);
+    // Bob's own entry masks what his group is given; and a group without members gives nobody anything.
+    let items = vec![
+        written("Group", "night", "{}"),
+        written(
+            "AccessRule",
+            "a",
+            "{path: /vms, group: night, roles: [Power]}",
+        ),
+    ];
+    let plan = settles(&lab, items);
+    assert_eq!(plan.impacts, []);
+}
+
+#[test]
+fn ac02_fires_for_every_rule_that_gives_the_role() {
+    let mut lab = lab();
+    entry(&mut lab, "/vms", "@ops", "Power", true);
+    entry(&mut lab, "/pool/prod", "bob@pve", "Power", true);
+    let role = written(
+        "Role",
+        "power",
+        "{id: Power, privileges: [VM.PowerMgmt, VM.Console]}",
+    );
+    let plan = settles(&lab, vec![role]);
+    let used = "Power for group ops on /vms; Power for user bob@pve on /pool/prod";
+    assert_eq!(
+        of_rule(&plan, "AC02"),
+        [
+            format!("role/Power loses-privilege: {used}"),
+            format!("role/Power gains-privilege: {used}")
+        ]
+    );
+    let away = gone(&mut lab, "Role", "role/Power");
+    let plan = settles(&lab, vec![away]);
+    assert_eq!(
+        of_rule(&plan, "AC02"),
+        [format!("role/Power loses-privilege: {used}")]
+    );
+}
+
+#[test]
+fn ac02_silent_for_a_role_that_nobody_is_given() {
+    let mut lab = lab();
+    let role = written("Role", "power", "{id: Power, privileges: []}");
+    assert_eq!(settles(&lab, vec![role]).impacts, []);
+    let away = gone(&mut lab, "Role", "role/Power");
+    assert_eq!(settles(&lab, vec![away]).impacts, []);
+}
+
+#[test]
+fn ac03_fires_for_the_last_administrator() {
+    let mut lab = lab();
+    entry(&mut lab, "/", "bob@pve", "Administrator", true);
+    for (spec, category) in [
+        ("{id: bob@pve, enabled: false}", "can no longer log in"),
+        ("{id: bob@pve, expires: 2020-01-01}", "expires"),
+    ] {
+        let plan = lab.plan(vec![written("User", "bob", spec)]);
+        let told = of_rule(&plan, "AC03");
+        let last = "user/bob@pve lockout: nobody but root@pam has Permissions.Modify on / any more";
+        assert!(told.contains(&last.to_owned()), "{spec}: {told:#?}");
+        assert_eq!(told.len(), 2, "{category}: {told:#?}");
+        assert_eq!(plan.risk, Risk::High);
+    }
+    let away = gone(&mut lab, "AccessRule", "acl/user:bob@pve/");
+    let plan = settles(&lab, vec![away]);
+    assert!(of_rule(&plan, "AC03")[0].contains("lockout"));
+}
+
+#[test]
+fn ac03_silent_while_another_administrator_is_left_and_nothing_goes_along() {
+    let mut lab = lab();
+    entry(&mut lab, "/", "bob@pve", "Administrator", true);
+    entry(&mut lab, "/", "@ops", "Administrator", true);
+    let away = gone(&mut lab, "AccessRule", "acl/user:bob@pve/");
+    let plan = settles(&lab, vec![away]);
+    assert_eq!(of_rule(&plan, "AC03"), Vec::<String>::new());
+    let enabled = written(
+        "User",
+        "ann",
+        "{id: ann@pve, enabled: true, expires: never}",
+    );
+    assert_eq!(settles(&lab, vec![enabled]).impacts, []);
+}
+
+#[test]
+fn what_takes_the_controllers_own_login_or_privileges_is_refused() {
+    let mut lab = lab();
+    token(&mut lab, "bob@pve", "loop");
+    entry(&mut lab, "/", "bob@pve", "Administrator", true);
+    entry(&mut lab, "/", "bob@pve!loop", "Administrator", true);
+    entry(&mut lab, "/", "ann@pve", "Administrator", true);
+    lab.world.controller = Some("bob@pve!loop".to_owned());
+    lab.own("user/bob@pve", "User/bob");
+    let user = removed("User/bob", true);
+    for (item, why) in [
+        (
+            user,
+            "logs in as bob@pve!loop → cannot log in: there is no user bob@pve",
+        ),
+        (
+            written("User", "bob", "{id: bob@pve, enabled: false}"),
+            "cannot log in: user bob@pve is disabled",
+        ),
+        (
+            written(
+                "AccessRule",
+                "bob",
+                "{path: /, user: bob@pve, roles: [PVEAuditor]}",
+            ),
+            "has Permissions.Modify",
+        ),
+        (
+            written(
+                "AccessRule",
+                "vms",
+                "{path: /vms, token: bob@pve!loop, roles: [NoAccess]}",
+            ),
+            "on /vms",
+        ),
+    ] {
+        let refused = lab.refused(vec![item.clone()]);
+        assert!(
+            refused.contains("takes something from the controller itself") && refused.contains(why),
+            "{refused}"
+        );
+        lab.settings.allow_controller_loss = true;
+        let plan = lab.plan(vec![item]);
+        assert!(
+            of_rule(&plan, "AC06")
+                .iter()
+                .all(|told| told.starts_with("controller lockout: "))
+        );
+        assert_eq!(plan.risk, Risk::High);
+        lab.settings.allow_controller_loss = false;
+    }
 }

@@ -202,6 +202,13 @@ fn ac06_fires_when_the_controller_itself_loses_something() {
     lab.world.controller = Some("ann@pve!all".to_owned());
     put(&mut lab, "prod", 104);
     give(&mut lab, "/pool/prod", "ann@pve", "Power");
+    let refused = lab.refused(vec![pool_doc("prod", Some(&[]))]);
+    assert!(
+        refused.contains("takes something from the controller itself (has VM.Audit, VM.PowerMgmt on /vms/104 → has not: loses")
+            && refused.contains("`allowControllerLoss: true`"),
+        "{refused}"
+    );
+    lab.settings.allow_controller_loss = true;
     let plan = lab.plan(vec![pool_doc("prod", Some(&[]))]);
     let words = words(&plan);
     let lockout = "controller lockout AC06: has VM.Audit, VM.PowerMgmt on /vms/104 → has not; loses VM.Audit, VM.PowerMgmt on /vms/104; /vms/104 leaves pool prod; Power for \
