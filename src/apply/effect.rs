@@ -211,6 +211,11 @@ fn has(rule: &Rule, fields: &Section) -> bool {
                 }
             }
         }),
+        // Proxmox VE writes it as it knows it.
+        "macro" => rule
+            .fields
+            .get(key)
+            .is_some_and(|found| found.eq_ignore_ascii_case(value)),
         _ => rule.fields.get(key).map_or("", String::as_str) == value,
     })
 }

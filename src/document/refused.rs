@@ -237,6 +237,7 @@ const FIREWALL_OPTIONS: &[(&str, &str)] = &[
         "the firewalls of SDN's vnets are not managed, only those of the datacenter, of nodes and of guests",
     ),
     ("vmid", "write the guest as `spec.guest`"),
+    ("node", "write the node as `spec.node`"),
     ("delete", "write the field as `null`"),
     ("digest", REQUEST),
 ];

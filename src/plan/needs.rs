@@ -318,7 +318,7 @@ fn a_move(
 
 /// What a role takes that lets a token read a cluster whole and keep guests, storages and pools as documents say: the privileges of
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
-/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs), `Sys.Console` (guests under high availability),
+/// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs, the firewalls of the datacenter and of nodes), `Sys.Console` (guests under high availability),
 /// `VM.Backup` (safety copies, where the operator wants them), and what has nodes ask any address, inside a network too:
 /// `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images); nor what keeping accounts takes (`Permissions.Modify`, `User.Modify`,
 /// `Group.Allocate`, `Realm.AllocateUser`), with which a token can give itself everything.

@@ -181,6 +181,10 @@ fn compare(
             let Some(parameter) = known.get(main) else {
                 continue;
             };
+            // Of the datacenter it is a number, whose greater values are a trial; documents say yes or no.
+            if kind == Kind::Firewall && main == "enable" {
+                continue;
+            }
             let format = parameter["format"].as_object();
             match (sub, format) {
                 (Some(sub), Some(format)) => {

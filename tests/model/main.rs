@@ -217,7 +217,7 @@ impl Case {
                 .map_err(|why| format!("{}: {why}", step.title))?;
         }
         let found = self.stage.look().await;
-        let found = self.stage.with_firewalls(&left, found).await;
+        let found = self.stage.with_firewalls(wishes, found).await;
         differs(world, &predicted, &found)?;
         let left: Vec<Wish> = wishes
             .iter()

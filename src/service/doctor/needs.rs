@@ -14,7 +14,7 @@ use crate::proxmox::Client;
 use crate::service::doctor::cluster::name_of;
 use crate::service::planning::settings;
 use crate::service::recipe::{Wants, item};
-use crate::world::observe::backup_configs;
+use crate::world::observe::{backup_configs, with_firewalls};
 use crate::world::{Completeness, Guest, Part, World};
 
 /// What the documents take and the token lacks.
@@ -156,6 +156,8 @@ async fn plan_of(
         .into_iter()
         .map(|from| (from, String::new()))
         .collect();
+    let firewalls = plan::firewalls_wanted(&items, ownership, &world);
+    let world = with_firewalls(client, world, firewalls).await;
     let wanted = plan::backups_wanted(&items, ownership, &world);
     let backups = backup_configs(client, wanted).await;
     let input = PlanInput {
