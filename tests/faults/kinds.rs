@@ -1,8 +1,7 @@
 //! The kinds of steps: for each a plan that has one, over the lab's world.
 
 use bailiwick::ids::GuestKind;
-use bailiwick::world::{AccountAction, Action, PowerAction};
-use bailiwick::world::{Action, FirewallAction, PowerAction};
+use bailiwick::world::{AccountAction, Action, FirewallAction, PowerAction};
 
 use crate::lab;
 use crate::support::play::LAB;
