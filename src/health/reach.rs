@@ -30,7 +30,7 @@ pub use ask::{Part, Service, Who, target};
 pub use chain::{
     Builtin, Chain, Context, Fit, Iface, List, Origin, Outcome, Packet, Step, Then, When,
 };
-pub use change::{Asked, Cell, Change, Reach, Spaces, changes, shut_between};
+pub use change::{Asked, Cell, Change, Reach, Spaces, changes, opened_between, shut_between};
 pub use compile::{Compiled, NodeRules};
 pub use judge::{Effect, Judged, Keepers, judge, judge_between};
 pub use macros::names as macros;

@@ -305,16 +305,53 @@ pub fn shut_between(
     spaces: &mut Spaces,
 ) -> Vec<Change> {
     let accepts = Function::constant(Outcome::Accept);
-    let shut = |open: Function, now: Function| {
-        if open == accepts && now != accepts {
-            Function::constant(Outcome::Drop)
+    let shut = |both: Function, now: Function| both == accepts && now != accepts;
+    on_the_way([first, between, last], ways, spaces, &shut, Outcome::Drop)
+}
+
+/// What a state on the way of a change opens that is shut at both ends of it.
+#[must_use]
+pub fn opened_between(
+    first: &Compiled,
+    between: &Compiled,
+    last: &Compiled,
+    ways: &[Way],
+    spaces: &mut Spaces,
+) -> Vec<Change> {
+    let [accepts, drops] = [Outcome::Accept, Outcome::Drop].map(Function::constant);
+    let opened = |both: Function, now: Function| both == drops && now == accepts;
+    on_the_way(
+        [first, between, last],
+        ways,
+        spaces,
+        &opened,
+        Outcome::Accept,
+    )
+}
+
+/// Where a state on the way is otherwise than both ends, which are the same there; that it is so is `outcome`.
+fn on_the_way(
+    [first, between, last]: [&Compiled; 3],
+    ways: &[Way],
+    spaces: &mut Spaces,
+    otherwise: &dyn Fn(Function, Function) -> bool,
+    outcome: Outcome,
+) -> Vec<Change> {
+    let [accepts, drops, rejects] =
+        [Outcome::Accept, Outcome::Drop, Outcome::Reject].map(Function::constant);
+    let shut = |a: Function| a == drops || a == rejects;
+    let both = |a: Function, b: Function| {
+        if a == accepts && b == accepts {
+            accepts
+        } else if shut(a) && shut(b) {
+            drops
         } else {
             Function::NOTHING
         }
     };
-    let both = |a: Function, b: Function| {
-        if a == accepts && b == accepts {
-            accepts
+    let told = |both: Function, now: Function| {
+        if otherwise(both, now) {
+            Function::constant(outcome)
         } else {
             Function::NOTHING
         }
@@ -329,21 +366,26 @@ pub fn shut_between(
             let was = first.function_or_nothing(space, way);
             let is = last.function_or_nothing(space, way);
             let now = between.function_or_nothing(space, way);
-            let open = space.combine(was, is, &both);
-            let difference = space.combine(open, now, &shut);
+            let ends = space.combine(was, is, &both);
+            let difference = space.combine(ends, now, &told);
             let asked = last.asked(way, family);
             let difference = space.restricted(difference, &asked.sources, &asked.dests);
-            let lost = space.cells(difference, Outcome::Drop);
-            if !lost.is_empty() {
-                found.push(Change {
-                    way: way.clone(),
-                    family,
-                    asked,
-                    lost,
-                    gained: Vec::new(),
-                    unsure: Vec::new(),
-                });
+            let cells = space.cells(difference, outcome);
+            if cells.is_empty() {
+                continue;
             }
+            let (lost, gained) = match outcome {
+                Outcome::Accept => (Vec::new(), cells),
+                _ => (cells, Vec::new()),
+            };
+            found.push(Change {
+                way: way.clone(),
+                family,
+                asked,
+                lost,
+                gained,
+                unsure: Vec::new(),
+            });
         }
     }
     found

@@ -3,7 +3,7 @@
 
 use super::address::{Address, Family, Network};
 use super::chain::Outcome;
-use super::change::{Asked, Cell, Change, Spaces, changes, shut_between};
+use super::change::{Asked, Cell, Change, Spaces, changes, opened_between, shut_between};
 use super::compile::Compiled;
 use super::names::{TCP, UDP};
 use super::ranges::Ranges;
@@ -28,7 +28,7 @@ pub enum Effect {
 /// Something a change does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// The rule of the blast radius that speaks: `FW01` for nodes, `FW02` for guests; `FW09` for what is shut on the way only.
+    /// The rule of the blast radius that speaks: `FW01` for nodes, `FW02` for guests; `FW09` for what a change only shuts on its way.
     pub rule: &'static str,
     /// What kind.
     pub effect: Effect,
@@ -95,7 +95,8 @@ pub fn judge(before: &Compiled, after: &Compiled, keepers: &Keepers) -> Vec<Judg
     told(found, before, after, keepers, &mut spaces)
 }
 
-/// What a state on the way of a change shuts although it is open before and after (FW09), worst first.
+/// What a state on the way of a change shuts although it is open before and after (FW09), and what it opens although it is shut before
+/// and after; worst first.
 #[must_use]
 pub fn judge_between(
     first: &Compiled,
@@ -105,11 +106,13 @@ pub fn judge_between(
 ) -> Vec<Judged> {
     let mut spaces = Spaces::default();
     let ways = ways(&[first, between, last]);
-    let found = shut_between(first, between, last, &ways, &mut spaces);
-    let mut all = told(found, first, between, keepers, &mut spaces);
+    let shut = shut_between(first, between, last, &ways, &mut spaces);
+    let mut all = told(shut, first, between, keepers, &mut spaces);
     for judged in &mut all {
         judged.rule = "FW09";
     }
+    let opened = opened_between(first, between, last, &ways, &mut spaces);
+    all.extend(told(opened, first, between, keepers, &mut spaces));
     all
 }
 

@@ -550,6 +550,27 @@ fn fw09_silent() {
     );
 }
 
+/// What is open on the way only is told, too: a guard goes before another comes.
+#[test]
+fn what_is_opened_for_a_while_is_told() {
+    let start = guest(&lab(), 104, |scope| {
+        let drop = rule("type in, action DROP, source 10.20.7.0/24");
+        scope.rules.insert(0, drop);
+    });
+    let open = guest(&start, 104, |scope| drop(scope.rules.remove(0)));
+    let end = guest(&open, 104, |scope| {
+        let drop = rule("type in, action REJECT, source 10.20.7.0/24, proto tcp");
+        scope.rules.insert(0, drop);
+    });
+    let impacts = through(&[&start, &open, &end]);
+    assert_eq!(
+        words(&impacts),
+        ["vm/104 exposed FW02: 10.20.7.0/24 can now open vm/104:5432"]
+    );
+    assert_eq!(impacts[0].duration, Duration::Transient);
+    assert_eq!(impacts[0].steps, BTreeSet::from([StepId(1), StepId(2)]));
+}
+
 /// What cannot be known is said of every node it is about, and not left out because it is the same before and after.
 #[test]
 fn what_is_not_known_is_said_of_every_node() {
