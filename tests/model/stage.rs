@@ -165,14 +165,12 @@ impl Stage {
 /// Named after the object, so that its place in the list does not matter.
 fn document(short: &str) -> String {
     let (kind, spec) = short.split_once(' ').unwrap();
-    let id = ["filename: ", "id: "]
+    // A whole firewall has no name.
+    let id = ["filename: ", "id: ", "name: "]
         .iter()
         .find_map(|key| spec.split_once(key))
-        .unwrap()
-        .1
-        .split(',')
-        .next()
-        .unwrap();
+        .and_then(|(_, rest)| rest.split(',').next())
+        .unwrap_or("any");
     format!(
         "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: of-{id}}}\nspec: {spec}\n"
     )
