@@ -211,10 +211,10 @@ fn a_replication_job_made_and_changed_is_taken_back() {
 /// The lab, with a controller that may also keep accounts.
 fn lab_with_accounts() -> Play {
     let before = "    acl:1:/:bailiwick@pve,bailiwick@pve!controller:BailiwickController:\n";
-    let more = "    role:Accounts:Group.Allocate,Permissions.Modify,Realm.AllocateUser,User.Modify:\n    acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts:\n";
+    let more = "    role:Accounts:Group.Allocate,Permissions.Modify,Realm.AllocateUser,User.Modify:\n    acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts,BailiwickController:\n";
     assert!(LAB.contains(before));
     Play::with(Setup {
-        world: LAB.replacen(before, &format!("{more}{before}"), 1),
+        world: LAB.replacen(before, more, 1),
         ..Setup::default()
     })
 }

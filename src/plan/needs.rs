@@ -314,7 +314,8 @@ fn a_move(
 /// every key a document can set and of every action. Not among them is what gives power over the whole cluster and only some documents
 /// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs), `Sys.Console` (guests under high availability),
 /// `VM.Backup` (safety copies, where the operator wants them), and what has nodes ask any address, inside a network too:
-/// `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images).
+/// `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images); nor what keeping accounts takes (`Permissions.Modify`, `User.Modify`,
+/// `Group.Allocate`, `Realm.AllocateUser`), with which a token can give itself everything.
 pub fn role() -> BTreeSet<String> {
     const APART: [&str; 5] = [
         "VM.Backup",
