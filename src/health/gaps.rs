@@ -295,6 +295,25 @@ impl Gaps<'_> {
         }
     }
 
+    /// Who there is, or what they are given, is changed: what anybody may do is decided by all of it together.
+    fn accounts(&mut self, before: &World, after: &World) {
+        let same = before.users == after.users
+            && before.groups == after.groups
+            && before.roles == after.roles
+            && Arc::ptr_eq(&before.acl, &after.acl);
+        if same || super::affected(before, after).is_empty() {
+            return;
+        }
+        let (was, is) = (super::deciding(before), super::deciding(after));
+        if was == is {
+            return;
+        }
+        for part in super::DECIDING {
+            let matters = "who gains and who loses privileges is decided by it";
+            self.need(part, &Entity::Controller, matters);
+        }
+    }
+
     fn rest(&mut self, before: &World, after: &World) {
         // Where nothing that stays changes its pool, nobody's privileges on it change.
         let stays = super::affected(before, after);
@@ -320,6 +339,7 @@ impl Gaps<'_> {
                 self.need(Part::BackupJobs, &entity, "backup jobs may select the pool");
             }
         }
+        self.accounts(before, after);
         self.backup_jobs(before, after);
         self.replication_jobs(before, after);
         for vmid in before.ha_resources.keys() {

@@ -1,8 +1,26 @@
 //! Which steps on accounts come before which: what is named is made before it is named; everything is given before anything is taken;
 //! what is taken goes before what it names.
 
+use std::collections::BTreeMap;
+
 use super::super::draft::{Draft, DraftId, Phase, Planner};
 use crate::world::{AccountAction, Action};
+
+/// Within a stage: groups come before the users in them.
+fn rank(action: &AccountAction) -> u8 {
+    match action {
+        AccountAction::CreateGroup { .. } | AccountAction::UpdateGroup { .. } => 0,
+        AccountAction::CreateRole { .. } | AccountAction::UpdateRole { .. } => 1,
+        AccountAction::CreateUser { .. } | AccountAction::UpdateUser { .. } => 2,
+        AccountAction::Grant { .. }
+        | AccountAction::Revoke { .. }
+        | AccountAction::CreateToken { .. }
+        | AccountAction::UpdateToken { .. }
+        | AccountAction::DeleteToken { .. } => 3,
+        AccountAction::DeleteUser { .. } => 4,
+        AccountAction::DeleteGroup { .. } | AccountAction::DeleteRole { .. } => 5,
+    }
+}
 
 /// How far in a plan a step on accounts stands: all of one before all of the next.
 fn stage(draft: &Draft) -> Option<u8> {
@@ -31,36 +49,34 @@ impl Planner<'_, '_> {
                 _ => None,
             })
             .collect();
-        for (id, draft, action) in &accounts {
-            for (other, earlier, before) in &accounts {
-                let staged = matches!((stage(earlier), stage(draft)), (Some(a), Some(b)) if a < b);
-                // Within the first stage: groups before the users in them.
-                let member = match before {
-                    AccountAction::CreateGroup { id, .. } => {
-                        action.groups().is_some_and(|groups| groups.contains(id))
-                    }
-                    _ => false,
-                };
-                if staged || member {
-                    links.push((*id, *other));
-                }
-            }
-            if let AccountAction::Grant { path, .. } = action {
-                let made = steps
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, step)| made_at(&step.action).as_deref() == Some(path.as_str()));
-                links.extend(made.map(|(made, _)| (*id, made)));
+        // One file without a digest: one after the other in any case.
+        let mut line: Vec<_> = accounts
+            .iter()
+            .filter_map(|(id, draft, action)| {
+                Some((stage(draft)?, rank(action), action.object(), *id))
+            })
+            .collect();
+        line.sort();
+        for pair in line.windows(2) {
+            if let [(.., earlier), (.., later)] = pair {
+                links.push((*later, *earlier));
             }
         }
-        for (gone, step) in steps.iter().enumerate() {
-            let Some(at) = gone_at(&step.action) else {
-                continue;
-            };
-            let revoked = accounts.iter().filter(|(_, _, action)| {
-                matches!(action, AccountAction::Revoke { path, .. } if path.as_str() == at)
-            });
-            links.extend(revoked.map(|(revoked, _, _)| (gone, *revoked)));
+        let (mut made, mut gone) = (BTreeMap::new(), BTreeMap::new());
+        for (id, step) in steps.iter().enumerate().filter(|_| !accounts.is_empty()) {
+            made.extend(made_at(&step.action).map(|path| (path, id)));
+            gone.extend(gone_at(&step.action).map(|path| (path, id)));
+        }
+        for (id, _, action) in &accounts {
+            match action {
+                AccountAction::Grant { path, .. } => {
+                    links.extend(made.get(path.as_str()).map(|made| (*id, *made)));
+                }
+                AccountAction::Revoke { path, .. } => {
+                    links.extend(gone.get(path.as_str()).map(|gone| (*gone, *id)));
+                }
+                _ => {}
+            }
         }
         links
     }

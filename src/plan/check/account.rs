@@ -71,6 +71,10 @@ fn rule(action: &AccountAction) -> Option<(&str, &'static str, &str)> {
 /// What a step on accounts, or one that takes something away which has access rules, has to come after.
 pub(super) fn waits_for(plan: &Plan, step: &Step) -> BTreeSet<(StepId, String)> {
     let mut wants = BTreeSet::new();
+    let accounts = matches!(step.action, Action::Account(_));
+    if !accounts && gone_at(&step.action).is_none() {
+        return wants;
+    }
     for other in plan.steps.iter().filter(|other| other.id != step.id) {
         let why = match (&step.action, &other.action) {
             // What is taken back goes the way back, step by step.

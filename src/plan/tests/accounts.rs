@@ -772,3 +772,25 @@ fn what_takes_the_controllers_own_login_or_privileges_is_refused() {
         lab.settings.allow_controller_loss = false;
     }
 }
+
+#[test]
+fn what_was_not_read_leaves_it_unknown_who_gains_and_loses() {
+    let mut lab = lab();
+    entry(&mut lab, "/vms", "@ops", "Power", true);
+    lab.unread(Part::Users);
+    let rule = written(
+        "AccessRule",
+        "a",
+        "{path: /vms, group: dev, roles: [Power]}",
+    );
+    let plan = lab.plan(vec![rule]);
+    assert_eq!((plan.risk, plan.complete), (Risk::Unknown, false));
+    assert!(
+        plan.unknowns
+            .iter()
+            .any(|unknown| unknown.what == Part::Users.to_string())
+    );
+    // A comment decides nothing.
+    let plan = lab.plan(vec![written("Group", "ops", "{comment: on call}")]);
+    assert_eq!((plan.risk, plan.complete), (Risk::Low, true));
+}
