@@ -158,14 +158,17 @@ impl Stage {
 /// Named after the object, so that its place in the list does not matter.
 fn document(short: &str) -> String {
     let (kind, spec) = short.split_once(' ').unwrap();
-    let id = ["filename: ", "id: "]
-        .iter()
-        .find_map(|key| spec.split_once(key))
-        .unwrap()
-        .1
-        .split(',')
-        .next()
-        .unwrap();
+    let id = match kind {
+        "AccessRule" => spec.split_once(", roles").unwrap().0,
+        _ => {
+            let mut keys = ["filename: ", "id: "].iter();
+            let (_, id) = keys.find_map(|key| spec.split_once(key)).unwrap();
+            id.split(',').next().unwrap()
+        }
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let id = id.trim_matches(|c| !plain(c)).to_ascii_lowercase();
+    let id = id.replace(|c| !plain(c), "-");
     format!(
         "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: of-{id}}}\nspec: {spec}\n"
     )
