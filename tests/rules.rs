@@ -28,7 +28,12 @@ fn every_rule_has_a_test_that_fires_and_one_that_is_silent() {
         .map(|n| format!("g{n}"))
         .chain((1..=14).map(|n| format!("st{n:02}")))
         .chain((1..=16).map(|n| format!("gu{n:02}")))
-        .chain(["ac01", "ac02", "ac03", "ac05", "ac06", "ac07", "cl03", "cl04"].map(str::to_owned));
+        .chain(
+            [
+                "ac01", "ac02", "ac03", "ac05", "ac06", "ac07", "cl03", "cl04",
+            ]
+            .map(str::to_owned),
+        );
     let missing: Vec<String> = rules
         .flat_map(|rule| [format!("fn {rule}_fires"), format!("fn {rule}_silent")])
         .filter(|test| !text.contains(test.as_str()))
