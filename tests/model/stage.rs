@@ -165,12 +165,18 @@ impl Stage {
 /// Named after the object, so that its place in the list does not matter.
 fn document(short: &str) -> String {
     let (kind, spec) = short.split_once(' ').unwrap();
-    // A whole firewall has no name.
-    let id = ["filename: ", "id: ", "name: "]
-        .iter()
-        .find_map(|key| spec.split_once(key))
-        .and_then(|(_, rest)| rest.split(',').next())
-        .unwrap_or("any");
+    let id = match kind {
+        "AccessRule" => spec.split_once(", roles").unwrap().0,
+        // A whole firewall has no name.
+        _ => ["filename: ", "id: ", "name: "]
+            .iter()
+            .find_map(|key| spec.split_once(key))
+            .and_then(|(_, rest)| rest.split(',').next())
+            .unwrap_or("any"),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let id = id.trim_matches(|c| !plain(c)).to_ascii_lowercase();
+    let id = id.replace(|c| !plain(c), "-");
     format!(
         "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: of-{id}}}\nspec: {spec}\n"
     )

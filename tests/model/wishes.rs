@@ -417,6 +417,89 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
     }
 }
 
+/// A group, a user, a role, or what somebody is given; with the object it is about.
+fn of_account(random: &mut StdRng) -> (String, Wish) {
+    let roles = ["PVEVMUser", "PVEAuditor", "PVEVMAdmin", "Spare", "NoAccess"];
+    match random.random_range(0..8) {
+        0 => {
+            let id = one(random, &["ops", "night"]);
+            let wish = match random.random_ratio(1, 3) {
+                true => Wish::Removed(format!("group/{id}")),
+                false => Wish::Present(format!("Group {{id: {id}, comment: seen}}")),
+            };
+            (format!("group/{id}"), wish)
+        }
+        1 | 2 => {
+            let id = one(random, &["ann@pve", "bob@pve", "eve@pve", "new@pve"]);
+            if random.random_ratio(1, 4) {
+                return (format!("user/{id}"), Wish::Removed(format!("user/{id}")));
+            }
+            let field = match random.random_range(0..4) {
+                0 => format!("enabled: {}", random.random_bool(0.5)),
+                1 => format!("expires: {}", one(random, &["never", "2020-01-01"])),
+                _ => format!("groups: [{}]", one(random, &["", "ops", "ops, night"])),
+            };
+            let wish = Wish::Present(format!("User {{id: {id}, {field}}}"));
+            (format!("user/{id}"), wish)
+        }
+        3 => {
+            let wish = match random.random_ratio(1, 3) {
+                true => Wish::Removed("role/Spare".to_owned()),
+                false => Wish::Present(format!(
+                    "Role {{id: Spare, privileges: [{}]}}",
+                    one(
+                        random,
+                        &[
+                            "",
+                            "VM.Audit",
+                            "VM.Console, VM.PowerMgmt",
+                            "Datastore.Audit, VM.Audit"
+                        ]
+                    )
+                )),
+            };
+            ("role/Spare".to_owned(), wish)
+        }
+        _ => {
+            let path = one(
+                random,
+                &[
+                    "/",
+                    "/vms",
+                    "/vms/101",
+                    "/pool/web",
+                    "/storage",
+                    "/storage/vault",
+                ],
+            );
+            let (kind, id) = *one(
+                random,
+                &[
+                    &("user", "ann@pve"),
+                    &("user", "bob@pve"),
+                    &("user", "eve@pve"),
+                    &("group", "ops"),
+                    &("token", "ann@pve!ci"),
+                ],
+            );
+            let object = format!("acl/{kind}:{id}{path}");
+            if random.random_ratio(1, 4) {
+                return (object.clone(), Wish::Removed(object));
+            }
+            let (first, second) = (one(random, &roles), one(random, &roles));
+            let roles = match first == second {
+                true => first.to_owned(),
+                false => format!("{first}, {second}"),
+            };
+            let propagate = random.random_bool(0.7);
+            let wish = Wish::Present(format!(
+                "AccessRule {{path: {path}, {kind}: {id}, roles: [{roles}], propagate: {propagate}}}"
+            ));
+            (object, wish)
+        }
+    }
+}
+
 /// A path that no file is at, for the secret of a new token.
 fn new_file() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -461,7 +544,7 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
     let mut taken = std::collections::BTreeSet::new();
     let mut wishes = Vec::new();
     for _ in 0..random.random_range(1..4) {
-        let what = random.random_range(0..19);
+        let what = random.random_range(0..22);
         let (object, wish) = match what {
             0 => {
                 let vmid = random.random_range(900..903);
@@ -479,7 +562,8 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
             3 => ("pool".to_owned(), of_pool(random, seen)),
             16 => ("image".to_owned(), of_image(random)),
             17 => ("token".to_owned(), of_token(random)),
-            18 => {
+            18..20 => of_account(random),
+            20.. => {
                 let number = random.random_range(0..4);
                 (
                     format!("firewall {number}"),

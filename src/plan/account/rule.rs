@@ -52,7 +52,8 @@ impl Planner<'_, '_> {
             let set = if takes { &mut narrowed } else { &mut given };
             set.insert(role.clone());
         }
-        if !(given.is_empty() && narrowed.is_empty()) && !self.path_known(item, path, pools) {
+        let gives = !given.is_empty() || !narrowed.is_empty();
+        if gives && !self.path_known(item, path, pools) {
             return;
         }
         for (roles, phase) in [(given, Phase::Grant), (narrowed, Phase::Narrow)] {

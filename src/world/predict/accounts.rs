@@ -325,7 +325,7 @@ pub(super) fn surprises(
             "group",
             &id,
             (predicted.groups.get(&id), observed.groups.get(&id)),
-            |group| group_says(group),
+            group_says,
             found,
         );
     }
@@ -334,7 +334,7 @@ pub(super) fn surprises(
             "user",
             &id,
             (predicted.users.get(&id), observed.users.get(&id)),
-            |user| user_says(user),
+            user_says,
             found,
         );
     }
