@@ -87,8 +87,8 @@ fn a_whole_cluster_comes_back_without_a_change_and_is_adopted_without_a_write() 
     assert_eq!(plan["impacts"], serde_json::json!([]));
     let guests = play.sim.with(|cluster| cluster.guests().len());
     let (storages, pools, jobs) = (6, 4, 2);
-    // The superuser and the roles of Proxmox VE's own are nobody's to manage.
-    let accounts = 2 + 3 + 1 + 7;
+    // The superuser and the roles of Proxmox VE's own are nobody's to manage. The last are tokens.
+    let accounts = 2 + 3 + 1 + 7 + 3;
     assert_eq!(written.len(), guests + storages + pools + jobs + accounts);
     assert_eq!(plan["documents"].as_array().unwrap().len(), written.len());
 
