@@ -88,7 +88,6 @@ impl Case {
             self.hands().await;
         }
         let world = self.stage.look().await;
-        let world = self.stage.with_firewalls(wishes, world).await;
         let backups = self.stage.backups(wishes, &world).await;
         let made = match plan(wishes, &world, &backups, self.copies()) {
             Ok(made) => made,
@@ -217,7 +216,6 @@ impl Case {
                 .map_err(|why| format!("{}: {why}", step.title))?;
         }
         let found = self.stage.look().await;
-        let found = self.stage.with_firewalls(wishes, found).await;
         differs(world, &predicted, &found)?;
         let left: Vec<Wish> = wishes
             .iter()

@@ -12,11 +12,11 @@ use bailiwick::ids::{ClusterName, Vmid};
 use bailiwick::metrics::Metrics;
 use bailiwick::plan::{
     ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart,
-    SafetyCopy, Settings, Step, StepId, Wanted, backups_wanted, firewalls_wanted, make_plan,
+    SafetyCopy, Settings, Step, StepId, Wanted, backups_wanted, make_plan,
 };
 use bailiwick::proxmox::{ApiToken, Call, Client, ClusterEndpoints, Limits, Trust};
 use bailiwick::sim::{self, Running};
-use bailiwick::world::observe::{backup_configs, with_firewalls};
+use bailiwick::world::observe::backup_configs;
 use bailiwick::world::{ObserveSettings, World, observe};
 
 use crate::judge::Seen;
@@ -93,13 +93,6 @@ impl Stage {
         observe(&self.client, &settings).await.unwrap()
     }
 
-    /// The world with the firewalls in it that these wishes are about, as a plan is made with them.
-    pub async fn with_firewalls(&self, wishes: &[Wish], world: World) -> World {
-        let ownership = ownership(wishes, &world);
-        let wanted = firewalls_wanted(&items(wishes), &ownership, &world);
-        with_firewalls(&self.client, world, wanted).await
-    }
-
     /// What is in the backups that these wishes name.
     pub async fn backups(&self, wishes: &[Wish], world: &World) -> Backups {
         let wanted = backups_wanted(&items(wishes), &Ownership::default(), world);
@@ -165,12 +158,14 @@ impl Stage {
 /// Named after the object, so that its place in the list does not matter.
 fn document(short: &str) -> String {
     let (kind, spec) = short.split_once(' ').unwrap();
-    // A whole firewall has no name.
-    let id = ["filename: ", "id: ", "name: "]
+    let id = ["filename: ", "id: "]
         .iter()
         .find_map(|key| spec.split_once(key))
-        .and_then(|(_, rest)| rest.split(',').next())
-        .unwrap_or("any");
+        .unwrap()
+        .1
+        .split(',')
+        .next()
+        .unwrap();
     format!(
         "apiVersion: bailiwick.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: of-{id}}}\nspec: {spec}\n"
     )

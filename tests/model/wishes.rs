@@ -352,76 +352,13 @@ fn of_backups(random: &mut StdRng, vmids: &[u32]) -> Wish {
     ))
 }
 
-/// An alias, a set, a security group, or a whole firewall: of the datacenter, a node or a guest.
-fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
-    let guest = vmids.first().filter(|_| random.random_bool(0.4));
-    let (of, at) = match guest {
-        Some(vmid) => (format!("guest: {vmid}, "), format!("{vmid}/")),
-        None => (String::new(), String::new()),
-    };
-    let name = one(random, &["web", "lan"]);
-    let gone = random.random_ratio(1, 4);
-    let rules = |random: &mut StdRng| {
-        let all = [
-            "{direction: in, action: ACCEPT, macro: SSH}",
-            "{direction: in, action: ACCEPT, proto: tcp, dport: '80', source: 10.0.0.0/8}",
-            "{direction: in, action: DROP, source: +web}",
-            "{direction: out, action: ACCEPT, dest: lan, enabled: false}",
-            "{direction: in, action: DROP, proto: udp, comment: noise}",
-        ];
-        let count = random.random_range(0..4);
-        let rules: Vec<&str> = (0..count).map(|_| one(random, &all)).collect();
-        rules.join(", ")
-    };
-    match number {
-        0 if gone => Wish::Removed(format!("alias/{at}{name}")),
-        0 => {
-            let cidr = one(random, &["10.1.0.0/16", "10.2.0.0/16", "2001:db8::/32"]);
-            Wish::Present(format!(
-                "FirewallAlias {{{of}name: {name}, cidr: '{cidr}'}}"
-            ))
-        }
-        1 if gone => Wish::Removed(format!("ipset/{at}{name}")),
-        1 => {
-            let all = [
-                "{cidr: 10.0.0.1}",
-                "{cidr: 10.3.0.0/16, comment: rooms}",
-                "{cidr: lan}",
-            ];
-            let some: Vec<&str> = all
-                .into_iter()
-                .filter(|_| random.random_bool(0.5))
-                .collect();
-            let entries = some.join(", ");
-            Wish::Present(format!("IpSet {{{of}name: {name}, entries: [{entries}]}}"))
-        }
-        2 if gone => Wish::Removed(format!("security-group/{name}")),
-        2 => {
-            let rules = rules(random);
-            Wish::Present(format!("SecurityGroup {{name: {name}, rules: [{rules}]}}"))
-        }
-        _ => {
-            let of = match (of.is_empty(), random.random_bool(0.5)) {
-                (false, _) => of,
-                (true, true) => "cluster: true, ".to_owned(),
-                (true, false) => "node: pve1, ".to_owned(),
-            };
-            let rules = rules(random);
-            let on = random.random_bool(0.3);
-            Wish::Present(format!(
-                "Firewall {{{of}options: {{enabled: {on}}}, rules: [{rules}]}}"
-            ))
-        }
-    }
-}
-
 /// One to three wishes about different objects.
 pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
     let vmids: Vec<u32> = seen.guests.keys().copied().collect();
     let mut taken = std::collections::BTreeSet::new();
     let mut wishes = Vec::new();
     for _ in 0..random.random_range(1..4) {
-        let what = random.random_range(0..18);
+        let what = random.random_range(0..17);
         let (object, wish) = match what {
             0 => {
                 let vmid = random.random_range(900..903);
@@ -438,13 +375,6 @@ pub fn some(random: &mut StdRng, seen: &Seen) -> Vec<Wish> {
             1 | 2 => ("storage".to_owned(), of_storage(random)),
             3 => ("pool".to_owned(), of_pool(random, seen)),
             16 => ("image".to_owned(), of_image(random)),
-            17 => {
-                let number = random.random_range(0..4);
-                (
-                    format!("firewall {number}"),
-                    of_firewall(random, number, &vmids),
-                )
-            }
             _ if vmids.is_empty() => continue,
             12 | 13 => {
                 let vmid = vmids[random.random_range(0..vmids.len())];
