@@ -13,11 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bailiwick::apply::requests::{Request, Unsendable, request_for};
-use bailiwick::document::desired::{Download, ImageSource, Pull, SecretRef};
 use bailiwick::document::desired::{Download, ImageSource, Pull, SecretRef, SetElement};
 use bailiwick::ids::{AclSubject, Bytes, GuestKind, NodeName, Slot};
-use bailiwick::ids::{Bytes, GuestKind, NodeName, Slot};
-use bailiwick::proxmox::ServedApi;
 use bailiwick::proxmox::ServedApi;
 use bailiwick::world::testing::{node, storage_id, vmid, volume};
 use bailiwick::world::{

@@ -1,6 +1,7 @@
 //! What two fields, or two documents, say together: contradictions that no schema finds. Works on documents whose fields are valid.
 
 mod account;
+mod firewall;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,7 @@ use super::clone::{CloneFrom, CloneMode};
 use super::container::ContainerSpec;
 use super::desired::FirewallScope;
 use super::error::Problem;
-use super::firewall::{self, FirewallSpec};
-use super::firewall_rule::{FirewallRule, RuleDirection};
 use super::image::{ImageContent, ImageSpec};
-use super::ip_set::IpSetSpec;
 use super::machine::VirtualMachineSpec;
 use super::machine::disks::Disk;
 use super::metadata::{CLUSTER, Metadata};
@@ -703,102 +701,6 @@ impl Check<'_> {
                 "remove the line",
             );
         }
-    }
-
-    /// An alias or a set of a firewall goes by the document's name unless `spec.name` says otherwise.
-    fn named(&mut self, metadata: &Metadata, named: bool, what: &str) {
-        if !named {
-            let name = super::validate::short(&metadata.name);
-            self.push(
-                &["metadata", "name"],
-                format!(
-                    "`{name}` is no {what}'s name: letters, digits, `-` and `_`, beginning with a letter, at least two characters (a security group's at most 18, others at most 64)"
-                ),
-                &format!("give the name of the {what} as `spec.name`"),
-            );
-        }
-    }
-
-    /// No element stands in a set twice, however it is spelled.
-    fn ip_set(&mut self, spec: &IpSetSpec) {
-        let mut seen = BTreeSet::new();
-        let elements = spec.entries.iter().flatten();
-        for element in elements.filter_map(|entry| entry.cidr.as_ref()) {
-            if !seen.insert(element.as_str()) {
-                self.push(
-                    &["spec", "entries"],
-                    format!("`{}` is in `spec.entries` twice", element.as_str()),
-                    "remove one of them",
-                );
-            }
-        }
-    }
-
-    fn rules(&mut self, rules: &[FirewallRule], of_group: bool) {
-        let path: &[&str] = &["spec", "rules"];
-        for (at, rule) in rules.iter().enumerate() {
-            let mut say = |what: String| self.push(path, format!("rule {at} {what}"), "");
-            let verdict = rule.action.as_ref().map_or("", |action| action.as_str());
-            let verdict = matches!(verdict, "ACCEPT" | "DROP" | "REJECT");
-            let group = rule.direction == Some(RuleDirection::Group);
-            if group && of_group {
-                say("calls a security group, and a security group cannot call others".to_owned());
-            } else if group && verdict {
-                say(
-                    "has the direction `group`, so its `action` is a security group's name"
-                        .to_owned(),
-                );
-            } else if !group && !verdict {
-                say("needs `ACCEPT`, `DROP` or `REJECT` as its `action`; with the direction `group` a security group's name".to_owned());
-            }
-            let more = [
-                rule.r#macro.is_some(),
-                rule.proto.is_some(),
-                rule.source.is_some(),
-                rule.dest.is_some(),
-                rule.sport.is_some(),
-                rule.dport.is_some(),
-                rule.icmp_type.is_some(),
-                rule.log.is_some(),
-            ];
-            if group && more.contains(&true) {
-                say("calls a security group, of which only `iface`, `enabled` and `comment` can be said".to_owned());
-            }
-            for (field, there) in [
-                ("sport", rule.sport.is_some()),
-                ("dport", rule.dport.is_some()),
-                ("icmpType", rule.icmp_type.is_some()),
-            ] {
-                if there && rule.proto.is_none() {
-                    say(format!("has `{field}`, which needs `proto`"));
-                }
-            }
-        }
-    }
-
-    fn firewall(&mut self, spec: &FirewallSpec) {
-        let Some(scope) = spec.scope() else {
-            return self.push(
-                &["spec"],
-                "a firewall is exactly one of `cluster: true`, `node: NAME` and `guest: VMID`",
-                "",
-            );
-        };
-        for key in spec.typed_keys() {
-            if !firewall::has(&scope, &key) {
-                let typed = schema::typed_keys(Kind::Firewall);
-                let field = typed.get(&key).and_then(|path| path.rsplit('.').next());
-                let field = field.unwrap_or(&key);
-                let whose = match scope {
-                    FirewallScope::Cluster => "the datacenter",
-                    FirewallScope::Node(_) => "a node",
-                    FirewallScope::Guest(_) => "a guest",
-                };
-                let message = format!("the firewall of {whose} has no `{field}`");
-                self.push(&["spec", "options", field], message, "remove the line");
-            }
-        }
-        self.rules(spec.rules.as_deref().unwrap_or_default(), false);
     }
 
     fn storage(&mut self, spec: &StorageSpec) {

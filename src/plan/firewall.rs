@@ -265,7 +265,11 @@ impl Planner<'_, '_> {
         let destroyed = self.drafts.steps.iter().any(
             |draft| matches!(&draft.action, Action::DestroyGuest { vmid: gone, .. } if *gone == vmid),
         );
-        if destroyed {
+        // What is removed is planned after this.
+        let going = ["vm", "ct"]
+            .iter()
+            .any(|kind| self.drafts.going.contains(&format!("{kind}/{vmid}")));
+        if destroyed || going {
             let why = format!("guest {vmid} is destroyed by this plan, and its firewall with it");
             let reason = Reason::Ambiguous { why };
             self.drafts.problem(&item.key, "guest", reason);

@@ -104,7 +104,7 @@ impl Back<'_, '_, '_> {
                 None => self.left(&format!(
                     "the rules of {object} were changed by someone since"
                 )),
-                Some(old) => self.to_list((&site, &list, &object), &live, &old, node),
+                Some(old) => self.set_list_back((&site, &list, &object), &live, &old, node),
             },
         }
         true
@@ -138,7 +138,7 @@ impl Back<'_, '_, '_> {
             .ok_or_else(|| "the security group is gone".to_owned())
     }
 
-    fn to_list(
+    fn set_list_back(
         &mut self,
         (site, list, object): (&Site, &RuleList, &str),
         live: &[Rule],
