@@ -3,7 +3,7 @@
 mod account;
 mod firewall;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::backup_job::BackupJobSpec;
 use super::clone::{CloneFrom, CloneMode};
