@@ -1,5 +1,5 @@
 //! What hurts people who run Proxmox VE with Terraform, one test each: the pain is named, and the test shows that it is not here.
-//! Pains of firewalls and networks wait for their kinds; their tests say so and fail as soon as such a kind exists without them.
+//! Pains of networks wait for their kinds; their tests say so and fail as soon as such a kind exists without them.
 
 #![allow(
     clippy::unwrap_used,
@@ -381,7 +381,52 @@ fn pain19_no_guest_agent_is_waited_for() {
 
 #[test]
 fn pain20_rule_lists_of_firewalls() {
-    waits_for("Firewall");
+    // Somebody else's list, a document with the same rules in another order, one more and one fewer.
+    let lab = LAB.replacen(
+        "files:\n",
+        "files:\n  firewall/cluster.fw: |\n    [RULES]\n    IN DROP -p tcp -dport 23\n    IN ACCEPT -p tcp -dport 80\n    IN ACCEPT -p tcp -dport 443\n",
+        1,
+    );
+    let play = Play::with(Setup {
+        world: lab,
+        ..Setup::default()
+    });
+    let rule = |action: &str, port: u16| {
+        format!("{{direction: in, action: {action}, proto: tcp, dport: '{port}'}}")
+    };
+    let rules = [rule("ACCEPT", 443), rule("ACCEPT", 8443), rule("DROP", 23)].join(", ");
+    play.document(
+        "given",
+        &format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Firewall\nmetadata: {{name: all}}\nspec: {{cluster: true, rules: [{rules}]}}\n"
+        ),
+    );
+    play.carry_out();
+    let text = play.sim.with(|cluster| {
+        let text = cluster.files.read("firewall/cluster.fw");
+        text.to_owned()
+    });
+    let left: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("IN "))
+        .collect();
+    assert_eq!(left.len(), 3, "{text}");
+    for (line, (action, port)) in
+        left.iter()
+            .zip([("ACCEPT", "443"), ("ACCEPT", "8443"), ("DROP", "23")])
+    {
+        assert!(
+            line.contains(action) && line.contains(&format!("-dport {port}")),
+            "{text}"
+        );
+    }
+    plans_to_nothing(&play);
+    // What somebody inserts above is drift, with the rule named, and one call takes it away again.
+    play.sim.with(|cluster| {
+        let text = text.replacen("[RULES]\n", "[RULES]\n\nIN ACCEPT -p tcp -dport 8006\n", 1);
+        cluster.files.set("firewall/cluster.fw", text);
+    });
+    assert_eq!(deeds(&planned(&play)), ["firewall"]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn nearest_or_all(name: &str, names: &[&str]) -> String {
         list.join(", ")
     };
     match nearest(name, names) {
-        Some(near) if names.len() > 16 => format!("did you mean `{near}`?"),
+        Some(near) if names.len() > 24 => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{near}`? Known: {}", all()),
         None if names.len() <= 40 => format!("known: {}", all()),
         None => "`bailiwick explain` lists what there is".to_owned(),

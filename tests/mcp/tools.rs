@@ -104,7 +104,7 @@ fn every_tool_answers_as_its_schema_says() {
             .as_array()
             .unwrap()
             .len(),
-        13
+        17
     );
     let explained = ask(
         "explain_kind",
