@@ -137,7 +137,7 @@ impl<'a> Watch<'a> {
         let before = std::mem::replace(&mut self.world, after);
         let affected = health::affected(&before, &self.world);
         if !affected.is_empty() {
-            self.access.push((id, affected));
+            self.access.push((id, affected, self.world.clone()));
         }
         self.reach.step(id, &before, &self.world);
         if let Some(storage) = storage_of(action) {

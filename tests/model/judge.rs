@@ -327,15 +327,14 @@ impl Seen {
                     (&was - &is, "loses", &["loses-privilege"]),
                     (&is - &was, "gains", &["gains-privilege"]),
                 ];
-                for (names, word, named) in
-                    changes.into_iter().filter(|(names, ..)| !names.is_empty())
-                {
-                    losses.insert(Loss {
+                // One by one: part of it may be so at the end, and part on the way only.
+                for (names, word, named) in changes {
+                    losses.extend(names.into_iter().map(|name| Loss {
                         who: format!("{kind}/{id}"),
-                        what: format!("{word} {names:?} on {path}"),
+                        what: format!("{word} {name} on {path}"),
                         named,
-                        said: names.into_iter().chain([path.clone()]).collect(),
-                    });
+                        said: vec![name, path.clone()],
+                    }));
                 }
             }
         }

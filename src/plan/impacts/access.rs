@@ -1,5 +1,7 @@
 //! AC01, AC03, AC04, AC05, AC06, AC07: who gains and who loses which privilege on what is there before and after. It is worked out for the first
-//! and the last world of a plan, on the paths that its steps may have touched.
+//! and the last world of a plan, on the paths that its steps may have touched; and what is so on the way only.
+
+mod between;
 
 use std::collections::BTreeSet;
 
@@ -21,14 +23,14 @@ const STRONG: [&str; 4] = [
 /// Who has this on `/` can give everything to everybody.
 const ADMINISTERS: &str = "Permissions.Modify";
 
-/// The paths on which each step may have changed what somebody holds.
-pub(super) type Touched = Vec<(StepId, BTreeSet<String>)>;
+/// The paths on which each step may have changed what somebody holds, and the world after it.
+pub(super) type Touched = Vec<(StepId, BTreeSet<String>, World)>;
 
 /// Who gains and loses what. Nothing where what decides it was not read: then that part is a gap of the plan.
 pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw> {
     let paths: BTreeSet<String> = touched
         .iter()
-        .flat_map(|(_, paths)| paths)
+        .flat_map(|(_, paths, _)| paths)
         .cloned()
         .collect();
     if paths.is_empty() || !health::undecided(start).is_empty() {
@@ -52,6 +54,13 @@ pub(super) fn impacts(start: &World, end: &World, touched: &Touched) -> Vec<Raw>
     let now = start.observed_at.as_second();
     all.extend(judge.administrators(now));
     all.extend(judge.locked_out(now));
+    all.extend(between::impacts(
+        &before,
+        &changes,
+        start.controller.as_deref(),
+        touched,
+        &paths,
+    ));
     all
 }
 
@@ -84,7 +93,7 @@ impl Judge<'_> {
             Ok(()) => format!("nobody but {ROOT} has {ADMINISTERS} on / any more"),
             Err(_) => format!("nobody who can log in has {ADMINISTERS} on / any more"),
         };
-        let steps: BTreeSet<StepId> = self.touched.iter().map(|(step, _)| *step).collect();
+        let steps: BTreeSet<StepId> = self.touched.iter().map(|(step, ..)| *step).collect();
         let told = was.into_iter().map(|id| Raw {
             entity: Entity::Principal(clean(&id)),
             category: Category::Lockout,
@@ -104,7 +113,7 @@ impl Judge<'_> {
         let id = self.controller?;
         self.before.authenticates(id, now).ok()?;
         let refusal = self.after.authenticates(id, now).err()?;
-        let steps = self.touched.iter().map(|(step, _)| *step);
+        let steps = self.touched.iter().map(|(step, ..)| *step);
         Some(Raw {
             entity: Entity::Controller,
             category: Category::Lockout,
@@ -219,11 +228,11 @@ impl Judge<'_> {
     }
 
     fn steps(&self, change: &Change) -> BTreeSet<StepId> {
-        let touches = |(_, paths): &&(StepId, BTreeSet<String>)| {
+        let touches = |(_, paths, _): &&(StepId, BTreeSet<String>, World)| {
             change.paths.iter().any(|path| paths.contains(path))
         };
         let steps = self.touched.iter().filter(touches);
-        steps.map(|(step, _)| *step).collect()
+        steps.map(|(step, ..)| *step).collect()
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::fixture::*;
 use crate::document::load;
 use crate::health::Category;
-use crate::plan::{AccountCheck, Inverse, Item, Plan, Precondition, Risk, StepId, check, undo};
+use crate::plan::{
+    AccountCheck, Duration, Inverse, Item, Plan, Precondition, Risk, StepId, check, undo,
+};
 use crate::world::{AccountAction, AclEntry, Action, Param, Role, Token, User};
 
 /// The item of a document.
@@ -100,6 +102,36 @@ const FILE: &str = "secretFile: /etc/secrets/ci";
 
 fn plain(text: &str) -> Param {
     Param::Plain(text.to_owned())
+}
+
+#[test]
+fn ac04_fires_for_what_a_token_has_not_in_between() {
+    let mut lab = lab();
+    // What the pool gives the token goes before the token has what its user has.
+    let id = pool_id("prod");
+    let members = Arc::make_mut(lab.world.pools.get_mut(&id).unwrap());
+    members.guests.insert(vmid(104));
+    lab.edit(104, |guest| guest.pool = Some(id));
+    give(&mut lab, "/pool/prod", "token", "ann@pve!ci", "Power");
+    let plan = lab.plan(vec![
+        pool_doc("prod", Some(&[])),
+        token("ci", "{user: ann@pve, separated: false}"),
+    ]);
+    assert_eq!(plan.steps.len(), 2, "{:?}", titles(&plan));
+    let between: Vec<_> = plan
+        .impacts
+        .iter()
+        .filter(|impact| impact.category == Category::LosesPrivilege)
+        .collect();
+    let [only] = between.as_slice() else {
+        panic!("{:?}", told(&plan));
+    };
+    assert_eq!(only.duration, Duration::Transient);
+    assert_eq!(
+        (only.before.as_str(), only.after.as_str()),
+        ("has VM.PowerMgmt on /vms/104", "has not for a while")
+    );
+    assert_eq!(only.steps, plan.steps.iter().map(|step| step.id).collect());
 }
 
 #[test]
