@@ -348,6 +348,21 @@ pub fn references(section: &Section) -> Vec<Reference> {
     found
 }
 
+/// Whether a volume is held by a snapshot of a guest.
+pub fn in_snapshot(guest: &super::Guest, volume: &VolumeId) -> bool {
+    guest.config.snapshots.values().any(|snapshot| {
+        disks(guest.kind, &snapshot.section)
+            .iter()
+            .any(|disk| disk.source.volume() == Some(volume))
+    })
+}
+
+/// Whether a volume that a snapshot holds can be taken to another node: ZFS sends its snapshots along, and a qcow2 file has them in it
+/// (PVE::QemuMigrate, PVE::LXC::Migrate: `non-migratable snapshot exists`).
+pub fn takes_snapshots_along(storage_type: &str, volume: &VolumeId) -> bool {
+    storage_type == "zfspool" || (keeps_files(storage_type) && volume.name().ends_with(".qcow2"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

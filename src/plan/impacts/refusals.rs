@@ -361,6 +361,14 @@ fn migrate_refused(
                 "{} is local and the guest has snapshots, which a running guest cannot take along",
                 disk.slot
             ));
+        } else if !storage.shared
+            && views::in_snapshot(guest, volume)
+            && !views::takes_snapshots_along(&storage.storage_type, volume)
+        {
+            reasons.push(format!(
+                "{} is local and held by a snapshot, which {} storages cannot take along",
+                disk.slot, storage.storage_type
+            ));
         }
     }
     for (key, value) in &section {

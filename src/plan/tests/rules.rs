@@ -1106,6 +1106,26 @@ fn gu07_fires_for_what_a_migration_cannot_take_along() {
 }
 
 #[test]
+fn gu07_fires_for_a_volume_that_a_snapshot_holds_in_its_place() {
+    let mut lab = Lab::new();
+    let before = lab.plan(vec![migrated(301, GuestKind::Lxc)]);
+    assert!(
+        !has(&before, "ct/301 will-fail GU07"),
+        "{:?}",
+        facts(&before)
+    );
+    lab.snapshot(301, "first");
+    // ZFS sends snapshots along.
+    let sent = lab.plan(vec![migrated(301, GuestKind::Lxc)]);
+    assert!(!has(&sent, "ct/301 will-fail GU07"), "{:?}", facts(&sent));
+    lab.edit_storage("local-zfs", |storage| {
+        storage.storage_type = "lvmthin".to_owned();
+    });
+    let plan = lab.plan(vec![migrated(301, GuestKind::Lxc)]);
+    assert!(has(&plan, "ct/301 will-fail GU07"), "{:?}", facts(&plan));
+}
+
+#[test]
 fn gu07_silent_for_a_guest_on_shared_storage() {
     let plan = Lab::new().plan(vec![migrated(102, GuestKind::Qemu)]);
     assert!(of_rule(&plan, "GU07").is_empty(), "{:?}", facts(&plan));

@@ -159,7 +159,7 @@ pub(super) fn free(
             "{slot} is in use; only an unused volume is freed"
         )));
     }
-    if volumes::in_snapshot(&was, volume) {
+    if views::in_snapshot(&was, volume) {
         return Err(refused(format!("{volume} is still in use by a snapshot")));
     }
     if views::owner(volume) == Some(vmid) {
@@ -299,7 +299,7 @@ fn put(
         }
         Source::Volume(volume) if views::owner(volume) == Some(vmid) => {
             let freed = force || old.unused();
-            if freed && !volumes::in_snapshot(&was, volume) {
+            if freed && !views::in_snapshot(&was, volume) {
                 volumes::unlist(world, &was.node, volume);
             } else {
                 keep_unused(guest_mut(world, vmid)?, volume);

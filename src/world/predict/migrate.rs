@@ -153,7 +153,7 @@ fn copy(
     to: &NodeName,
     online: bool,
 ) -> Result<(), Unpredictable> {
-    if volumes::in_snapshot(was, volume) && target != volume.storage() {
+    if views::in_snapshot(was, volume) && target != volume.storage() {
         return Err(refused(format!(
             "{} has snapshots and cannot change its storage",
             disk.slot

@@ -287,7 +287,7 @@ pub(super) fn delete(
             continue;
         };
         let own = disk.slot.as_str() != "vmstate" && views::owner(volume) == Some(vmid);
-        if own && !volumes::in_snapshot(guest_mut(world, vmid)?, volume) {
+        if own && !views::in_snapshot(guest_mut(world, vmid)?, volume) {
             keep_unused(guest_mut(world, vmid)?, volume);
         }
     }

@@ -391,21 +391,12 @@ fn movable(guest: &Guest, slot: &Slot, volume: &VolumeId) -> Result<(), Unpredic
         }
         GuestKind::Lxc | GuestKind::Qemu => {}
     }
-    if in_snapshot(guest, volume) {
+    if views::in_snapshot(guest, volume) {
         return Err(refused(format!(
             "{volume} is part of a snapshot, so its source cannot be deleted"
         )));
     }
     Ok(())
-}
-
-/// Whether a snapshot of the guest needs the volume.
-pub(super) fn in_snapshot(guest: &Guest, volume: &VolumeId) -> bool {
-    guest.config.snapshots.values().any(|snapshot| {
-        views::disks(guest.kind, &snapshot.section)
-            .iter()
-            .any(|d| d.source.volume() == Some(volume))
-    })
 }
 
 /// Refuses when the guest is under a lock.
