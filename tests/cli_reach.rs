@@ -113,6 +113,25 @@ fn the_rule_that_decides_is_named() {
 }
 
 #[test]
+fn nobody_starts_from_port_0() {
+    let setup = Setup::default();
+    let host = "  nodes/pve1/host.fw: |\n    [OPTIONS]\n    tcpflags: 1\n";
+    let world = setup
+        .world
+        .replacen("files:\n", &format!("files:\n{CLUSTER}{host}"), 1);
+    let play = Play::with(Setup { world, ..setup });
+    let yes = reach(&play, "192.0.2.7 node/pve1:8006", 0);
+    assert_eq!(yes["now"]["verdict"], "yes", "{yes}");
+    let no = reach(&play, "203.0.113.9 node/pve1:8006", 3);
+    let told = parts(&no["now"]).concat();
+    assert!(told.contains("the policy DROP"), "{told}");
+    assert!(
+        !told.contains("from port") && !told.contains("tcpflags"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_plan_is_asked_before_it_is_run() {
     let play = play();
     let spec = "vmid: 102\nnetworks: {net0: {firewall: false}}";

@@ -193,7 +193,7 @@ texts! {
     /// An address or a network of a firewall's alias; without the host's bits, and without a prefix that is the whole address.
     FirewallNetwork, "firewall-network", |t| firewall::network(t).ok_or_else(|| "an IP address or a network, such as `10.20.0.0/16` or `2001:db8::7`".to_owned());
     /// What can stand in a firewall's set.
-    FirewallElement, "firewall-element", |t| firewall::element(t).ok_or_else(|| "an IP address, a network such as `10.20.0.0/16`, or the name of an alias".to_owned());
+    FirewallElement, "firewall-element", |t| firewall::element(t).filter(|element| !element.ends_with("/0")).ok_or_else(|| "an IP address, a network such as `10.20.0.0/16` (not of all addresses, which Proxmox VE lets in no set), or the name of an alias".to_owned());
     /// One line of text, as Proxmox VE keeps comments of firewalls: without blanks around it.
     FirewallComment, "firewall-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
     /// A security group's name; lower case is canonical.

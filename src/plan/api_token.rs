@@ -165,6 +165,15 @@ impl Planner<'_, '_> {
         };
         self.drafts
             .change(object, "(object)", None, Some(said), EFFECT);
+        let expires = desired.expires.filter(|at| *at != 0).map(until);
+        if let Some(expires) = &expires {
+            self.drafts
+                .change(object, "expire", None, Some(expires), EFFECT);
+        }
+        if let Some(Wish::Set(comment)) = &desired.comment {
+            self.drafts
+                .change(object, "comment", None, Some(comment), EFFECT);
+        }
         self.api_token_step(
             format!("make {object}, its secret to {file}"),
             AccountAction::CreateToken {

@@ -240,8 +240,8 @@ impl Compiled {
             (Service::Port(protocol, port), _) => (
                 protocol,
                 Ranges::one(u128::from(port)),
-                // Whoever starts chooses it, and some rules let in what comes from port 53.
-                Ranges::of(0, 65_535),
+                // Whoever starts chooses it, and some rules let in what comes from port 53. Nobody starts from port 0.
+                Ranges::of(1, 65_535),
             ),
             (Service::Ping, Family::V4) => (ICMP, names::kinds(8, Some(0)), Ranges::one(0)),
             (Service::Ping, Family::V6) => (ICMPV6, names::kinds(128, Some(0)), Ranges::one(0)),

@@ -131,7 +131,7 @@ fn told(
     spaces: &mut Spaces,
 ) -> Vec<Judged> {
     let mut found = Vec::new();
-    for change in changes {
+    for change in changes.into_iter().filter_map(without_port_zero) {
         let names = if after.exists(&change.way) {
             after
         } else {
@@ -144,6 +144,32 @@ fn told(
     }
     found.sort_by(|a, b| (a.effect, &a.end, &a.sentence).cmp(&(b.effect, &b.end, &b.sentence)));
     found
+}
+
+/// A change without what would be sent from port 0, where there are ports: nobody starts from it.
+fn without_port_zero(mut change: Change) -> Option<Change> {
+    let with_ports: Ranges = [TCP, UDP, 33, 132, 136]
+        .into_iter()
+        .map(|protocol| (u128::from(protocol), u128::from(protocol)))
+        .collect();
+    let from_one = Ranges::of(1, 0xffff);
+    let tidy = |cells: &mut Vec<Cell>| {
+        cells.retain_mut(|cell| {
+            let all_have_ports = cell.protocols.minus(&with_ports).is_empty();
+            if all_have_ports && cell.source_ports == from_one {
+                cell.source_ports = Ranges::of(0, 0xffff);
+            }
+            if cell.source_ports == Ranges::one(0) {
+                cell.protocols = cell.protocols.minus(&with_ports);
+            }
+            !cell.protocols.is_empty()
+        });
+    };
+    tidy(&mut change.lost);
+    tidy(&mut change.gained);
+    tidy(&mut change.unsure);
+    let nothing = change.lost.is_empty() && change.gained.is_empty() && change.unsure.is_empty();
+    (!nothing).then_some(change)
 }
 
 /// The end whose firewall a way is about.

@@ -27,6 +27,11 @@ impl Planner<'_, '_> {
             self.privileges_known(item, wanted);
             self.drafts
                 .change(&object, "(object)", None, Some("made"), "at once");
+            for name in wanted {
+                let field = format!("privileges.{name}");
+                self.drafts
+                    .change(&object, &field, None, Some("given"), "at once");
+            }
             let action = AccountAction::CreateRole {
                 id: id.clone(),
                 privileges: wanted.clone(),

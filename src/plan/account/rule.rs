@@ -230,9 +230,9 @@ fn named(path: &AclPath) -> Option<Named> {
 
 fn word(propagate: bool) -> &'static str {
     if propagate {
-        "given"
+        "given with all below"
     } else {
-        "given, not below"
+        "given there only"
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::api_token::until;
 use super::super::draft::{Phase, Planner};
 use super::super::error::Reason;
 use super::super::input::Item;
-use super::super::values::{Decision, Secrets, decide};
+use super::super::values::{Decision, Secrets, decide, secret_name};
 use super::super::words::{difference, few};
 use crate::document::desired::{DesiredUser, Wish};
 use crate::ids::{GroupId, UserId};
@@ -98,6 +99,17 @@ impl Planner<'_, '_> {
         }
         self.drafts
             .change(object, "(object)", None, Some("made"), "at once");
+        for (key, param) in &params {
+            let value = match param {
+                Param::Plain(text) if key == "expire" => {
+                    text.parse().map_or_else(|_| text.clone(), until)
+                }
+                Param::Plain(text) => text.clone(),
+                Param::Secret { from, .. } => format!("set, from {}", secret_name(from)),
+            };
+            self.drafts
+                .change(object, key, None, Some(&value), "at once");
+        }
         let action = AccountAction::CreateUser {
             id: id.clone(),
             params,

@@ -204,7 +204,9 @@ impl Planner<'_, '_> {
         if let Some(name) = rule.get("macro") {
             // One that this program does not know may be new; one that is nearly another is none.
             let nearest = super::super::nearest(name, macros());
-            if !macros().any(|known| known.eq_ignore_ascii_case(name)) && !nearest.is_empty() {
+            let other_case = macros().find(|known| known.eq_ignore_ascii_case(name));
+            let nearest = other_case.map_or(nearest, |known| format!("; did you mean `{known}`?"));
+            if !macros().any(|known| known == name) && !nearest.is_empty() {
                 let (what, name) = ("macro", name.clone());
                 let reason = Reason::NoSuch {
                     what,

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use super::super::api_token::until;
 use super::super::model::Duration;
 use super::super::words::clean;
 use super::actions::{At, raw};
 use super::{Raw, tokens};
+use crate::health::access::owner;
 use crate::health::{Category, Entity};
 use crate::ids::{AclRuleId, RoleId, UserId};
 use crate::world::{AccountAction, Param, Params, World, views};
@@ -216,17 +218,25 @@ impl At<'_> {
             }
             let sooner = is.expires != 0 && (was.expires == 0 || is.expires < was.expires);
             if sooner && let Some(Param::Plain(at)) = set.get("expire") {
-                let at = at
-                    .parse()
-                    .ok()
-                    .map_or_else(|| at.clone(), crate::health::minute);
+                let at = at.parse().ok().map_or_else(|| at.clone(), until);
                 causes.push(format!(
                     "it expires at {at}: neither it nor its tokens can log in after that"
                 ));
             }
             if !causes.is_empty() && was.enabled {
                 let states = ("can log in", "cannot, or only for a while");
-                all.push(self.tell(action, Category::LosesPrivilege, states, causes, "AC03"));
+                let told = self.tell(action, Category::LosesPrivilege, states, causes, "AC03");
+                let controller = self.before.controller.as_deref();
+                all.push(match controller.map(|own| owner(own).unwrap_or(own)) {
+                    // That it cannot right afterwards is told with who may do what; that it will not is told here.
+                    Some(own) if own == id.as_str() => Raw {
+                        entity: Entity::Controller,
+                        category: Category::Lockout,
+                        rule: "AC06".to_owned(),
+                        ..told
+                    },
+                    _ => told,
+                });
             }
         }
         all

@@ -740,6 +740,11 @@ fn what_takes_the_controllers_own_login_or_privileges_is_refused() {
             "cannot log in: user bob@pve is disabled",
         ),
         (
+            // Not now, but soon.
+            written("User", "bob", "{id: bob@pve, expires: 2033-05-18}"),
+            "it expires at 2033-05-18",
+        ),
+        (
             written(
                 "AccessRule",
                 "bob",

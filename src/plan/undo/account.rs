@@ -372,7 +372,13 @@ impl Back<'_, '_, '_> {
         now: &BTreeMap<String, bool>,
         after: Option<bool>,
     ) {
-        let word = |flag: bool| if flag { "given" } else { "given, not below" };
+        let word = |flag: bool| {
+            if flag {
+                "given with all below"
+            } else {
+                "given there only"
+            }
+        };
         for role in roles {
             let before = now.get(role.as_str()).copied().map(word);
             let field = format!("roles.{role}");

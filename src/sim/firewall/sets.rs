@@ -275,6 +275,15 @@ pub fn create_entry(cluster: &mut Cluster, call: &Call) -> Answer {
             return Err(ApiError::internal(format!("no such alias '{cidr}'")));
         }
     }
+    let everybody = cidr
+        .rsplit_once('/')
+        .is_some_and(|(_, prefix)| !prefix.is_empty() && prefix.bytes().all(|digit| digit == b'0'));
+    if everybody {
+        return Err(ApiError::parameter(
+            "cidr",
+            "a zero prefix is not allowed in ipset entries",
+        ));
+    }
     let set = set(&mut file, call)?;
     if set.entries.iter().any(|entry| entry.cidr == cidr) {
         return Err(ApiError::parameter(

@@ -54,12 +54,22 @@ fn entity(place: &Place, world: &World) -> Option<Entity> {
 }
 
 fn add(found: &mut Found, told: &Told<'_>, place: Place, rule: &'static str, cause: String) {
+    // The datacenter's firewall has no name of its own among those whom something happens to.
+    let place_of_cause = (place == Place::Cluster).then(|| place.clone());
     if let Some(entity) = entity(&place, told.end) {
         let (_, causes) = found
             .entry((entity, rule))
             .or_insert_with(|| (place, BTreeSet::new()));
-        causes.insert(cause);
+        causes.insert(match &place_of_cause {
+            Some(place) if of_the_place(&cause) => format!("{place}: {cause}"),
+            _ => cause,
+        });
     }
+}
+
+/// Whether a cause is of a rule of the place itself, which it does not say.
+fn of_the_place(cause: &str) -> bool {
+    cause.starts_with("rule ") && !cause.contains(" of the security group ")
 }
 
 /// A scope of a world.
