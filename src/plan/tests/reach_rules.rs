@@ -355,7 +355,7 @@ fn fw05_fires() {
     let impacts = through(&[&start, &end]);
     assert_eq!(
         told(&impacts, "controller"),
-        ["rule 0 names the set admins, which is taken away"]
+        ["the firewall of the datacenter: rule 0 names the set admins, which is taken away"]
     );
     let end = cluster(&start, |scope| scope.groups.clear());
     let impacts = through(&[&start, &end]);
