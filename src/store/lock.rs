@@ -11,12 +11,23 @@ use super::error::StoreError;
 use super::open::{Store, beside};
 use crate::ids::ClusterName;
 
+/// A locked file. The lock is given back when it is dropped, also where a program that was just started still has a copy of the
+/// descriptor: closing ours alone would free it only once that has gone on to its own program.
+#[derive(Debug)]
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // If it fails, closing the file frees the lock all the same.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The right to execute one cluster, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct RunLock {
     cluster: ClusterName,
-    // Held, not read: closing it frees the lock.
-    _file: File,
+    _file: Held,
 }
 
 impl RunLock {
@@ -29,8 +40,7 @@ impl RunLock {
 /// The right to be the one that keeps the loop over a state file, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct LoopLock {
-    // Held, not read: closing it frees the lock.
-    _file: File,
+    _file: Held,
 }
 
 impl Store {
@@ -61,7 +71,7 @@ impl Store {
 }
 
 /// Locks a file, made when missing; or who has it locked.
-fn take(path: &Path) -> Result<Result<File, String>, StoreError> {
+fn take(path: &Path) -> Result<Result<Held, String>, StoreError> {
     let failed = |source| StoreError::File {
         path: path.to_owned(),
         source,
@@ -90,5 +100,23 @@ fn take(path: &Path) -> Result<Result<File, String>, StoreError> {
     file.set_len(0).map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     writeln!(file, "pid {}", std::process::id()).map_err(failed)?;
-    Ok(Ok(file))
+    Ok(Ok(Held(file)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.lock");
+        let held = take(&path).unwrap().unwrap();
+        let copy = held.0.try_clone().unwrap();
+        assert!(take(&path).unwrap().is_err());
+        drop(held);
+        assert!(take(&path).unwrap().is_ok());
+        drop(copy);
+    }
 }
