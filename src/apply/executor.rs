@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::port::{Journal, JournalError, Left, Live, Outcome, Remembered};
 use super::step::{self, NotBegun, Shared, StepEnd};
-use crate::ids::{NodeName, StorageId};
+use crate::ids::{NodeName, StorageId, Vmid};
 use crate::metrics::Metrics;
 use crate::plan::{Plan, Step, StepId};
 use crate::world::{Action, World};
@@ -231,9 +231,8 @@ impl<L: Live, J: Journal> Executor<L, J> {
         step: &Step,
         mut running: impl Iterator<Item = &'s Step> + Clone,
     ) -> bool {
-        let same_guest = |other: &Step| {
-            step.action.guest().is_some() && other.action.guest() == step.action.guest()
-        };
+        let own = guests_of(&step.action);
+        let same_guest = |other: &Step| !own.is_disjoint(&guests_of(&other.action));
         let same_file = |other: &Step| {
             file_of(&step.action).is_some() && file_of(&other.action) == file_of(&step.action)
         };
@@ -254,6 +253,18 @@ impl<L: Live, J: Journal> Executor<L, J> {
             there.count() >= self.shared.limits.per_storage.max(1)
         });
         !full && !busy && !running.any(|other| same_guest(other) || same_file(other))
+    }
+}
+
+/// The guests that an action works on, or that are read again to see what it did: of a pool those that come into it and leave it.
+fn guests_of(action: &Action) -> BTreeSet<Vmid> {
+    match action {
+        Action::UpdatePool {
+            guests_add,
+            guests_remove,
+            ..
+        } => guests_add.union(guests_remove).copied().collect(),
+        other => other.guest().map(|(_, vmid)| vmid).into_iter().collect(),
     }
 }
 

@@ -416,3 +416,17 @@ fn where_ha_takes_too_long_the_step_stays_open() {
     );
     assert_eq!(notes.ended, [(StepId(1), Outcome::Undetermined)]);
 }
+
+#[test]
+fn what_comes_into_a_pool_or_leaves_it_is_not_worked_on_meanwhile() {
+    let pool = Action::UpdatePool {
+        id: crate::ids::PoolId::new("web").unwrap(),
+        comment: None,
+        guests_add: [vmid(101)].into(),
+        guests_remove: [vmid(102)].into(),
+        storages_add: BTreeSet::new(),
+        storages_remove: BTreeSet::new(),
+    };
+    let with = |number| guests_of(&pool).is_disjoint(&guests_of(&memory(number, "2048")));
+    assert_eq!([101, 102, 103].map(with), [false, false, true]);
+}
