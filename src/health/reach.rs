@@ -39,6 +39,7 @@ pub use model::{
     Model, Nic, Node,
 };
 pub use names::{icmp as icmp_type, protocol, protocol_name};
+pub use nftables::refusal;
 pub use objects::{Element, Objects, What, is_name};
 pub use ranges::Ranges;
 pub use rule::{

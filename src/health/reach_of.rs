@@ -93,8 +93,13 @@ fn texts(scope: &Scope) -> ScopeText {
         let elements = elements.map(|entry| (entry.cidr.clone(), entry.nomatch));
         (name.clone(), elements.collect())
     });
+    let faulty = scope.ipsets.iter().flat_map(|(name, set)| {
+        let entries = set.entries.iter().filter(|entry| !entry.errors.is_empty());
+        entries.map(|entry| (name.clone(), (entry.cidr.clone(), entry.nomatch)))
+    });
     let groups = scope.groups.iter();
     ScopeText {
+        faulty: faulty.collect(),
         options: scope.options.clone(),
         aliases: aliases
             .map(|(name, alias)| (name.clone(), alias.cidr.clone()))

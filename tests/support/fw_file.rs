@@ -146,6 +146,7 @@ impl File {
     pub fn cluster(self) -> Cluster {
         Cluster {
             enable: self.flag("enable") == Some(true),
+            confirming: self.options.get("enable").is_some_and(|enable| enable.len() > 1),
             policy_in: self.policy("policy_in"),
             policy_out: self.policy("policy_out"),
             policy_forward: self.policy("policy_forward"),
@@ -164,6 +165,8 @@ impl File {
             tcpflags: self.flag("tcpflags") == Some(true),
             allow_invalid: self.flag("nf_conntrack_allow_invalid") == Some(true),
             nftables: self.flag("nftables") == Some(true),
+            synflood: self.flag("protection_synflood") == Some(true),
+            helpers: self.options.get("nf_conntrack_helpers").cloned(),
             rules: self.rules,
         }
     }
@@ -188,6 +191,7 @@ impl File {
 
 /// A line of rules as the API would show it; `None` if the file's reader drops the line.
 pub fn rule(line: &str) -> Option<RuleText> {
+    let comment = line.split_once('#').map(|(_, comment)| comment.trim().to_owned());
     let line = line.split('#').next()?.trim_end();
     let (enable, line) = match line.strip_prefix('|') {
         Some(line) => (false, line),
@@ -198,6 +202,7 @@ pub fn rule(line: &str) -> Option<RuleText> {
     let mut action = words.next()?.to_owned();
     let mut text = RuleText {
         enable,
+        comment,
         ..RuleText::default()
     };
     if kind != "group"
@@ -292,7 +297,10 @@ pub fn mac(text: &str) -> u64 {
 }
 
 fn nic(text: &str) -> Nic {
-    let mut nic = Nic::default();
+    let mut nic = Nic {
+        readable: true,
+        ..Nic::default()
+    };
     for part in text.split(',') {
         let (key, value) = part.split_once('=').unwrap();
         match key {

@@ -184,6 +184,7 @@ fn nic(vmid: u32, firewall: bool) -> Nic {
         ))),
         bridge: "vmbr0".into(),
         addresses: Vec::new(),
+        readable: true,
     }
 }
 

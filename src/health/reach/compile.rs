@@ -2,7 +2,7 @@
 //! leaves out, and with what goes wrong there when a rule of a security group cannot be compiled.
 
 mod groups;
-mod guest;
+pub(super) mod guest;
 mod host;
 mod lists;
 
@@ -43,6 +43,8 @@ pub struct NodeRules {
     pub(super) host_in: Chain,
     /// From the node.
     pub(super) host_out: Chain,
+    /// Between guests and the world outside. The iptables backend has none of its own there.
+    pub(super) forward: Chain,
     /// Into and out of each guest's interface.
     pub(super) nics: BTreeMap<(u32, String), NicRules>,
 }
@@ -102,7 +104,7 @@ impl Compiled {
 }
 
 /// A chain of which nothing is known.
-fn unknown(why: &str) -> Chain {
+pub(super) fn unknown(why: &str) -> Chain {
     let mut chain = Chain::default();
     chain.push(
         When::default(),
@@ -145,7 +147,14 @@ fn compile_node(model: &Model, name: &str, node: &Node, family: Family) -> NodeR
     if let Ok(host) = host
         && host.backend() == Backend::Nftables
     {
-        return super::nftables::compile(model, name);
+        return super::nftables::compile(&super::nftables::Place {
+            model,
+            name,
+            node,
+            cluster,
+            host,
+            family,
+        });
     }
     let shared = with_local_network(cluster, node);
     let sets = lists::Sets::new(&shared, None, &[], family);
@@ -164,6 +173,7 @@ fn compile_node(model: &Model, name: &str, node: &Node, family: Family) -> NodeR
     NodeRules {
         host_in,
         host_out,
+        forward: Chain::default(),
         nics: site.guests(&mut groups),
     }
 }
@@ -211,6 +221,7 @@ pub(super) fn everywhere(model: &Model, node: &str, why: &str) -> NodeRules {
     NodeRules {
         host_in: unknown(why),
         host_out: unknown(why),
+        forward: Chain::default(),
         nics: nics_of(model, node)
             .map(|(vmid, key, _)| ((vmid, key.clone()), nic.clone()))
             .collect(),

@@ -90,6 +90,16 @@ impl Compiled {
                 at = Some(&place.node);
             }
         }
+        // Between guests and the world, and between guests, packets may be routed by the nodes that these guests are on.
+        for node in self.routers(way) {
+            let fresh = at != Some(node);
+            hooks.push(Hook {
+                chain: &self.rules(node, family)?.forward,
+                context: Context::default(),
+                fresh,
+            });
+            at = Some(node);
+        }
         match &way.to {
             End::Outside => {}
             End::Node { name, iface } => hooks.push(Hook {
@@ -110,6 +120,28 @@ impl Compiled {
             }
         }
         Ok(hooks)
+    }
+
+    /// The nodes that may route packets of a way: those of guests at its ends, unless the node itself is the other end.
+    fn routers(&self, way: &Way) -> Vec<&String> {
+        let node_of = |end: &End| match end {
+            End::Nic { vmid, key } => self
+                .nics
+                .get(&(*vmid, key.clone()))
+                .map(|place| &place.node),
+            End::Outside | End::Node { .. } => None,
+        };
+        let is_end = |node: &String| {
+            let is = |end: &End| matches!(end, End::Node { name, .. } if name == node);
+            is(&way.from) || is(&way.to)
+        };
+        let mut nodes: Vec<&String> = Vec::new();
+        for node in [&way.from, &way.to].into_iter().filter_map(node_of) {
+            if !is_end(node) && !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
     }
 
     fn rules(&self, node: &str, family: Family) -> Result<&super::compile::NodeRules, String> {
