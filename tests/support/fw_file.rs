@@ -146,7 +146,10 @@ impl File {
     pub fn cluster(self) -> Cluster {
         Cluster {
             enable: self.flag("enable") == Some(true),
-            confirming: self.options.get("enable").is_some_and(|enable| enable.len() > 1),
+            confirming: self
+                .options
+                .get("enable")
+                .is_some_and(|enable| enable.len() > 1),
             policy_in: self.policy("policy_in"),
             policy_out: self.policy("policy_out"),
             policy_forward: self.policy("policy_forward"),
@@ -191,7 +194,9 @@ impl File {
 
 /// A line of rules as the API would show it; `None` if the file's reader drops the line.
 pub fn rule(line: &str) -> Option<RuleText> {
-    let comment = line.split_once('#').map(|(_, comment)| comment.trim().to_owned());
+    let comment = line
+        .split_once('#')
+        .map(|(_, comment)| comment.trim().to_owned());
     let line = line.split('#').next()?.trim_end();
     let (enable, line) = match line.strip_prefix('|') {
         Some(line) => (false, line),
