@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::reach;
 use super::reach::read::{self, ScopeText};
 use super::reach::{
     Address, Guest, GuestKind, Interface, Known, Model, Network, Node, Objects, RuleText,
@@ -71,6 +72,21 @@ pub fn reach_model_of(
             Err(why) => Known::Unread(why.clone()),
         },
     })
+}
+
+/// Why a node that filters with nftables keeps the rules that it had instead of those of this world; `None` where it takes them, with the
+/// other backend, and where what would say it was not read.
+#[must_use]
+pub fn reach_refusal(world: &World, node: &ids::NodeName) -> Option<String> {
+    let firewall = world.firewalls.node(node)?.firewall.as_ref().ok()?;
+    let nftables = firewall.options.get("nftables");
+    if nftables.is_none_or(|value| value == "0") || !world.firewalls.may_be_on() {
+        return None;
+    }
+    let here = world.guests.values().filter(|guest| guest.node == *node);
+    let here = here.map(|guest| guest.vmid).collect();
+    let model = reach_model_of(world, Moment::NextStart, Some(&here)).ok()?;
+    reach::refusal(&model, node.as_str())
 }
 
 fn known<T>(read: Result<T, String>) -> Known<T> {
