@@ -631,6 +631,95 @@ fn what_forward_rules_drop_is_unknown_and_what_they_let_pass_passes() {
     assert_eq!(verdict.because.len(), 1);
 }
 
+#[test]
+fn the_rules_of_a_vnet_are_for_what_is_bridged_on_it() {
+    let open = "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n";
+    let vnet = "[OPTIONS]\nenable: 1\npolicy_forward: DROP\n[RULES]\nFORWARD ACCEPT -p tcp -dport 80\nGROUP web\n";
+    let group =
+        "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n[group web]\nFORWARD ACCEPT -p tcp -dport 81\n";
+    let lab = |nftables, vnet: &str| {
+        let lab = Lab::new(group, &host(nftables, "", ""));
+        let lab = lab.vm(100, open).vm(101, open).vm(102, open);
+        lab.vnet("net1", vnet, &[100, 101])
+    };
+    let between = |lab: &Lab, from: End, to: End, port| {
+        let verdict = lab.verdict(&from, &to, &tcp("10.0.0.100", port));
+        verdict.outcome
+    };
+    let made = lab(true, vnet);
+    let [first, second, other] = [100, 101, 102].map(|vmid| made.nic(vmid));
+    for port in [80, 81] {
+        assert_eq!(between(&made, first.clone(), second.clone(), port), Accept);
+        assert_eq!(between(&made, outside(), first.clone(), port), Accept);
+    }
+    assert_eq!(between(&made, first.clone(), second.clone(), 82), Drop);
+    // Between two bridges, and with the world, somebody may route instead.
+    assert_eq!(between(&made, first.clone(), other.clone(), 82), Unknown);
+    assert_eq!(between(&made, outside(), first.clone(), 82), Unknown);
+    assert_eq!(between(&made, first.clone(), outside(), 82), Unknown);
+    let verdict = made.verdict(&outside(), &first, &tcp("192.0.2.1", 82));
+    assert_eq!(
+        verdict.because[0].to_string(),
+        "the policy DROP of the vnet, if this is bridged there and not routed"
+    );
+    // Into the node by another interface, and by the vnet itself.
+    assert_eq!(between(&made, first.clone(), made.node(), 82), Unknown);
+    let by_vnet = End::Node {
+        name: "pve1".into(),
+        iface: Some("net1".into()),
+    };
+    assert_eq!(between(&made, first.clone(), by_vnet.clone(), 82), Drop);
+    assert_eq!(between(&made, by_vnet.clone(), first.clone(), 82), Drop);
+    assert_eq!(between(&made, outside(), by_vnet.clone(), 82), Drop);
+    assert_eq!(between(&made, outside(), by_vnet.clone(), 80), Accept);
+    // Guests elsewhere have nothing of it, nor has anybody with the other backend, or where it is off.
+    assert_eq!(between(&made, outside(), other, 82), Accept);
+    for lab in [
+        lab(false, vnet),
+        lab(true, &vnet.replace("enable: 1", "enable: 0")),
+    ] {
+        assert_eq!(between(&lab, first.clone(), second.clone(), 82), Accept);
+        assert_eq!(between(&lab, outside(), first.clone(), 82), Accept);
+    }
+    // On two nodes, each looks.
+    let mut apart = lab(true, vnet);
+    let node = apart.model.nodes.get("pve1").unwrap().clone();
+    apart.model.nodes.insert("pve2".into(), node);
+    apart.model.guests.get_mut(&101).unwrap().node = "pve2".into();
+    assert_eq!(between(&apart, first.clone(), second.clone(), 82), Drop);
+    if let Known::Read(firewall) = &mut apart.model.nodes.get_mut("pve1").unwrap().firewall {
+        firewall.nftables = false;
+    }
+    let verdict = apart.verdict(&first, &second, &tcp("10.0.0.100", 82));
+    assert_eq!(verdict.outcome, Drop);
+}
+
+#[test]
+fn a_vnet_that_was_not_read_is_unknown_and_a_broken_one_leaves_the_node_as_it_was() {
+    let open = "[OPTIONS]\nenable: 1\npolicy_in: ACCEPT\n";
+    let lab = |vnet: &str| {
+        nft(ON, "")
+            .vm(100, open)
+            .vm(101, open)
+            .vnet("net1", vnet, &[100])
+    };
+    assert!(refused(&lab("[RULES]\nIN ACCEPT\n")).contains("vnet net1: rule 0 of the vnet"));
+    let on = "[OPTIONS]\nenable: 1\n[RULES]\nFORWARD ACCEPT -source gone\n";
+    assert!(refused(&lab(on)).contains("there is no alias gone"));
+    let off = lab(&on.replace("enable: 1", "enable: 0"));
+    assert_eq!(off.to(100, tcp("192.0.2.1", 80)), Accept);
+    let mut one = lab("");
+    if let Known::Read(vnets) = &mut one.model.vnets {
+        vnets.insert("net1".into(), Known::Unread("403".into()));
+    }
+    let mut all = lab("");
+    all.model.vnets = Known::Unread("403".into());
+    for lab in [one, all] {
+        assert_eq!(lab.to(100, tcp("192.0.2.1", 80)), Unknown);
+        assert_eq!(lab.to(101, tcp("192.0.2.1", 80)), Accept);
+    }
+}
+
 /// Without ICMP, sets with exceptions, broken rules, and away from what either backend does by itself, both decide alike but for whether a
 /// refusal is told.
 #[test]

@@ -36,7 +36,7 @@ pub use judge::{Effect, Judged, Keepers, judge, judge_between};
 pub use macros::names as macros;
 pub use model::{
     Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Interface, Known, Link,
-    Model, Nic, Node,
+    Model, Nic, Node, VnetFirewall,
 };
 pub use names::{icmp as icmp_type, protocol, protocol_name};
 pub use nftables::refusal;

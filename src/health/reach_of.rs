@@ -66,6 +66,7 @@ pub fn reach_model_of(
     Ok(Model {
         nodes,
         guests,
+        vnets: vnets(world, shared),
         corosync: corosync(world),
         cluster: match cluster {
             Ok(cluster) => Known::Read(cluster),
@@ -126,6 +127,26 @@ fn texts(scope: &Scope) -> ScopeText {
             .map(|(name, group)| (name.clone(), rules(&group.rules)))
             .collect(),
     }
+}
+
+fn vnets(
+    world: &World,
+    shared: &Objects,
+) -> Known<BTreeMap<String, Known<super::reach::VnetFirewall>>> {
+    let vnets = match &world.firewalls.vnets {
+        Ok(vnets) => vnets,
+        Err(why) => return Known::Unread(why.clone()),
+    };
+    let vnet = |name: &ids::VnetName| {
+        let firewall = world.firewalls.vnet(name);
+        known(
+            firewall
+                .map(|scope| texts(scope).vnet(shared))
+                .map_err(str::to_owned),
+        )
+    };
+    let all = vnets.keys().map(|name| (name.to_string(), vnet(name)));
+    Known::Read(all.collect())
 }
 
 fn node(node: &world::Node, scope: Option<&NodeScope>, shared: &Objects) -> Node {

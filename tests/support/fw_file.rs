@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bailiwick::health::reach::{
     Action, Address, Cluster, Corosync, Entry, Environment, Guest, GuestFirewall, GuestKind, Host,
-    Interface, Known, Link, Model, Network, Nic, Node, Objects, RuleText,
+    Interface, Known, Link, Model, Network, Nic, Node, Objects, RuleText, VnetFirewall,
 };
 use serde_json::Value;
 
@@ -170,6 +170,15 @@ impl File {
             nftables: self.flag("nftables") == Some(true),
             synflood: self.flag("protection_synflood") == Some(true),
             helpers: self.options.get("nf_conntrack_helpers").cloned(),
+            rules: self.rules,
+        }
+    }
+
+    /// A vnet's firewall.
+    pub fn vnet(self) -> VnetFirewall {
+        VnetFirewall {
+            enable: self.flag("enable") == Some(true),
+            policy_forward: self.policy("policy_forward"),
             rules: self.rules,
         }
     }
@@ -365,6 +374,7 @@ pub fn model(line: &Value) -> Model {
         cluster: Known::Read(cluster.cluster()),
         nodes: [(node_name, node)].into(),
         guests,
+        vnets: Known::Read(BTreeMap::new()),
         corosync: Known::Read(corosync(&text(&line["corosync_conf"]))),
     }
 }

@@ -46,6 +46,8 @@ pub enum List {
     Host,
     /// A guest's.
     Guest(u32),
+    /// That of the vnet that the interface is on.
+    Vnet,
 }
 
 /// What Proxmox VE puts among the rules by itself.
@@ -93,6 +95,7 @@ impl fmt::Display for List {
             Self::Cluster => f.write_str("the datacenter"),
             Self::Host => f.write_str("the node"),
             Self::Guest(vmid) => write!(f, "guest {vmid}"),
+            Self::Vnet => f.write_str("the vnet"),
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Model {
     pub nodes: BTreeMap<String, Node>,
     /// The guests, by VMID.
     pub guests: BTreeMap<u32, Guest>,
+    /// The vnets that run, by name. Only the nftables backend has rules for them.
+    pub vnets: Known<BTreeMap<String, Known<VnetFirewall>>>,
     /// Addresses in the cluster network, link by link; `None` for a node that is no cluster.
     pub corosync: Known<Option<Corosync>>,
 }
@@ -182,6 +184,17 @@ pub struct GuestFirewall {
     /// Aliases and sets.
     pub objects: Objects,
     /// Its rules, in order.
+    pub rules: Vec<Entry>,
+}
+
+/// The firewall of a vnet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VnetFirewall {
+    /// Whether it is on. Unset is off.
+    pub enable: bool,
+    /// What becomes of packets that no rule matches. Unset is `ACCEPT`.
+    pub policy_forward: Option<Action>,
+    /// Its rules, in order. All are forward rules.
     pub rules: Vec<Entry>,
 }
 

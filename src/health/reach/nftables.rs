@@ -27,11 +27,16 @@
 //!
 //! **Forwarded.** Rules `forward` and `policy_forward` are for what the node routes. Whether a node routes between a guest and the world is
 //! not known here: what these drop is unknown, what they let pass passes.
+//!
+//! **Vnets.** The rules of a vnet are for what is bridged between two ports of it on a node, and for what comes to the node by it or leaves
+//! it. So they are for two guests on one vnet; what goes on from it, or comes into it from elsewhere, may be routed instead: there, what
+//! they drop is unknown. The other backend does not look at them.
 
 mod guest;
 mod host;
 mod lower;
 mod text;
+mod vnet;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,8 +169,9 @@ fn rules(place: &Place<'_>) -> Result<NodeRules, String> {
         groups.insert(name, read(entries, Environment::Group, origin)?);
     }
     let guests = guest::read_all(place)?;
+    let vnets = vnet::read_all(place)?;
     let on = place.host.enable != Some(false);
-    let guarded = guests.iter().any(|guest| guest.firewall.enable);
+    let guarded = !vnets.is_empty() || guests.iter().any(|guest| guest.firewall.enable);
     let standard = Standard::new(place.family, &broadcasts(place.node));
     let mut site = Site {
         reject: [true, false].map(|seen| Arc::new(rejecting(&standard, place, seen))),
@@ -195,6 +201,7 @@ fn rules(place: &Place<'_>) -> Result<NodeRules, String> {
         rules.forward = site.forward()?;
     }
     rules.nics = site.nics(&guests)?;
+    rules.vnets = site.vnets(&vnets)?;
     Ok(rules)
 }
 

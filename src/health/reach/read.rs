@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::address::{Address, Network};
-use super::model::{Cluster, Corosync, GuestFirewall, GuestKind, Host, Link, Nic};
+use super::model::{Cluster, Corosync, GuestFirewall, GuestKind, Host, Link, Nic, VnetFirewall};
 use super::objects::Objects;
 use super::rule::{Action, Entry, Environment, RuleText};
 
@@ -144,6 +144,17 @@ impl ScopeText {
             policy_out: self.policy("policy_out"),
             rules: self.rules.iter().map(read).collect(),
             objects,
+        }
+    }
+
+    /// A vnet's firewall; `shared` are the datacenter's objects.
+    #[must_use]
+    pub fn vnet(&self, shared: &Objects) -> VnetFirewall {
+        let read = |rule| Entry::read(rule, Environment::Vnet, shared, None);
+        VnetFirewall {
+            enable: self.flag("enable") == Some(true),
+            policy_forward: self.policy("policy_forward"),
+            rules: self.rules.iter().map(read).collect(),
         }
     }
 }

@@ -91,6 +91,8 @@ pub enum Environment {
     Guest,
     /// A security group.
     Group,
+    /// A vnet's rules.
+    Vnet,
 }
 
 /// Where a reference must be looked up, if it says so.

@@ -90,11 +90,10 @@ impl Compiled {
                 at = Some(&place.node);
             }
         }
-        // Between guests and the world, and between guests, packets may be routed by the nodes that these guests are on.
-        for node in self.routers(way) {
+        for (node, chain) in self.between(way, family)? {
             let fresh = at != Some(node);
             hooks.push(Hook {
-                chain: &self.rules(node, family)?.forward,
+                chain,
                 context: Context::default(),
                 fresh,
             });
@@ -122,26 +121,59 @@ impl Compiled {
         Ok(hooks)
     }
 
-    /// The nodes that may route packets of a way: those of guests at its ends, unless the node itself is the other end.
-    fn routers(&self, way: &Way) -> Vec<&String> {
-        let node_of = |end: &End| match end {
-            End::Nic { vmid, key } => self
-                .nics
-                .get(&(*vmid, key.clone()))
-                .map(|place| &place.node),
+    /// What packets pass between the two ends, node by node: the rules for what a node routes, and those of vnets.
+    fn between<'a>(
+        &'a self,
+        way: &'a Way,
+        family: Family,
+    ) -> Result<Vec<(&'a String, &'a Chain)>, String> {
+        let place_of = |end: &End| match end {
+            End::Nic { vmid, key } => self.nics.get(&(*vmid, key.clone())),
             End::Outside | End::Node { .. } => None,
         };
-        let is_end = |node: &String| {
-            let is = |end: &End| matches!(end, End::Node { name, .. } if name == node);
-            is(&way.from) || is(&way.to)
-        };
-        let mut nodes: Vec<&String> = Vec::new();
-        for node in [&way.from, &way.to].into_iter().filter_map(node_of) {
-            if !is_end(node) && !nodes.contains(&node) {
-                nodes.push(node);
+        let mut chains: Vec<(&String, &Chain)> = Vec::new();
+        let mut seen: Vec<&String> = Vec::new();
+        for (end, other) in [(&way.from, &way.to), (&way.to, &way.from)] {
+            match end {
+                End::Outside => {}
+                // By a vnet into the node and out of it.
+                End::Node { name, iface } => {
+                    let rules = self.rules(name, family)?;
+                    let vnet = iface.as_ref().and_then(|iface| rules.vnets.get(iface));
+                    if let Some(vnet) = vnet.filter(|vnet| vnet.at_node) {
+                        chains.push((name, &vnet.bridged));
+                    }
+                }
+                End::Nic { .. } => {
+                    let Some(place) = place_of(end) else { continue };
+                    let rules = self.rules(&place.node, family)?;
+                    let vnet = rules.vnets.get(&place.bridge);
+                    if let End::Node { name, iface } = other
+                        && *name == place.node
+                    {
+                        let by_it = iface.as_ref() == Some(&place.bridge);
+                        if let Some(vnet) = vnet.filter(|vnet| vnet.at_node && !by_it) {
+                            chains.push((name, &vnet.perhaps));
+                        }
+                        continue;
+                    }
+                    let neighbour = place_of(other).filter(|other| other.bridge == place.bridge);
+                    let again = seen.contains(&&place.node);
+                    seen.push(&place.node);
+                    match (vnet, neighbour) {
+                        (Some(vnet), Some(_)) if !again => {
+                            chains.push((&place.node, &vnet.bridged))
+                        }
+                        (Some(vnet), None) => chains.push((&place.node, &vnet.perhaps)),
+                        _ => {}
+                    }
+                    if !again {
+                        chains.push((&place.node, &rules.forward));
+                    }
+                }
             }
         }
-        nodes
+        Ok(chains)
     }
 
     fn rules(&self, node: &str, family: Family) -> Result<&super::compile::NodeRules, String> {

@@ -268,28 +268,27 @@ impl Site<'_> {
         let policy = (self.place.cluster.policy_forward, Action::Accept);
         let way = (Direction::Forward, Table::Host);
         self.policy(&mut chain, List::Cluster, policy, way);
-        Ok(doubtful(&chain).unwrap_or_default())
+        let routed = "if the node routes this and does not only bridge it";
+        Ok(doubtful(&chain, routed).unwrap_or_default())
     }
 }
 
-/// A chain with everything that it does not let pass unknown; `None` if it lets everything pass.
-fn doubtful(chain: &Chain) -> Option<Chain> {
+/// A chain with everything that it does not let pass unknown, because that is so under a condition only; `None` if it lets everything
+/// pass.
+pub(super) fn doubtful(chain: &Chain, condition: &str) -> Option<Chain> {
     let mut made = chain.clone();
     let mut stops = false;
     for step in &mut made.steps {
         match &step.then {
             Then::Accept | Then::Return => {}
             Then::Jump(inner) | Then::Goto(inner) if is_group(&step.origin) => {
-                if let Some(inner) = doubtful(inner) {
+                if let Some(inner) = doubtful(inner, condition) {
                     step.then = Then::Jump(Arc::new(inner));
                     stops = true;
                 }
             }
             _ => {
-                let why = format!(
-                    "{}, if the node routes this and does not only bridge it",
-                    step.origin
-                );
+                let why = format!("{}, {condition}", step.origin);
                 step.then = Then::Unknown;
                 step.origin = Origin::Unknown(Arc::from(why));
                 stops = true;

@@ -196,6 +196,9 @@ fn kind(text: &RuleText, environment: Environment) -> Result<Kind, String> {
             .ok_or_else(|| format!("unknown action {}", text.action))
     };
     match text.kind.as_str() {
+        "in" | "out" if environment == Environment::Vnet => {
+            Err("a vnet has forward rules only".to_owned())
+        }
         "in" => Ok(Kind::In(verdict()?)),
         "out" => Ok(Kind::Out(verdict()?)),
         "forward" if environment == Environment::Guest => {
