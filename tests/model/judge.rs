@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bailiwick::sim::state::Cluster;
 use bailiwick::sim::users::UserConfig;
 
+use crate::packets::{self, Open};
+
 /// A cluster as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -24,6 +26,8 @@ pub struct Seen {
     managed: BTreeSet<u32>,
     /// Who there is and what they may do, by the simulator's own reckoning.
     users: Arc<UserConfig>,
+    /// What gets through the firewalls.
+    open: Open,
 }
 
 /// A guest as it is.
@@ -177,6 +181,10 @@ impl Seen {
             }
         }
         seen.users = cluster.read_users();
+        let nodes: Vec<String> = cluster.nodes.keys().map(ToString::to_string).collect();
+        let guests = seen.guests.iter();
+        let guests = guests.map(|(vmid, guest)| (*vmid, (guest.kind, &guest.config)));
+        seen.open = packets::open(cluster, &nodes, &guests.collect());
         seen
     }
 
@@ -340,10 +348,35 @@ impl Seen {
         }
     }
 
+    /// Nobody reached what was not there, nor has anybody lost it who is told that it goes.
+    fn reach_changed(&self, now: &Self, losses: &mut BTreeSet<Loss>) {
+        for (who, was) in &self.open {
+            let Some(is) = now.open.get(who) else {
+                continue;
+            };
+            let shut = was.iter().filter(|attempt| !is.contains(attempt));
+            let opened = is.iter().filter(|attempt| !was.contains(attempt));
+            let closed: &[&str] = &["lockout", "conditional-lockout", "unreachable", "unknown"];
+            let changes = shut.map(|attempt| (attempt, "can no longer open", closed));
+            let changes = changes.chain(
+                opened.map(|attempt| (attempt, "can now open", &["exposed", "unknown"][..])),
+            );
+            for ((source, proto, port), what, named) in changes {
+                losses.insert(Loss {
+                    who: who.clone(),
+                    what: format!("{source} {what} {proto} {port}"),
+                    named,
+                    said: Vec::new(),
+                });
+            }
+        }
+    }
+
     /// What is worse now than it was.
     pub fn losses(&self, now: &Self) -> BTreeSet<Loss> {
         let mut losses = BTreeSet::new();
         self.privileges_changed(now, &mut losses);
+        self.reach_changed(now, &mut losses);
         for (node, file) in self.files.difference(&now.files) {
             losses.insert(Loss {
                 who: format!("volume/{file}"),

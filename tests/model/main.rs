@@ -13,6 +13,7 @@
 )]
 
 mod judge;
+mod packets;
 mod stage;
 mod wishes;
 

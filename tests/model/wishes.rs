@@ -133,8 +133,14 @@ fn machine(random: &mut StdRng, guest: &Guest) -> String {
         7 => place(random),
         8 => {
             let card = one(random, &["net0", "net1"]);
-            match random.random_range(0..3) {
+            match random.random_range(0..4) {
                 0 => format!("networks: {{{card}: null}}"),
+                2 => {
+                    let filters = random.random_bool(0.5);
+                    format!(
+                        "networks: {{{card}: {{model: virtio, bridge: vmbr0, firewall: {filters}}}}}"
+                    )
+                }
                 1 => format!("networks: {{{card}: {{model: virtio, bridge: vmbr1}}}}"),
                 _ => format!("networks: {{{card}: {{model: virtio, bridge: vmbr0}}}}"),
             }
@@ -365,6 +371,7 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
     let gone = random.random_ratio(1, 4);
     let rules = |random: &mut StdRng| {
         let all = [
+            "{direction: group, action: base}",
             "{direction: in, action: ACCEPT, macro: SSH}",
             "{direction: in, action: ACCEPT, proto: tcp, dport: '80', source: 10.0.0.0/8}",
             "{direction: in, action: DROP, source: +web}",
@@ -397,10 +404,28 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
             let entries = some.join(", ");
             Wish::Present(format!("IpSet {{{of}name: {name}, entries: [{entries}]}}"))
         }
-        2 if gone => Wish::Removed(format!("security-group/{name}")),
+        2 if gone => Wish::Removed(format!("security-group/{}", one(random, &["web", "base"]))),
+        // A group that rules use, whose own name nothing that a guest may have under another meaning.
+        2 if random.random_bool(0.7) => {
+            let all = [
+                "{direction: in, action: ACCEPT, macro: SSH, source: 10.0.0.0/8}",
+                "{direction: in, action: ACCEPT, proto: tcp, dport: '443'}",
+                "{direction: in, action: REJECT, proto: udp, dport: '53'}",
+                "{direction: in, action: DROP, source: 10.1.0.0/16}",
+            ];
+            let count = random.random_range(0..3);
+            let some: Vec<&str> = (0..count).map(|_| one(random, &all)).collect();
+            Wish::Present(format!(
+                "SecurityGroup {{name: base, rules: [{}]}}",
+                some.join(", ")
+            ))
+        }
         2 => {
-            let rules = rules(random);
-            Wish::Present(format!("SecurityGroup {{name: {name}, rules: [{rules}]}}"))
+            let rules = rules(random).replace(
+                "direction: group, action: base",
+                "direction: in, action: DROP",
+            );
+            Wish::Present(format!("SecurityGroup {{name: web, rules: [{rules}]}}"))
         }
         _ => {
             let of = match (of.is_empty(), random.random_bool(0.5)) {
@@ -409,7 +434,7 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
                 (true, false) => "node: pve1, ".to_owned(),
             };
             let rules = rules(random);
-            let on = random.random_bool(0.3);
+            let on = random.random_bool(0.7);
             Wish::Present(format!(
                 "Firewall {{{of}options: {{enabled: {on}}}, rules: [{rules}]}}"
             ))
