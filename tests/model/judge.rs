@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bailiwick::sim::state::Cluster;
 use bailiwick::sim::users::UserConfig;
 
-use crate::packets::{self, Open};
+use crate::packets::{self, Attempt, Open};
 
 /// A cluster as it is.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,8 @@ pub struct Loss {
     pub named: &'static [&'static str],
     /// What such an impact has to say besides.
     pub said: Vec<String>,
+    /// What a cause of such an impact has to say: the verb, and of whom.
+    pub attempt: Option<(&'static str, Attempt)>,
 }
 
 /// Section-config files: `type: id`, then lines with a tabulator.
@@ -342,6 +344,7 @@ impl Seen {
                         what: format!("{word} {name} on {path}"),
                         named,
                         said: vec![name, path.clone()],
+                        attempt: None,
                     }));
                 }
             }
@@ -357,16 +360,16 @@ impl Seen {
             let shut = was.iter().filter(|attempt| !is.contains(attempt));
             let opened = is.iter().filter(|attempt| !was.contains(attempt));
             let closed: &[&str] = &["lockout", "conditional-lockout", "unreachable", "unknown"];
-            let changes = shut.map(|attempt| (attempt, "can no longer open", closed));
-            let changes = changes.chain(
-                opened.map(|attempt| (attempt, "can now open", &["exposed", "unknown"][..])),
-            );
-            for ((source, proto, port), what, named) in changes {
+            let changes = shut.map(|attempt| (attempt, "can no longer", closed));
+            let opened = opened.map(|attempt| (attempt, "can now", &["exposed", "unknown"][..]));
+            for (attempt, verb, named) in changes.chain(opened) {
+                let (source, proto, port) = attempt;
                 losses.insert(Loss {
                     who: who.clone(),
-                    what: format!("{source} {what} {proto} {port}"),
+                    what: format!("{source} {verb} open {proto} {port}"),
                     named,
                     said: Vec::new(),
+                    attempt: Some((verb, *attempt)),
                 });
             }
         }
@@ -383,6 +386,7 @@ impl Seen {
                 what: format!("the file is gone from {node}"),
                 named: &["data-lost"],
                 said: Vec::new(),
+                attempt: None,
             });
         }
         for (vmid, was) in &self.guests {
@@ -393,6 +397,7 @@ impl Seen {
                     what,
                     named,
                     said: Vec::new(),
+                    attempt: None,
                 });
             };
             let Some(is) = now.guests.get(vmid) else {
