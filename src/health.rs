@@ -29,7 +29,7 @@ pub use model::*;
 pub use notes::{contents, hidden_clones, notes, tenants};
 pub use principals::{DECIDING, affected, deciding, undecided};
 pub use protection::selects;
-pub use reach_of::{Moment, reach_model, reach_model_of};
+pub use reach_of::{Moment, reach_model, reach_model_of, reach_refusal};
 pub use summary::{Worse, is_worse, summary};
 
 #[cfg(test)]

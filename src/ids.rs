@@ -171,6 +171,13 @@ name!(
     |t| word(t, b"-", 1, 63)
 );
 name!(
+    /// A vnet of SDN (Proxmox VE: `pve-sdn-vnet-id`).
+    VnetName,
+    "vnet name",
+    "letters and digits, beginning with a letter, 2 to 8 characters",
+    |t| word(t, b"", 2, 8) && t.bytes().next().is_some_and(|b| b.is_ascii_alphabetic())
+);
+name!(
     /// A storage's id in `storage.cfg` (Proxmox VE: `pve-storage-id`).
     StorageId,
     "storage id",

@@ -11,6 +11,7 @@
 #[allow(dead_code)]
 mod fw_file;
 #[path = "support/reach_lab.rs"]
+#[allow(dead_code)]
 mod lab;
 
 use bailiwick::health::reach::{
@@ -498,18 +499,6 @@ fn sets_that_sdn_makes_are_unknown_unless_proxmox_finds_none() {
 }
 
 #[test]
-fn what_the_nftables_backend_decides_is_unknown_unless_no_firewall_is_on() {
-    let host = "[OPTIONS]\nnftables: 1\n[RULES]\nIN ACCEPT\n";
-    let lab = Lab::new(ON, host).vm(100, ON);
-    assert_eq!(lab.to_node(tcp("192.0.2.1", 80)), Unknown);
-    assert_eq!(lab.to(100, tcp("192.0.2.1", 80)), Unknown);
-    let verdict = lab.verdict(&outside(), &lab.node(), &tcp("192.0.2.1", 80));
-    assert!(verdict.because[0].to_string().contains("nftables"));
-    let off = Lab::new("[OPTIONS]\nenable: 0\n", host).vm(100, ON);
-    assert_eq!(off.to_node(tcp("192.0.2.1", 80)), Accept);
-}
-
-#[test]
 fn the_cluster_network_is_open_between_addresses_of_one_link() {
     let corosync = "nodelist {\n node {\n name: pve1\n ring0_addr: 10.0.0.11\n ring1_addr: 10.1.0.11\n }\n\
          node {\n name: pve2\n ring0_addr: 10.0.0.12\n ring1_addr: 10.1.0.12\n }\n}\n";
@@ -710,6 +699,7 @@ fn the_api_s_texts_are_read_like_the_file_s() {
     };
     let web = || fields(&[("type", "group"), ("action", "web"), ("enable", "1")]);
     let text = read::ScopeText {
+        faulty: vec![],
         options: options(&[("enable", "1"), ("policy_in", "REJECT")]),
         aliases: vec![("friend".into(), "192.0.2.1".into())],
         sets: vec![(

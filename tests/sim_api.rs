@@ -1094,3 +1094,121 @@ async fn nodes_download_what_the_world_has_and_overwrite_nothing() {
         "can't upload to storage type 'zfspool', not a file based storage!"
     );
 }
+
+const VNETS: &str = r#"
+nodes: { pve1: {} }
+secrets: { 'aud@pve!ro': s1, 'net@pve!one': s2, 'net@pve!none': s3, 'root@pam!test': s4 }
+files:
+  user.cfg: |
+    user:aud@pve:1:0::::::
+    token:aud@pve!ro:0:0::
+    user:net@pve:1:0::::::
+    token:net@pve!one:0:1::
+    token:net@pve!none:0:1::
+    user:root@pam:1:0::::::
+    token:root@pam!test:0:0::
+    role:Net:SDN.Allocate:
+    acl:1:/:aud@pve:PVEAuditor:
+    acl:1:/sdn/zones/z1/web:net@pve,net@pve!one:Net:
+  sdn/vnets.cfg: |
+    vnet: web
+    	zone z1
+    	alias new
+
+    vnet: soon
+    	zone z1
+  sdn/.running-config: '{"vnets": {"ids": {"web": {"type": "vnet", "zone": "z1"}, "gone": {"type": "vnet", "zone": "z2"}}}}'
+"#;
+
+#[tokio::test]
+async fn vnets_have_firewalls_once_they_run() {
+    let mut sim = Sim::start(VNETS, 500.0).await;
+    let names = |reply: &client::Reply| -> Vec<String> {
+        let items = reply.data().as_array().unwrap();
+        let name = |item: &Value| item["vnet"].as_str().unwrap().to_owned();
+        items.iter().map(name).collect()
+    };
+    sim.become_token(("aud@pve!ro", "s1"));
+    let list = "/cluster/sdn/vnets";
+    assert_eq!(names(&sim.get(list).await), ["soon", "web"]);
+    assert_eq!(
+        names(&sim.get(&format!("{list}?running=1")).await),
+        ["gone", "web"]
+    );
+    let pending = sim.get(&format!("{list}?pending=1")).await;
+    let states: Vec<&Value> = pending
+        .data()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| &item["state"])
+        .collect();
+    assert_eq!(states, ["deleted", "new", "changed"]);
+    assert_eq!(pending.data()[2]["pending"], json!({"alias": "new"}));
+
+    // An auditor reads, and changes nothing.
+    let base = "/cluster/sdn/vnets/web/firewall";
+    let digest = |reply: &client::Reply| reply.data()["digest"].clone();
+    assert!(digest(&sim.get(&format!("{base}/options")).await).is_string());
+    assert_eq!(sim.get(&format!("{base}/rules")).await.data(), &json!([]));
+    let rule = [("type", "forward"), ("action", "ACCEPT"), ("enable", "1")];
+    let refused = sim.call("POST", &format!("{base}/rules"), &rule).await;
+    assert_eq!(
+        (refused.status, refused.reason.as_str()),
+        (
+            403,
+            "Permission check failed (/sdn/zones/z1/web, SDN.Allocate)"
+        )
+    );
+    // A vnet that is only configured has no firewall yet.
+    let soon = sim.get("/cluster/sdn/vnets/soon/firewall/rules").await;
+    assert_eq!(
+        (soon.status, soon.reason.as_str()),
+        (500, "invalid vnet specified")
+    );
+
+    // Who may allocate one vnet sees that one, and sets its firewall.
+    sim.become_token(("net@pve!one", "s2"));
+    assert_eq!(names(&sim.get(list).await), ["web"]);
+    let made = sim.call("POST", &format!("{base}/rules"), &rule).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let inward = [("type", "in"), ("action", "ACCEPT")];
+    let inward = sim.call("POST", &format!("{base}/rules"), &inward).await;
+    assert!(inward.error("type").contains("vnet"));
+    let options = [("policy_forward", "DROP"), ("enable", "1")];
+    let set = sim.call("PUT", &format!("{base}/options"), &options).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    let other = sim
+        .call("PUT", &format!("{base}/options"), &[("policy_in", "DROP")])
+        .await;
+    assert!(other.error("policy_in").contains("not defined"));
+    let file = sim
+        .running
+        .with(|cluster| cluster.files.read("sdn/firewall/web.fw").to_owned());
+    assert!(
+        file.contains("policy_forward: DROP") && file.contains("FORWARD ACCEPT"),
+        "{file}"
+    );
+    let moved = sim
+        .call("PUT", &format!("{base}/rules/0"), &[("comment", "x")])
+        .await;
+    assert_eq!(moved.status, 200, "{moved:?}");
+    assert_eq!(
+        sim.get(&format!("{base}/rules/0")).await.data()["comment"],
+        "x"
+    );
+    sim.become_token(("net@pve!none", "s3"));
+    assert_eq!(sim.get(list).await.data(), &json!([]));
+    assert_eq!(sim.get(&format!("{base}/rules")).await.status, 403);
+
+    // The index is nobody's but root's own, and no token is that.
+    sim.become_token(("root@pam!test", "s4"));
+    assert_eq!(sim.get(base).await.status, 403);
+    assert_eq!(
+        sim.call("DELETE", &format!("{base}/rules/0"), &[])
+            .await
+            .status,
+        200
+    );
+    assert_eq!(sim.get(&format!("{base}/rules")).await.data(), &json!([]));
+}

@@ -36,9 +36,10 @@ pub use judge::{Effect, Judged, Keepers, judge, judge_between};
 pub use macros::names as macros;
 pub use model::{
     Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Interface, Known, Link,
-    Model, Nic, Node,
+    Model, Nic, Node, VnetFirewall,
 };
 pub use names::{icmp as icmp_type, protocol, protocol_name};
+pub use nftables::refusal;
 pub use objects::{Element, Objects, What, is_name};
 pub use ranges::Ranges;
 pub use rule::{

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::reach;
 use super::reach::read::{self, ScopeText};
 use super::reach::{
     Address, Guest, GuestKind, Interface, Known, Model, Network, Node, Objects, RuleText,
@@ -65,12 +66,28 @@ pub fn reach_model_of(
     Ok(Model {
         nodes,
         guests,
+        vnets: vnets(world, shared),
         corosync: corosync(world),
         cluster: match cluster {
             Ok(cluster) => Known::Read(cluster),
             Err(why) => Known::Unread(why.clone()),
         },
     })
+}
+
+/// Why a node that filters with nftables keeps the rules that it had instead of those of this world; `None` where it takes them, with the
+/// other backend, and where what would say it was not read.
+#[must_use]
+pub fn reach_refusal(world: &World, node: &ids::NodeName) -> Option<String> {
+    let firewall = world.firewalls.node(node)?.firewall.as_ref().ok()?;
+    let nftables = firewall.options.get("nftables");
+    if nftables.is_none_or(|value| value == "0") || !world.firewalls.may_be_on() {
+        return None;
+    }
+    let here = world.guests.values().filter(|guest| guest.node == *node);
+    let here = here.map(|guest| guest.vmid).collect();
+    let model = reach_model_of(world, Moment::NextStart, Some(&here)).ok()?;
+    reach::refusal(&model, node.as_str())
 }
 
 fn known<T>(read: Result<T, String>) -> Known<T> {
@@ -93,8 +110,13 @@ fn texts(scope: &Scope) -> ScopeText {
         let elements = elements.map(|entry| (entry.cidr.clone(), entry.nomatch));
         (name.clone(), elements.collect())
     });
+    let faulty = scope.ipsets.iter().flat_map(|(name, set)| {
+        let entries = set.entries.iter().filter(|entry| !entry.errors.is_empty());
+        entries.map(|entry| (name.clone(), (entry.cidr.clone(), entry.nomatch)))
+    });
     let groups = scope.groups.iter();
     ScopeText {
+        faulty: faulty.collect(),
         options: scope.options.clone(),
         aliases: aliases
             .map(|(name, alias)| (name.clone(), alias.cidr.clone()))
@@ -105,6 +127,26 @@ fn texts(scope: &Scope) -> ScopeText {
             .map(|(name, group)| (name.clone(), rules(&group.rules)))
             .collect(),
     }
+}
+
+fn vnets(
+    world: &World,
+    shared: &Objects,
+) -> Known<BTreeMap<String, Known<super::reach::VnetFirewall>>> {
+    let vnets = match &world.firewalls.vnets {
+        Ok(vnets) => vnets,
+        Err(why) => return Known::Unread(why.clone()),
+    };
+    let vnet = |name: &ids::VnetName| {
+        let firewall = world.firewalls.vnet(name);
+        known(
+            firewall
+                .map(|scope| texts(scope).vnet(shared))
+                .map_err(str::to_owned),
+        )
+    };
+    let all = vnets.keys().map(|name| (name.to_string(), vnet(name)));
+    Known::Read(all.collect())
 }
 
 fn node(node: &world::Node, scope: Option<&NodeScope>, shared: &Objects) -> Node {

@@ -113,6 +113,8 @@ fn going(place: &Place, world: &World, places: &mut BTreeSet<Place>) {
     if *place == Place::Cluster {
         places.extend(world.nodes.keys().cloned().map(Place::Node));
         places.extend(world.guests.keys().copied().map(Place::Guest));
+        let vnets = world.firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
+        places.extend(vnets.cloned().map(Place::Vnet));
     }
 }
 
@@ -121,6 +123,7 @@ fn unread(places: BTreeSet<Place>, world: &World) -> BTreeSet<Place> {
         Place::Cluster => true,
         Place::Node(node) => world.nodes.contains_key(node),
         Place::Guest(vmid) => world.guests.contains_key(vmid),
+        Place::Vnet(_) => true,
     };
     let mut wanted = places;
     wanted.retain(|place| there(place) && world.firewalls.scope(place).is_err());
@@ -215,7 +218,7 @@ impl Planner<'_, '_> {
         }
         let guest = match &place {
             Place::Guest(vmid) => Some(*vmid),
-            Place::Cluster | Place::Node(_) => None,
+            Place::Cluster | Place::Node(_) | Place::Vnet(_) => None,
         };
         let destroyed = self.drafts.steps.iter().any(|draft| {
             matches!(&draft.action, Action::DestroyGuest { vmid, .. } if Some(*vmid) == guest)
@@ -374,6 +377,7 @@ pub(super) fn sample(desired: &Desired, world: &World) -> Option<FirewallAction>
             kind: world.guests.get(&vmid)?.kind,
             vmid,
         },
+        Place::Vnet(_) => return None,
     };
     Some(FirewallAction::DeleteAlias {
         site,

@@ -1,8 +1,8 @@
-//! The firewall's configuration at its three places: the cluster (`/cluster/firewall`), a node, and a guest. Nothing is
+//! The firewall's configuration at its four places: the cluster (`/cluster/firewall`), a node, a guest, and a vnet. Nothing is
 //! filtered; what is kept is what the API lets be written.
 //!
-//! The files are Proxmox VE's: `firewall/cluster.fw`, `nodes/NODE/host.fw`, `firewall/VMID.fw`. A guest that does not exist
-//! has one too as soon as it is written.
+//! The files are Proxmox VE's: `firewall/cluster.fw`, `nodes/NODE/host.fw`, `firewall/VMID.fw`, `sdn/firewall/VNET.fw`. A guest that does
+//! not exist has one too as soon as it is written.
 
 pub mod file;
 pub mod forms;
@@ -10,6 +10,7 @@ pub mod groups;
 pub mod options;
 pub mod rules;
 pub mod sets;
+pub mod vnets;
 
 use serde_json::{Map, Value, json};
 
@@ -28,6 +29,8 @@ pub enum Place {
     Node,
     /// A guest.
     Guest,
+    /// A vnet.
+    Vnet,
 }
 
 impl Place {
@@ -35,9 +38,10 @@ impl Place {
     #[must_use]
     pub fn of(call: &Call) -> Self {
         let mut parts = call.path.split('/').filter(|part| !part.is_empty());
-        match (parts.next(), parts.nth(1)) {
-            (Some("cluster"), _) => Self::Cluster,
-            (_, Some("firewall")) => Self::Node,
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some("cluster"), Some("sdn"), _) => Self::Vnet,
+            (Some("cluster"), _, _) => Self::Cluster,
+            (_, _, Some("firewall")) => Self::Node,
             _ => Self::Guest,
         }
     }
@@ -50,6 +54,7 @@ pub fn path(call: &Call) -> String {
         Place::Cluster => "firewall/cluster.fw".into(),
         Place::Node => format!("nodes/{}/host.fw", call.node()),
         Place::Guest => format!("firewall/{}.fw", call.vmid()),
+        Place::Vnet => format!("sdn/firewall/{}.fw", call.text("vnet")),
     }
 }
 
@@ -357,6 +362,7 @@ pub fn routes() -> Vec<Route> {
         vm_change
     ));
     routes.extend(groups);
+    routes.extend(vnets::routes());
     routes
 }
 
@@ -367,6 +373,7 @@ fn index(_: &mut Cluster, call: &Call) -> Answer {
         ],
         Place::Node => &["rules", "options", "log"],
         Place::Guest => &["rules", "aliases", "ipset", "refs", "options", "log"],
+        Place::Vnet => &["rules", "options"],
     };
     Ok(names.iter().map(|name| json!({ "name": name })).collect())
 }

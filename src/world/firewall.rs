@@ -1,7 +1,8 @@
-//! The firewall's configuration of a cluster at its three places, raw as Proxmox VE keeps it.
+//! The firewall's configuration of a cluster at its four places, raw as Proxmox VE keeps it.
 //!
 //! It is several calls a guest, so a guest's is read only where it can have an effect: while the datacenter's firewall is on, and of
-//! guests with an interface that has `firewall=1`. What is not read is unknown, not empty.
+//! guests with an interface that has `firewall=1`. A vnet's is read while the datacenter's is on too. What is not read is unknown, not
+//! empty.
 
 mod part;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{Guest, Section};
 use super::shared::Shared;
 use super::views;
-use crate::ids::{NodeName, Vmid};
+use crate::ids::{NodeName, Vmid, VnetName};
 
 pub use part::FirewallPart;
 
@@ -31,6 +32,8 @@ pub enum Place {
     Node(NodeName),
     /// A guest.
     Guest(Vmid),
+    /// A vnet of SDN. Only nodes whose firewall is made with nftables filter by it.
+    Vnet(VnetName),
 }
 
 impl fmt::Display for Place {
@@ -39,6 +42,7 @@ impl fmt::Display for Place {
             Self::Cluster => f.write_str("the firewall of the datacenter"),
             Self::Node(node) => write!(f, "the firewall of node {node}"),
             Self::Guest(vmid) => write!(f, "the firewall of guest {vmid}"),
+            Self::Vnet(vnet) => write!(f, "the firewall of vnet {vnet}"),
         }
     }
 }
@@ -54,19 +58,24 @@ pub struct Firewalls {
     pub nodes: Shared<NodeName, Arc<NodeScope>>,
     /// The guests', as far as they were asked for; see [`Firewalls::guest`].
     pub guests: Shared<Vmid, Seen<Arc<Scope>>>,
+    /// The vnets that run, with their firewalls; see [`Firewalls::vnet`].
+    pub vnets: Seen<Shared<VnetName, Arc<VnetScope>>>,
     /// Proxmox VE's digests of the parts that a step read again right before it writes them. Nothing else keeps any.
     pub digests: BTreeMap<(Place, FirewallPart), String>,
 }
 
+/// Why something was not read that nobody wanted read.
+pub(in crate::world) const NEVER: &str = "it was never asked for";
+
 impl Default for Firewalls {
     /// Nothing was read.
     fn default() -> Self {
-        let unread = || "it was never asked for".to_owned();
         Self {
-            cluster: Err(unread()),
-            corosync: Err(unread()),
+            cluster: Err(NEVER.to_owned()),
+            corosync: Err(NEVER.to_owned()),
             nodes: Shared::default(),
             guests: Shared::default(),
+            vnets: Err(NEVER.to_owned()),
             digests: BTreeMap::new(),
         }
     }
@@ -91,6 +100,18 @@ impl Firewalls {
         self.nodes.get(node).map(|scope| &**scope)
     }
 
+    /// A vnet's configuration.
+    ///
+    /// # Errors
+    /// Why it was not read; that there is no such vnet among those that run is one reason.
+    pub fn vnet(&self, name: &VnetName) -> Result<&Arc<Scope>, &str> {
+        let vnets = self.vnets.as_ref().map_err(String::as_str)?;
+        match vnets.get(name) {
+            Some(vnet) => vnet.firewall.as_ref().map_err(String::as_str),
+            None => Err("no vnet of this name runs"),
+        }
+    }
+
     /// A place's own configuration, whether or not what else decides there was read too.
     ///
     /// # Errors
@@ -103,6 +124,7 @@ impl Firewalls {
                 None => Err("it was not asked for, since the datacenter's firewall is off"),
             },
             Place::Guest(vmid) => self.guest(*vmid),
+            Place::Vnet(name) => self.vnet(name),
         }
     }
 
@@ -119,6 +141,11 @@ impl Firewalls {
                 let read = self.guests.get_mut(vmid);
                 read.and_then(|read| read.as_mut().ok())
             }
+            Place::Vnet(name) => {
+                let vnets = self.vnets.as_mut().ok();
+                let vnet = vnets.and_then(|vnets| vnets.get_mut(name));
+                vnet.and_then(|vnet| Arc::make_mut(vnet).firewall.as_mut().ok())
+            }
         };
         scope.map(Arc::make_mut)
     }
@@ -132,6 +159,7 @@ impl Firewalls {
                 node.firewall.as_ref().ok()
             }
             Place::Guest(vmid) => self.guest(*vmid).ok(),
+            Place::Vnet(name) => self.vnet(name).ok(),
         }
     }
 
@@ -146,10 +174,8 @@ impl Firewalls {
     /// Whether the datacenter's firewall is on, and with it any other; also where nobody knows. A number above 1 is a UNIX time: on
     /// trial, for a minute.
     pub fn may_be_on(&self) -> bool {
-        self.cluster.as_ref().map_or(true, |cluster| {
-            let enable = cluster.options.get("enable");
-            enable.is_some_and(|value| value != "0")
-        })
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(true, |cluster| cluster.may_be_on())
     }
 
     /// Whether a guest's own configuration can have an effect, and so is read.
@@ -178,6 +204,14 @@ pub struct Scope {
     pub ipsets: BTreeMap<String, IpSet>,
     /// The security groups by name; only the datacenter has some.
     pub groups: BTreeMap<String, Group>,
+}
+
+impl Scope {
+    /// Whether the datacenter's firewall is on, if this is that.
+    pub(in crate::world) fn may_be_on(&self) -> bool {
+        let enable = self.options.get("enable");
+        enable.is_some_and(|value| value != "0")
+    }
 }
 
 /// A rule.
@@ -236,6 +270,15 @@ pub struct NodeScope {
     pub firewall: Seen<Arc<Scope>>,
     /// Its own addresses, as its network is configured.
     pub addresses: Seen<Vec<NodeAddress>>,
+}
+
+/// A vnet's firewall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VnetScope {
+    /// The zone it is in.
+    pub zone: String,
+    /// The firewall's configuration.
+    pub firewall: Seen<Arc<Scope>>,
 }
 
 /// An address of a node.

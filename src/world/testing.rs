@@ -58,6 +58,7 @@ impl Builder {
         world.version = "9.1.8".to_owned();
         (world.firewalls.cluster, world.firewalls.corosync) =
             (Ok(Arc::default()), Ok(Arc::default()));
+        world.firewalls.vnets = Ok(crate::world::Shared::default());
         world.quorate = Some(true);
         let all = [
             "VM.Allocate",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bailiwick::health::reach::{
     Action, Address, Cluster, Corosync, Entry, Environment, Guest, GuestFirewall, GuestKind, Host,
-    Interface, Known, Link, Model, Network, Nic, Node, Objects, RuleText,
+    Interface, Known, Link, Model, Network, Nic, Node, Objects, RuleText, VnetFirewall,
 };
 use serde_json::Value;
 
@@ -146,6 +146,10 @@ impl File {
     pub fn cluster(self) -> Cluster {
         Cluster {
             enable: self.flag("enable") == Some(true),
+            confirming: self
+                .options
+                .get("enable")
+                .is_some_and(|enable| enable.len() > 1),
             policy_in: self.policy("policy_in"),
             policy_out: self.policy("policy_out"),
             policy_forward: self.policy("policy_forward"),
@@ -164,6 +168,17 @@ impl File {
             tcpflags: self.flag("tcpflags") == Some(true),
             allow_invalid: self.flag("nf_conntrack_allow_invalid") == Some(true),
             nftables: self.flag("nftables") == Some(true),
+            synflood: self.flag("protection_synflood") == Some(true),
+            helpers: self.options.get("nf_conntrack_helpers").cloned(),
+            rules: self.rules,
+        }
+    }
+
+    /// A vnet's firewall.
+    pub fn vnet(self) -> VnetFirewall {
+        VnetFirewall {
+            enable: self.flag("enable") == Some(true),
+            policy_forward: self.policy("policy_forward"),
             rules: self.rules,
         }
     }
@@ -188,6 +203,9 @@ impl File {
 
 /// A line of rules as the API would show it; `None` if the file's reader drops the line.
 pub fn rule(line: &str) -> Option<RuleText> {
+    let comment = line
+        .split_once('#')
+        .map(|(_, comment)| comment.trim().to_owned());
     let line = line.split('#').next()?.trim_end();
     let (enable, line) = match line.strip_prefix('|') {
         Some(line) => (false, line),
@@ -198,6 +216,7 @@ pub fn rule(line: &str) -> Option<RuleText> {
     let mut action = words.next()?.to_owned();
     let mut text = RuleText {
         enable,
+        comment,
         ..RuleText::default()
     };
     if kind != "group"
@@ -292,7 +311,10 @@ pub fn mac(text: &str) -> u64 {
 }
 
 fn nic(text: &str) -> Nic {
-    let mut nic = Nic::default();
+    let mut nic = Nic {
+        readable: true,
+        ..Nic::default()
+    };
     for part in text.split(',') {
         let (key, value) = part.split_once('=').unwrap();
         match key {
@@ -352,6 +374,7 @@ pub fn model(line: &Value) -> Model {
         cluster: Known::Read(cluster.cluster()),
         nodes: [(node_name, node)].into(),
         guests,
+        vnets: Known::Read(BTreeMap::new()),
         corosync: Known::Read(corosync(&text(&line["corosync_conf"]))),
     }
 }

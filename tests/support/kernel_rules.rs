@@ -36,6 +36,10 @@ pub struct Guest {
 
 #[derive(Clone, Default)]
 pub struct Config {
+    /// Whether the node's backend is that of nftables.
+    pub nftables: bool,
+    /// The alias `local_network`, if it is defined.
+    pub local_network: Option<&'static str>,
     pub host_enabled: bool,
     pub nosmurfs: bool,
     pub policy_in: Option<&'static str>,
@@ -120,7 +124,11 @@ impl Config {
         section(
             &mut text,
             "ALIASES",
-            ALIASES.iter().map(|(name, cidr)| format!("{name} {cidr}")),
+            ALIASES
+                .iter()
+                .copied()
+                .chain(self.local_network.map(|cidr| ("local_network", cidr)))
+                .map(|(name, cidr)| format!("{name} {cidr}")),
         );
         for (name, elements) in &self.sets {
             let lines = elements.iter().map(|element| (*element).to_owned());
@@ -143,6 +151,7 @@ impl Config {
         let options = [
             format!("enable: {}", u8::from(self.host_enabled)),
             format!("nosmurfs: {}", u8::from(self.nosmurfs)),
+            format!("nftables: {}", u8::from(self.nftables)),
         ];
         section(&mut text, "OPTIONS", options);
         section(&mut text, "RULES", self.host.iter().map(Rule::line));

@@ -1,6 +1,6 @@
-//! A node with a bridge, guests behind firewall bridges of their own, and the world outside, as network namespaces; and a process in each
-//! that opens what it is told to open. Everything is made with the programs `ip`, `iptables-restore`, `ip6tables-restore` and `ipset`, and
-//! taken away at the end.
+//! A node with a bridge, guests (behind firewall bridges of their own where iptables filters), and the world outside, as network
+//! namespaces; and a process in each that opens what it is told to open. Everything is made with the programs `ip`, `nft`, or
+//! `iptables-restore`, `ip6tables-restore` and `ipset`, and taken away at the end.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -91,8 +91,16 @@ pub struct Attempt {
     pub dest: SocketAddr,
 }
 
+/// What filters in the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    Iptables,
+    Nftables,
+}
+
 /// The namespaces and the processes in them.
 pub struct World {
+    filter: Filter,
     prefix: String,
     workers: Vec<Worker>,
     answers: Receiver<(usize, Result)>,
@@ -128,14 +136,19 @@ fn run(program: &str, arguments: &[&str], input: &str) -> std::result::Result<()
 
 impl World {
     /// Makes the namespaces and starts a process in each. An error says what is not to be had here.
-    pub fn new(helper: &str) -> std::result::Result<Self, String> {
-        for program in ["ip", "iptables-restore", "ip6tables-restore", "ipset"] {
+    pub fn new(helper: &str, filter: Filter) -> std::result::Result<Self, String> {
+        let programs: &[&str] = match filter {
+            Filter::Iptables => &["ip", "iptables-restore", "ip6tables-restore", "ipset"],
+            Filter::Nftables => &["ip", "nft"],
+        };
+        for program in programs {
             run(program, &["--version"], "")
                 .or_else(|_| run(program, &["-V"], ""))
                 .map_err(|error| format!("{program} is not to be had: {error}"))?;
         }
         let (sender, answers) = channel();
         let mut world = Self {
+            filter,
             prefix: format!("bw{}-", std::process::id()),
             workers: Vec::new(),
             answers,
@@ -228,8 +241,13 @@ impl World {
             ("vm101", "tap101i0", "101"),
             ("ct200", "veth200i0", "200"),
         ] {
-            line(bridge(&format!("fwbr{id}i0")));
             line(peer(port, name));
+            if self.filter == Filter::Nftables {
+                line(format!("link set {port} master vmbr0"));
+                line(format!("link set {port} up"));
+                continue;
+            }
+            line(bridge(&format!("fwbr{id}i0")));
             line(format!(
                 "link add fwln{id}i0 type veth peer name fwpr{id}p0"
             ));
@@ -277,11 +295,20 @@ impl World {
             }
             run("ip", &["-n", &self.name(place.name), "-batch", "-"], &text)?;
         }
-        let sysctl = "for f in bridge-nf-call-iptables bridge-nf-call-ip6tables; do echo 1 > /proc/sys/net/bridge/$f || exit 1; done; \
+        // What is bridged is shown to iptables, but not to nftables, which has tables of its own for bridges.
+        let bridged = match self.filter {
+            Filter::Iptables => "echo 1 > /proc/sys/net/bridge/$f || exit 1",
+            Filter::Nftables => {
+                "test ! -e /proc/sys/net/bridge/$f || echo 0 > /proc/sys/net/bridge/$f"
+            }
+        };
+        let sysctl = format!(
+            "for f in bridge-nf-call-iptables bridge-nf-call-ip6tables; do {bridged}; done; \
                       for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done; \
                       echo 0 > /proc/sys/net/ipv4/icmp_ratelimit; echo 0 > /proc/sys/net/ipv4/icmp_msgs_per_sec 2>/dev/null; \
-                      echo 100000 > /proc/sys/net/ipv4/icmp_msgs_burst 2>/dev/null; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit; true";
-        self.node("sh", &["-c", sysctl], "")
+                      echo 100000 > /proc/sys/net/ipv4/icmp_msgs_burst 2>/dev/null; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit; true"
+        );
+        self.node("sh", &["-c", &sysctl], "")
     }
 
     /// Puts rules into the node: each table at once, sets before them.
@@ -296,8 +323,60 @@ impl World {
             .map_err(|error| format!("{error}\n{v6}"))
     }
 
+    /// Puts rules into the node, all at once.
+    pub fn load_nft(&self, rules: &str) -> std::result::Result<(), String> {
+        self.node("nft", &["-f", "-"], rules)
+            .map_err(|error| format!("{error}\n{rules}"))
+    }
+
+    /// Whether the node's kernel takes such rules. They are not kept.
+    pub fn takes_nft(&self, rules: &str) -> bool {
+        self.filter == Filter::Nftables && self.node("nft", &["-c", "-f", "-"], rules).is_ok()
+    }
+
+    /// The same as [`Self::rejected`], of nftables' sets.
+    fn rejected_by_nft(&self) -> BTreeSet<(bool, SocketAddr)> {
+        let output = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &self.name("node"),
+                "nft",
+                "-j",
+                "list",
+                "ruleset",
+            ])
+            .output()
+            .unwrap();
+        let all: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut rejected = BTreeSet::new();
+        for set in all["nftables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| &one["set"])
+        {
+            let Some(name) = set["name"]
+                .as_str()
+                .and_then(|name| name.strip_prefix("rejected-"))
+            else {
+                continue;
+            };
+            for element in set["elem"].as_array().into_iter().flatten() {
+                let from = &element["concat"];
+                let address = from[0].as_str().unwrap().parse().unwrap();
+                let port = u16::try_from(from[1].as_u64().unwrap()).unwrap();
+                rejected.insert((name.starts_with("tcp"), SocketAddr::new(address, port)));
+            }
+        }
+        rejected
+    }
+
     /// Who was rejected since the rules were loaded: whether TCP, and from where.
     fn rejected(&self) -> BTreeSet<(bool, SocketAddr)> {
+        if self.filter == Filter::Nftables {
+            return self.rejected_by_nft();
+        }
         let output = Command::new("ip")
             .args(["netns", "exec", &self.name("node"), "ipset", "save"])
             .output()

@@ -83,6 +83,7 @@ impl Lab {
                 cluster: Known::Read(shared.cluster()),
                 nodes: [("pve1".to_owned(), node)].into(),
                 guests: BTreeMap::new(),
+                vnets: Known::Read(BTreeMap::new()),
                 corosync: Known::Read(None),
             },
         }
@@ -108,6 +109,20 @@ impl Lab {
 
     pub fn vm(self, vmid: u32, firewall: &str) -> Self {
         self.guest(vmid, GuestKind::Vm, firewall, nic(vmid, true))
+    }
+
+    /// A vnet with a firewall, and machines on it.
+    pub fn vnet(mut self, name: &str, firewall: &str, vmids: &[u32]) -> Self {
+        let shared = File::read(&self.cluster, Environment::Cluster, None);
+        let own = File::read(firewall, Environment::Vnet, Some(&shared)).vnet();
+        if let Known::Read(vnets) = &mut self.model.vnets {
+            vnets.insert(name.to_owned(), Known::Read(own));
+        }
+        for vmid in vmids {
+            let guest = self.model.guests.get_mut(vmid).unwrap();
+            guest.nics.get_mut("net0").unwrap().bridge = name.to_owned();
+        }
+        self
     }
 
     pub fn vm_without_firewall(self, vmid: u32, firewall: &str) -> Self {
@@ -184,6 +199,7 @@ fn nic(vmid: u32, firewall: bool) -> Nic {
         ))),
         bridge: "vmbr0".into(),
         addresses: Vec::new(),
+        readable: true,
     }
 }
 

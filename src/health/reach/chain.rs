@@ -46,6 +46,8 @@ pub enum List {
     Host,
     /// A guest's.
     Guest(u32),
+    /// That of the vnet that the interface is on.
+    Vnet,
 }
 
 /// What Proxmox VE puts among the rules by itself.
@@ -81,6 +83,10 @@ pub enum Builtin {
     IpFilter,
     /// Router advertisements of a guest.
     RouterAdvertisement,
+    /// What the nftables backend lets pass before all rules: errors that ICMP tells of.
+    PassesFirst,
+    /// What the nftables backend refuses before all rules.
+    RefusedFirst,
 }
 
 impl fmt::Display for List {
@@ -89,6 +95,7 @@ impl fmt::Display for List {
             Self::Cluster => f.write_str("the datacenter"),
             Self::Host => f.write_str("the node"),
             Self::Guest(vmid) => write!(f, "guest {vmid}"),
+            Self::Vnet => f.write_str("the vnet"),
         }
     }
 }
@@ -133,6 +140,8 @@ impl fmt::Display for Builtin {
             Self::MacFilter => "the option macfilter",
             Self::IpFilter => "the IP filter",
             Self::RouterAdvertisement => "the option radv",
+            Self::PassesFirst => "what the nftables backend lets pass before all rules",
+            Self::RefusedFirst => "what the nftables backend refuses before all rules",
         })
     }
 }
@@ -382,9 +391,11 @@ fn unknown_interface(origin: &Origin) -> Origin {
 /// A chain that answers for a rule (Proxmox VE rejects in one of its own) is named by the rule.
 fn named(outcome: Outcome, origin: Origin, step: &Step) -> Origin {
     match (&origin, &step.origin, outcome) {
-        (Origin::Builtin(Builtin::BeforePolicy), Origin::Rule(..) | Origin::Group { .. }, _) => {
-            step.origin.clone()
-        }
+        (
+            Origin::Builtin(Builtin::BeforePolicy),
+            Origin::Rule(..) | Origin::Group { .. } | Origin::Builtin(Builtin::RefusedFirst),
+            _,
+        ) => step.origin.clone(),
         (
             Origin::Builtin(Builtin::BeforePolicy),
             Origin::Policy { .. },

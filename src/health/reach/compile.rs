@@ -2,7 +2,7 @@
 //! leaves out, and with what goes wrong there when a rule of a security group cannot be compiled.
 
 mod groups;
-mod guest;
+pub(super) mod guest;
 mod host;
 mod lists;
 
@@ -32,6 +32,8 @@ pub(super) struct Place {
     pub(super) kind: GuestKind,
     pub(super) node: String,
     pub(super) mac: Option<u64>,
+    /// The bridge or vnet it is on.
+    pub(super) bridge: String,
     /// Fixed addresses, as far as they are known.
     pub(super) addresses: Vec<Address>,
 }
@@ -43,8 +45,23 @@ pub struct NodeRules {
     pub(super) host_in: Chain,
     /// From the node.
     pub(super) host_out: Chain,
+    /// Between guests and the world outside. The iptables backend has none of its own there.
+    pub(super) forward: Chain,
+    /// On the vnets that have a firewall, by name.
+    pub(super) vnets: BTreeMap<String, VnetRules>,
     /// Into and out of each guest's interface.
     pub(super) nics: BTreeMap<(u32, String), NicRules>,
+}
+
+/// The rules on a vnet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct VnetRules {
+    /// For what is surely bridged on it.
+    pub(super) bridged: Chain,
+    /// For what is bridged on it or routed into it: what they drop is unknown.
+    pub(super) perhaps: Chain,
+    /// Whether they are also for what comes to the node by it, and leaves it.
+    pub(super) at_node: bool,
 }
 
 /// The rules at a guest's interface.
@@ -75,6 +92,7 @@ impl Compiled {
                         kind: guest.kind,
                         node: guest.node.clone(),
                         mac: nic.mac,
+                        bridge: nic.bridge.clone(),
                         addresses: nic.addresses.clone(),
                     };
                     ((*vmid, key.clone()), place)
@@ -102,7 +120,7 @@ impl Compiled {
 }
 
 /// A chain of which nothing is known.
-fn unknown(why: &str) -> Chain {
+pub(super) fn unknown(why: &str) -> Chain {
     let mut chain = Chain::default();
     chain.push(
         When::default(),
@@ -145,7 +163,14 @@ fn compile_node(model: &Model, name: &str, node: &Node, family: Family) -> NodeR
     if let Ok(host) = host
         && host.backend() == Backend::Nftables
     {
-        return super::nftables::compile(model, name);
+        return super::nftables::compile(&super::nftables::Place {
+            model,
+            name,
+            node,
+            cluster,
+            host,
+            family,
+        });
     }
     let shared = with_local_network(cluster, node);
     let sets = lists::Sets::new(&shared, None, &[], family);
@@ -164,6 +189,8 @@ fn compile_node(model: &Model, name: &str, node: &Node, family: Family) -> NodeR
     NodeRules {
         host_in,
         host_out,
+        forward: Chain::default(),
+        vnets: BTreeMap::new(),
         nics: site.guests(&mut groups),
     }
 }
@@ -211,6 +238,8 @@ pub(super) fn everywhere(model: &Model, node: &str, why: &str) -> NodeRules {
     NodeRules {
         host_in: unknown(why),
         host_out: unknown(why),
+        forward: Chain::default(),
+        vnets: BTreeMap::new(),
         nics: nics_of(model, node)
             .map(|(vmid, key, _)| ((vmid, key.clone()), nic.clone()))
             .collect(),

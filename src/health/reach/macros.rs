@@ -173,3 +173,24 @@ pub fn judged_by(name: &str) -> &'static [Entry] {
         .or_else(|| find(MACROS_V6, name))
         .unwrap_or_default()
 }
+
+/// Everything that a known macro stands for, of both versions at once: the nftables backend has one list of rules for both. `None` for a
+/// macro that is not known here, or under a name in other case, which that backend does not know.
+#[must_use]
+pub fn everything(name: &str) -> Option<Vec<&'static Entry>> {
+    let exact = |table: Table| {
+        let found = table.iter().find(|(known, _)| *known == name);
+        found.map(|(_, entries)| *entries)
+    };
+    let (general, v6) = (exact(MACROS), exact(MACROS_V6));
+    if general.is_none() && v6.is_none() {
+        return None;
+    }
+    let mut all: Vec<&Entry> = general.unwrap_or_default().iter().collect();
+    for entry in v6.unwrap_or_default() {
+        if !all.contains(&entry) {
+            all.push(entry);
+        }
+    }
+    Some(all)
+}

@@ -33,6 +33,8 @@ pub struct Model {
     pub nodes: BTreeMap<String, Node>,
     /// The guests, by VMID.
     pub guests: BTreeMap<u32, Guest>,
+    /// The vnets that run, by name. Only the nftables backend has rules for them.
+    pub vnets: Known<BTreeMap<String, Known<VnetFirewall>>>,
     /// Addresses in the cluster network, link by link; `None` for a node that is no cluster.
     pub corosync: Known<Option<Corosync>>,
 }
@@ -42,11 +44,13 @@ pub struct Model {
 pub struct Cluster {
     /// Whether any firewall is on. Unset is off.
     pub enable: bool,
+    /// Whether a change is being confirmed: the switch is then a time, which the nftables backend cannot read.
+    pub confirming: bool,
     /// What becomes of packets to nodes that no rule matches. Unset is `DROP`.
     pub policy_in: Option<Action>,
     /// What becomes of packets from nodes. Unset is `ACCEPT`.
     pub policy_out: Option<Action>,
-    /// What becomes of packets nodes forward. Unset is `ACCEPT`. The iptables backend does not use it.
+    /// What becomes of packets nodes route. Unset is `ACCEPT`. The iptables backend does not use it.
     pub policy_forward: Option<Action>,
     /// Aliases and sets.
     pub objects: Objects,
@@ -99,6 +103,10 @@ pub struct Host {
     pub allow_invalid: bool,
     /// Which backend is chosen.
     pub nftables: bool,
+    /// Whether floods of first packets are limited. Unset is off. The iptables backend drops only what is too much.
+    pub synflood: bool,
+    /// Connection tracking's helpers (`ftp,tftp`), if some are chosen.
+    pub helpers: Option<String>,
     /// Its rules, in order.
     pub rules: Vec<Entry>,
 }
@@ -148,6 +156,8 @@ pub struct Nic {
     pub bridge: String,
     /// Fixed addresses in a container's configuration.
     pub addresses: Vec<Address>,
+    /// Whether the nftables backend can read it: it knows few models of network cards, and a MAC address must stand there.
+    pub readable: bool,
 }
 
 /// A guest's firewall.
@@ -174,6 +184,17 @@ pub struct GuestFirewall {
     /// Aliases and sets.
     pub objects: Objects,
     /// Its rules, in order.
+    pub rules: Vec<Entry>,
+}
+
+/// The firewall of a vnet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VnetFirewall {
+    /// Whether it is on. Unset is off.
+    pub enable: bool,
+    /// What becomes of packets that no rule matches. Unset is `ACCEPT`.
+    pub policy_forward: Option<Action>,
+    /// Its rules, in order. All are forward rules.
     pub rules: Vec<Entry>,
 }
 

@@ -13,6 +13,8 @@ pub struct Objects {
     pub aliases: BTreeMap<String, Network>,
     /// Sets by their name. Proxmox VE writes it in lower case and looks it up as it stands in the reference.
     pub sets: BTreeMap<String, Vec<Element>>,
+    /// The elements of sets as they are written, with those that the iptables backend leaves out; whether each is an exception.
+    pub written: BTreeMap<String, Vec<(String, bool)>>,
 }
 
 /// An element of a set that Proxmox VE takes.
@@ -75,6 +77,7 @@ impl Objects {
         shared: Option<&Self>,
     ) -> Vec<String> {
         self.sets.insert(name.to_owned(), Vec::new());
+        self.written.insert(name.to_owned(), elements.to_vec());
         let mut ignored = Vec::new();
         let mut seen: Vec<String> = Vec::new();
         for (text, nomatch) in elements {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::address::{Address, Network};
-use super::model::{Cluster, Corosync, GuestFirewall, GuestKind, Host, Link, Nic};
+use super::model::{Cluster, Corosync, GuestFirewall, GuestKind, Host, Link, Nic, VnetFirewall};
 use super::objects::Objects;
 use super::rule::{Action, Entry, Environment, RuleText};
 
@@ -17,6 +17,8 @@ pub struct ScopeText {
     pub aliases: Vec<(String, String)>,
     /// Sets by name: each element with whether it is an exception.
     pub sets: Vec<(String, Vec<(String, bool)>)>,
+    /// Elements that Proxmox VE finds fault with, by set: they are in none of the lists above.
+    pub faulty: Vec<(String, (String, bool))>,
     /// Rules, in order.
     pub rules: Vec<RuleText>,
     /// Security groups by name, their rules in order. Only the datacenter has some.
@@ -39,6 +41,7 @@ impl RuleText {
             sport: field("sport"),
             dport: field("dport"),
             icmp_type: field("icmp-type"),
+            comment: field("comment"),
             enable: fields
                 .get("enable")
                 .is_some_and(|value| !matches!(value.as_str(), "" | "0")),
@@ -71,6 +74,10 @@ impl ScopeText {
         for (name, elements) in &self.sets {
             objects.define_set(name, elements, shared);
         }
+        for (name, element) in &self.faulty {
+            let written = objects.written.entry(name.clone()).or_default();
+            written.push(element.clone());
+        }
         objects
     }
 
@@ -90,6 +97,10 @@ impl ScopeText {
         });
         Cluster {
             enable: self.flag("enable") == Some(true),
+            confirming: self
+                .options
+                .get("enable")
+                .is_some_and(|enable| epoch(enable)),
             policy_in: self.policy("policy_in"),
             policy_out: self.policy("policy_out"),
             policy_forward: self.policy("policy_forward"),
@@ -110,6 +121,8 @@ impl ScopeText {
             tcpflags: self.flag("tcpflags") == Some(true),
             allow_invalid: self.flag("nf_conntrack_allow_invalid") == Some(true),
             nftables: self.flag("nftables") == Some(true),
+            synflood: self.flag("protection_synflood") == Some(true),
+            helpers: self.options.get("nf_conntrack_helpers").cloned(),
             rules: self.rules.iter().map(read).collect(),
         }
     }
@@ -133,6 +146,23 @@ impl ScopeText {
             objects,
         }
     }
+
+    /// A vnet's firewall; `shared` are the datacenter's objects.
+    #[must_use]
+    pub fn vnet(&self, shared: &Objects) -> VnetFirewall {
+        let read = |rule| Entry::read(rule, Environment::Vnet, shared, None);
+        VnetFirewall {
+            enable: self.flag("enable") == Some(true),
+            policy_forward: self.policy("policy_forward"),
+            rules: self.rules.iter().map(read).collect(),
+        }
+    }
+}
+
+/// Whether a value of the datacenter's `enable` is no switch but a time: a change is being confirmed.
+#[must_use]
+pub fn epoch(enable: &str) -> bool {
+    enable.parse::<u64>().is_ok_and(|value| value > 1)
 }
 
 /// Reads a MAC address as a number.
@@ -146,10 +176,14 @@ pub fn mac(text: &str) -> Option<u64> {
     u64::from_str_radix(&parts.concat(), 16).ok()
 }
 
+/// The models of network cards that the nftables backend can read.
+const MODELS: &[&str] = &["virtio", "e1000", "rtl8139", "vmxnet3", "veth"];
+
 /// Reads a guest's interface from the value of `netN` in its configuration.
 #[must_use]
 pub fn nic(kind: GuestKind, value: &str) -> Nic {
     let mut nic = Nic::default();
+    let mut key_of_model = None;
     for (position, part) in value.split(',').enumerate() {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         match (kind, key) {
@@ -165,11 +199,17 @@ pub fn nic(kind: GuestKind, value: &str) -> Nic {
                 nic.addresses.extend(Address::parse(address));
             }
             (GuestKind::Ct, "hwaddr") | (GuestKind::Vm, "macaddr") => nic.mac = mac(value),
+            (GuestKind::Vm, "model") => key_of_model = Some(value),
             // A machine's model stands before its MAC address: `virtio=BC:24:…`.
-            (GuestKind::Vm, _) if position == 0 => nic.mac = mac(value),
+            (GuestKind::Vm, _) if position == 0 => {
+                nic.mac = mac(value);
+                key_of_model = Some(key);
+            }
             _ => {}
         }
     }
+    let known = kind == GuestKind::Ct || key_of_model.is_some_and(|model| MODELS.contains(&model));
+    nic.readable = known && nic.mac.is_some();
     nic
 }
 

@@ -39,6 +39,8 @@ pub struct RuleText {
     pub icmp_type: Option<String>,
     /// `enable`.
     pub enable: bool,
+    /// `comment`.
+    pub comment: Option<String>,
     /// `errors` by field, as Proxmox VE gives them: whether a node knows a macro, a service or a protocol is not known here. Those of
     /// `source` and `dest` are checked anew, because a plan may change what they refer to.
     pub errors: BTreeMap<String, String>,
@@ -89,6 +91,8 @@ pub enum Environment {
     Guest,
     /// A security group.
     Group,
+    /// A vnet's rules.
+    Vnet,
 }
 
 /// Where a reference must be looked up, if it says so.
@@ -177,8 +181,10 @@ pub enum Read {
 pub struct Entry {
     /// Whether the rule is switched on.
     pub enabled: bool,
-    /// What stands there.
+    /// What stands there, as the iptables backend reads it.
     pub read: Read,
+    /// How it is written: the nftables backend reads it differently.
+    pub text: RuleText,
 }
 
 impl Entry {
@@ -209,6 +215,7 @@ impl Entry {
         Self {
             enabled: text.enable,
             read: reader.rule().map_or_else(Read::Ignored, Read::Rule),
+            text: text.clone(),
         }
     }
 }

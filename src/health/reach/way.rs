@@ -90,6 +90,15 @@ impl Compiled {
                 at = Some(&place.node);
             }
         }
+        for (node, chain) in self.between(way, family)? {
+            let fresh = at != Some(node);
+            hooks.push(Hook {
+                chain,
+                context: Context::default(),
+                fresh,
+            });
+            at = Some(node);
+        }
         match &way.to {
             End::Outside => {}
             End::Node { name, iface } => hooks.push(Hook {
@@ -110,6 +119,61 @@ impl Compiled {
             }
         }
         Ok(hooks)
+    }
+
+    /// What packets pass between the two ends, node by node: the rules for what a node routes, and those of vnets.
+    fn between<'a>(
+        &'a self,
+        way: &'a Way,
+        family: Family,
+    ) -> Result<Vec<(&'a String, &'a Chain)>, String> {
+        let place_of = |end: &End| match end {
+            End::Nic { vmid, key } => self.nics.get(&(*vmid, key.clone())),
+            End::Outside | End::Node { .. } => None,
+        };
+        let mut chains: Vec<(&String, &Chain)> = Vec::new();
+        let mut seen: Vec<&String> = Vec::new();
+        for (end, other) in [(&way.from, &way.to), (&way.to, &way.from)] {
+            match end {
+                End::Outside => {}
+                // By a vnet into the node and out of it.
+                End::Node { name, iface } => {
+                    let rules = self.rules(name, family)?;
+                    let vnet = iface.as_ref().and_then(|iface| rules.vnets.get(iface));
+                    if let Some(vnet) = vnet.filter(|vnet| vnet.at_node) {
+                        chains.push((name, &vnet.bridged));
+                    }
+                }
+                End::Nic { .. } => {
+                    let Some(place) = place_of(end) else { continue };
+                    let rules = self.rules(&place.node, family)?;
+                    let vnet = rules.vnets.get(&place.bridge);
+                    if let End::Node { name, iface } = other
+                        && *name == place.node
+                    {
+                        let by_it = iface.as_ref() == Some(&place.bridge);
+                        if let Some(vnet) = vnet.filter(|vnet| vnet.at_node && !by_it) {
+                            chains.push((name, &vnet.perhaps));
+                        }
+                        continue;
+                    }
+                    let neighbour = place_of(other).filter(|other| other.bridge == place.bridge);
+                    let again = seen.contains(&&place.node);
+                    seen.push(&place.node);
+                    match (vnet, neighbour) {
+                        (Some(vnet), Some(_)) if !again => {
+                            chains.push((&place.node, &vnet.bridged))
+                        }
+                        (Some(vnet), None) => chains.push((&place.node, &vnet.perhaps)),
+                        _ => {}
+                    }
+                    if !again {
+                        chains.push((&place.node, &rules.forward));
+                    }
+                }
+            }
+        }
+        Ok(chains)
     }
 
     fn rules(&self, node: &str, family: Family) -> Result<&super::compile::NodeRules, String> {

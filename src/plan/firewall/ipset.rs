@@ -157,8 +157,10 @@ impl Planner<'_, '_> {
         let firewalls = &self.input.world.firewalls;
         let nodes = firewalls.nodes.keys().cloned().map(Place::Node);
         let guests = firewalls.guests.keys().copied().map(Place::Guest);
+        let vnets = firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
         let mut uses = nodes
             .chain(guests)
+            .chain(vnets.cloned().map(Place::Vnet))
             .chain([Place::Cluster])
             .filter_map(|place| firewalls.scope(&place).ok().cloned())
             .flat_map(|scope| {

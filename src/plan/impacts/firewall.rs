@@ -59,6 +59,7 @@ fn told_by_reach(of: &Place, place: &Place, world: &World) -> bool {
     let firewalls = &world.firewalls;
     let counts = match place {
         Place::Cluster | Place::Node(_) => true,
+        Place::Vnet(_) => false,
         Place::Guest(vmid) => {
             let guest = world.guests.get(vmid);
             guest.is_some_and(|guest| firewalls.concerns(guest))
@@ -74,9 +75,11 @@ fn places(of: &Place, world: &World) -> Vec<Place> {
     }
     let nodes = world.nodes.keys().cloned().map(Place::Node);
     let guests = world.guests.keys().copied().map(Place::Guest);
+    let vnets = world.firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
     std::iter::once(Place::Cluster)
         .chain(nodes)
         .chain(guests)
+        .chain(vnets.cloned().map(Place::Vnet))
         .collect()
 }
 
@@ -100,7 +103,7 @@ fn dangling(step: StepId, entity: Entity, causes: Vec<String>) -> Raw {
 
 fn entity(place: &Place, world: &World) -> Entity {
     match place {
-        Place::Cluster => Entity::Controller,
+        Place::Cluster | Place::Vnet(_) => Entity::Controller,
         Place::Node(node) => Entity::Node(node.clone()),
         Place::Guest(vmid) => guest_entity(*vmid, world),
     }
@@ -116,6 +119,7 @@ fn told(user: &str, place: &Place, part: &FirewallPart) -> String {
         Place::Cluster => "the datacenter".to_owned(),
         Place::Node(node) => format!("node {node}"),
         Place::Guest(vmid) => format!("guest {vmid}"),
+        Place::Vnet(vnet) => format!("vnet {vnet}"),
     };
     clean(&format!("{user} of {at} names {part}"))
 }
@@ -125,7 +129,7 @@ fn users(scope: &Scope, place: &Place, part: &FirewallPart, of: &Place) -> Vec<S
     let hidden = place != of && scope.state(part).is_some();
     let other = match of {
         Place::Guest(_) => "dc",
-        Place::Cluster | Place::Node(_) => "guest",
+        Place::Cluster | Place::Node(_) | Place::Vnet(_) => "guest",
     };
     let means = |text: &str, name: &str, any_case: bool| {
         reference(text).is_some_and(|(said, named)| {

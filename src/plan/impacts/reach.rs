@@ -16,8 +16,9 @@ use super::super::model::StepId;
 use super::Raw;
 use crate::health::reach::Compiled;
 use crate::health::{self, Moment};
-use crate::ids::{NodeName, Vmid};
-use crate::world::World;
+use crate::ids::{NodeName, Vmid, VnetName};
+use crate::world::firewall::Firewalls;
+use crate::world::{Guest, World, views};
 use concerned::Concerned;
 
 /// What steps may have changed that firewalls look at.
@@ -60,6 +61,10 @@ impl Touched {
                 }
             }
         }
+        for vnet in changed_vnets(was, is) {
+            configured = true;
+            self.vnet(id, vnet.as_str(), after);
+        }
         if was.may_be_on() || is.may_be_on() {
             for vmid in concerned::moved(before, after) {
                 self.guests.entry(vmid).or_default().insert(id);
@@ -67,6 +72,23 @@ impl Touched {
         }
         if configured {
             self.states.push((id, after.clone()));
+        }
+    }
+
+    /// Notes that a step changed the firewall of a vnet: guests on it heed that, and nodes that have an address there.
+    fn vnet(&mut self, id: StepId, vnet: &str, world: &World) {
+        let on_it = |guest: &Guest| {
+            let nics = views::nics(&guest.config.next_start());
+            nics.iter().any(|nic| nic.bridge.as_deref() == Some(vnet))
+        };
+        for guest in world.guests.values().filter(|guest| on_it(guest)) {
+            self.guests.entry(guest.vmid).or_default().insert(id);
+        }
+        for (name, scope) in world.firewalls.nodes.iter() {
+            let mut addresses = scope.addresses.iter().flatten();
+            if addresses.any(|at| at.interface == vnet) {
+                self.nodes.entry(name.clone()).or_default().insert(id);
+            }
         }
     }
 
@@ -112,6 +134,21 @@ impl Touched {
             .copied()
             .collect()
     }
+}
+
+/// The vnets whose firewalls differ.
+fn changed_vnets(was: &Firewalls, is: &Firewalls) -> BTreeSet<VnetName> {
+    let (Ok(was), Ok(is)) = (&was.vnets, &is.vnets) else {
+        return BTreeSet::new();
+    };
+    if was.is(is) {
+        return BTreeSet::new();
+    }
+    let names = was.keys().chain(is.keys());
+    names
+        .filter(|name| was.get(*name) != is.get(*name))
+        .cloned()
+        .collect()
 }
 
 /// What becomes of everybody's reach.

@@ -153,11 +153,12 @@ fn what_was_not_read_is_unknown_and_not_silent() {
     assert!(unknown("what happens to vm/104"), "{:?}", plan.unknowns);
 }
 
-/// Unknown before and unknown after is no difference, and must not be silent for that.
+/// With nftables a plan is told as exactly. But a node that does not take its rules keeps old ones: unknown before and unknown after is no
+/// difference, and must not be silent for that.
 #[test]
-fn what_nftables_decides_is_unknown() {
+fn what_nftables_decides_is_told_and_what_it_does_not_take_is_unknown() {
     let mut lab = lab();
-    let host = Scope {
+    let mut host = Scope {
         options: section(&[("nftables", "1")]),
         ..Scope::default()
     };
@@ -165,9 +166,29 @@ fn what_nftables_decides_is_unknown() {
         Arc::make_mut(scope).firewall = Ok(Arc::new(host.clone()));
     }
     let plan = lab.plan(with("net0", "virtio,bridge=vmbr0,firewall=0"));
+    let exposed = told(&plan, Category::Exposed);
+    assert_eq!(exposed.len(), 1, "{:#?}", plan.impacts);
+    assert_eq!(
+        told(&plan, Category::Unknown).len(),
+        0,
+        "{:#?}",
+        plan.impacts
+    );
+    host.rules = vec![rule(&[
+        ("type", "in"),
+        ("action", "ACCEPT"),
+        ("comment", "why # so"),
+    ])];
+    for scope in lab.world.firewalls.nodes.values_mut() {
+        Arc::make_mut(scope).firewall = Ok(Arc::new(host.clone()));
+    }
+    let plan = lab.plan(with("net0", "virtio,bridge=vmbr0,firewall=0"));
     let unknown = told(&plan, Category::Unknown);
     assert!(
-        unknown[0].causes.concat().contains("nftables"),
+        unknown[0]
+            .causes
+            .concat()
+            .contains("keeps the rules it had: rule 0 of the node: its comment contains #"),
         "{:#?}",
         plan.impacts
     );

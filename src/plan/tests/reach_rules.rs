@@ -582,6 +582,7 @@ fn what_is_not_known_is_said_of_every_node() {
     };
     let other = host(&start, "pve1", |scope| {
         scope.options = section("nftables 1");
+        scope.rules = vec![rule("type in, action ACCEPT, comment why # so")];
     });
     let mut unread = start;
     let node = unread.firewalls.nodes.get_mut(&node("pve1")).unwrap();
@@ -599,4 +600,16 @@ fn what_is_not_known_is_said_of_every_node() {
         let unknown = of(&impacts, "node/pve1", Category::Unknown);
         assert!(unknown.notes.concat().contains("vm/104"), "{unknown:#?}");
     }
+}
+
+/// Switching the backend changes what is decided although no rule changes: what each node and guest loses and gains is told.
+#[test]
+fn a_switch_to_nftables_tells_what_it_changes() {
+    let start = lab();
+    let end = host(&start, "pve1", |scope| {
+        scope.options = section("nftables 1");
+    });
+    let impacts = through(&[&start, &end]);
+    println!("{:#?}", words(&impacts));
+    assert_eq!(words(&impacts), [""; 0]);
 }

@@ -77,6 +77,7 @@ pub(super) fn objects(world: &World) -> impl Iterator<Item = (Kind, String)> {
             Place::Cluster => true,
             Place::Node(node) => world.nodes.contains_key(node),
             Place::Guest(vmid) => world.guests.contains_key(vmid),
+            Place::Vnet(_) => false,
         })
         .flat_map(|(place, scope)| {
             parts(scope).filter_map(move |part| {
@@ -103,7 +104,7 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
     let (place, part) = of_object(&called).ok_or("it is gone")?;
     let guest = match &place {
         Place::Guest(vmid) => Some(*vmid),
-        Place::Cluster | Place::Node(_) => None,
+        Place::Cluster | Place::Node(_) | Place::Vnet(_) => None,
     };
     let scope = world.firewalls.scope(&place)?;
     match part {
@@ -143,6 +144,7 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
                 Place::Cluster => FirewallScope::Cluster,
                 Place::Node(node) => FirewallScope::Node(node),
                 Place::Guest(vmid) => FirewallScope::Guest(vmid),
+                Place::Vnet(_) => return Err("no document can be about it".to_owned()),
             };
             firewall(name, &called, &of, &scope.options, &fields(&scope.rules))
         }

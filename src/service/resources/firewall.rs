@@ -6,7 +6,7 @@ use crate::world::action::firewall::{object_of, of_object};
 use crate::world::firewall::{FirewallPart, Place, Rule, Scope};
 use crate::world::{Section, World};
 
-/// The firewalls that were read, by place: the datacenter's, then the nodes' and the guests'.
+/// The firewalls that were read, by place: the datacenter's, then the nodes', the guests' and the vnets'.
 pub(in crate::service) fn scopes(world: &World) -> impl Iterator<Item = (Place, &Scope)> {
     let cluster = world.firewalls.cluster.as_ref().ok();
     let cluster = cluster.map(|scope| (Place::Cluster, &**scope));
@@ -18,7 +18,12 @@ pub(in crate::service) fn scopes(world: &World) -> impl Iterator<Item = (Place, 
         let scope = node.firewall.as_ref().ok()?;
         Some((Place::Node(name.clone()), &**scope))
     });
-    cluster.into_iter().chain(nodes).chain(guests)
+    let vnets = world.firewalls.vnets.iter().flatten();
+    let vnets = vnets.filter_map(|(name, vnet)| {
+        let scope = vnet.firewall.as_ref().ok()?;
+        Some((Place::Vnet(name.clone()), &**scope))
+    });
+    cluster.into_iter().chain(nodes).chain(guests).chain(vnets)
 }
 
 /// The parts of a firewall that are objects.

@@ -14,6 +14,7 @@ fn owner(place: &Place) -> String {
         Place::Cluster => "datacenter".to_owned(),
         Place::Node(node) => format!("node/{node}"),
         Place::Guest(vmid) => format!("guest/{vmid}"),
+        Place::Vnet(vnet) => format!("vnet/{vnet}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `…/firewall/options`: of the cluster, a node, or a guest.
+//! `…/firewall/options`: of the cluster, a node, a guest, or a vnet.
 
 use serde_json::{Map, Value, json};
 
@@ -74,6 +74,13 @@ pub const GUEST: &[Param] = &[
     Param::new("radv", Kind::Boolean),
 ];
 
+/// Options of a vnet.
+pub const VNET: &[Param] = &[
+    Param::new("enable", Kind::Boolean),
+    Param::new("log_level_forward", LEVELS),
+    Param::new("policy_forward", Kind::Enum(&["ACCEPT", "DROP"])),
+];
+
 /// The options as they count now: a cluster's firewall on trial is off again after a minute.
 fn current(cluster: &Cluster, call: &Call) -> Vec<(String, String)> {
     let now = cluster.clock.unix();
@@ -118,6 +125,7 @@ pub fn set(cluster: &mut Cluster, call: &Call) -> Answer {
         Place::Cluster => CLUSTER,
         Place::Node => NODE,
         Place::Guest => GUEST,
+        Place::Vnet => VNET,
     };
     let mut file = super::read(cluster, call);
     for key in call.list("delete") {

@@ -1,4 +1,4 @@
-//! Rules: of the cluster, a node, a guest, or a security group.
+//! Rules: of the cluster, a node, a guest, a vnet, or a security group.
 
 use serde_json::{Map, Value, json};
 
@@ -98,6 +98,13 @@ fn faults(
     {
         faults.insert("macro".to_owned(), format!("unknown macro '{name}'"));
     }
+    if let Some(kind) = rule.get("type")
+        && Place::of(call) == Place::Vnet
+        && !matches!(kind.as_str(), "forward" | "group")
+    {
+        let text = format!("invalid rule type '{kind}' for rule_env 'vnet'");
+        faults.insert("type".to_owned(), text);
+    }
     for (field, needed) in NEEDS {
         if rule.contains_key(*field) && !rule.contains_key(*needed) {
             let text = format!("missing property - '{field}' requires this property");
@@ -126,7 +133,7 @@ fn faults(
             }
         };
         let found = match (scope, Place::of(call)) {
-            ("dc", _) | ("", Place::Cluster | Place::Node) => has(&shared),
+            ("dc", _) | ("", Place::Cluster | Place::Node | Place::Vnet) => has(&shared),
             ("guest", place) => place == Place::Guest && has(&own),
             _ => has(&own) || has(&shared),
         };

@@ -336,7 +336,7 @@ impl FirewallAction {
 /// How a part of a firewall is called among live objects: `alias/lan`, of a guest `alias/104/lan`.
 pub fn object_of(place: &Place, part: &FirewallPart) -> String {
     let at = match place {
-        Place::Cluster | Place::Node(_) => String::new(),
+        Place::Cluster | Place::Node(_) | Place::Vnet(_) => String::new(),
         Place::Guest(vmid) => format!("{vmid}/"),
     };
     match part {
@@ -347,6 +347,7 @@ pub fn object_of(place: &Place, part: &FirewallPart) -> String {
             Place::Cluster => "firewall/cluster".to_owned(),
             Place::Node(node) => format!("firewall/node/{node}"),
             Place::Guest(vmid) => format!("firewall/guest/{vmid}"),
+            Place::Vnet(vnet) => format!("firewall/vnet/{vnet}"),
         },
     }
 }
@@ -359,6 +360,7 @@ pub fn of_object(object: &str) -> Option<(Place, FirewallPart)> {
             None if rest == "cluster" => Place::Cluster,
             Some(("node", node)) => Place::Node(node.parse().ok()?),
             Some(("guest", vmid)) => Place::Guest(vmid.parse().ok()?),
+            Some(("vnet", vnet)) => Place::Vnet(vnet.parse().ok()?),
             _ => return None,
         };
         return Some((place, FirewallPart::Rules));

@@ -3,6 +3,7 @@
 
 mod again;
 mod answers;
+mod vnets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::reads::Reads;
 use super::{Observation, each};
 use answers::{addresses, corosync, group, piece, set};
 
-use crate::ids::{GuestKind, NodeName};
+use crate::ids::{GuestKind, NodeName, VnetName};
 use crate::world::firewall::{
     Alias, Corosync, Group, IpSet, NodeAddress, NodeScope, Place, Rule, Scope, Seen, SetEntry,
 };
@@ -37,6 +38,8 @@ pub(in crate::world) enum Piece {
     Totem,
     /// A node's addresses.
     Addresses,
+    /// Which vnets there are.
+    Vnets,
 }
 
 impl Piece {
@@ -59,11 +62,14 @@ impl Piece {
             ],
             (_, Place::Node(_)) => &[Self::Options, Self::Rules, Self::Addresses],
             (_, Place::Guest(_)) => &[Self::Options, Self::Rules, Self::Aliases, Self::Sets],
+            (_, Place::Vnet(_)) => &[Self::Options, Self::Rules],
         };
         let sets = known.map_or(0, |scope| scope.ipsets.len());
         let groups = known.map_or(0, |scope| scope.groups.len());
         let more = (0..sets).map(Self::Set).chain((0..groups).map(Self::Group));
-        pieces.iter().copied().chain(more)
+        let on = known.is_some_and(|scope| *place == Place::Cluster && scope.may_be_on());
+        let vnets = on.then_some(Self::Vnets);
+        pieces.iter().copied().chain(more).chain(vnets)
     }
 }
 
@@ -79,6 +85,7 @@ enum PieceRead {
     Members(BTreeMap<NodeName, BTreeMap<u32, String>>),
     Totem(Option<String>),
     Addresses(Vec<NodeAddress>),
+    Vnets(BTreeMap<VnetName, String>),
 }
 
 /// Whether a piece is as it was, is another, or cannot be told without what belongs to it.
@@ -110,7 +117,10 @@ impl Scope {
                 let known = self.groups.iter();
                 return all_known(known.map(|(name, group)| (name, &group.comment)), names);
             }
-            PieceRead::Members(_) | PieceRead::Totem(_) | PieceRead::Addresses(_) => true,
+            PieceRead::Members(_)
+            | PieceRead::Totem(_)
+            | PieceRead::Addresses(_)
+            | PieceRead::Vnets(_) => true,
         };
         if same { Kept::Same } else { Kept::Other }
     }
@@ -126,7 +136,8 @@ impl Scope {
             | PieceRead::Groups(_)
             | PieceRead::Members(_)
             | PieceRead::Totem(_)
-            | PieceRead::Addresses(_) => {}
+            | PieceRead::Addresses(_)
+            | PieceRead::Vnets(_) => {}
         }
     }
 }
@@ -148,12 +159,14 @@ enum PlaceRead {
     Cluster(Seen<Scope>, Seen<Corosync>),
     Node(NodeName, NodeScope),
     Guest(crate::ids::Vmid, Seen<Scope>),
+    Vnet(VnetName, Seen<Scope>),
 }
 
-/// Where a place is: the node, and a guest's kind and number.
-struct At {
-    node: NodeName,
-    guest: Option<(GuestKind, crate::ids::Vmid)>,
+/// Where a place is that is not the datacenter.
+enum At {
+    Node(NodeName),
+    Guest(NodeName, GuestKind, crate::ids::Vmid),
+    Vnet(VnetName),
 }
 
 impl At {
@@ -161,18 +174,26 @@ impl At {
     fn path(at: Option<&Self>) -> Vec<String> {
         let path = match at {
             None => vec!["cluster".to_owned()],
-            Some(Self { node, guest: None }) => vec!["nodes".to_owned(), node.to_string()],
-            Some(Self {
-                node,
-                guest: Some((kind, vmid)),
-            }) => vec![
+            Some(Self::Node(node)) => vec!["nodes".to_owned(), node.to_string()],
+            Some(Self::Guest(node, kind, vmid)) => vec![
                 "nodes".to_owned(),
                 node.to_string(),
                 kind.api().to_owned(),
                 vmid.to_string(),
             ],
+            Some(Self::Vnet(vnet)) => ["cluster", "sdn", "vnets", vnet.as_str()]
+                .map(str::to_owned)
+                .to_vec(),
         };
         path.into_iter().chain(["firewall".to_owned()]).collect()
+    }
+
+    /// The node that answers for it.
+    fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Node(node) | Self::Guest(node, ..) => Some(node),
+            Self::Vnet(_) => None,
+        }
     }
 }
 
@@ -180,6 +201,9 @@ impl Observation<'_> {
     /// Reads the firewalls that can have an effect.
     pub(super) async fn firewalls(&mut self) {
         self.some_firewalls(vec![Place::Cluster]).await;
+        if self.world.firewalls.may_be_on() {
+            self.vnets().await;
+        }
         let places = self.firewall_places();
         self.some_firewalls(places).await;
     }
@@ -193,25 +217,26 @@ impl Observation<'_> {
         let nodes = self.world.nodes.keys().cloned().map(Place::Node);
         let guests = self.world.guests.values();
         let guests = guests.filter(|guest| firewalls.concerns(guest));
+        let vnets = firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
         nodes
             .chain(guests.map(|guest| Place::Guest(guest.vmid)))
+            .chain(vnets.cloned().map(Place::Vnet))
             .collect()
     }
 
-    /// Where a place is; `None` for the datacenter. An error for a guest that is not there.
+    /// Where a place is; `None` for the datacenter. An error for a guest or a vnet that is not there.
     fn at(&self, place: &Place) -> Result<Option<At>, ()> {
         match place {
             Place::Cluster => Ok(None),
-            Place::Node(node) => Ok(Some(At {
-                node: node.clone(),
-                guest: None,
-            })),
+            Place::Node(node) => Ok(Some(At::Node(node.clone()))),
             Place::Guest(vmid) => {
                 let guest = self.world.guests.get(vmid).ok_or(())?;
-                Ok(Some(At {
-                    node: guest.node.clone(),
-                    guest: Some((guest.kind, *vmid)),
-                }))
+                Ok(Some(At::Guest(guest.node.clone(), guest.kind, *vmid)))
+            }
+            Place::Vnet(name) => {
+                let vnets = self.world.firewalls.vnets.as_ref().map_err(|_| ())?;
+                let known = vnets.contains_key(name);
+                known.then(|| Some(At::Vnet(name.clone()))).ok_or(())
             }
         }
     }
@@ -221,7 +246,8 @@ impl Observation<'_> {
         let mut calls = Vec::new();
         for place in places {
             let Ok(at) = self.at(&place) else { continue };
-            let lost = at.as_ref().and_then(|at| self.lost.get(&at.node));
+            let lost = at.as_ref().and_then(At::node);
+            let lost = lost.and_then(|node| self.lost.get(node));
             let lost = lost.cloned();
             calls.push((place, at, lost));
         }
@@ -296,6 +322,10 @@ impl Observation<'_> {
                 }
                 true
             }),
+            (PieceRead::Vnets(listed), _) => {
+                self.vnets_listed(Ok(listed));
+                true
+            }
             (PieceRead::Addresses(now), Place::Node(name)) => {
                 let known = firewalls.nodes.get(name);
                 known.is_some_and(|known| known.addresses.as_ref() == Ok(&now))
@@ -341,6 +371,7 @@ impl Observation<'_> {
                     firewalls.guests.insert(vmid, scope.map(Arc::new));
                 }
             }
+            PlaceRead::Vnet(name, scope) => self.vnet_read(&name, scope),
         }
     }
 }
@@ -371,13 +402,15 @@ async fn read(reads: &Reads, place: Place, at: Option<At>, lost: Option<String>)
             PlaceRead::Node(name, node)
         }
         Place::Guest(vmid) => {
-            let on = at.map(|at| at.node.to_string()).unwrap_or_default();
+            let on = at.as_ref().and_then(At::node);
+            let on = on.map(NodeName::to_string).unwrap_or_default();
             let scope = match lost {
                 Some(why) => Err(format!("node {on}: {why}")),
                 None => scope,
             };
             PlaceRead::Guest(vmid, scope)
         }
+        Place::Vnet(name) => PlaceRead::Vnet(name, scope),
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn scope<'w>(world: &'w mut World, site: &Site) -> Result<&'w mut Sco
         Place::Node(node) if !world.nodes.contains_key(node) => {
             return Err(Unpredictable::Missing(format!("node {node}")));
         }
-        Place::Cluster | Place::Node(_) | Place::Guest(_) => {}
+        Place::Cluster | Place::Node(_) | Place::Guest(_) | Place::Vnet(_) => {}
     }
     if let Err(why) = world.firewalls.scope(&place) {
         return Err(refused(format!("{place} was not read: {why}")));
@@ -241,9 +241,15 @@ fn named_again(world: &mut World, place: &Place, part: &FirewallPart) {
     };
     let nodes = world.nodes.keys().cloned().map(Place::Node);
     let guests = world.firewalls.guests.keys().copied().map(Place::Guest);
+    let vnets = world.firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
+    let vnets = vnets.cloned().map(Place::Vnet);
     let all: BTreeSet<Place> = match place {
         Place::Guest(_) => BTreeSet::from([place.clone()]),
-        Place::Cluster | Place::Node(_) => nodes.chain(guests).chain([Place::Cluster]).collect(),
+        Place::Cluster | Place::Node(_) | Place::Vnet(_) => nodes
+            .chain(guests)
+            .chain(vnets)
+            .chain([Place::Cluster])
+            .collect(),
     };
     for place in all {
         let wrong = world
@@ -268,7 +274,7 @@ fn mend_rule(rule: &mut Rule, means: &impl Fn(&str) -> bool) {
 fn means(place: &Place, part: &FirewallPart, text: &str) -> bool {
     let other = match place {
         Place::Guest(_) => "dc",
-        Place::Cluster | Place::Node(_) => "guest",
+        Place::Cluster | Place::Node(_) | Place::Vnet(_) => "guest",
     };
     let named = |text: &str, wanted: &str, any_case: bool| {
         reference(text).is_some_and(|(scope, name)| {

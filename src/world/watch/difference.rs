@@ -82,6 +82,17 @@ fn firewall(before: &Firewalls, now: &Firewalls, found: &mut BTreeSet<Changed>) 
     if (&before.cluster, &before.corosync) != (&now.cluster, &now.corosync) {
         found.insert(Changed::Firewall(Place::Cluster));
     }
+    match (&before.vnets, &now.vnets) {
+        (Ok(before), Ok(now)) if before.is(now) => {}
+        (Ok(before), Ok(now)) => each(before, now, |name, was, is| {
+            if was != is {
+                found.insert(Changed::Firewall(Place::Vnet(name.clone())));
+            }
+        }),
+        (was, is) if was == is => {}
+        // Which vnets there are is what is known, or not, of the datacenter.
+        _ => drop(found.insert(Changed::Firewall(Place::Cluster))),
+    }
     if !before.nodes.is(&now.nodes) {
         each(&before.nodes, &now.nodes, |name, was, is| {
             if was != is {

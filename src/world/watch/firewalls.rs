@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::turn::Turn;
 use crate::ids::Vmid;
-use crate::world::firewall::Place;
+use crate::world::firewall::{NEVER, Place};
 use crate::world::observe::firewall::Piece;
 
 /// How many firewalls are read in one cycle at most, those of the sweep apart.
@@ -24,6 +24,11 @@ impl Turn<'_> {
         self.due.firewalls.extend(failed);
         let now = self.seen.world.firewalls.may_be_on();
         if before != now {
+            if now {
+                self.seen.vnets().await;
+            } else {
+                self.seen.world.firewalls.vnets = Err(NEVER.to_owned());
+            }
             self.due.firewalls.extend(self.seen.firewall_places());
         }
         self.others(before != now);
@@ -61,12 +66,23 @@ impl Turn<'_> {
                 self.due.firewalls.insert(Place::Node(node.clone()));
             }
         }
+        if let Ok(vnets) = &world.firewalls.vnets {
+            let before = known.firewalls.vnets.as_ref().ok();
+            let new = vnets
+                .keys()
+                .filter(|name| before.is_none_or(|before| !before.contains_key(*name)));
+            self.due.firewalls.extend(new.cloned().map(Place::Vnet));
+        }
         let there = |place: &Place| match place {
             Place::Cluster => true,
             Place::Node(node) => on && world.nodes.contains_key(node),
             Place::Guest(vmid) => {
                 let guest = world.guests.get(vmid);
                 guest.is_some_and(|guest| world.firewalls.concerns(guest))
+            }
+            Place::Vnet(name) => {
+                let vnets = world.firewalls.vnets.as_ref();
+                vnets.is_ok_and(|vnets| vnets.contains_key(name))
             }
         };
         self.due.firewalls.retain(there);

@@ -77,10 +77,12 @@ fn firewalls(state: &State) -> impl Iterator<Item = Item> {
     let nodes = nodes.filter(|node| !state.lost.contains_key(*node));
     let guests = firewalls.guests.keys();
     let guests = guests.filter(|vmid| on_reach(state, **vmid));
+    let vnets = firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
     [Place::Cluster]
         .into_iter()
         .chain(nodes.cloned().map(Place::Node))
         .chain(guests.copied().map(Place::Guest))
+        .chain(vnets.cloned().map(Place::Vnet))
         .flat_map(|place| {
             let known = firewalls.known(&place).map(|scope| &**scope);
             let pieces = Piece::of(&place, known);

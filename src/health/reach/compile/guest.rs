@@ -326,7 +326,7 @@ fn filter_set(firewall: &GuestFirewall, key: &str, nic: &Nic) -> Option<(String,
 }
 
 /// The link-local address that a MAC address gives (RFC 4291: the bit for global ones flipped, `fffe` in the middle).
-fn link_local_of(mac: u64) -> Address {
+pub(in super::super) fn link_local_of(mac: u64) -> Address {
     let upper = u128::from(mac >> 24) ^ 0x02_0000;
     let lower = u128::from(mac & 0xff_ffff);
     Address {

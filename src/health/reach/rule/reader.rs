@@ -83,6 +83,9 @@ impl Reader<'_> {
         };
         let wanted = || action.ok_or_else(|| format!("unknown action {}", self.text.action));
         match self.text.kind.as_str() {
+            "in" | "out" if self.environment == Environment::Vnet => {
+                Err("a vnet has forward rules only".to_owned())
+            }
             "in" => Ok(Kind::In(wanted()?)),
             "out" => Ok(Kind::Out(wanted()?)),
             "forward" if self.environment == Environment::Guest => {
@@ -105,7 +108,9 @@ impl Reader<'_> {
 
     fn iface(&self, iface: &str) -> Result<(), String> {
         match self.environment {
-            Environment::Group => Err("a rule of a group cannot be bound to an interface".into()),
+            Environment::Group | Environment::Vnet => {
+                Err("a rule of a group or vnet cannot be bound to an interface".into())
+            }
             Environment::Guest => {
                 let number = iface.strip_prefix("net").unwrap_or_default();
                 if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {

@@ -35,7 +35,9 @@ pub(super) fn impacts(told: &Told<'_>, before: &Model, after: &Model) -> Vec<Raw
             ],
             duration: Duration::Permanent,
             steps: match &place {
-                Place::Cluster => told.touched.or_all(told.touched.cluster.clone()),
+                Place::Cluster | Place::Vnet(_) => {
+                    told.touched.or_all(told.touched.cluster.clone())
+                }
                 Place::Node(name) => told.touched.of_node(name),
                 Place::Guest(vmid) => told.touched.of_guest(*vmid, []),
             },
@@ -47,7 +49,7 @@ pub(super) fn impacts(told: &Told<'_>, before: &Model, after: &Model) -> Vec<Raw
 fn entity(place: &Place, world: &World) -> Option<Entity> {
     Some(match place {
         // The datacenter's firewall is every node's, and how Bailiwick reaches them.
-        Place::Cluster => Entity::Controller,
+        Place::Cluster | Place::Vnet(_) => Entity::Controller,
         Place::Node(name) => Entity::Node(name.clone()),
         Place::Guest(vmid) => Entity::Guest(world.guests.get(vmid)?.kind, *vmid),
     })
@@ -79,6 +81,7 @@ fn scope<'a>(world: &'a World, place: &Place) -> Option<&'a Scope> {
         Place::Cluster => firewalls.cluster.as_ref().ok(),
         Place::Node(name) => firewalls.node(name)?.firewall.as_ref().ok(),
         Place::Guest(vmid) => firewalls.guest(*vmid).ok(),
+        Place::Vnet(name) => firewalls.vnet(name).ok(),
     }
     .map(|scope| &**scope)
 }

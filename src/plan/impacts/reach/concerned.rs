@@ -1,11 +1,12 @@
 //! Whose reach a plan may change: whoever has other rules, or rules that name something that means something else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::Raw;
 use super::Touched;
 use super::told::Told;
+use crate::health;
 use crate::ids::{NodeName, Vmid};
 use crate::world::firewall::{Rule, Scope, filtered};
 use crate::world::{Guest, World, views};
@@ -74,12 +75,19 @@ impl Concerned {
     /// Takes out whose reach nobody can know, and tells them. Guests of such a node are told with it, unless a step touches them.
     pub(super) fn unknown(&mut self, told: &Told<'_>) -> Vec<Raw> {
         let mut all = Vec::new();
-        let why = |world: fn(&World, &NodeName) -> Option<String>, name: &NodeName| {
-            world(told.start, name).or_else(|| world(told.end, name))
-        };
+        let worlds = [told.start, told.end].map(|world| Refusing::new(world, self));
+        // A node that takes its rules again, or takes them no more, filters otherwise as a whole.
+        let [start, end] = &worlds;
+        let nodes = start.why.keys().chain(end.why.keys());
+        let turned: Vec<NodeName> = nodes
+            .filter(|name| start.why.contains_key(*name) != end.why.contains_key(*name))
+            .filter(|name| told.start.nodes.contains_key(*name))
+            .cloned()
+            .collect();
+        self.nodes.extend(turned);
         let mut lost: Vec<(NodeName, String)> = Vec::new();
         self.nodes.retain(|name| {
-            let Some(why) = why(unread_node, name) else {
+            let Some(why) = worlds.iter().find_map(|world| world.unread_node(name)) else {
                 return true;
             };
             lost.push((name.clone(), why));
@@ -87,7 +95,7 @@ impl Concerned {
         });
         let mut along: Vec<(NodeName, Vmid)> = Vec::new();
         self.guests.retain(|vmid| {
-            let unread = unread_guest(told.start, *vmid).or_else(|| unread_guest(told.end, *vmid));
+            let unread = worlds.iter().find_map(|world| world.unread_guest(*vmid));
             let Some(why) = unread else { return true };
             let node = told.end.guests.get(vmid).map(|guest| guest.node.clone());
             let node = node.filter(|node| lost.iter().any(|(lost, _)| lost == node));
@@ -208,45 +216,66 @@ fn unread_cluster(world: &World) -> Option<String> {
     why.map(|why| format!("the datacenter's firewall was not read: {why}"))
 }
 
-/// Why nobody knows the rules at a node.
-fn unread_rules(world: &World, name: &NodeName) -> Option<String> {
-    match world.firewalls.node(name).map(|node| &node.firewall) {
-        Some(Ok(scope)) => {
-            let backend = scope.options.get("nftables");
-            backend.filter(|value| *value != "0").map(|_| {
-                format!("node {name} filters with nftables, whose rules are not worked out")
-            })
+/// A world, with the nodes in it that do not take their rules.
+struct Refusing<'a> {
+    world: &'a World,
+    why: BTreeMap<NodeName, String>,
+}
+
+impl<'a> Refusing<'a> {
+    /// Looks at the nodes concerned, and at those of guests concerned.
+    fn new(world: &'a World, concerned: &Concerned) -> Self {
+        let guests = concerned.guests.iter();
+        let of_guests = guests.filter_map(|vmid| world.guests.get(vmid));
+        let nodes = of_guests.map(|guest| &guest.node).chain(&concerned.nodes);
+        let nodes: BTreeSet<&NodeName> = nodes.collect();
+        let why = nodes.into_iter().filter_map(|name| {
+            let why = health::reach_refusal(world, name)?;
+            Some((name.clone(), why))
+        });
+        Self {
+            world,
+            why: why.collect(),
         }
-        Some(Err(why)) => Some(format!("the firewall of node {name} was not read: {why}")),
-        None => Some(format!("the firewall of node {name} was not read")),
     }
-}
 
-/// Why nobody knows who reaches a node.
-fn unread_node(world: &World, name: &NodeName) -> Option<String> {
-    unread_cluster(world).or_else(|| {
-        if !world.firewalls.may_be_on() {
-            return None;
+    /// Why nobody knows the rules at a node.
+    fn unread_rules(&self, name: &NodeName) -> Option<String> {
+        match self.world.firewalls.node(name).map(|node| &node.firewall) {
+            Some(Ok(_)) => self.why.get(name).cloned(),
+            Some(Err(why)) => Some(format!("the firewall of node {name} was not read: {why}")),
+            None => Some(format!("the firewall of node {name} was not read")),
         }
-        unread_rules(world, name).or_else(|| {
-            let addresses = &world.firewalls.node(name)?.addresses;
-            let why = addresses.as_ref().err()?;
-            Some(format!("the addresses of node {name} were not read: {why}"))
+    }
+
+    /// Why nobody knows who reaches a node.
+    fn unread_node(&self, name: &NodeName) -> Option<String> {
+        let world = self.world;
+        unread_cluster(world).or_else(|| {
+            if !world.firewalls.may_be_on() {
+                return None;
+            }
+            self.unread_rules(name).or_else(|| {
+                let addresses = &world.firewalls.node(name)?.addresses;
+                let why = addresses.as_ref().err()?;
+                Some(format!("the addresses of node {name} were not read: {why}"))
+            })
         })
-    })
-}
+    }
 
-/// Why nobody knows who reaches a guest.
-fn unread_guest(world: &World, vmid: Vmid) -> Option<String> {
-    unread_cluster(world).or_else(|| {
-        let guest = world.guests.get(&vmid)?;
-        if !world.firewalls.concerns(guest) {
-            return None;
-        }
-        if let Err(why) = world.firewalls.guest(vmid) {
-            return Some(format!("the guest's firewall is not known: {why}"));
-        }
-        // Unknown before and after would be no difference.
-        unread_rules(world, &guest.node)
-    })
+    /// Why nobody knows who reaches a guest.
+    fn unread_guest(&self, vmid: Vmid) -> Option<String> {
+        let world = self.world;
+        unread_cluster(world).or_else(|| {
+            let guest = world.guests.get(&vmid)?;
+            if !world.firewalls.concerns(guest) {
+                return None;
+            }
+            if let Err(why) = world.firewalls.guest(vmid) {
+                return Some(format!("the guest's firewall is not known: {why}"));
+            }
+            // Unknown before and after would be no difference.
+            self.unread_rules(&guest.node)
+        })
+    }
 }

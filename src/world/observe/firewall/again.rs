@@ -53,11 +53,11 @@ impl Observation<'_> {
             .collect();
         self.whole_firewalls(unknown).await;
         for (place, part) in parts {
-            let gone = || format!("{place}: there is no such guest");
-            let at = self.at(place).map_err(|()| gone())?;
             if let Err(why) = self.world.firewalls.scope(place) {
                 return Err(format!("{place}: {why}"));
             }
+            let gone = || format!("{place}: there is no such guest");
+            let at = self.at(place).map_err(|()| gone())?;
             let read = fresh(&self.reads, at.as_ref(), part).await;
             let (read, digest) = read.map_err(|why| format!("{part} of {place}: {why}"))?;
             if let Some(scope) = self.world.firewalls.scope_mut(place) {
@@ -73,6 +73,14 @@ impl Observation<'_> {
 
     /// Reads firewalls, whether or not they can have an effect.
     pub(in crate::world::observe) async fn whole_firewalls(&mut self, places: BTreeSet<Place>) {
+        let firewalls = &self.world.firewalls;
+        let unlisted = |place: &Place| match place {
+            Place::Vnet(name) => !firewalls.vnets.as_ref().is_ok_and(|v| v.contains_key(name)),
+            Place::Cluster | Place::Node(_) | Place::Guest(_) => false,
+        };
+        if places.iter().any(unlisted) {
+            self.vnets().await;
+        }
         if !places.is_empty() {
             self.some_firewalls(places.into_iter().collect()).await;
         }

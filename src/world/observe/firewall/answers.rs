@@ -48,10 +48,11 @@ pub(super) async fn piece(
         Piece::Group(_) => PieceRead::Group(name.to_owned(), group(reads, at, name).await?),
         Piece::Members => PieceRead::Members(members(reads).await?),
         Piece::Totem => PieceRead::Totem(transport(reads).await?),
-        Piece::Addresses => match at {
-            Some(at) => PieceRead::Addresses(addresses(reads, &at.node).await?),
+        Piece::Addresses => match at.and_then(At::node) {
+            Some(node) => PieceRead::Addresses(addresses(reads, node).await?),
             None => PieceRead::Addresses(Vec::new()),
         },
+        Piece::Vnets => PieceRead::Vnets(super::vnets::vnets(reads).await?),
     })
 }
 
@@ -89,14 +90,17 @@ pub(super) fn aliases(data: &Value) -> Seen<BTreeMap<String, Alias>> {
 }
 
 /// The items of a list. What is no list is unread, not empty.
-fn list<'a>(data: &'a Value, what: &str) -> Seen<impl Iterator<Item = &'a Value> + use<'a>> {
+pub(super) fn list<'a>(
+    data: &'a Value,
+    what: &str,
+) -> Seen<impl Iterator<Item = &'a Value> + use<'a>> {
     match data {
         Value::Array(items) => Ok(items.iter()),
         _ => Err(format!("Proxmox VE gave no list of {what}")),
     }
 }
 
-fn said(item: &Value, field: &str) -> Seen<String> {
+pub(super) fn said(item: &Value, field: &str) -> Seen<String> {
     let text = json::text(item, field).filter(|text| !text.is_empty());
     text.ok_or_else(|| format!("an entry has no `{field}`: {item}"))
 }
