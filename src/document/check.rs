@@ -59,7 +59,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         }
         Spec::SecurityGroup(spec) => {
             check.named(metadata, spec.name(metadata).is_some(), "security group");
-            check.rules(spec.rules.as_deref().unwrap_or_default(), true);
+            check.rule_list(spec.rules.as_deref(), spec.block.as_ref(), true);
         }
         Spec::Firewall(spec) => check.firewall(spec),
     }

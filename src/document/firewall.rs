@@ -1,7 +1,7 @@
 //! The kind `Firewall`: the options and the rules of one firewall, the datacenter's, a node's or a guest's.
 
 use super::desired::{DesiredFirewall, FirewallScope};
-use super::firewall_rule::{FirewallRule, LogLevel};
+use super::firewall_rule::{FirewallRule, LogLevel, RuleBlock};
 use super::options::{ExtraConfig, Field, Group, collect, options, words};
 use super::scalar::{ConntrackHelper, RateLimit};
 use crate::ids::{NodeName, Vmid};
@@ -29,6 +29,8 @@ options! {
         options: Option<FirewallOptions> = "",
         /// The rules, whole and in order: a rule that is not here goes. Left out, rules are not managed.
         rules: Option<Vec<FirewallRule>> = "" by hand,
+        /// Instead of `rules`, a block of them in a list that is shared with people: only what is between its markers is managed.
+        block: Option<RuleBlock> = "" by hand,
         /// Options that have no field here yet, under Proxmox VE's own names.
         extra_config: ExtraConfig = "",
     }
@@ -159,6 +161,7 @@ impl FirewallSpec {
                 .rules
                 .as_ref()
                 .map(|rules| rules.iter().map(FirewallRule::fields).collect()),
+            block: self.block.as_ref().and_then(RuleBlock::desired),
         })
     }
 }

@@ -198,6 +198,8 @@ texts! {
     FirewallComment, "firewall-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
     /// A security group's name; lower case is canonical.
     GroupName, "group-name", |t| keep(&t.to_ascii_lowercase(), firewall::is_name(t) && t.len() <= 18, || "a name: letters, digits, `-` and `_`, beginning with a letter, 2 to 18 characters".to_owned());
+    /// The name of a block of rules.
+    BlockName, "block-name", |t| keep(t, firewall::is_name(t) && t.len() <= 32, || "a name: letters, digits, `-` and `_`, beginning with a letter, 2 to 32 characters".to_owned());
     /// What a rule does: a verdict, or the name of a security group.
     RuleAction, "rule-action", |t| match t.to_ascii_uppercase().as_str() { verdict @ ("ACCEPT" | "DROP" | "REJECT") => Ok(verdict.to_owned()), _ => keep(&t.to_ascii_lowercase(), firewall::is_name(t) && t.len() <= 18, || "`ACCEPT`, `DROP`, `REJECT`, or the name of a security group".to_owned()) };
     /// The name of a macro of firewall rules.

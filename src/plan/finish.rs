@@ -443,6 +443,7 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
         complete,
         risk,
         notes: drafts.notes.into_iter().collect(),
+        blocks: drafts.blocks,
     };
     plan.hash = hash::hash(&plan).map_err(|error| PlanError {
         problems: vec![Problem {

@@ -23,6 +23,7 @@ mod reach;
 mod reach_rules;
 mod replicating;
 mod restoring;
+mod rule_blocks;
 mod rules;
 mod safety_copies;
 mod shown;

@@ -82,6 +82,7 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "firewall-element" => &["10.20.0.7/16", "2001:db8::/32", "LAN", "dc/lan"],
         "group-name" => &["web", "Mail_1"],
         "rule-action" => &["accept", "DROP", "web"],
+        "block-name" => &["app", "Team_1"],
         "firewall-macro" => &["SSH", "HTTPS"],
         "firewall-protocol" => &["TCP", "udp", "47"],
         "firewall-peer" => &["10.20.0.7/16,10.0.0.1-10.0.0.9", "+dc/Web", "LAN"],
@@ -289,7 +290,20 @@ fn of_a_firewall(kind: Kind, spec: &mut Value) {
                 .retain(|field, _| has(field));
         }
     }
-    let rules = spec.get_mut("rules").and_then(Value::as_array_mut);
+    // The list is whole, or a block of it is.
+    if spec.contains_key("block") {
+        spec.remove("rules");
+    }
+    if let Some(block) = spec.get_mut("block").and_then(Value::as_object_mut) {
+        block.entry("name").or_insert(json!("app"));
+        block.entry("rules").or_insert(json!([]));
+        some_rules(kind, block);
+    }
+    some_rules(kind, spec);
+}
+
+fn some_rules(kind: Kind, list: &mut serde_json::Map<String, Value>) {
+    let rules = list.get_mut("rules").and_then(Value::as_array_mut);
     for rule in rules.into_iter().flatten() {
         let rule = rule.as_object_mut().unwrap();
         if rule["direction"] == "group" && kind == Kind::SecurityGroup {

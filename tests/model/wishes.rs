@@ -421,11 +421,12 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
             ))
         }
         2 => {
-            let rules = rules(random).replace(
+            let all = rules(random).replace(
                 "direction: group, action: base",
                 "direction: in, action: DROP",
             );
-            Wish::Present(format!("SecurityGroup {{name: web, rules: [{rules}]}}"))
+            let rules = listed(random, &all);
+            Wish::Present(format!("SecurityGroup {{name: web, {rules}}}"))
         }
         _ => {
             let of = match (of.is_empty(), random.random_bool(0.5)) {
@@ -433,13 +434,24 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
                 (true, true) => "cluster: true, ".to_owned(),
                 (true, false) => "node: pve1, ".to_owned(),
             };
-            let rules = rules(random);
+            let all = rules(random);
+            let rules = listed(random, &all);
             let on = random.random_bool(0.7);
             Wish::Present(format!(
-                "Firewall {{{of}options: {{enabled: {on}}}, rules: [{rules}]}}"
+                "Firewall {{{of}options: {{enabled: {on}}}, {rules}}}"
             ))
         }
     }
+}
+
+/// A whole list of rules, or a block of one that is shared.
+fn listed(random: &mut StdRng, rules: &str) -> String {
+    if random.random_bool(0.6) {
+        return format!("rules: [{rules}]");
+    }
+    let name = one(random, &["app", "team"]);
+    let place = one(random, &["top", "end"]);
+    format!("block: {{name: {name}, place: {place}, rules: [{rules}]}}")
 }
 
 /// A group, a user, a role, or what somebody is given; with the object it is about.

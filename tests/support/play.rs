@@ -396,6 +396,12 @@ impl Play {
         });
     }
 
+    /// Writes a file of the cluster by hand, as somebody on a node's shell does.
+    pub fn file(&self, name: &str, text: &str) {
+        self.sim
+            .with(|cluster| cluster.files.set(name.to_owned(), text.to_owned()));
+    }
+
     /// Every file of the cluster and every volume, without what a creation draws at random or takes from the clock: two plays that
     /// came to the same end have the same.
     pub fn end(&self) -> BTreeMap<String, String> {

@@ -195,6 +195,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         complete: true,
         risk: Risk::Low,
         notes: Vec::new(),
+        blocks: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::desired::FirewallScope;
 use super::super::firewall::{self, FirewallSpec};
-use super::super::firewall_rule::{FirewallRule, RuleDirection};
+use super::super::firewall_rule::{FirewallRule, RuleBlock, RuleDirection};
 use super::super::ip_set::IpSetSpec;
 use super::super::metadata::Metadata;
 use super::super::{Kind, schema};
@@ -40,8 +40,35 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn rules(&mut self, rules: &[FirewallRule], of_group: bool) {
-        let path: &[&str] = &["spec", "rules"];
+    /// The rules of a list: all of them, or a block.
+    pub(super) fn rule_list(
+        &mut self,
+        rules: Option<&[FirewallRule]>,
+        block: Option<&RuleBlock>,
+        of_group: bool,
+    ) {
+        self.rules(&["spec", "rules"], rules.unwrap_or_default(), of_group);
+        let Some(block) = block else { return };
+        let path = ["spec", "block"];
+        if rules.is_some() {
+            let what = "`spec.rules` is the whole list and `spec.block` a part of it";
+            self.push(&path, what, "write one of the two");
+        }
+        if block.name.is_none() || block.rules.is_none() {
+            self.push(&path, "a block has a `name` and `rules`", "");
+        }
+        let inside = block.rules.as_deref().unwrap_or_default();
+        self.rules(&["spec", "block", "rules"], inside, of_group);
+        for (at, rule) in inside.iter().enumerate() {
+            let comment = rule.comment.as_ref().map_or("", |text| text.as_str());
+            if comment.starts_with("bailiwick:begin") || comment.starts_with("bailiwick:end") {
+                let what = format!("rule {at} has the comment of a block's marker");
+                self.push(&["spec", "block", "rules"], what, "write another comment");
+            }
+        }
+    }
+
+    fn rules(&mut self, path: &[&str], rules: &[FirewallRule], of_group: bool) {
         for (at, rule) in rules.iter().enumerate() {
             let mut say = |what: String| self.push(path, format!("rule {at} {what}"), "");
             let verdict = rule.action.as_ref().map_or("", |action| action.as_str());
@@ -104,6 +131,6 @@ impl Check<'_> {
                 self.push(&["spec", "options", field], message, "remove the line");
             }
         }
-        self.rules(spec.rules.as_deref().unwrap_or_default(), false);
+        self.rule_list(spec.rules.as_deref(), spec.block.as_ref(), false);
     }
 }

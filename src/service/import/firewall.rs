@@ -10,9 +10,10 @@ use crate::document::Kind;
 use crate::document::desired::FirewallScope;
 use crate::document::import::Imported;
 use crate::document::import::firewall::{
-    LiveAlias, LiveIpSet, alias, firewall, ip_set, security_group,
+    LiveAlias, LiveIpSet, LiveRules, alias, firewall, ip_set, security_group,
 };
 use crate::document::import::names::Unnamed;
+use crate::plan::rule_list::{blocks, markers};
 use crate::service::resources::firewall::{parts, scopes};
 use crate::world::action::firewall::{object_of, of_object};
 use crate::world::firewall::{FirewallPart, Place, Rule};
@@ -98,6 +99,22 @@ fn fields(rules: &[Rule]) -> Vec<&Section> {
     rules.iter().map(|rule| &rule.fields).collect()
 }
 
+/// A list as a document says it: what has a block is shared with people, so only the block is.
+fn live_rules<'a>(rules: &'a [Rule], blocks: &'a [String]) -> LiveRules<'a> {
+    match blocks {
+        [] => LiveRules::Whole(fields(rules)),
+        [name] => match markers(rules, name) {
+            Ok(Some(at)) => LiveRules::Block(name, fields(at.inside(rules))),
+            Ok(None) => LiveRules::Whole(fields(rules)),
+            Err(error) => LiveRules::Unsaid(error.to_string()),
+        },
+        several => LiveRules::Unsaid(format!(
+            "it has the blocks {}, and a document is about one of them",
+            several.join(" and ")
+        )),
+    }
+}
+
 /// The document of a part of a firewall, not planned yet.
 pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<Imported, String> {
     let called = shown(object);
@@ -137,7 +154,9 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
         FirewallPart::Group(own) => {
             let live = scope.group(&own).ok_or("it is gone")?;
             let comment = live.comment.as_deref();
-            security_group(name, &called, &own, comment, &fields(&live.rules))
+            let blocks = blocks(&live.rules);
+            let rules = live_rules(&live.rules, &blocks);
+            security_group(name, &called, &own, comment, &rules)
         }
         FirewallPart::Rules | FirewallPart::Options => {
             let of = match place {
@@ -146,7 +165,9 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
                 Place::Guest(vmid) => FirewallScope::Guest(vmid),
                 Place::Vnet(_) => return Err("no document can be about it".to_owned()),
             };
-            firewall(name, &called, &of, &scope.options, &fields(&scope.rules))
+            let blocks = blocks(&scope.rules);
+            let rules = live_rules(&scope.rules, &blocks);
+            firewall(name, &called, &of, &scope.options, &rules)
         }
     }
 }
