@@ -8,6 +8,7 @@ mod ipset;
 mod options;
 mod order;
 mod rules;
+mod trial;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::world::{Action, FirewallAction, Site, World};
 pub(super) use inverse::inverse;
 pub(super) use rules::action as rule_action;
 pub use rules::words as rule_words;
+pub(super) use trial::put as put_trials;
 
 /// When a changed firewall does anything else than before.
 const EFFECT: &str = "within about ten seconds";
@@ -75,7 +77,9 @@ pub fn firewalls_undone(plan: &Plan, world: &World) -> BTreeSet<Place> {
             let place = action.site().place();
             match (action, action.makes()) {
                 (_, Some(_)) => going(&place, world, &mut places),
-                (FirewallAction::SetOptions { .. }, _) if place == Place::Cluster => {
+                (FirewallAction::SetOptions { .. } | FirewallAction::BeginTrial { .. }, _)
+                    if place == Place::Cluster =>
+                {
                     coming_on(world, &mut places);
                     places.insert(place);
                 }

@@ -280,6 +280,8 @@ pub enum Precondition {
         part: FirewallPart,
         state: Option<String>,
     },
+    /// The datacenter's firewall is on trial, and its minute is not over.
+    FirewallOnTrial,
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]
     HaState { vmid: Vmid, state: Option<String> },

@@ -23,7 +23,7 @@ pub fn schema() -> Value {
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
             "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "snapshotIs", "snapshotAbsent",
-            "replicationJobIs", "replicationJobAbsent", "firewallIs", "haState", "volumeExists", "volumeAbsent", "volumeIs", "account"
+            "replicationJobIs", "replicationJobAbsent", "firewallIs", "firewallOnTrial", "haState", "volumeExists", "volumeAbsent", "volumeIs", "account"
         ]}}
     });
     let inverse = json!({"oneOf": [

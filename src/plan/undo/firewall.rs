@@ -72,7 +72,12 @@ impl Back<'_, '_, '_> {
                     _ => self.left(&format!("{object} comment was changed by someone since")),
                 }
             }
-            FirewallAction::SetOptions { .. } => self.options_back(action, &scope, node),
+            FirewallAction::SetOptions { .. } => match self.done() {
+                Some(FirewallAction::BeginTrial { .. }) => self.switch_back(action, &scope),
+                _ => self.options_back(action, &scope, node),
+            },
+            // The step that began the trial takes it back.
+            FirewallAction::BeginTrial { .. } | FirewallAction::ConfirmTrial { .. } => {}
             // A list goes back whole.
             FirewallAction::InsertRule { .. }
             | FirewallAction::UpdateRule { .. }

@@ -4,7 +4,7 @@
 use super::super::firewall::{rule_action, rule_words};
 use super::super::model::{BlockChange, Inverse, Precondition, Step};
 use super::super::rule_list::{self, Block, Edit, Groups, same};
-use super::super::words::few;
+use super::super::words::{difference, few};
 use super::Back;
 use crate::ids::NodeName;
 use crate::proxmox::property::Domain;
@@ -285,6 +285,53 @@ impl Back<'_, '_, '_> {
         groups
             .map(|(name, group)| (name.clone(), group.rules.clone()))
             .collect()
+    }
+
+    /// Takes back that the datacenter's firewall was put on trial: it is as it was before. Whether the trial was confirmed, still goes on or
+    /// ran out, which leaves the firewall off, all of it is the run's doing.
+    pub(super) fn switch_back(&mut self, action: &FirewallAction, scope: &Scope) {
+        let FirewallAction::SetOptions { set, .. } = action else {
+            return;
+        };
+        let object = action.object();
+        let (was, now) = (set.get("enable"), scope.options.get("enable"));
+        let on = |value: Option<&String>| value.is_some_and(|value| value != "0");
+        let confirmed = self.plan.steps.iter().any(|step| {
+            let confirms = matches!(
+                step.action,
+                Action::Firewall(FirewallAction::ConfirmTrial { .. })
+            );
+            confirms && self.done.contains(&step.id)
+        });
+        if confirmed && !on(now) {
+            let by_hand = format!("{object}: its firewall was switched off by someone since");
+            return self.left(&by_hand);
+        }
+        // That it was on trial before is no state to go back to.
+        let was = was.map(|was| if on(Some(was)) { "1" } else { "0" });
+        if was == now.map(String::as_str) {
+            return;
+        }
+        let told = difference("enable", now.map(String::as_str), was);
+        let change = was.unwrap_or_default();
+        self.planner.drafts.change(
+            &object,
+            "enable",
+            now.map(String::as_str),
+            Some(change).filter(|text| !text.is_empty()),
+            "set back",
+        );
+        let enable = || "enable".to_owned();
+        let action = FirewallAction::SetOptions {
+            site: Site::Cluster,
+            set: was
+                .map(|was| (enable(), was.to_owned()))
+                .into_iter()
+                .collect(),
+            delete: was.is_none().then(enable).into_iter().collect(),
+        };
+        let title = format!("set back {object} {told}");
+        self.push(title, Action::Firewall(action), None);
     }
 
     /// Takes back options.

@@ -155,14 +155,22 @@ pub enum FirewallAction {
         rule: BTreeMap<String, String>,
         length: usize,
     },
-    /// Set options, and take others away. The datacenter's firewall is switched on with `enable=1`: for good, not on trial for a minute
-    /// as `enable=2` would have it, so nothing switches it off again if somebody is locked out.
+    /// Set options, and take others away. Switched on so (`enable=1`), the datacenter's firewall is on for good: nothing switches it off
+    /// again if somebody is locked out.
     #[serde(rename_all = "camelCase")]
     SetOptions {
         site: Site,
         set: BTreeMap<String, String>,
         delete: BTreeSet<String>,
     },
+    /// Have the datacenter's firewall on for a minute only (`enable=2`), whether it was on or off before: unless it is confirmed, it is
+    /// off after that. What is done to firewalls until then is on trial. It begins only if these nodes can be reached now, since
+    /// otherwise nothing could be proven.
+    #[serde(rename_all = "camelCase")]
+    BeginTrial { nodes: BTreeSet<NodeName> },
+    /// Keep the datacenter's firewall on (`enable=1`), once its rules are in force and new connections to these nodes came about.
+    #[serde(rename_all = "camelCase")]
+    ConfirmTrial { nodes: BTreeSet<NodeName> },
 }
 
 /// A list of rules.
@@ -185,7 +193,7 @@ impl RuleList {
     }
 }
 
-/// Security groups are the datacenter's.
+/// Security groups are the datacenter's, and so is the trial.
 static DATACENTER: Site = Site::Cluster;
 
 impl FirewallAction {
@@ -206,9 +214,11 @@ impl FirewallAction {
             | Self::MoveRule { site, .. }
             | Self::DeleteRule { site, .. }
             | Self::SetOptions { site, .. } => site,
-            Self::CreateGroup { .. } | Self::DescribeGroup { .. } | Self::DeleteGroup { .. } => {
-                &DATACENTER
-            }
+            Self::CreateGroup { .. }
+            | Self::DescribeGroup { .. }
+            | Self::DeleteGroup { .. }
+            | Self::BeginTrial { .. }
+            | Self::ConfirmTrial { .. } => &DATACENTER,
         }
     }
 
@@ -231,7 +241,9 @@ impl FirewallAction {
             | Self::UpdateRule { list, .. }
             | Self::MoveRule { list, .. }
             | Self::DeleteRule { list, .. } => list.part(),
-            Self::SetOptions { .. } => FirewallPart::Options,
+            Self::SetOptions { .. } | Self::BeginTrial { .. } | Self::ConfirmTrial { .. } => {
+                FirewallPart::Options
+            }
         }
     }
 
@@ -254,7 +266,9 @@ impl FirewallAction {
             | Self::CreateGroup { .. }
             | Self::DescribeGroup { .. }
             | Self::DeleteGroup { .. }
-            | Self::SetOptions { .. } => None,
+            | Self::SetOptions { .. }
+            | Self::BeginTrial { .. }
+            | Self::ConfirmTrial { .. } => None,
         }
     }
 
@@ -292,7 +306,9 @@ impl FirewallAction {
             | Self::UpdateRule { .. }
             | Self::MoveRule { .. }
             | Self::DeleteRule { .. }
-            | Self::SetOptions { .. } => "update",
+            | Self::SetOptions { .. }
+            | Self::BeginTrial { .. }
+            | Self::ConfirmTrial { .. } => "update",
             Self::DeleteAlias { .. } | Self::DeleteIpSet { .. } | Self::DeleteGroup { .. } => {
                 "delete"
             }
@@ -319,6 +335,8 @@ impl FirewallAction {
             Self::MoveRule { .. } => "move rule",
             Self::DeleteRule { .. } => "delete rule",
             Self::SetOptions { .. } => "set firewall options",
+            Self::BeginTrial { .. } => "begin firewall trial",
+            Self::ConfirmTrial { .. } => "confirm firewall trial",
         }
     }
 
