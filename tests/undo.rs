@@ -440,6 +440,44 @@ fn a_block_that_somebody_changed_is_left() {
 }
 
 #[test]
+fn the_firewall_of_a_vnet_is_made_imported_and_taken_back() {
+    let world = LAB.replace("SDN.Audit,SDN.Use", "SDN.Allocate,SDN.Audit,SDN.Use");
+    let play = Play::with(Setup {
+        world,
+        ..Setup::default()
+    });
+    play.file("sdn/vnets.cfg", "vnet: web\n\tzone z1\n");
+    let theirs = "[RULES]\n\nFORWARD DROP -p tcp -dport 25 # theirs\n\n";
+    play.file("sdn/firewall/web.fw", theirs);
+    let file = || play.end()["sdn/firewall/web.fw"].clone();
+    let vnet = "apiVersion: bailiwick.dev/v1alpha1\nkind: Firewall\nmetadata: {name: web}\nspec: {vnet: web, options: {enabled: true, policyForward: DROP, logLevelForward: info}, rules: [{direction: forward, action: ACCEPT, proto: tcp, dport: '80'}, {direction: forward, action: DROP, source: 10.0.0.0/8}]}\n";
+    play.document("web", vnet);
+    let plan = play.carry_out();
+    let made = file();
+    for line in [
+        "policy_forward: DROP",
+        "enable: 1",
+        "log_level_forward: info",
+        "FORWARD ACCEPT -p tcp -dport 80\nFORWARD DROP -source 10.0.0.0/8",
+    ] {
+        assert!(made.contains(line), "{line}: {made}");
+    }
+    assert!(!made.contains("theirs"), "{made}");
+    let again = play.json(&["apply", "-f", "docs"]).ends(0).json();
+    assert_eq!(again["steps"].as_array().unwrap().len(), 0, "{again}");
+    let imported = play
+        .bailiwick(&["import", "--only", "firewall/vnet/web"])
+        .ends(0)
+        .out;
+    assert!(
+        imported.contains("vnet: web") && imported.contains("policyForward: DROP"),
+        "{imported}"
+    );
+    undone(&play, &plan);
+    assert_eq!(file().trim(), theirs.trim());
+}
+
+#[test]
 fn a_replication_job_made_and_changed_is_taken_back() {
     let play = Play::new();
     let job = |spec: &str| {
