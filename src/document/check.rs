@@ -879,6 +879,7 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 Some(FirewallScope::Cluster) => Some("the firewall of the datacenter".to_owned()),
                 Some(FirewallScope::Node(node)) => Some(format!("the firewall of node {node}")),
                 Some(FirewallScope::Guest(vmid)) => Some(format!("the firewall of guest {vmid}")),
+                Some(FirewallScope::Vnet(vnet)) => Some(format!("the firewall of vnet {vnet}")),
             };
             all.extend(own.map(|own| (own, whole)));
         }

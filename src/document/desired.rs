@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{
     BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
-    StorageId, TokenId, Vmid, VolumeId,
+    StorageId, TokenId, Vmid, VnetName, VolumeId,
 };
 
 /// What is wanted of one field: a value, or that it be gone.
@@ -360,6 +360,8 @@ pub enum FirewallScope {
     Node(NodeName),
     /// A guest's.
     Guest(Vmid),
+    /// A vnet's.
+    Vnet(VnetName),
 }
 
 /// What a `Firewall` asks for.

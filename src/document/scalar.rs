@@ -14,7 +14,7 @@ use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
 use crate::ids::{
     AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, ReplicationJobId, RoleId, Slot,
-    SnapshotName, StorageId, TokenId, UserId, Vmid, VolumeId,
+    SnapshotName, StorageId, TokenId, UserId, Vmid, VnetName, VolumeId,
 };
 use crate::proxmox::firewall;
 
@@ -252,6 +252,7 @@ texts! {
     "size", |t| parse_size(t).map(print_size);
     "memory-size", |t| parse_memory(t).map(print_size);
     "node-name", id::<NodeName>;
+    "vnet-name", id::<VnetName>;
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
     "backup-job-id", id::<BackupJobId>;
@@ -634,6 +635,7 @@ macro_rules! id_schemas {
 
 id_schemas! {
     NodeName, "node-name";
+    VnetName, "vnet-name";
     StorageId, "storage-id";
     PoolId, "pool-id";
     BackupJobId, "backup-job-id";

@@ -30,3 +30,4 @@ mod shown;
 mod snapshots;
 mod tokens;
 mod undoing;
+mod vnets;

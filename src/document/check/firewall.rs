@@ -113,7 +113,7 @@ impl Check<'_> {
         let Some(scope) = spec.scope() else {
             return self.push(
                 &["spec"],
-                "a firewall is exactly one of `cluster: true`, `node: NAME` and `guest: VMID`",
+                "a firewall is exactly one of `cluster: true`, `node: NAME`, `guest: VMID` and `vnet: NAME`",
                 "",
             );
         };
@@ -126,11 +126,31 @@ impl Check<'_> {
                     FirewallScope::Cluster => "the datacenter",
                     FirewallScope::Node(_) => "a node",
                     FirewallScope::Guest(_) => "a guest",
+                    FirewallScope::Vnet(_) => "a vnet",
                 };
                 let message = format!("the firewall of {whose} has no `{field}`");
                 self.push(&["spec", "options", field], message, "remove the line");
             }
         }
         self.rule_list(spec.rules.as_deref(), spec.block.as_ref(), false);
+        if let FirewallScope::Vnet(_) = scope {
+            let block = spec.block.as_ref().and_then(|block| block.rules.as_deref());
+            self.of_vnet(&["spec", "rules"], spec.rules.as_deref());
+            self.of_vnet(&["spec", "block", "rules"], block);
+        }
+    }
+
+    /// At a vnet everything is forwarded, and there is no interface that could be named.
+    fn of_vnet(&mut self, path: &[&str], rules: Option<&[FirewallRule]>) {
+        for (at, rule) in rules.into_iter().flatten().enumerate() {
+            if let Some(RuleDirection::In | RuleDirection::Out) = rule.direction {
+                let what = format!("rule {at} of a vnet has the direction `forward` or `group`");
+                self.push(path, what, "");
+            }
+            if rule.iface.is_some() {
+                let what = format!("rule {at} of a vnet has no `iface`");
+                self.push(path, what, "remove the line");
+            }
+        }
     }
 }

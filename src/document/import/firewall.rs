@@ -205,6 +205,7 @@ pub fn firewall(
         FirewallScope::Cluster => ("cluster", json!(true)),
         FirewallScope::Node(node) => ("node", json!(node.as_str())),
         FirewallScope::Guest(vmid) => ("guest", json!(vmid.get())),
+        FirewallScope::Vnet(vnet) => ("vnet", json!(vnet.as_str())),
     };
     out.spec.insert(field.to_owned(), value);
     let mut reading = fields::Reading::new(None, kind, options, &mut out);

@@ -87,7 +87,7 @@ impl<'a> Rules<'a> {
                 let block_of = Block {
                     name: &block.name,
                     new_at: former.or(block.at_top.then_some(0)),
-                    forward: false,
+                    forward: matches!(target.at.site, Site::Vnet { .. }),
                 };
                 let wanted = as_rules(&block.rules);
                 let mut edits = rule_list::script_of_block(live, &block_of, &wanted, groups)?;

@@ -440,7 +440,22 @@ fn half_a_list_is_taken_back() {
 #[test]
 fn documents_say_what_is_wrong_with_them() {
     for (kind, spec, said) in [
-        ("Firewall", "{vnet: web}", "vnets are not managed"),
+        ("Firewall", "{vnet: a-b}", "2 to 8 characters"),
+        (
+            "Firewall",
+            "{vnet: web, options: {policyIn: DROP}}",
+            "a vnet has no `policyIn`",
+        ),
+        (
+            "Firewall",
+            "{vnet: web, rules: [{direction: in, action: DROP}]}",
+            "rule 0 of a vnet has the direction",
+        ),
+        (
+            "Firewall",
+            "{vnet: web, block: {name: app, rules: [{direction: forward, action: DROP, iface: net0}]}}",
+            "rule 0 of a vnet has no `iface`",
+        ),
         ("Firewall", "{rules: []}", "exactly one of"),
         ("Firewall", "{cluster: true, guest: 104}", "exactly one of"),
         (
@@ -518,7 +533,11 @@ fn documents_say_what_is_wrong_with_them() {
             "{entries: [{cidr: 10.0.0.1}, {cidr: 10.0.0.1/32}]}",
             "twice",
         ),
-        ("IpSet", "{name: web, vnet: x}", "vnets are not managed"),
+        (
+            "IpSet",
+            "{name: web, vnet: x}",
+            "a vnet has no aliases and sets",
+        ),
         (
             "FirewallAlias",
             "{name: web, cidr: 10.0.0.300}",

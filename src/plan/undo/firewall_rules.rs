@@ -192,7 +192,7 @@ impl Back<'_, '_, '_> {
                 let of = Block {
                     name,
                     new_at: None,
-                    forward: false,
+                    forward: matches!(site, Site::Vnet { .. }),
                 };
                 rule_list::script_of_block(live, &of, &rules_of(old), &groups)
             }

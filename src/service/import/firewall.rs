@@ -1,5 +1,5 @@
-//! Firewalls among what is imported: the aliases, sets and security groups, and the options and rules of the datacenter, of nodes and of
-//! guests.
+//! Firewalls among what is imported: the aliases, sets and security groups, and the options and rules of the datacenter, of nodes, of
+//! guests and of vnets.
 
 use super::super::error::ServiceError;
 use super::super::open::Service;
@@ -17,7 +17,7 @@ use crate::plan::rule_list::{blocks, markers};
 use crate::service::resources::firewall::{parts, scopes};
 use crate::world::action::firewall::{object_of, of_object};
 use crate::world::firewall::{FirewallPart, Place, Rule};
-use crate::world::observe::with_firewalls;
+use crate::world::observe::{with_firewalls, with_vnets};
 use crate::world::{Section, World};
 
 /// The kinds that are found in firewalls.
@@ -35,13 +35,16 @@ impl Service {
         cluster: &Cluster,
         world: World,
     ) -> Result<World, ServiceError> {
+        let client = self.client(&cluster.name)?;
+        let world = with_vnets(&client, world).await;
         let guests = world.guests.keys().copied().map(Place::Guest);
         let nodes = world.nodes.keys().cloned().map(Place::Node);
+        let vnets = world.firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
         let unread = guests
             .chain(nodes)
+            .chain(vnets.cloned().map(Place::Vnet))
             .filter(|place| world.firewalls.scope(place).is_err());
         let unread = unread.collect();
-        let client = self.client(&cluster.name)?;
         Ok(with_firewalls(&client, world, unread).await)
     }
 }
@@ -60,14 +63,25 @@ pub(super) fn unread(world: &World, only: &Only) -> Vec<NotImported> {
     let nodes = nodes.filter_map(|(name, node)| {
         Some((Place::Node(name.clone()), node.firewall.as_ref().err()?))
     });
+    let vnets = world.firewalls.vnets.iter().flatten();
+    let vnets = vnets.filter_map(|(name, vnet)| {
+        Some((Place::Vnet(name.clone()), vnet.firewall.as_ref().err()?))
+    });
+    let unlisted = world.firewalls.vnets.as_ref().err();
+    let unlisted = unlisted.map(|why| NotImported {
+        what: "the firewalls of vnets".to_owned(),
+        why: why.clone(),
+    });
     cluster
         .into_iter()
         .chain(nodes)
         .chain(guests)
+        .chain(vnets)
         .map(|(place, why)| NotImported {
             what: place.to_string(),
             why: why.clone(),
         })
+        .chain(unlisted)
         .collect()
 }
 
@@ -78,7 +92,7 @@ pub(super) fn objects(world: &World) -> impl Iterator<Item = (Kind, String)> {
             Place::Cluster => true,
             Place::Node(node) => world.nodes.contains_key(node),
             Place::Guest(vmid) => world.guests.contains_key(vmid),
-            Place::Vnet(_) => false,
+            Place::Vnet(_) => true,
         })
         .flat_map(|(place, scope)| {
             parts(scope).filter_map(move |part| {
@@ -163,7 +177,7 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
                 Place::Cluster => FirewallScope::Cluster,
                 Place::Node(node) => FirewallScope::Node(node),
                 Place::Guest(vmid) => FirewallScope::Guest(vmid),
-                Place::Vnet(_) => return Err("no document can be about it".to_owned()),
+                Place::Vnet(vnet) => FirewallScope::Vnet(vnet),
             };
             let blocks = blocks(&scope.rules);
             let rules = live_rules(&scope.rules, &blocks);

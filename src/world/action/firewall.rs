@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::document::desired::SetElement as Element;
-use crate::ids::{GuestKind, NodeName, Vmid};
+use crate::ids::{GuestKind, NodeName, Vmid, VnetName};
 use crate::world::firewall::{FirewallPart, Place};
 
 /// Whose firewall it is.
@@ -27,6 +27,11 @@ pub enum Site {
         /// Its VMID.
         vmid: Vmid,
     },
+    /// A vnet's.
+    Vnet {
+        /// The vnet.
+        vnet: VnetName,
+    },
 }
 
 impl Site {
@@ -36,6 +41,7 @@ impl Site {
             Self::Cluster => Place::Cluster,
             Self::Node { node } => Place::Node(node.clone()),
             Self::Guest { vmid, .. } => Place::Guest(*vmid),
+            Self::Vnet { vnet } => Place::Vnet(vnet.clone()),
         }
     }
 }
@@ -281,7 +287,7 @@ impl FirewallAction {
     pub fn guest(&self) -> Option<(GuestKind, Vmid)> {
         match self.site() {
             Site::Guest { kind, vmid } => Some((*kind, *vmid)),
-            Site::Cluster | Site::Node { .. } => None,
+            Site::Cluster | Site::Node { .. } | Site::Vnet { .. } => None,
         }
     }
 
@@ -428,6 +434,11 @@ mod tests {
             ),
             (Place::Cluster, FirewallPart::Rules, "firewall/cluster"),
             (vmid, FirewallPart::Rules, "firewall/guest/104"),
+            (
+                Place::Vnet("web".parse().unwrap()),
+                FirewallPart::Rules,
+                "firewall/vnet/web",
+            ),
             (
                 Place::Node("pve1".parse().unwrap()),
                 FirewallPart::Rules,

@@ -17,6 +17,7 @@ fn path(site: &Site, node: &NodeName, rest: &[&str]) -> Vec<String> {
     match site {
         Site::Cluster => owned(&["cluster"]),
         Site::Node { node } => owned(&["nodes", node.as_str()]),
+        Site::Vnet { vnet } => owned(&["cluster", "sdn", "vnets", vnet.as_str()]),
         Site::Guest { kind, vmid } => {
             let rest: Vec<&str> = std::iter::once("firewall")
                 .chain(rest.iter().copied())
