@@ -131,7 +131,7 @@ fn model() -> Model {
             .map(|at| (1000 + at, guest(1000 + at)))
             .collect::<BTreeMap<_, _>>(),
         corosync: Known::Read(None),
-        vnets: BTreeMap::new(),
+        vnets: Known::Read(BTreeMap::new()),
     }
 }
 

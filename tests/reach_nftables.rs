@@ -620,7 +620,11 @@ fn what_forward_rules_drop_is_unknown_and_what_they_let_pass_passes() {
     assert_eq!(between(lab.nic(100), lab.nic(101)).outcome, Unknown);
     // The node is at the end of the way, and does not route.
     assert_eq!(between(lab.node(), lab.nic(100)).outcome, Accept);
-    let why = between(outside(), lab.nic(100)).because[0].to_string();
+    let because = between(outside(), lab.nic(100)).because;
+    let why = because.last().unwrap().to_string();
+    // What a guest's own rules stop is stopped either way.
+    let shut = nft(cluster, rules).vm(100, ON);
+    assert_eq!(shut.to(100, tcp("192.0.2.1", 82)), Drop);
     assert_eq!(
         why,
         "the policy DROP of the datacenter, if the node routes this and does not only bridge it"
@@ -659,7 +663,7 @@ fn the_rules_of_a_vnet_are_for_what_is_bridged_on_it() {
     assert_eq!(between(&made, first.clone(), outside(), 82), Unknown);
     let verdict = made.verdict(&outside(), &first, &tcp("192.0.2.1", 82));
     assert_eq!(
-        verdict.because[0].to_string(),
+        verdict.because.last().unwrap().to_string(),
         "the policy DROP of the vnet, if this is bridged there and not routed"
     );
     // Into the node by another interface, and by the vnet itself.

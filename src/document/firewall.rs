@@ -71,7 +71,7 @@ options! {
         mac_filter: Field<bool> = "macfilter",
         /// Whether packets with another source address than its own are dropped (guest). Not set: no.
         ip_filter: Field<bool> = "ipfilter",
-        /// Whether the node's rules are made with nftables (node). Not set: no. What that backend decides is not worked out: a plan says so.
+        /// Whether the node's rules are made with nftables (node). Not set: no. The two backends decide differently: a plan says what changes.
         nftables: Field<bool> = "nftables",
         /// Whether packets with a broadcast address as sender are dropped (node). Not set: yes.
         nosmurfs: Field<bool> = "nosmurfs",

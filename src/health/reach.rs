@@ -2,8 +2,9 @@
 //! chains: [`Compiled::verdict`] takes one packet and names the rule that decides; [`Compiled::function`] takes all packets of a way at
 //! once, and [`Change`] says what two configurations decide differently.
 //!
-//! The facts are those of Proxmox VE's iptables backend (pve-firewall 6.0) as its own code and a kernel answered; what is not known is
-//! an outcome of its own, [`Outcome::Unknown`], and never an accident.
+//! The facts are those of Proxmox VE's two backends: iptables (pve-firewall 6.0) as its own code and a kernel answered, and nftables
+//! (proxmox-firewall) as its source says and a kernel answered; how they differ stands in the module `nftables`. What is not known is an
+//! outcome of its own, [`Outcome::Unknown`], and never an accident.
 
 mod address;
 mod ask;

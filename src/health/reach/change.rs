@@ -4,7 +4,9 @@ use super::address::{Address, Family};
 use super::chain::Outcome;
 use super::compile::Compiled;
 use super::ranges::Ranges;
+use super::rule::icmp_of;
 use super::space::{Function, Space};
+use super::standard::openers;
 use super::way::{End, Way};
 
 /// A box of packets: every combination of its parts.
@@ -255,6 +257,22 @@ fn happened(before: Function, after: Function) -> Function {
     }
 }
 
+/// A function for packets only that start something. An error or an answer of ICMP that belongs to nothing opens nothing, whoever lets it
+/// pass: what becomes of it is no one's reach.
+fn starts(space: &mut Space, function: Function) -> Function {
+    let family = space.family();
+    let icmp = u128::from(icmp_of(family));
+    let others = openers(family).complement(0xffff);
+    let condition = [
+        Some(&[(icmp, icmp)][..]),
+        Some(others.as_slice()),
+        None,
+        None,
+        None,
+    ];
+    space.select(&condition, Function::NOTHING, function)
+}
+
 /// What a change of configuration does to ways. Ways whose rules are the same are not evaluated; ways on which nothing changes are left
 /// out. A way that does not exist in one of the two opens nothing there.
 #[must_use]
@@ -275,6 +293,7 @@ pub fn changes(
             let is = after.function_or_nothing(space, way);
             let asked = after.asked(way, family);
             let difference = space.combine(was, is, &happened);
+            let difference = starts(space, difference);
             let difference = space.restricted(difference, &asked.sources, &asked.dests);
             if difference == Function::NOTHING {
                 continue;
@@ -369,6 +388,7 @@ fn on_the_way(
             let ends = space.combine(was, is, &both);
             let difference = space.combine(ends, now, &told);
             let asked = last.asked(way, family);
+            let difference = starts(space, difference);
             let difference = space.restricted(difference, &asked.sources, &asked.dests);
             let cells = space.cells(difference, outcome);
             if cells.is_empty() {

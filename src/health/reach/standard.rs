@@ -49,7 +49,7 @@ pub(super) fn broadcasts(node: &Node) -> Ranges {
 
 /// The kinds of ICMP that connection tracking takes for the start of something, or does not track: requests, and in IPv6 neighbour and
 /// listener discovery. All others belong to a connection or are invalid.
-fn openers(family: Family) -> Ranges {
+pub(super) fn openers(family: Family) -> Ranges {
     let kinds: &[u8] = match family {
         Family::V4 => &[8, 13, 15, 17],
         Family::V6 => &[128, 130, 131, 132, 133, 134, 135, 136, 139, 143],

@@ -56,6 +56,15 @@ struct Hook<'a> {
     fresh: bool,
 }
 
+/// What packets pass between the two ends of a way.
+#[derive(Default)]
+struct Between<'a> {
+    /// On which node, and what.
+    surely: Vec<(&'a String, &'a Chain)>,
+    /// These stop nothing for certain.
+    perhaps: Vec<&'a Chain>,
+}
+
 impl Compiled {
     /// The hooks that packets of a way pass; an error for an end that does not exist.
     fn hooks<'a>(&'a self, way: &'a Way, family: Family) -> Result<Vec<Hook<'a>>, String> {
@@ -90,7 +99,8 @@ impl Compiled {
                 at = Some(&place.node);
             }
         }
-        for (node, chain) in self.between(way, family)? {
+        let between = self.between(way, family)?;
+        for (node, chain) in between.surely {
             let fresh = at != Some(node);
             hooks.push(Hook {
                 chain,
@@ -118,20 +128,22 @@ impl Compiled {
                 });
             }
         }
+        // What another hook stops for certain is stopped whatever these say, so they come last.
+        hooks.extend(between.perhaps.into_iter().map(|chain| Hook {
+            chain,
+            context: Context::default(),
+            fresh: true,
+        }));
         Ok(hooks)
     }
 
     /// What packets pass between the two ends, node by node: the rules for what a node routes, and those of vnets.
-    fn between<'a>(
-        &'a self,
-        way: &'a Way,
-        family: Family,
-    ) -> Result<Vec<(&'a String, &'a Chain)>, String> {
+    fn between<'a>(&'a self, way: &'a Way, family: Family) -> Result<Between<'a>, String> {
         let place_of = |end: &End| match end {
             End::Nic { vmid, key } => self.nics.get(&(*vmid, key.clone())),
             End::Outside | End::Node { .. } => None,
         };
-        let mut chains: Vec<(&String, &Chain)> = Vec::new();
+        let mut chains = Between::default();
         let mut seen: Vec<&String> = Vec::new();
         for (end, other) in [(&way.from, &way.to), (&way.to, &way.from)] {
             match end {
@@ -141,7 +153,7 @@ impl Compiled {
                     let rules = self.rules(name, family)?;
                     let vnet = iface.as_ref().and_then(|iface| rules.vnets.get(iface));
                     if let Some(vnet) = vnet.filter(|vnet| vnet.at_node) {
-                        chains.push((name, &vnet.bridged));
+                        chains.surely.push((name, &vnet.bridged));
                     }
                 }
                 End::Nic { .. } => {
@@ -153,7 +165,7 @@ impl Compiled {
                     {
                         let by_it = iface.as_ref() == Some(&place.bridge);
                         if let Some(vnet) = vnet.filter(|vnet| vnet.at_node && !by_it) {
-                            chains.push((name, &vnet.perhaps));
+                            chains.perhaps.push(&vnet.perhaps);
                         }
                         continue;
                     }
@@ -162,13 +174,13 @@ impl Compiled {
                     seen.push(&place.node);
                     match (vnet, neighbour) {
                         (Some(vnet), Some(_)) if !again => {
-                            chains.push((&place.node, &vnet.bridged))
+                            chains.surely.push((&place.node, &vnet.bridged))
                         }
-                        (Some(vnet), None) => chains.push((&place.node, &vnet.perhaps)),
+                        (Some(vnet), None) => chains.perhaps.push(&vnet.perhaps),
                         _ => {}
                     }
                     if !again {
-                        chains.push((&place.node, &rules.forward));
+                        chains.perhaps.push(&rules.forward);
                     }
                 }
             }

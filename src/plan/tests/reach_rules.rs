@@ -8,7 +8,9 @@ use crate::health::Category;
 use crate::plan::impacts::reached;
 use crate::plan::{Duration, Impact, StepId};
 use crate::world::World;
-use crate::world::firewall::{Alias, Group, IpSet, NodeAddress, NodeScope, Rule, Scope, SetEntry};
+use crate::world::firewall::{
+    Alias, Group, IpSet, NodeAddress, NodeScope, Rule, Scope, SetEntry, VnetScope,
+};
 
 fn section(text: &str) -> crate::world::Section {
     let pairs = text.split(", ").filter_map(|pair| pair.split_once(' '));
@@ -610,6 +612,101 @@ fn a_switch_to_nftables_tells_what_it_changes() {
         scope.options = section("nftables 1");
     });
     let impacts = through(&[&start, &end]);
-    println!("{:#?}", words(&impacts));
-    assert_eq!(words(&impacts), [""; 0]);
+    let said = words(&impacts);
+    assert_eq!(
+        said,
+        [
+            "node/pve1 lockout FW01: 10.0.0.0-10.0.0.254 can no longer open node pve1:60000-60050",
+            "vm/104 exposed FW02: the internet (IPv4) can now open vm/104:546/udp from port 547; \
+             the internet (IPv6) can now open vm/104:68/udp from port 67",
+            "node/pve1 exposed FW01: the internet (IPv4) can now open node pve1:5405-5412/udp; \
+             the internet (IPv6) can now open node pve1:5405-5412/udp",
+        ]
+    );
+    // And back, the other way round.
+    let back = words(&through(&[&end, &start]));
+    let closed =
+        "node/pve1 lockout FW01: the internet (IPv4) can no longer open node pve1:5405-5412/udp";
+    assert!(back.iter().any(|said| said.starts_with(closed)), "{back:?}");
+    // The guest's filter of addresses is that of the other backend.
+    let start = guest(&start, 104, |scope| {
+        let set = IpSet {
+            entries: vec![SetEntry {
+                cidr: "10.0.0.104".to_owned(),
+                ..SetEntry::default()
+            }],
+            ..IpSet::default()
+        };
+        scope.ipsets.insert("ipfilter-net0".to_owned(), set);
+    });
+    let end = host(&start, "pve1", |scope| {
+        scope.options = section("nftables 1");
+    });
+    let impacts = through(&[&start, &end]);
+    let exposed = of(&impacts, "vm/104", Category::Exposed);
+    let foreign = "vm/104 as 1.0.0.0-10.0.0.103, 10.0.0.105-10.0.0.254";
+    assert!(exposed.causes.concat().contains(foreign), "{exposed:#?}");
+}
+
+/// A vnet's rules are heeded by nodes that filter with nftables, by whom its guests are told, and by no others.
+#[test]
+fn rules_of_a_vnet_are_told_of_guests_on_it() {
+    let on_vnet = |world: &World, options: &str| {
+        let mut world = world.clone();
+        let guest = world.guests.get_mut(&vmid(104)).unwrap();
+        let nic = "virtio=BC:24:11:00:01:04,bridge=net1,firewall=1";
+        let config = &mut Arc::make_mut(guest).config;
+        config.current.insert("net0".into(), nic.into());
+        let firewall = Scope {
+            options: section(options),
+            rules: vec![rule("type forward, action ACCEPT, proto tcp, dport 5432")],
+            ..Scope::default()
+        };
+        let vnet = VnetScope {
+            zone: "z".to_owned(),
+            firewall: Ok(Arc::new(firewall)),
+        };
+        let vnets = [("net1".parse().unwrap(), Arc::new(vnet))];
+        world.firewalls.vnets = Ok(vnets.into_iter().collect());
+        world
+    };
+    let change = |world: &World| {
+        let [start, end] =
+            ["enable 1", "enable 1, policy_forward DROP"].map(|options| on_vnet(world, options));
+        through(&[&start, &end])
+    };
+    assert_eq!(words(&change(&lab())), [""; 0]);
+    let nft = host(&lab(), "pve1", |scope| {
+        scope.options = section("nftables 1");
+    });
+    let impacts = change(&nft);
+    let unknown = of(&impacts, "vm/104", Category::Unknown);
+    // Of what its own rules stop anyway there is nothing to say.
+    let inward = |said: &&String| !said.starts_with("vm/104 ");
+    let inward: Vec<&String> = unknown.causes.iter().filter(inward).collect();
+    assert_eq!(inward[0], "10.1.0.0/16 perhaps can open vm/104:22");
+    assert!(
+        inward.iter().all(|said| !said.contains("5432")),
+        "{inward:?}"
+    );
+}
+
+/// A plan that leaves a node with its old rules says so of the node, also where it only touches a guest on it.
+#[test]
+fn a_line_that_nftables_does_not_take_is_told_of_the_node() {
+    let start = host(&lab(), "pve1", |scope| {
+        scope.options = section("nftables 1");
+    });
+    let end = guest(&start, 104, |scope| {
+        scope
+            .rules
+            .push(rule("type in, action ACCEPT, source gone"));
+    });
+    for worlds in [[&start, &end], [&end, &start]] {
+        let impacts = through(&worlds);
+        let unknown = of(&impacts, "node/pve1", Category::Unknown);
+        let why = "rule 2 of guest 104: there is no alias gone for it";
+        assert!(unknown.causes.concat().contains(why), "{unknown:#?}");
+        of(&impacts, "vm/104", Category::Unknown);
+    }
 }
