@@ -111,6 +111,7 @@ fn model() -> Model {
                 mac: Some(u64::from(vmid)),
                 bridge: "vmbr0".into(),
                 addresses: Vec::new(),
+                readable: true,
             },
         )]
         .into(),
@@ -130,6 +131,7 @@ fn model() -> Model {
             .map(|at| (1000 + at, guest(1000 + at)))
             .collect::<BTreeMap<_, _>>(),
         corosync: Known::Read(None),
+        vnets: Known::Read(BTreeMap::new()),
     }
 }
 

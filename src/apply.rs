@@ -14,6 +14,7 @@ pub mod secret_file;
 mod shown_once;
 pub mod step;
 pub mod touched;
+mod trial;
 
 pub use crate::world::requests;
 pub use executor::{Executor, Limits, RunEnd};

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::policy::{DEFAULT_EXPIRY, Groups, Rule, SOURCE_KINDS};
 use crate::approval::{AllowedSigners, ApprovalPolicy, Principal, PrincipalKind};
-use crate::ids::ClusterName;
-use parts::{Endpoint, SafetyCopy, Tls, TlsFields, Token, VmidRange};
+use crate::ids::{ClusterName, NodeName};
+use parts::{AdministratorNetwork, Endpoint, SafetyCopy, Tls, TlsFields, Token, VmidRange};
 use serving::{Directory, Git, Notify, Reconcile, Serve};
 use yaml::{Place, Places};
 
@@ -73,6 +73,17 @@ pub struct Cluster {
     pub name: ClusterName,
     /// Its API, `https://HOST[:PORT]` of one or more nodes; tried in this order.
     pub endpoints: Vec<Endpoint>,
+    /// Where the API of single nodes is reached from here, by their names: `pve2: https://10.0.0.12:8006`. Before Bailiwick keeps a change
+    /// of the firewall that could lock somebody out, it opens a new connection to every node there. A node that is not listed is reached
+    /// at its own address in the cluster, port 8006.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, Endpoint>")]
+    pub nodes: BTreeMap<NodeName, Endpoint>,
+    /// The networks from which people administer the nodes: `10.0.9.0/24`, or single addresses. A plan that shuts any of them out of a node
+    /// says that it locks out. None when not written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub administrators: Vec<AdministratorNetwork>,
     /// What makes its certificate trusted.
     #[schemars(with = "TlsFields")]
     pub tls: Tls,

@@ -17,6 +17,7 @@ use bailiwick::plan::{
 };
 use bailiwick::proxmox::property::{Domain, PropertyMap};
 use bailiwick::service::import::{Import, ImportedObject};
+use bailiwick::world::firewall::{Group, Rule};
 use bailiwick::world::testing::storage_id;
 use bailiwick::world::{BackupJob, World};
 use proptest::prelude::*;
@@ -295,4 +296,98 @@ fn what_is_sound_is_imported_whole() {
     insta::assert_snapshot!(told.join(" "), @"Odd.Key affinity args bootdisk cipassword future hookscript hugepages ide0 meta parallel0 smbios1.uuid spice_enhancements unused0 vmgenid");
     let told = left(GuestKind::Lxc, &first(CONTAINER, &["template"]));
     insta::assert_snapshot!(told.join(" "), @"dev0 hookscript lxc.cap.drop unused0");
+}
+
+/// A list with a block is shared: the document is about the block. With several, or with markers that are no pair, no document is about its
+/// rules.
+#[test]
+fn a_list_with_a_block_is_imported_as_one() {
+    let rule = |fields: &[(&str, &str)]| {
+        let fields = fields.iter();
+        Rule {
+            fields: fields
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            ..Rule::default()
+        }
+    };
+    let marker = |word: &str, name: &str| {
+        let comment = format!("bailiwick:{word} {name}");
+        rule(&[
+            ("type", "in"),
+            ("action", "DROP"),
+            ("enable", "0"),
+            ("comment", &comment),
+        ])
+    };
+    let theirs = || {
+        rule(&[
+            ("type", "out"),
+            ("action", "DROP"),
+            ("enable", "1"),
+            ("comment", "theirs"),
+        ])
+    };
+    let ours = || {
+        rule(&[
+            ("type", "in"),
+            ("action", "ACCEPT"),
+            ("macro", "SSH"),
+            ("enable", "1"),
+        ])
+    };
+    let with = |rules: Vec<Rule>| {
+        let world = cluster()
+            .edit(|world| {
+                let scope = std::sync::Arc::make_mut(world.firewalls.cluster.as_mut().unwrap());
+                scope.rules.clone_from(&rules);
+                let group = Group {
+                    rules,
+                    comment: None,
+                };
+                scope.groups.insert("web".to_owned(), group);
+            })
+            .build();
+        let import = imported(&world);
+        let documents = documents(&import);
+        plans_to_nothing(&world, &documents);
+        let of = |object: &str| {
+            let found = import.objects.iter().find(|it| it.object == object);
+            let found = found.unwrap();
+            let left: Vec<String> = found.left_out.iter().map(|left| left.why.clone()).collect();
+            (found.text.clone(), left)
+        };
+        assert_eq!(of("firewall/cluster").1, of("security-group/web").1);
+        of("firewall/cluster")
+    };
+    let (text, left) = with(vec![
+        theirs(),
+        marker("begin", "app"),
+        ours(),
+        marker("end", "app"),
+    ]);
+    assert_eq!(left, Vec::<String>::new());
+    assert!(
+        text.contains("block:") && text.contains("name: app") && text.contains("SSH"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("theirs") && !text.contains("bailiwick:begin"),
+        "{text}"
+    );
+    let (text, left) = with(vec![marker("begin", "app"), ours()]);
+    assert!(
+        left[0].contains("the block app of the list is broken"),
+        "{left:?}"
+    );
+    assert!(!text.contains("SSH"), "{text}");
+    let (_, left) = with(vec![
+        marker("begin", "a1"),
+        marker("end", "a1"),
+        marker("begin", "b1"),
+        marker("end", "b1"),
+    ]);
+    assert!(left[0].contains("it has the blocks a1 and b1"), "{left:?}");
+    let (text, _) = with(vec![theirs()]);
+    assert!(text.contains("theirs"), "{text}");
 }

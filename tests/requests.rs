@@ -552,6 +552,9 @@ fn table() -> Vec<(Action, &'static str)> {
 /// Firewalls, whose calls are alike.
 fn firewalls() -> Vec<(Action, &'static str)> {
     let of = |action: FirewallAction| Action::Firewall(action);
+    let vnet = || Site::Vnet {
+        vnet: "web".parse().unwrap(),
+    };
     let machine = || Site::Guest {
         kind: Qemu,
         vmid: vmid(104),
@@ -718,6 +721,24 @@ fn firewalls() -> Vec<(Action, &'static str)> {
                 delete: words(&["policy_out"]),
             }),
             "PUT /cluster/firewall/options enable=1 policy_in=DROP delete=policy_out digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::SetOptions {
+                site: vnet(),
+                set: fields(&[("policy_forward", "DROP")]),
+                delete: words(&["enable"]),
+            }),
+            "PUT /cluster/sdn/vnets/web/firewall/options policy_forward=DROP delete=enable digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::MoveRule {
+                site: vnet(),
+                list: RuleList::Rules,
+                from: 2,
+                to: 0,
+                rule: BTreeMap::new(),
+            }),
+            "PUT /cluster/sdn/vnets/web/firewall/rules/2 moveto=0 digest=d1ge57",
         ),
     ]
 }

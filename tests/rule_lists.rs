@@ -11,7 +11,7 @@
 #[allow(dead_code)]
 mod client;
 
-use bailiwick::plan::rule_list::{Edit, Groups, apply, same, script, script_of_block};
+use bailiwick::plan::rule_list::{Block, Edit, Groups, apply, same, script, script_of_block};
 use bailiwick::world::firewall::Rule;
 use client::Sim;
 use serde_json::Value;
@@ -149,12 +149,17 @@ async fn the_simulator_makes_of_each_call_what_the_script_says() {
         assert_eq!(script(&is, &wanted, &Groups::new()), Ok(vec![]));
     }
     // A block, made and changed.
+    let app = |new_at| Block {
+        name: "app",
+        new_at,
+        forward: false,
+    };
     for count in [0, 3, 2] {
         let ours: Vec<Rule> = (0..count).map(|_| numbers.rule()).collect();
         let edits =
-            script_of_block(&list(&sim).await, "app", &ours, Some(1), &Groups::new()).unwrap();
+            script_of_block(&list(&sim).await, &app(Some(1)), &ours, &Groups::new()).unwrap();
         play(&sim, &edits).await;
-        let again = script_of_block(&list(&sim).await, "app", &ours, None, &Groups::new()).unwrap();
+        let again = script_of_block(&list(&sim).await, &app(None), &ours, &Groups::new()).unwrap();
         assert_eq!(again, []);
     }
 }

@@ -17,10 +17,14 @@ mod client;
 mod compare;
 #[path = "replay/known.rs"]
 mod known;
+#[path = "replay/permissions.rs"]
+mod permissions;
 #[path = "replay/recording.rs"]
 mod recording;
 #[path = "replay/session.rs"]
 mod session;
+#[path = "support/user_cfg.rs"]
+mod user_cfg;
 #[path = "replay/volatile.rs"]
 mod volatile;
 
@@ -125,6 +129,7 @@ async fn answers_as_recorded() {
     let mut session = Session::new(Sim::over(bailiwick::sim::start(options).await.unwrap()));
     let compare = compare::Volatile::new();
     let (mut same, mut differing, mut missing) = (0, vec![], vec![]);
+    let mut worked_out = Vec::new();
     for line in &lines {
         let line = match line {
             Line::OutOfBand(command) => {
@@ -136,6 +141,9 @@ async fn answers_as_recorded() {
             }
             Line::Request(line) => line,
         };
+        let users = &session.sim.running;
+        let users = users.with(|cluster| cluster.files.read("user.cfg").to_owned());
+        worked_out.extend(permissions::compared(line, &users));
         match replay(&mut session, &compare, line).await {
             Outcome::Same => {
                 println!("same           {}", line.title());
@@ -153,6 +161,10 @@ async fn answers_as_recorded() {
             }
         }
     }
+    assert!(
+        worked_out.len() == 4 && worked_out.iter().sum::<usize>() > 20,
+        "recorded permissions that health::access was held to: {worked_out:?}"
+    );
     let unknown: Vec<_> = differing
         .iter()
         .filter(|(n, ..)| apart(*n).is_none())

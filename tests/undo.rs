@@ -325,6 +325,162 @@ fn a_firewalls_rules_and_options_are_made_changed_and_taken_back() {
     assert_eq!(files(), before);
 }
 
+/// A block of a list that people share: their rules stay, whatever becomes of the block and whatever they do to them meanwhile.
+#[test]
+fn a_block_of_rules_is_made_changed_and_taken_back_beside_those_of_people() {
+    let play = Play::new();
+    let document = |spec: &str| {
+        format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Firewall\nmetadata: {{name: shop}}\nspec: {spec}\n"
+        )
+    };
+    let set = |text: &str| play.file("firewall/104.fw", text);
+    let rules = || -> Vec<String> {
+        let text = play.end()["firewall/104.fw"].clone();
+        let lines = text
+            .lines()
+            .filter(|line| line.contains("IN ") || line.contains("OUT "));
+        lines.map(str::to_owned).collect()
+    };
+    let ssh = "{direction: in, action: ACCEPT, macro: SSH}";
+    let web = "{direction: in, action: ACCEPT, proto: tcp, dport: '80'}";
+    let (begin, end) = (
+        "|IN DROP # bailiwick:begin app",
+        "|IN DROP # bailiwick:end app",
+    );
+    set("[RULES]\n\nIN ACCEPT -p udp -dport 53 # anna's\n|OUT DROP # ben's\n");
+    let theirs = rules();
+    play.document(
+        "shop",
+        &document(&format!(
+            "{{guest: 104, block: {{name: app, rules: [{web}]}}}}"
+        )),
+    );
+    let made = play.carry_out();
+    let once = rules();
+    assert_eq!(once[..2], theirs, "{once:?}");
+    assert_eq!(once[2..], [begin, "IN ACCEPT -p tcp -dport 80", end]);
+
+    // Somebody puts a rule of their own before it; the block changes.
+    let text = play.end()["firewall/104.fw"].clone();
+    set(&text.replace(
+        "|OUT DROP # ben's\n",
+        "IN REJECT -p tcp -dport 25 # carl's\n|OUT DROP # ben's\n",
+    ));
+    let again = play.json(&["apply", "-f", "docs"]).ends(0).json();
+    assert_eq!(again["steps"].as_array().unwrap().len(), 0, "{again}");
+    play.document(
+        "shop",
+        &document(&format!(
+            "{{guest: 104, block: {{name: app, rules: [{ssh}, {web}]}}}}"
+        )),
+    );
+    let changed = play.carry_out();
+    let twice = rules();
+    assert_eq!(
+        twice[3..6],
+        [begin, "IN SSH(ACCEPT)", "IN ACCEPT -p tcp -dport 80"]
+    );
+
+    // Meanwhile somebody takes a rule away and adds one behind; the undo is about the block only.
+    let text = play.end()["firewall/104.fw"].clone();
+    set(&format!(
+        "{}\nOUT ACCEPT # dora's\n",
+        text.replace("IN ACCEPT -p udp -dport 53 # anna's\n", "")
+    ));
+    undone(&play, &changed);
+    let behind = "OUT ACCEPT # dora's";
+    let carl = "IN REJECT -p tcp -dport 25 # carl's";
+    let ben = "|OUT DROP # ben's";
+    assert_eq!(
+        rules(),
+        [carl, ben, begin, "IN ACCEPT -p tcp -dport 80", end, behind]
+    );
+    undone(&play, &made);
+    assert_eq!(rules(), [carl, ben, behind]);
+    let again = play.json(&["undo", &made]).ends(0).json();
+    let said = again["notes"].to_string();
+    assert!(
+        said.contains("the block app of firewall/guest/104 is gone"),
+        "{said}"
+    );
+}
+
+/// Where somebody changed the rules between the markers, or the markers, nothing is guessed.
+#[test]
+fn a_block_that_somebody_changed_is_left() {
+    let play = Play::new();
+    let set = |text: &str| play.file("firewall/104.fw", text);
+    let file = || play.end()["firewall/104.fw"].clone();
+    let block = "{guest: 104, block: {name: app, place: top, rules: [{direction: in, action: ACCEPT, macro: SSH}]}}";
+    play.document(
+        "shop",
+        &format!("apiVersion: bailiwick.dev/v1alpha1\nkind: Firewall\nmetadata: {{name: shop}}\nspec: {block}\n"),
+    );
+    set("[RULES]\n\nIN DROP # theirs\n");
+    let made = play.carry_out();
+    let ours = file();
+    assert!(
+        ours.find("bailiwick:end app") < ours.find("theirs"),
+        "{ours}"
+    );
+    set(&ours.replace("IN SSH(ACCEPT)", "IN SSH(REJECT)"));
+    let undo = play.json(&["undo", &made]).ends(0).json();
+    let said = undo["notes"].to_string();
+    assert!(
+        said.contains("the block app of firewall/guest/104 was changed by someone since"),
+        "{said}"
+    );
+    // The next plan sets it right, and only it.
+    play.carry_out();
+    assert_eq!(file(), ours);
+    set(&ours.replace("|IN DROP # bailiwick:end app\n", ""));
+    let refused = play.bailiwick(&["apply", "-f", "docs"]).ends(1).err;
+    assert!(
+        refused.contains("the block app of the list is broken"),
+        "{refused}"
+    );
+    assert!(refused.contains("has no `bailiwick:end app`"), "{refused}");
+}
+
+#[test]
+fn the_firewall_of_a_vnet_is_made_imported_and_taken_back() {
+    let world = LAB.replace("SDN.Audit,SDN.Use", "SDN.Allocate,SDN.Audit,SDN.Use");
+    let play = Play::with(Setup {
+        world,
+        ..Setup::default()
+    });
+    play.file("sdn/vnets.cfg", "vnet: web\n\tzone z1\n");
+    let theirs = "[RULES]\n\nFORWARD DROP -p tcp -dport 25 # theirs\n\n";
+    play.file("sdn/firewall/web.fw", theirs);
+    let file = || play.end()["sdn/firewall/web.fw"].clone();
+    let vnet = "apiVersion: bailiwick.dev/v1alpha1\nkind: Firewall\nmetadata: {name: web}\nspec: {vnet: web, options: {enabled: true, policyForward: DROP, logLevelForward: info}, rules: [{direction: forward, action: ACCEPT, proto: tcp, dport: '80'}, {direction: forward, action: DROP, source: 10.0.0.0/8}]}\n";
+    play.document("web", vnet);
+    let plan = play.carry_out();
+    let made = file();
+    for line in [
+        "policy_forward: DROP",
+        "enable: 1",
+        "log_level_forward: info",
+        "FORWARD ACCEPT -p tcp -dport 80\nFORWARD DROP -source 10.0.0.0/8",
+    ] {
+        assert!(made.contains(line), "{line}: {made}");
+    }
+    assert!(!made.contains("theirs"), "{made}");
+    let again = play.json(&["apply", "-f", "docs"]).ends(0).json();
+    assert_eq!(again["steps"].as_array().unwrap().len(), 0, "{again}");
+    let imported = play
+        .bailiwick(&["import", "--only", "firewall/vnet/web"])
+        .ends(0)
+        .out;
+    assert!(
+        imported.contains("vnet: web") && imported.contains("policyForward: DROP"),
+        "{imported}"
+    );
+    undone(&play, &plan);
+    assert_eq!(file().trim(), theirs.trim());
+}
+
 #[test]
 fn a_replication_job_made_and_changed_is_taken_back() {
     let play = Play::new();

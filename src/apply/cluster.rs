@@ -1,13 +1,13 @@
 //! The live cluster over the real wire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::port::{Live, Sent, TaskEnd};
+use super::port::{Live, Port, Sent, TaskEnd};
 use super::requests::Request;
 use super::secret_file::Secret;
 use super::touched::Touched;
@@ -30,7 +30,17 @@ pub struct ApiCluster {
     pub secrets: SecretReader,
     /// How often to look when waiting for a task.
     pub poll: Duration,
+    /// Where the API of single nodes is reached from here; of others it is at their own address, port 8006.
+    pub nodes: BTreeMap<NodeName, Address>,
 }
+
+/// Where the API of a node is: host and port.
+pub type Address = (String, u16);
+
+/// The port of a node's API where nothing else is said.
+const API: u16 = 8006;
+/// The port of a node's SSH server.
+const SSH: u16 = 22;
 
 /// What became of a write that did not come back with an answer.
 fn not_taken(error: WriteError) -> Sent {
@@ -150,6 +160,18 @@ impl Live for ApiCluster {
             .into_iter()
             .find(|entry| entry.sid.as_ref() == Some(&sid));
         Ok(of_it.and_then(|entry| entry.state))
+    }
+
+    async fn open(&self, node: &NodeName, own: Option<&str>, port: Port) -> Result<(), String> {
+        let known = self.nodes.get(node).cloned();
+        let known = known.or_else(|| own.map(|own| (own.to_owned(), API)));
+        let (host, api) =
+            known.ok_or_else(|| format!("the address of node {node} is not known"))?;
+        let tried = match port {
+            Port::Api => self.client.opens_tls(&host, api).await,
+            Port::Ssh => self.client.opens_ssh(&host, SSH).await,
+        };
+        tried.map_err(|why| format!("the {} of node {node} at {why}", port.word()))
     }
 
     fn secret(&self, from: &SecretRef, planned: &str) -> Result<Zeroizing<String>, String> {

@@ -4,7 +4,7 @@ mod account;
 
 use crate::proxmox::firewall::same_element;
 use crate::proxmox::property::{Domain, equivalent};
-use crate::world::firewall::{Rule, Scope};
+use crate::world::firewall::{ON_TRIAL, Rule, Scope};
 use crate::world::predict::backups_taken;
 use crate::world::{
     Action, FirewallAction, Guest, Param, Params, PowerAction, RuleList, Section, Status, World,
@@ -298,6 +298,12 @@ fn firewall(action: &FirewallAction, world: &World) -> bool {
         FirewallAction::SetOptions { set, delete, .. } => {
             let same = |(key, value): (&String, &String)| scope.options.get(key) == Some(value);
             set.iter().all(same) && delete.iter().all(|key| !scope.options.contains_key(key))
+        }
+        FirewallAction::BeginTrial { .. } => {
+            scope.options.get("enable").is_some_and(|on| on == ON_TRIAL)
+        }
+        FirewallAction::ConfirmTrial { .. } => {
+            scope.options.get("enable").is_some_and(|on| on == "1")
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::port::{Journal, JournalError, Left, Live, Outcome, Remembered};
 use super::step::{self, NotBegun, Shared, StepEnd};
+use super::trial;
 use crate::ids::{NodeName, StorageId, Vmid};
 use crate::metrics::Metrics;
 use crate::plan::{Plan, Step, StepId};
@@ -32,6 +33,12 @@ pub struct Limits {
     pub ha_patience: Duration,
     /// How long a task may take.
     pub task_deadline: Duration,
+    /// After how long a trial of the firewall is extended before the next step on it. Proxmox VE ends it after a minute.
+    pub trial_extend: Duration,
+    /// How long to wait until every node has the rules that a trial is about. Their daemons look every 10 s.
+    pub trial_wait: Duration,
+    /// How long nodes may take then until they can be reached.
+    pub trial_patience: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +51,9 @@ impl Default for Limits {
             settle: Duration::from_secs(35), // Proxmox VE's own proxy gives up after 30 s
             ha_patience: Duration::from_secs(10 * 60),
             task_deadline: Duration::from_secs(24 * 3600),
+            trial_extend: Duration::from_secs(20), // the longest look for an effect ends before the minute does
+            trial_wait: Duration::from_secs(15),
+            trial_patience: Duration::from_secs(20),
         }
     }
 }
@@ -104,6 +114,8 @@ impl<L: Live, J: Journal> Executor<L, J> {
                 cluster: world.cluster.clone(),
                 world: Mutex::new(world),
                 left,
+                trial: Mutex::new(None),
+                doors: Mutex::new(BTreeSet::new()),
                 metrics,
             }),
         }
@@ -140,6 +152,7 @@ impl<L: Live, J: Journal> Executor<L, J> {
                 _ => end,
             });
         let may_send = end.is_none();
+        let mut trial_broken = !may_send;
         let begin = |tasks: &mut JoinSet<(StepId, StepEnd)>, step: &Step, memory| {
             progress(Progress::Begins(step.clone()));
             let (shared, step) = (self.shared.clone(), step.clone());
@@ -158,10 +171,14 @@ impl<L: Live, J: Journal> Executor<L, J> {
             }
         }
         loop {
-            if end.is_none() {
+            // What is done to others ends no trial of the firewall: it would leave it off.
+            let tries = !trial_broken && self.shared.tries();
+            if end.is_none() || tries {
                 let mut later = Vec::new();
                 for step in waiting {
-                    if step.needs.is_subset(&done) && self.room_for(step, running.values().copied())
+                    if (end.is_none() || trial::on_trial(step))
+                        && step.needs.is_subset(&done)
+                        && self.room_for(step, running.values().copied())
                     {
                         running.insert(step.id, step);
                         begin(&mut tasks, step, None);
@@ -181,6 +198,8 @@ impl<L: Live, J: Journal> Executor<L, J> {
             match step_end {
                 StepEnd::Journal(error) => return Err(error),
                 StepEnd::Ended(outcome, left) => {
+                    let well = matches!(outcome, Outcome::Ok | Outcome::Warnings);
+                    trial_broken |= !well && trial::on_trial(step);
                     self.shared.count(outcome.word());
                     progress(Progress::Ended(step.clone(), outcome, left.clone()));
                     match outcome {
@@ -208,6 +227,7 @@ impl<L: Live, J: Journal> Executor<L, J> {
                     }
                 }
                 StepEnd::NotBegun(why) => {
+                    trial_broken |= trial::on_trial(step);
                     self.shared.count(why.word());
                     progress(Progress::NotBegun(step.clone(), why.clone()));
                     end = worse(end, RunEnd::Stopped { step: id, why });
@@ -242,10 +262,13 @@ impl<L: Live, J: Journal> Executor<L, J> {
                 .filter(|other| other.node.as_ref() == Some(node))
                 .count()
         };
+        // A step of a firewall is over at once, and may be one that a trial waits for.
+        let light = matches!(step.action, Action::Firewall(_));
         let full = step
             .node
             .as_ref()
             .is_some_and(|node| same_node(node) >= self.shared.limits.per_node.max(1));
+        let full = full && !light;
         let busy = storages_of(&step.action).into_iter().any(|storage| {
             let there = running
                 .clone()

@@ -47,6 +47,25 @@ pub enum TaskEnd {
     Unknown(String),
 }
 
+/// Where a node is tried for a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Port {
+    /// Its API, with TLS.
+    Api,
+    /// Its SSH server.
+    Ssh,
+}
+
+impl Port {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Ssh => "SSH",
+        }
+    }
+}
+
 /// The live cluster.
 pub trait Live: Send + Sync + 'static {
     /// The given world with everything `touched` names read again. Fails if any of it could not be read.
@@ -78,6 +97,14 @@ pub trait Live: Send + Sync + 'static {
         kind: GuestKind,
         vmid: Vmid,
     ) -> impl Future<Output = Result<Option<String>, String>> + Send;
+    /// Opens a new connection to a node, and closes it again; `own` is the node's address in the cluster. An error says where and why
+    /// not.
+    fn open(
+        &self,
+        node: &NodeName,
+        own: Option<&str>,
+        port: Port,
+    ) -> impl Future<Output = Result<(), String>> + Send;
     /// The value of a secret, resolved at the moment it is sent. One that no longer has the fingerprint that was planned on, and
     /// approved, is refused.
     fn secret(
@@ -121,6 +148,9 @@ pub struct Intent {
     pub known_tasks: BTreeSet<String>,
     /// The digest sent, if any.
     pub digest: Option<String>,
+    /// What of the nodes could be reached before a trial of the firewall: `pve1 API`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub doors: BTreeSet<String>,
 }
 
 /// What a step left behind, stored with its outcome.
@@ -133,6 +163,9 @@ pub struct Left {
     pub digest: Option<String>,
     /// The guest's identity read back after the step (`uuid:…`), for guests.
     pub birth: Option<String>,
+    /// What of the nodes could be reached before a trial of the firewall: `pve1 API`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub doors: BTreeSet<String>,
 }
 
 /// A step as the journal remembers it.

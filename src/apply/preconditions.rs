@@ -5,6 +5,7 @@ mod account;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::port::Left;
+use super::trial;
 use crate::plan::{Precondition, StepId};
 use crate::world::predict::backups_taken;
 use crate::world::{Action, World, views};
@@ -287,6 +288,11 @@ pub fn check(
                 }
             }
         }
+        Precondition::FirewallOnTrial => match world.firewalls.on_trial() {
+            Some(true) => Ok(()),
+            Some(false) => Err(trial::OVER.to_owned()),
+            None => Err("the datacenter's firewall cannot be read".to_owned()),
+        },
         Precondition::HaState { vmid, state } => {
             let found = world.ha_resources.get(vmid).map(|resource| &resource.state);
             same(&found, &state.as_ref(), || {

@@ -1,6 +1,6 @@
 //! One step, from reading what it depends on to reading what it left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::read_back::{ReadBack, read_back};
 use super::secret_file::Secret;
 use super::shown_once;
 use super::touched::Touched;
+use super::trial;
 use crate::ids::{ClusterName, NodeName};
 use crate::metrics::Metrics;
 use crate::plan::{Step, StepId};
@@ -66,6 +67,10 @@ pub struct Shared<L, J> {
     pub world: Mutex<World>,
     /// What ended steps left.
     pub left: Mutex<BTreeMap<StepId, Left>>,
+    /// The trial of the firewall that is under way.
+    pub trial: Mutex<Option<trial::Open>>,
+    /// What could be reached before it began.
+    pub doors: Mutex<BTreeSet<String>>,
     /// The cluster, as it is counted under.
     pub cluster: ClusterName,
     /// Where steps, tasks and waits are counted.
@@ -153,6 +158,13 @@ pub async fn run<L: Live, J: Journal>(
     may_send: bool,
 ) -> StepEnd {
     match attempt(&shared, &step, remembered, may_send).await {
+        Ok(StepEnd::NotBegun(why)) => StepEnd::NotBegun(match why {
+            NotBegun::Frozen(why) => NotBegun::Frozen(trial::aftermath(&shared, &step, why)),
+            NotBegun::Stale(why) => NotBegun::Stale(trial::aftermath(&shared, &step, why)),
+            NotBegun::Unreadable(why) => {
+                NotBegun::Unreadable(trial::aftermath(&shared, &step, why))
+            }
+        }),
         Ok(end) => end,
         Err(error) => StepEnd::Journal(error),
     }
@@ -173,14 +185,20 @@ async fn attempt<L: Live, J: Journal>(
             conclude(shared, step, None, &touched, end).await
         }
         Some(Remembered::Intended(intent)) => {
-            if let Some(reason) = shared.journal.frozen(step).await? {
+            if let Some(reason) = frozen(shared, step).await? {
                 return Ok(StepEnd::NotBegun(NotBegun::Frozen(reason)));
             }
+            // Finding out takes its time. What comes of it says whether the trial still goes on.
+            let _ = trial::extend(shared, step).await;
+            shared.remember_doors(&intent.doors);
             take_up(shared, step, &touched, &intent, may_send).await
         }
         None => {
-            if let Some(reason) = shared.journal.frozen(step).await? {
+            if let Some(reason) = frozen(shared, step).await? {
                 return Ok(StepEnd::NotBegun(NotBegun::Frozen(reason)));
+            }
+            if let Err(why) = trial::extend(shared, step).await {
+                return Ok(StepEnd::NotBegun(why));
             }
             let before = match shared.live.refresh(shared.world(), touched.clone()).await {
                 Ok(world) => world,
@@ -193,6 +211,18 @@ async fn attempt<L: Live, J: Journal>(
             }
         }
     }
+}
+
+/// Why a step may not begin now. A trial of the firewall that is under way is brought to its end in any case: left alone it would switch
+/// the firewall off.
+async fn frozen<L, J: Journal>(
+    shared: &Shared<L, J>,
+    step: &Step,
+) -> Result<Option<String>, JournalError> {
+    if trial::on_trial(step) && shared.tries() {
+        return Ok(None);
+    }
+    shared.journal.frozen(step).await
 }
 
 fn holds<L, J>(shared: &Shared<L, J>, step: &Step, world: &World) -> Result<(), String> {
@@ -275,6 +305,13 @@ async fn begin<L: Live, J: Journal>(
             }
         }
     }
+    match trial::doors(shared, step, before).await {
+        Ok(doors) => {
+            shared.remember_doors(&doors);
+            intent.doors = doors;
+        }
+        Err(why) => return Ok(StepEnd::NotBegun(NotBegun::Unreadable(why))),
+    }
     shared.journal.intent(step, &intent).await?;
     send(shared, step, before, touched, &intent).await
 }
@@ -312,7 +349,15 @@ async fn send<L: Live, J: Journal>(
     touched: &Touched,
     intent: &Intent,
 ) -> Result<StepEnd, JournalError> {
-    let call = match call(shared, step, before, intent.digest.as_deref()) {
+    let proven = match trial::prove(shared, step, touched).await {
+        Ok(proven) => proven,
+        Err(why) => return failed(shared, step, why).await,
+    };
+    let (before, digest) = match &proven {
+        Some(proven) => (&proven.before, proven.digest.as_deref()),
+        None => (before, intent.digest.as_deref()),
+    };
+    let call = match call(shared, step, before, digest) {
         Ok(call) => call,
         Err(why) => return failed(shared, step, why).await,
     };
@@ -321,6 +366,7 @@ async fn send<L: Live, J: Journal>(
         Ok(place) => place,
         Err(why) => return failed(shared, step, why).await,
     };
+    trial::sending(shared, step);
     let (sent, secret) = send_patiently(shared, &call, place.is_some()).await;
     let sent = match shown_once::keep(&step.action, place, sent, secret) {
         Ok(sent) => sent,
@@ -504,6 +550,7 @@ async fn conclude<L: Live, J: Journal>(
     };
     let mut left = what_is_left(&step.action, &now);
     left.message = message;
+    left.doors = shared.doors_of(&step.action);
     if unsaid && !effect::tells(&step.action) {
         return failed(
             shared,
@@ -513,6 +560,7 @@ async fn conclude<L: Live, J: Journal>(
         .await;
     }
     if surprises.is_empty() {
+        trial::ended(shared, step);
         shared.journal.ended(step, outcome, &left).await?;
         shared
             .left
@@ -521,7 +569,8 @@ async fn conclude<L: Live, J: Journal>(
             .insert(step.id, left.clone());
         return Ok(StepEnd::Ended(outcome, left));
     }
-    left.message = format!("{NOT_AS_PREDICTED}: {}", surprises.join("; "));
+    let surprised = format!("{NOT_AS_PREDICTED}: {}", surprises.join("; "));
+    left.message = trial::aftermath(shared, step, surprised);
     shared.journal.ended(step, Outcome::Failed, &left).await?;
     Ok(StepEnd::Ended(Outcome::Failed, left))
 }
@@ -541,6 +590,7 @@ fn what_is_left(action: &Action, now: &World) -> Left {
             .or_else(|| storage.map(|storage| storage.digest.clone()))
             .filter(|digest| !digest.is_empty()),
         birth: guest.and_then(|guest| guest.config.birth()),
+        doors: BTreeSet::new(),
     }
 }
 
@@ -550,7 +600,7 @@ async fn failed<L: Live, J: Journal>(
     why: String,
 ) -> Result<StepEnd, JournalError> {
     let left = Left {
-        message: why,
+        message: trial::aftermath(shared, step, why),
         ..Left::default()
     };
     shared.journal.ended(step, Outcome::Failed, &left).await?;
@@ -578,7 +628,7 @@ async fn undetermined<L: Live, J: Journal>(
     why: String,
 ) -> Result<StepEnd, JournalError> {
     let left = Left {
-        message: why,
+        message: trial::aftermath(shared, step, why),
         ..Left::default()
     };
     shared

@@ -230,6 +230,10 @@ impl Touched {
             if let Precondition::SafetyCopyIs { node, storage, .. } = precondition {
                 touched.copies(node, storage, world);
             }
+            if let Precondition::FirewallOnTrial = precondition {
+                let options = (Place::Cluster, FirewallPart::Options);
+                touched.firewalls.insert(options);
+            }
         }
         touched
     }

@@ -476,6 +476,7 @@ mod tests {
             complete: true,
             risk: Risk::High,
             notes: vec![],
+            blocks: vec![],
         }
     }
 

@@ -370,7 +370,7 @@ pub struct Import {
     pub to: Option<PathBuf>,
     /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`,
     /// `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `ipset/104/NAME`),
-    /// `security-group/NAME`, `firewall/cluster`, `firewall/node/NAME`, `firewall/guest/104`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`,
+    /// `security-group/NAME`, `firewall/cluster`, `firewall/node/NAME`, `firewall/guest/104`, `firewall/vnet/NAME`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`,
     /// `snapshot`, `replication-job`, `group`, `user`, `role`, `acl`, `token`, `alias`, `ipset`, `security-group`, `firewall`. Snapshots are
     /// imported only where they are asked for here.
     #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]

@@ -174,6 +174,10 @@ fn tuning() -> Tuning {
     if let Some(settle) = millis("BAILIWICK_SETTLE_MS") {
         tuning.settle = settle;
     }
+    if let Some(wait) = millis("BAILIWICK_TRIAL_WAIT_MS") {
+        tuning.trial_wait = wait;
+        tuning.trial_patience = wait;
+    }
     tuning
 }
 
@@ -448,7 +452,7 @@ async fn simulate(arguments: crate::sim::Arguments, output: &Output) -> Ended {
                 }
                 error => Failure::of(&error),
             })?;
-    let ready = json!({ "url": running.url(), "fingerprint": running.fingerprint(), "control": running.control() });
+    let ready = json!({ "url": running.url(), "fingerprint": running.fingerprint(), "control": running.control(), "nodes": running.nodes() });
     output.raw(&format!("{ready}\n"));
     running.wait().await;
     Ok(Exit::Success)

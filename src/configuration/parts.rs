@@ -103,6 +103,38 @@ impl From<Endpoint> for String {
     }
 }
 
+/// A network of people who administer: `ADDRESS/PREFIX`, or an address alone; IPv4 or IPv6.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AdministratorNetwork(String);
+
+impl AdministratorNetwork {
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AdministratorNetwork {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        match crate::proxmox::firewall::network(&text) {
+            Some(_) if !text.contains('-') => Ok(Self(text)),
+            _ => Err(InvalidId {
+                what: "network",
+                text,
+                expected: "`ADDRESS/PREFIX` such as `10.0.9.0/24`, or an address",
+            }),
+        }
+    }
+}
+
+impl From<AdministratorNetwork> for String {
+    fn from(network: AdministratorNetwork) -> String {
+        network.0
+    }
+}
+
 /// The SHA-256 fingerprint of a certificate, written as Proxmox VE shows it: 32 pairs of hexadecimal digits joined by colons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]

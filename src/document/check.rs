@@ -59,7 +59,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         }
         Spec::SecurityGroup(spec) => {
             check.named(metadata, spec.name(metadata).is_some(), "security group");
-            check.rules(spec.rules.as_deref().unwrap_or_default(), true);
+            check.rule_list(spec.rules.as_deref(), spec.block.as_ref(), true);
         }
         Spec::Firewall(spec) => check.firewall(spec),
     }
@@ -879,6 +879,7 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
                 Some(FirewallScope::Cluster) => Some("the firewall of the datacenter".to_owned()),
                 Some(FirewallScope::Node(node)) => Some(format!("the firewall of node {node}")),
                 Some(FirewallScope::Guest(vmid)) => Some(format!("the firewall of guest {vmid}")),
+                Some(FirewallScope::Vnet(vnet)) => Some(format!("the firewall of vnet {vnet}")),
             };
             all.extend(own.map(|own| (own, whole)));
         }

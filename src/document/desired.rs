@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{
     BackupJobId, Bytes, GuestKind, NodeName, PoolId, ReplicationJobId, Slot, SnapshotName,
-    StorageId, TokenId, Vmid, VolumeId,
+    StorageId, TokenId, Vmid, VnetName, VolumeId,
 };
 
 /// What is wanted of one field: a value, or that it be gone.
@@ -331,8 +331,23 @@ pub struct DesiredSecurityGroup {
     pub name: String,
     /// The comment, if managed; never an empty text.
     pub comment: Option<Wish<String>>,
-    /// Its rules in order, each its fields under Proxmox VE's names, if managed.
+    /// Its rules in order, each its fields under Proxmox VE's names, if the whole list is managed.
     pub rules: Option<Vec<BTreeMap<String, String>>>,
+    /// The block of its rules that is managed, if only that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<DesiredBlock>,
+}
+
+/// A block of a list of rules that people share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredBlock {
+    /// The name that its markers carry.
+    pub name: String,
+    /// Whether it comes in before all other rules while it is not there; behind them otherwise.
+    pub at_top: bool,
+    /// The rules between the markers, in order, each its fields under Proxmox VE's names.
+    pub rules: Vec<BTreeMap<String, String>>,
 }
 
 /// Whose firewall it is.
@@ -345,6 +360,8 @@ pub enum FirewallScope {
     Node(NodeName),
     /// A guest's.
     Guest(Vmid),
+    /// A vnet's.
+    Vnet(VnetName),
 }
 
 /// What a `Firewall` asks for.
@@ -355,8 +372,11 @@ pub struct DesiredFirewall {
     pub scope: FirewallScope,
     /// Every option under Proxmox VE's own name.
     pub options: BTreeMap<String, Wish<Value>>,
-    /// Its rules in order, each its fields under Proxmox VE's names, if managed.
+    /// Its rules in order, each its fields under Proxmox VE's names, if the whole list is managed.
     pub rules: Option<Vec<BTreeMap<String, String>>>,
+    /// The block of its rules that is managed, if only that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<DesiredBlock>,
 }
 
 /// An element of a set of addresses.

@@ -1,10 +1,10 @@
-//! The kind `Firewall`: the options and the rules of one firewall, the datacenter's, a node's or a guest's.
+//! The kind `Firewall`: the options and the rules of one firewall, the datacenter's, a node's, a guest's or a vnet's.
 
 use super::desired::{DesiredFirewall, FirewallScope};
-use super::firewall_rule::{FirewallRule, LogLevel};
+use super::firewall_rule::{FirewallRule, LogLevel, RuleBlock};
 use super::options::{ExtraConfig, Field, Group, collect, options, words};
 use super::scalar::{ConntrackHelper, RateLimit};
-use crate::ids::{NodeName, Vmid};
+use crate::ids::{NodeName, Vmid, VnetName};
 
 words! {
     /// What becomes of a packet that no rule matches.
@@ -16,7 +16,7 @@ words! {
 }
 
 options! {
-    /// How one firewall shall be. Exactly one of `cluster`, `node` and `guest` is written. A firewall is never deleted: when its document
+    /// How one firewall shall be. Exactly one of `cluster`, `node`, `guest` and `vnet` is written. A firewall is never deleted: when its document
     /// is removed it stays as it is.
     pub struct FirewallSpec {
         /// `true`: the datacenter's.
@@ -25,10 +25,15 @@ options! {
         node: Option<NodeName> = "" by hand,
         /// The guest whose firewall it is. It filters the interfaces that have `firewall: true`.
         guest: Option<Vmid> = "" by hand,
+        /// The vnet of SDN whose firewall it is, once it is applied. Its rules have the direction `forward`, or call security groups. Only
+        /// nodes that make their firewall with nftables filter at vnets: of others a plan says so.
+        vnet: Option<VnetName> = "" by hand,
         /// The options.
         options: Option<FirewallOptions> = "",
         /// The rules, whole and in order: a rule that is not here goes. Left out, rules are not managed.
         rules: Option<Vec<FirewallRule>> = "" by hand,
+        /// Instead of `rules`, a block of them in a list that is shared with people: only what is between its markers is managed.
+        block: Option<RuleBlock> = "" by hand,
         /// Options that have no field here yet, under Proxmox VE's own names.
         extra_config: ExtraConfig = "",
     }
@@ -37,14 +42,14 @@ options! {
 options! {
     /// The options of a firewall. Which of them there are depends on whose it is.
     pub struct FirewallOptions {
-        /// Whether it is on. Not set, the datacenter's is off, a node's on and a guest's off; while the datacenter's is off, all are. It is
+        /// Whether it is on. Not set, the datacenter's is off, a node's on, a guest's and a vnet's off; while the datacenter's is off, all are. It is
         /// switched on in one go, without Proxmox VE's trial of a minute: what the plan says of who is shut out is all the warning there is.
         enabled: Field<bool> = "enable",
         /// What becomes of packets that come in and no rule matches (datacenter, guest). Not set: `DROP`.
         policy_in: Field<Policy> = "policy_in",
         /// What becomes of packets that go out and no rule matches (datacenter, guest). Not set: `ACCEPT`.
         policy_out: Field<Policy> = "policy_out",
-        /// What becomes of packets that are forwarded and no rule matches (datacenter). Not set: `ACCEPT`.
+        /// What becomes of packets that are forwarded and no rule matches (datacenter, vnet). Not set: `ACCEPT`.
         policy_forward: Field<ForwardPolicy> = "policy_forward",
         /// Whether rules for Ethernet frames are made too (datacenter). Not set: yes.
         ebtables: Field<bool> = "ebtables",
@@ -54,7 +59,7 @@ options! {
         log_level_in: Field<LogLevel> = "log_level_in",
         /// How much is logged of packets that go out (node, guest).
         log_level_out: Field<LogLevel> = "log_level_out",
-        /// How much is logged of packets that are forwarded (node).
+        /// How much is logged of packets that are forwarded (node, vnet).
         log_level_forward: Field<LogLevel> = "log_level_forward",
         /// Whether neighbour discovery passes (node, guest). Not set: yes.
         ndp: Field<bool> = "ndp",
@@ -100,21 +105,22 @@ options! {
     }
 }
 
-/// The options that only a firewall of these scopes has: `c`luster, `n`ode, `g`uest.
+/// The options that only a firewall of these scopes has: `c`luster, `n`ode, `g`uest, `v`net.
 const SCOPES: &[(&str, &str)] = &[
     ("policy_in", "cg"),
     ("policy_out", "cg"),
-    ("policy_forward", "c"),
+    ("policy_forward", "cv"),
     ("ebtables", "c"),
     ("log_ratelimit", "c"),
     ("log_level_in", "ng"),
     ("log_level_out", "ng"),
+    ("log_level_forward", "nv"),
     ("ndp", "ng"),
     ("dhcp", "g"),
     ("radv", "g"),
     ("macfilter", "g"),
     ("ipfilter", "g"),
-    ("enable", "cng"),
+    ("enable", "cngv"),
 ];
 
 /// Whether a firewall of this scope has an option. What is not known is only a node's if a field stands for it.
@@ -123,6 +129,7 @@ pub fn has(scope: &FirewallScope, key: &str) -> bool {
         FirewallScope::Cluster => 'c',
         FirewallScope::Node(_) => 'n',
         FirewallScope::Guest(_) => 'g',
+        FirewallScope::Vnet(_) => 'v',
     };
     let known = SCOPES.iter().find(|(known, _)| *known == key);
     known.map_or("n", |(_, scopes)| scopes).contains(letter)
@@ -131,10 +138,11 @@ pub fn has(scope: &FirewallScope, key: &str) -> bool {
 impl FirewallSpec {
     /// Whose firewall it is, if exactly one is said.
     pub fn scope(&self) -> Option<FirewallScope> {
-        match (self.cluster, &self.node, self.guest) {
-            (Some(true), None, None) => Some(FirewallScope::Cluster),
-            (None, Some(node), None) => Some(FirewallScope::Node(node.clone())),
-            (None, None, Some(vmid)) => Some(FirewallScope::Guest(vmid)),
+        match (self.cluster, &self.node, self.guest, &self.vnet) {
+            (Some(true), None, None, None) => Some(FirewallScope::Cluster),
+            (None, Some(node), None, None) => Some(FirewallScope::Node(node.clone())),
+            (None, None, Some(vmid), None) => Some(FirewallScope::Guest(vmid)),
+            (None, None, None, Some(vnet)) => Some(FirewallScope::Vnet(vnet.clone())),
             _ => None,
         }
     }
@@ -159,6 +167,7 @@ impl FirewallSpec {
                 .rules
                 .as_ref()
                 .map(|rules| rules.iter().map(FirewallRule::fields).collect()),
+            block: self.block.as_ref().and_then(RuleBlock::desired),
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::desired::DesiredBlock;
 use super::options::{options, words};
 use super::scalar::{
-    FirewallComment, FirewallPeer, FirewallPorts, IcmpType, InterfaceName, MacroName, ProtocolName,
-    RuleAction,
+    BlockName, FirewallComment, FirewallPeer, FirewallPorts, IcmpType, InterfaceName, MacroName,
+    ProtocolName, RuleAction,
 };
 
 words! {
@@ -51,6 +52,42 @@ options! {
         log: Option<LogLevel> = "log" by hand,
         /// A comment.
         comment: Option<FirewallComment> = "comment" by hand,
+    }
+}
+
+words! {
+    /// Where a block comes into a list.
+    pub enum BlockPlace { Top = "top", End = "end" }
+}
+
+options! {
+    /// The rules between two markers of a list that people share. The markers are rules that are off and do nothing, with the comments
+    /// `bailiwick:begin NAME` and `bailiwick:end NAME`. All rules before and behind them are other people's: none is changed, moved or taken
+    /// away. People may move the whole block; if the markers are not one pair in order, nothing is planned until somebody mends them.
+    pub struct RuleBlock {
+        /// The block's name, which its markers carry. Always to be written.
+        name: Option<BlockName> = "" by hand,
+        /// Where the block comes in while its markers are not in the list: before all other rules (`top`) or behind them (`end`). Default
+        /// `end`. Once it is there it stays where its markers are.
+        place: Option<BlockPlace> = "" by hand,
+        /// The rules between the markers, whole and in order: one that is not here goes. Always to be written; it may be empty.
+        rules: Option<Vec<FirewallRule>> = "" by hand,
+    }
+}
+
+impl RuleBlock {
+    /// What this asks for in Proxmox VE's words, if it says enough.
+    pub fn desired(&self) -> Option<DesiredBlock> {
+        Some(DesiredBlock {
+            name: self.name.as_ref()?.as_str().to_owned(),
+            at_top: self.place == Some(BlockPlace::Top),
+            rules: self
+                .rules
+                .as_ref()?
+                .iter()
+                .map(FirewallRule::fields)
+                .collect(),
+        })
     }
 }
 

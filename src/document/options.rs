@@ -213,6 +213,7 @@ printed!(
     Slot,
     crate::ids::StorageId,
     crate::ids::NodeName,
+    crate::ids::VnetName,
     crate::ids::VolumeId,
     crate::ids::PoolId,
     crate::ids::Vmid

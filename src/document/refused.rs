@@ -206,7 +206,7 @@ const API_TOKEN: &[(&str, &str)] = &[
 const FIREWALL: &[(&str, &str)] = &[
     (
         "vnet",
-        "the firewalls of SDN's vnets are not managed, only those of the datacenter and of guests",
+        "a vnet has no aliases and sets of its own; its rules use the datacenter's",
     ),
     (
         "node",
@@ -232,12 +232,9 @@ const SECURITY_GROUP: &[(&str, &str)] = &[
 
 /// Keys of firewalls.
 const FIREWALL_OPTIONS: &[(&str, &str)] = &[
-    (
-        "vnet",
-        "the firewalls of SDN's vnets are not managed, only those of the datacenter, of nodes and of guests",
-    ),
     ("vmid", "write the guest as `spec.guest`"),
     ("node", "write the node as `spec.node`"),
+    ("vnet", "write the vnet as `spec.vnet`"),
     ("delete", "write the field as `null`"),
     ("digest", REQUEST),
 ];

@@ -14,7 +14,7 @@ use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
 use crate::ids::{
     AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, ReplicationJobId, RoleId, Slot,
-    SnapshotName, StorageId, TokenId, UserId, Vmid, VolumeId,
+    SnapshotName, StorageId, TokenId, UserId, Vmid, VnetName, VolumeId,
 };
 use crate::proxmox::firewall;
 
@@ -198,6 +198,8 @@ texts! {
     FirewallComment, "firewall-comment", |t| keep(t, is_line(t, 512), || "one line of at most 512 characters".to_owned());
     /// A security group's name; lower case is canonical.
     GroupName, "group-name", |t| keep(&t.to_ascii_lowercase(), firewall::is_name(t) && t.len() <= 18, || "a name: letters, digits, `-` and `_`, beginning with a letter, 2 to 18 characters".to_owned());
+    /// The name of a block of rules.
+    BlockName, "block-name", |t| keep(t, firewall::is_name(t) && t.len() <= 32, || "a name: letters, digits, `-` and `_`, beginning with a letter, 2 to 32 characters".to_owned());
     /// What a rule does: a verdict, or the name of a security group.
     RuleAction, "rule-action", |t| match t.to_ascii_uppercase().as_str() { verdict @ ("ACCEPT" | "DROP" | "REJECT") => Ok(verdict.to_owned()), _ => keep(&t.to_ascii_lowercase(), firewall::is_name(t) && t.len() <= 18, || "`ACCEPT`, `DROP`, `REJECT`, or the name of a security group".to_owned()) };
     /// The name of a macro of firewall rules.
@@ -250,6 +252,7 @@ texts! {
     "size", |t| parse_size(t).map(print_size);
     "memory-size", |t| parse_memory(t).map(print_size);
     "node-name", id::<NodeName>;
+    "vnet-name", id::<VnetName>;
     "storage-id", id::<StorageId>;
     "pool-id", id::<PoolId>;
     "backup-job-id", id::<BackupJobId>;
@@ -632,6 +635,7 @@ macro_rules! id_schemas {
 
 id_schemas! {
     NodeName, "node-name";
+    VnetName, "vnet-name";
     StorageId, "storage-id";
     PoolId, "pool-id";
     BackupJobId, "backup-job-id";

@@ -2,7 +2,7 @@
 
 use super::desired::DesiredSecurityGroup;
 use super::firewall_alias::comment;
-use super::firewall_rule::FirewallRule;
+use super::firewall_rule::{FirewallRule, RuleBlock};
 use super::metadata::Metadata;
 use super::options::{Field, options};
 use super::scalar::{FirewallComment, GroupName};
@@ -17,6 +17,9 @@ options! {
         comment: Field<FirewallComment> = "comment" by hand,
         /// Its rules, whole and in order: a rule that is not here goes.
         rules: Option<Vec<FirewallRule>> = "" by hand,
+        /// Instead of `rules`, a block of them in a group that is shared with people: only what is between its markers is managed. When the
+        /// document is removed with the annotation that deletes, the block goes, and the group with it only if it has no other rules.
+        block: Option<RuleBlock> = "" by hand,
     }
 }
 
@@ -36,6 +39,7 @@ impl SecurityGroupSpec {
                 .rules
                 .as_ref()
                 .map(|rules| rules.iter().map(FirewallRule::fields).collect()),
+            block: self.block.as_ref().and_then(RuleBlock::desired),
         }
     }
 }

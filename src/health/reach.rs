@@ -33,7 +33,7 @@ pub use chain::{
 };
 pub use change::{Asked, Cell, Change, Reach, Spaces, changes, opened_between, shut_between};
 pub use compile::{Compiled, NodeRules};
-pub use judge::{Effect, Judged, Keepers, judge, judge_between};
+pub use judge::{Effect, Judged, Keepers, judge, judge_between, less_managed};
 pub use macros::names as macros;
 pub use model::{
     Backend, Cluster, Corosync, Guest, GuestFirewall, GuestKind, Host, Interface, Known, Link,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{Problem, Reason};
 use super::input::PlanInput;
-use super::model::{Change, DocumentRef, Unknown};
+use super::model::{BlockChange, Change, DocumentRef, Unknown};
 use crate::ids::{NodeName, StorageId, Vmid};
 use crate::world::Action;
 
@@ -99,6 +99,8 @@ pub(super) struct Drafts {
     pub going: BTreeSet<String>,
     /// Objects whose document only got another name, by the key of the document that has them now.
     pub renamed: BTreeMap<String, String>,
+    /// Blocks of lists of rules that people share.
+    pub blocks: Vec<BlockChange>,
     /// VMIDs given away in this plan.
     pub taken: BTreeSet<Vmid>,
 }

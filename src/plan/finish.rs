@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{DraftId, Drafts, Phase, Planner};
 use super::error::{PlanError, Problem, Reason};
+use super::firewall::put_trials;
 use super::guard::{self, Written};
 use super::impacts::Watch;
 use super::input::PlanInput;
 use super::invert::inverse;
 use super::model::{Impact, Plan, PlanHash, Step};
-use super::order::{Ordered, order};
+use super::order::{Ordered, line, number};
 use super::privileges::privileges;
 use super::version::{self, Unchecked};
 use super::{hash, risk};
@@ -374,13 +375,15 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
         });
     }
     let start = input.world;
-    let ordered = order(std::mem::take(&mut drafts.steps), start).map_err(|reason| PlanError {
+    let line = line(&drafts.steps).map_err(|reason| PlanError {
         problems: vec![Problem {
             document: String::new(),
             field: String::new(),
             reason,
         }],
     })?;
+    let line = put_trials(start, &mut drafts, line);
+    let ordered = number(std::mem::take(&mut drafts.steps), &line, start);
     let mut watch = Watch::new(start);
     let steps = try_out(input, ordered, &mut watch)?;
     if !steps.is_empty()
@@ -443,6 +446,7 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
         complete,
         risk,
         notes: drafts.notes.into_iter().collect(),
+        blocks: drafts.blocks,
     };
     plan.hash = hash::hash(&plan).map_err(|error| PlanError {
         problems: vec![Problem {

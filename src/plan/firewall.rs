@@ -8,14 +8,16 @@ mod ipset;
 mod options;
 mod order;
 mod rules;
+mod trial;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, DraftId, Phase, Planner};
 use super::error::Reason;
 use super::input::{Item, Ownership, Wanted};
 use super::model::Plan;
+use super::words::few;
 use crate::document::desired::{Desired, FirewallScope, Value, Wish};
 use crate::ids::{NodeName, Vmid};
 use crate::world::action::firewall::{object_of, of_object};
@@ -25,6 +27,7 @@ use crate::world::{Action, FirewallAction, Site, World};
 pub(super) use inverse::inverse;
 pub(super) use rules::action as rule_action;
 pub use rules::words as rule_words;
+pub(super) use trial::put as put_trials;
 
 /// When a changed firewall does anything else than before.
 const EFFECT: &str = "within about ten seconds";
@@ -50,7 +53,12 @@ pub fn firewalls_wanted(items: &[Item], ownership: &Ownership, world: &World) ->
     for item in items {
         match &item.wanted {
             Wanted::Present(desired) => {
-                places.extend(place_of(desired));
+                let place = place_of(desired);
+                if let Some(Place::Vnet(_)) = &place {
+                    // Whether nodes filter by it.
+                    places.extend(world.nodes.keys().cloned().map(Place::Node));
+                }
+                places.extend(place);
                 if turns_on(desired) {
                     coming_on(world, &mut places);
                 }
@@ -75,7 +83,9 @@ pub fn firewalls_undone(plan: &Plan, world: &World) -> BTreeSet<Place> {
             let place = action.site().place();
             match (action, action.makes()) {
                 (_, Some(_)) => going(&place, world, &mut places),
-                (FirewallAction::SetOptions { .. }, _) if place == Place::Cluster => {
+                (FirewallAction::SetOptions { .. } | FirewallAction::BeginTrial { .. }, _)
+                    if place == Place::Cluster =>
+                {
                     coming_on(world, &mut places);
                     places.insert(place);
                 }
@@ -141,6 +151,7 @@ fn place_of(desired: &Desired) -> Option<Place> {
             FirewallScope::Cluster => Place::Cluster,
             FirewallScope::Node(node) => Place::Node(node.clone()),
             FirewallScope::Guest(vmid) => Place::Guest(*vmid),
+            FirewallScope::Vnet(vnet) => Place::Vnet(vnet.clone()),
         }),
         Desired::Guest(_)
         | Desired::Storage(_)
@@ -201,6 +212,52 @@ impl Planner<'_, '_> {
                 self.firewall_present(item, firewall, &groups);
             }
         }
+        self.vnets_filtered();
+    }
+
+    /// Says where the firewalls of vnets that the plan changes do nothing: only nftables filters there.
+    fn vnets_filtered(&mut self) {
+        let mut vnets = BTreeSet::new();
+        let mut nftables = BTreeMap::new();
+        for draft in &self.drafts.steps {
+            let Action::Firewall(action) = &draft.action else {
+                continue;
+            };
+            match (action.site(), action) {
+                (Site::Vnet { vnet }, _) => drop(vnets.insert(vnet.clone())),
+                (Site::Node { node }, FirewallAction::SetOptions { set, delete, .. }) => {
+                    let will = set.get("nftables").map(|value| value == "1");
+                    let will = will.or(delete.contains("nftables").then_some(false));
+                    nftables.extend(will.map(|will| (node.clone(), will)));
+                }
+                _ => {}
+            }
+        }
+        let (mut without, mut unknown) = (Vec::new(), Vec::new());
+        for node in self.input.world.nodes.keys() {
+            let place = Place::Node(node.clone());
+            let scope = self.input.world.firewalls.scope(&place);
+            let is = scope.map(|scope| scope.options.get("nftables").is_some_and(|on| on == "1"));
+            match nftables.get(node).copied().map_or(is, Ok) {
+                Ok(true) => {}
+                Ok(false) => without.push(node.to_string()),
+                Err(_) => unknown.push(node.to_string()),
+            }
+        }
+        for vnet in vnets {
+            if !without.is_empty() {
+                self.drafts.notes.insert(format!(
+                    "the firewall of vnet {vnet} does nothing on {}, where the firewall is made with iptables: only nftables filters at vnets (the option `nftables` of the node's firewall)",
+                    few(&without)
+                ));
+            }
+            if !unknown.is_empty() {
+                self.drafts.notes.insert(format!(
+                    "whether {} make the firewall with nftables, without which that of vnet {vnet} does nothing there, could not be read",
+                    few(&unknown)
+                ));
+            }
+        }
     }
 
     /// A part of a firewall whose document is gone and said that it shall be deleted. `false` if the object is none.
@@ -256,6 +313,10 @@ impl Planner<'_, '_> {
                 }
                 let site = Site::Node { node: node.clone() };
                 self.known_firewall(item, site, Some(node.clone()))
+            }
+            FirewallScope::Vnet(vnet) => {
+                let site = Site::Vnet { vnet: vnet.clone() };
+                self.known_firewall(item, site, None)
             }
         }
     }
@@ -377,7 +438,7 @@ pub(super) fn sample(desired: &Desired, world: &World) -> Option<FirewallAction>
             kind: world.guests.get(&vmid)?.kind,
             vmid,
         },
-        Place::Vnet(_) => return None,
+        Place::Vnet(vnet) => Site::Vnet { vnet },
     };
     Some(FirewallAction::DeleteAlias {
         site,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::model::{Precondition, StepId};
 use crate::ids::{GuestKind, ReplicationJobId, Slot, StorageId, Vmid, VolumeId};
-use crate::world::{Action, PowerAction, Status, World};
+use crate::world::{Action, FirewallAction, PowerAction, Status, World};
 use crate::world::{safety_copy, views};
 
 /// What earlier steps of the plan wrote, so that later ones know whose digest they continue from.
@@ -15,6 +15,8 @@ pub(super) struct Written {
     guests: BTreeMap<Vmid, StepId>,
     storages: Option<StepId>,
     made: BTreeMap<Vmid, StepId>,
+    /// Whether the datacenter's firewall is on trial by a step of the plan, and not confirmed.
+    trial: bool,
 }
 
 impl Written {
@@ -64,8 +66,12 @@ impl Written {
             Action::CreateReplicationJob { .. }
             | Action::UpdateReplicationJob { .. }
             | Action::DeleteReplicationJob { .. }
-            | Action::Account(_)
-            | Action::Firewall(_) => {}
+            | Action::Account(_) => {}
+            Action::Firewall(action) => match action {
+                FirewallAction::BeginTrial { .. } => self.trial = true,
+                FirewallAction::ConfirmTrial { .. } => self.trial = false,
+                _ => {}
+            },
         }
     }
 }
@@ -389,6 +395,9 @@ pub(super) fn preconditions(
                 place,
                 part,
             });
+            if written.trial && guest.is_none() {
+                all.push(Precondition::FirewallOnTrial);
+            }
             all
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{DocumentRef, FormerOwner, Origin, Plan, PlanHash};
 use super::{image, snapshot};
-use crate::document::desired::{Desired, SecretRef, Value, Wish};
+use crate::document::desired::{Desired, DesiredBlock, SecretRef, Value, Wish};
 use crate::ids::{ClusterName, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::ServedApi;
 use crate::world::{Action, Section, World};
@@ -164,7 +164,7 @@ pub struct Owned {
     /// when it was taken; for an image, when it was written.
     pub birth: Option<String>,
     /// The keys the document managed when it was last applied; for a secret the keyed fingerprint of the value that was sent; for an
-    /// image where it came from.
+    /// image where it came from; for a block of rules its name.
     pub managed: BTreeMap<String, Option<String>>,
     /// The documents it was taken from that still stand in their sources, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -468,12 +468,14 @@ fn managed(
                     keys.insert(key.to_owned(), None);
                 }
             }
+            keys.extend(group.block.as_ref().map(block_remembered));
         }
         Desired::Firewall(firewall) => {
             options(&firewall.options);
             if firewall.rules.is_some() {
                 keys.insert("(rules)".to_owned(), None);
             }
+            keys.extend(firewall.block.as_ref().map(block_remembered));
         }
         Desired::Image(desired) => keys = image::remembered(&desired.source),
         Desired::Account(account) => {
@@ -503,4 +505,18 @@ fn managed(
         }
     }
     keys
+}
+
+/// What is remembered of a block that a document manages: its name.
+const BLOCK: &str = "(block)";
+
+fn block_remembered(block: &DesiredBlock) -> (String, Option<String>) {
+    (BLOCK.to_owned(), Some(block.name.clone()))
+}
+
+impl Owned {
+    /// The name of the block that the document managed, if it managed one.
+    pub(super) fn block(&self) -> Option<&str> {
+        self.managed.get(BLOCK)?.as_deref()
+    }
 }

@@ -15,7 +15,7 @@ use crate::ids::{
     StorageId, Vmid, VolumeId,
 };
 use crate::world::firewall::{FirewallPart, Place};
-use crate::world::{Action, Status};
+use crate::world::{Action, RuleList, Section, Site, Status};
 
 /// The SHA-256 of a plan's canonical JSON without its hash, printed `sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -280,6 +280,8 @@ pub enum Precondition {
         part: FirewallPart,
         state: Option<String>,
     },
+    /// The datacenter's firewall is on trial, and its minute is not over.
+    FirewallOnTrial,
     /// The HA resource requests this state; `None`: the guest is not under HA.
     #[serde(rename_all = "camelCase")]
     HaState { vmid: Vmid, state: Option<String> },
@@ -424,6 +426,25 @@ pub struct Plan {
     pub risk: Risk,
     /// Things to know that are no impact (objects orphaned, pending changes of others taken along, …).
     pub notes: Vec<String>,
+    /// What becomes of blocks of lists of rules that people share. An undo needs it where people changed their own rules since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<BlockChange>,
+}
+
+/// What a plan makes of a block of a list of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockChange {
+    /// Whose firewall has the list.
+    pub site: Site,
+    /// The list.
+    pub list: RuleList,
+    /// The block's name.
+    pub name: String,
+    /// The rules between its markers before; `None` if these were not there.
+    pub before: Option<Vec<Section>>,
+    /// The same after.
+    pub after: Option<Vec<Section>>,
 }
 
 impl Plan {

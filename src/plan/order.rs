@@ -18,8 +18,8 @@ pub(super) struct Ordered {
     pub draft: Draft,
 }
 
-/// Puts drafts in order: by needs first, then by phase, object and the order they were written in.
-pub(super) fn order(drafts: Vec<Draft>, world: &World) -> Result<Vec<Ordered>, Reason> {
+/// The order of drafts: by needs first, then by phase, object and the order they were written in.
+pub(super) fn line(drafts: &[Draft]) -> Result<Vec<DraftId>, Reason> {
     let keys: Vec<_> = drafts
         .iter()
         .enumerate()
@@ -63,11 +63,11 @@ pub(super) fn order(drafts: Vec<Draft>, world: &World) -> Result<Vec<Ordered>, R
             steps: steps.join("; "),
         });
     }
-    Ok(number(drafts, &line, world))
+    Ok(line)
 }
 
-/// Numbers drafts along a line and chains those that touch the same file.
-fn number(drafts: Vec<Draft>, line: &[DraftId], world: &World) -> Vec<Ordered> {
+/// Numbers drafts along a line and chains those that touch the same file. A draft that is not in the line is left out.
+pub(super) fn number(drafts: Vec<Draft>, line: &[DraftId], world: &World) -> Vec<Ordered> {
     let ids: BTreeMap<DraftId, StepId> = line
         .iter()
         .zip(1..)

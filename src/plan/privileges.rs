@@ -307,6 +307,16 @@ fn choices(action: &Action, world: &World) -> Vec<Choice> {
             Site::Cluster => vec![one("/", "Sys.Modify")],
             Site::Node { node } => vec![one(format!("/nodes/{node}"), "Sys.Modify")],
             Site::Guest { vmid, .. } => on_guest(*vmid, "VM.Config.Network"),
+            Site::Vnet { vnet } => {
+                let known = world.firewalls.vnets.as_ref().ok();
+                let known = known.and_then(|vnets| vnets.get(vnet));
+                let path = match known {
+                    Some(known) => format!("/sdn/zones/{}/{vnet}", known.zone),
+                    // Its zone is not known, but it is in one.
+                    None => "/sdn/zones".to_owned(),
+                };
+                vec![one(path, "SDN.Allocate")]
+            }
         }],
         Action::CreateReplicationJob { id, .. }
         | Action::UpdateReplicationJob { id, .. }

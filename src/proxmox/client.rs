@@ -2,6 +2,7 @@
 //! DELETE in the query; idle connections let go before the server closes them; a fresh connection for every write; only reads
 //! are ever repeated. It decides nothing about what to do with an answer.
 
+mod door;
 mod send;
 
 use std::collections::{BTreeMap, BTreeSet};

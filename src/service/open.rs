@@ -50,6 +50,10 @@ pub struct Tuning {
     pub settle: Duration,
     /// How long a lock held by somebody else is waited for.
     pub lock_patience: Duration,
+    /// How long to wait until every node has the rules that a trial of the firewall is about.
+    pub trial_wait: Duration,
+    /// How long nodes may take then until they can be reached.
+    pub trial_patience: Duration,
 }
 
 impl Default for Tuning {
@@ -58,12 +62,16 @@ impl Default for Tuning {
             poll,
             settle,
             lock_patience,
+            trial_wait,
+            trial_patience,
             ..
         } = Limits::default();
         Self {
             poll,
             settle,
             lock_patience,
+            trial_wait,
+            trial_patience,
         }
     }
 }
@@ -344,6 +352,8 @@ impl Service {
             poll: self.tuning.poll,
             settle: self.tuning.settle,
             lock_patience: self.tuning.lock_patience,
+            trial_wait: self.tuning.trial_wait,
+            trial_patience: self.tuning.trial_patience,
             ..Limits::default()
         }
     }

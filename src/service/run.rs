@@ -10,7 +10,7 @@ use super::open::Service;
 use super::planning::Prepared;
 use super::recipe::Recipe;
 use super::submit::Planned;
-use crate::apply::cluster::ApiCluster;
+use crate::apply::cluster::{Address, ApiCluster};
 use crate::apply::executor::Progress;
 use crate::apply::journal::StoreJournal;
 use crate::apply::port::{Outcome, Remembered};
@@ -20,6 +20,7 @@ use crate::approval::facts::ObjectKind;
 use crate::approval::{Satisfaction, Verdict};
 use crate::configuration::Cluster;
 use crate::document::load;
+use crate::ids::NodeName;
 use crate::ledger::Action;
 use crate::plan::{self, DocumentRef, Ownership, Plan, PlanHash, StepId};
 use crate::store::{NewDocument, PlanState, RunId, RunState, Transaction};
@@ -349,6 +350,7 @@ impl Service {
             client: self.client(&cluster.name)?,
             secrets: Arc::new(move |from, planned| service.planned_secret(from, planned)),
             poll: limits.poll,
+            nodes: addresses(cluster),
         };
         let journal = self.journal(plan, run);
         let metrics = self.metrics.clone();
@@ -725,4 +727,11 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Failed => "failed",
         Outcome::Undetermined => "undetermined",
     }
+}
+
+/// Where the API of single nodes is reached, as the configuration says.
+fn addresses(cluster: &Cluster) -> BTreeMap<NodeName, Address> {
+    let said = cluster.nodes.iter();
+    said.map(|(node, at)| (node.clone(), (at.host().to_owned(), at.port())))
+        .collect()
 }

@@ -18,6 +18,7 @@
 //! | `restart=before`, `restart=after` | the server restarts before or after the call is made: no answer, every connection is cut, and nobody listens for `seconds=`. As with `pveproxy`, cluster and tasks go on meanwhile |
 //! | `quorum=before`, `quorum=after` | before or after the call is made the cluster loses its quorum for `seconds=`: no write is taken, and a task that ends meanwhile fails |
 //! | `offline=before`, `offline=after` | before or after the call is made its node goes out of reach for `seconds=`; what runs there goes on |
+//! | `shut=NODE` | the call is made; then the node takes no new connection at its own address for `seconds=`, as long as the datacenter's firewall is on |
 //!
 //! `seconds=` is simulated seconds, 10 if it is absent; `seconds=*` lasts until all faults are forgotten, which ends what lasts.
 //!
@@ -97,6 +98,8 @@ pub enum What {
     Quorum(Moment, Span),
     /// Lose the node of the call.
     Offline(Moment, Span),
+    /// Let nobody into a node any more by its firewall.
+    Shut(String, Span),
 }
 
 /// For how long a fault lasts that does not say.
@@ -115,7 +118,8 @@ impl What {
             | Self::Certificate(_)
             | Self::Restart(..)
             | Self::Quorum(..)
-            | Self::Offline(..) => true,
+            | Self::Offline(..)
+            | Self::Shut(..) => true,
             Self::Task(_) | Self::Warn(_) | Self::Killed(_) | Self::Lock { .. } => false,
         }
     }
@@ -128,7 +132,8 @@ impl What {
             | Self::Certificate(span)
             | Self::Restart(_, span)
             | Self::Quorum(_, span)
-            | Self::Offline(_, span) => Some(span),
+            | Self::Offline(_, span)
+            | Self::Shut(_, span) => Some(span),
             Self::Latency(_)
             | Self::Status(..)
             | Self::After(..)
@@ -171,9 +176,10 @@ impl Fault {
             ("restart", moment) => What::Restart(self::moment(moment)?, SECONDS),
             ("quorum", moment) => What::Quorum(self::moment(moment)?, SECONDS),
             ("offline", moment) => What::Offline(self::moment(moment)?, SECONDS),
+            ("shut", node) => What::Shut(node.to_owned(), SECONDS),
             _ => {
                 return Err(format!(
-                    "fault '{first}': unknown; known are latency, status, after, drop=before, drop=after, task, warn, killed, lock, refuse=after, certificate=after, restart, quorum, offline"
+                    "fault '{first}': unknown; known are latency, status, after, drop=before, drop=after, task, warn, killed, lock, refuse=after, certificate=after, restart, quorum, offline, shut"
                 ));
             }
         };
@@ -396,6 +402,10 @@ mod tests {
             (
                 "restart=after;seconds=3",
                 What::Restart(Moment::After, Some(3.0)),
+            ),
+            (
+                "shut=pve2;path=/cluster/firewall/rules;seconds=*",
+                What::Shut("pve2".into(), None),
             ),
             (
                 "quorum=before;seconds=*",

@@ -70,8 +70,23 @@ pub fn datacenter(cluster: &Cluster) -> File {
     File::parse(cluster.files.read("firewall/cluster.fw"))
 }
 
-/// Writes the file a request is about.
+/// Whether the datacenter's firewall is on now.
+#[must_use]
+pub fn is_on(cluster: &Cluster) -> bool {
+    let file = datacenter(cluster);
+    let enable = file.options.get("enable");
+    enable.is_some_and(|value| options::on(cluster, value))
+}
+
+/// Writes the file a request is about. With whatever is written, a trial that is over is written as off.
 pub fn write(cluster: &mut Cluster, call: &Call, file: &File) {
+    let mut file = file.clone();
+    if Place::of(call) == Place::Cluster
+        && let Some(enable) = file.options.get_mut("enable")
+        && options::over(cluster, enable)
+    {
+        "0".clone_into(enable);
+    }
     cluster.files.set(path(call), file.print());
 }
 

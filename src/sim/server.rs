@@ -101,6 +101,7 @@ struct Shared {
 /// A running simulator; it stops when dropped or told to.
 pub struct Running {
     url: String,
+    nodes: BTreeMap<String, String>,
     address: SocketAddr,
     fingerprint: String,
     shared: Arc<Shared>,
@@ -159,6 +160,22 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
         control: uuid::Uuid::new_v4().to_string(),
     });
     let stop = CancellationToken::new();
+    let names: Vec<String> = lock(&shared.cluster).nodes.keys().cloned().collect();
+    let mut nodes = BTreeMap::new();
+    for name in names {
+        let own = TcpListener::bind((address.ip(), 0)).await;
+        let own = own.map_err(io(format!("cannot listen for node {name}")))?;
+        let at = own
+            .local_addr()
+            .map_err(io("cannot read the address".into()))?;
+        tokio::spawn(at_node(
+            (name.clone(), own),
+            acceptor.clone(),
+            shared.clone(),
+            stop.clone(),
+        ));
+        nodes.insert(name, format!("https://{at}"));
+    }
     let server = tokio::spawn(accept(
         listening,
         acceptor,
@@ -169,6 +186,7 @@ pub async fn start(options: Options) -> Result<Running, SimError> {
     let url = format!("https://{address}");
     Ok(Running {
         url,
+        nodes,
         address,
         fingerprint,
         shared,
@@ -222,6 +240,38 @@ async fn accept(
         tokio::select! {
             () = &mut patience => break,
             _ = connections.join_next() => {}
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Takes connections at a node's own address, as long as it lets somebody in.
+async fn at_node(
+    (name, listener): (String, TcpListener),
+    acceptor: TlsAcceptor,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            Ok((stream, _)) = listener.accept() => {
+                let lets_in = {
+                    let mut cluster = lock(&shared.cluster);
+                    cluster.tick();
+                    cluster.lets_in(&name)
+                };
+                if lets_in {
+                    let (acceptor, shared, stop) = (acceptor.clone(), shared.clone(), stop.clone());
+                    connections.spawn(async move {
+                        if let Ok(stream) = acceptor.accept(stream).await {
+                            connection(TokioIo::new(stream), shared, stop, Ends::default()).await;
+                        }
+                    });
+                }
+            }
         }
     }
     connections.shutdown().await;
@@ -437,6 +487,7 @@ impl Shared {
             Some(What::Refuse(span)) => self.close(Open::No, false, span),
             Some(What::Certificate(span)) => self.close(Open::Stranger, false, span),
             Some(What::Quorum(_, span)) => lock(&self.cluster).lose_quorum(span),
+            Some(What::Shut(node, span)) => lock(&self.cluster).shut(&node, span),
             Some(What::Offline(_, span)) => {
                 if let Some(node) = node {
                     lock(&self.cluster).cut_off(node, span);
@@ -565,6 +616,13 @@ impl Running {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where each node listens for itself: `https://127.0.0.1:PORT`. It is the same API; only here it shows whether a node is in reach, and
+    /// what a fault says of its firewall.
+    #[must_use]
+    pub fn nodes(&self) -> &BTreeMap<String, String> {
+        &self.nodes
     }
 
     /// The address it listens on.

@@ -139,6 +139,8 @@ pub struct Cluster {
     pub(super) split: bool,
     /// Nodes that a fault took out of reach.
     pub(super) cut_off: BTreeSet<String>,
+    /// Nodes whose rules let nobody in, as long as the datacenter's firewall is on.
+    pub(super) shut: BTreeSet<String>,
     /// What was done, by whom: `PUT /storage/nfs` or `qmcreate 9000 on pve1`, with how often. Calls that were refused and tasks that
     /// failed did nothing.
     pub effects: BTreeMap<String, BTreeMap<String, u32>>,
@@ -230,8 +232,26 @@ impl Cluster {
         }
     }
 
+    /// A node's rules let nobody in for so long.
+    pub fn shut(&mut self, node: &str, span: super::faults::Span) {
+        self.shut.insert(node.to_owned());
+        if let Some(seconds) = span {
+            let node = node.to_owned();
+            self.after(seconds, move |cluster| {
+                cluster.shut.remove(&node);
+            });
+        }
+    }
+
+    /// Whether a node takes new connections at its own address.
+    pub(super) fn lets_in(&self, node: &str) -> bool {
+        let there = self.nodes.get(node).is_some_and(|node| node.online);
+        there && !(self.shut.contains(node) && super::firewall::is_on(self))
+    }
+
     /// Forgets every fault, and ends those that last.
     pub fn forget_faults(&mut self) {
+        self.shut.clear();
         self.faults.clear();
         self.split = false;
         for node in std::mem::take(&mut self.cut_off) {

@@ -264,6 +264,7 @@ pub fn read(text: &str, scale: f64) -> Result<Cluster, WorldError> {
         fingerprint: String::new(),
         split: false,
         cut_off: Default::default(),
+        shut: Default::default(),
         effects: BTreeMap::new(),
         secrets,
         passwords,

@@ -19,6 +19,10 @@ use crate::ids::{NodeName, Vmid, VnetName};
 
 pub use part::FirewallPart;
 
+/// What the datacenter's `enable` is here while its firewall is on for a minute only. Proxmox VE keeps a UNIX time for it, which is another
+/// one for every trial, and says 0 once the minute is over.
+pub const ON_TRIAL: &str = "2";
+
 /// Something that was read, or why it was not.
 pub type Seen<T> = Result<T, String>;
 
@@ -171,11 +175,21 @@ impl Firewalls {
         self.scope_mut(place).map(by).is_some()
     }
 
-    /// Whether the datacenter's firewall is on, and with it any other; also where nobody knows. A number above 1 is a UNIX time: on
-    /// trial, for a minute.
+    /// Whether the datacenter's firewall is on, and with it any other; also where nobody knows. [`ON_TRIAL`]: for a minute.
     pub fn may_be_on(&self) -> bool {
         let cluster = self.cluster.as_ref();
         cluster.map_or(true, |cluster| cluster.may_be_on())
+    }
+
+    /// Whether the datacenter's firewall is on trial; `None` if nobody knows.
+    pub fn on_trial(&self) -> Option<bool> {
+        let cluster = self.cluster.as_ref().ok()?;
+        Some(
+            cluster
+                .options
+                .get("enable")
+                .is_some_and(|value| value == ON_TRIAL),
+        )
     }
 
     /// Whether a guest's own configuration can have an effect, and so is read.

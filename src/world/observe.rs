@@ -28,7 +28,7 @@ use crate::ids::{ClusterName, NodeName};
 use crate::proxmox::{ApiError, Call, Client, ErrorClass};
 pub use backups::backup_configs;
 use reads::Reads;
-pub use refresh::{Refresh, refresh, with_firewalls};
+pub use refresh::{Refresh, refresh, with_firewalls, with_vnets};
 use sight::{Permissions, Sight};
 pub use sight::{READING, permissions as permissions_of, shown_by};
 

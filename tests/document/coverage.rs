@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 31] = [
+const CALLS: [(Kind, &str, &str); 32] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -89,6 +89,11 @@ const CALLS: [(Kind, &str, &str); 31] = [
         Kind::Firewall,
         "PUT",
         "/nodes/{node}/qemu/{vmid}/firewall/options",
+    ),
+    (
+        Kind::Firewall,
+        "PUT",
+        "/cluster/sdn/vnets/{vnet}/firewall/options",
     ),
     (Kind::Group, "POST", "/access/groups"),
     (Kind::Group, "PUT", "/access/groups/{groupid}"),

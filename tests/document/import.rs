@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
-    Desired, DesiredAccount, DesiredApiToken, DesiredBackupJob, DesiredDisk, DesiredFirewall,
-    DesiredFirewallAlias, DesiredGroup, DesiredGuest, DesiredIpSet, DesiredReplicationJob,
-    DesiredSecurityGroup, DesiredSnapshot, DesiredStorage, DesiredUser, Media, Value, Wish,
+    Desired, DesiredAccount, DesiredApiToken, DesiredBackupJob, DesiredBlock, DesiredDisk,
+    DesiredFirewall, DesiredFirewallAlias, DesiredGroup, DesiredGuest, DesiredIpSet,
+    DesiredReplicationJob, DesiredSecurityGroup, DesiredSnapshot, DesiredStorage, DesiredUser,
+    Media, Value, Wish,
 };
 use bailiwick::document::import::firewall::{
-    LiveAlias, LiveIpSet, alias, firewall, ip_set, security_group,
+    LiveAlias, LiveIpSet, LiveRules, alias, firewall, ip_set, security_group,
 };
 use bailiwick::document::import::{
     self, Held, Imported, LiveApiToken, LiveBackupJob, LiveDisk, LiveGuest, LiveReplicationJob,
@@ -318,13 +319,39 @@ fn set_returns(asked: DesiredIpSet) {
     assert_eq!(*again, expected);
 }
 
-fn sections(rules: &Option<Vec<Section>>) -> Vec<&Section> {
-    rules.iter().flatten().collect()
+/// A list as a document asks for it.
+fn live_rules<'a>(
+    rules: &'a Option<Vec<Section>>,
+    block: &'a Option<DesiredBlock>,
+) -> LiveRules<'a> {
+    match block {
+        Some(block) => LiveRules::Block(&block.name, block.rules.iter().collect()),
+        None => LiveRules::Whole(rules.iter().flatten().collect()),
+    }
+}
+
+/// What comes back of it.
+fn listed(
+    rules: &Option<Vec<Section>>,
+    block: &Option<DesiredBlock>,
+) -> (Option<Vec<Section>>, Option<DesiredBlock>) {
+    match block {
+        // Where a block comes in is said of none that is there.
+        Some(block) => {
+            let at_top = false;
+            let block = DesiredBlock {
+                at_top,
+                ..block.clone()
+            };
+            (None, Some(block))
+        }
+        None => (Some(rules.clone().unwrap_or_default()), None),
+    }
 }
 
 fn group_returns(asked: DesiredSecurityGroup) {
     let comment = said(&asked.comment);
-    let live = sections(&asked.rules);
+    let live = live_rules(&asked.rules, &asked.block);
     let imported = security_group(
         "any".to_owned(),
         "security-group/any",
@@ -336,7 +363,7 @@ fn group_returns(asked: DesiredSecurityGroup) {
     let Desired::SecurityGroup(again) = again(&imported) else {
         panic!()
     };
-    let rules = Some(live.into_iter().cloned().collect());
+    let (rules, block) = listed(&asked.rules, &asked.block);
     let comment = comment.map(Wish::Set);
     let name = asked.name;
     assert_eq!(
@@ -344,21 +371,23 @@ fn group_returns(asked: DesiredSecurityGroup) {
         DesiredSecurityGroup {
             name,
             comment,
-            rules
+            rules,
+            block,
         }
     );
 }
 
 fn firewall_returns(asked: DesiredFirewall) {
     let options = raw(Domain::Firewall, &asked.options);
-    let live = sections(&asked.rules);
+    let live = live_rules(&asked.rules, &asked.block);
     let name = "any".to_owned();
     let imported = firewall(name, "firewall/any", &asked.scope, &options, &live).unwrap();
     let Desired::Firewall(again) = again(&imported) else {
         panic!()
     };
     assert_eq!(again.scope, asked.scope);
-    assert_eq!(again.rules, Some(live.into_iter().cloned().collect()));
+    let (rules, block) = listed(&asked.rules, &asked.block);
+    assert_eq!((&again.rules, &again.block), (&rules, &block));
     same(Domain::Firewall, &options, &again.options, &imported);
 }
 

@@ -82,6 +82,8 @@ fn sample(format: &str, pick: u32) -> &'static str {
         "firewall-element" => &["10.20.0.7/16", "2001:db8::/32", "LAN", "dc/lan"],
         "group-name" => &["web", "Mail_1"],
         "rule-action" => &["accept", "DROP", "web"],
+        "vnet-name" => &["web", "Vnet7"],
+        "block-name" => &["app", "Team_1"],
         "firewall-macro" => &["SSH", "HTTPS"],
         "firewall-protocol" => &["TCP", "udp", "47"],
         "firewall-peer" => &["10.20.0.7/16,10.0.0.1-10.0.0.9", "+dc/Web", "LAN"],
@@ -262,7 +264,7 @@ pub fn random(kind: Kind, rng: &mut TestRng, sparse: u32) -> Value {
 fn of_a_firewall(kind: Kind, spec: &mut Value) {
     let spec = spec.as_object_mut().unwrap();
     if kind == Kind::Firewall {
-        let scopes = ["cluster", "node", "guest"];
+        let scopes = ["cluster", "node", "guest", "vnet"];
         let kept = scopes.iter().find(|scope| spec.contains_key(**scope));
         let kept = *kept.unwrap_or(&"cluster");
         scopes
@@ -276,9 +278,11 @@ fn of_a_firewall(kind: Kind, spec: &mut Value) {
         }
         let has = |field: &str| match field {
             "enabled" => true,
-            "policyIn" | "policyOut" => kept != "node",
-            "policyForward" | "ebtables" | "logRateLimit" => kept == "cluster",
-            "logLevelIn" | "logLevelOut" | "ndp" => kept != "cluster",
+            "policyIn" | "policyOut" => ["cluster", "guest"].contains(&kept),
+            "policyForward" => ["cluster", "vnet"].contains(&kept),
+            "ebtables" | "logRateLimit" => kept == "cluster",
+            "logLevelIn" | "logLevelOut" | "ndp" => ["node", "guest"].contains(&kept),
+            "logLevelForward" => ["node", "vnet"].contains(&kept),
             "dhcp" | "radv" | "macFilter" | "ipFilter" => kept == "guest",
             _ => kept == "node",
         };
@@ -289,9 +293,29 @@ fn of_a_firewall(kind: Kind, spec: &mut Value) {
                 .retain(|field, _| has(field));
         }
     }
-    let rules = spec.get_mut("rules").and_then(Value::as_array_mut);
+    let vnet = spec.contains_key("vnet");
+    // The list is whole, or a block of it is.
+    if spec.contains_key("block") {
+        spec.remove("rules");
+    }
+    if let Some(block) = spec.get_mut("block").and_then(Value::as_object_mut) {
+        block.entry("name").or_insert(json!("app"));
+        block.entry("rules").or_insert(json!([]));
+        some_rules(kind, vnet, block);
+    }
+    some_rules(kind, vnet, spec);
+}
+
+fn some_rules(kind: Kind, vnet: bool, list: &mut serde_json::Map<String, Value>) {
+    let rules = list.get_mut("rules").and_then(Value::as_array_mut);
     for rule in rules.into_iter().flatten() {
         let rule = rule.as_object_mut().unwrap();
+        if vnet {
+            rule.remove("iface");
+            if rule["direction"] != "group" {
+                rule.insert("direction".to_owned(), json!("forward"));
+            }
+        }
         if rule["direction"] == "group" && kind == Kind::SecurityGroup {
             rule.insert("direction".to_owned(), json!("in"));
         }

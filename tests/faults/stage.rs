@@ -33,6 +33,8 @@ pub async fn service(play: &Play) -> Service {
         poll: Duration::from_millis(10),
         settle: Duration::from_millis(1000),
         lock_patience: LOCK_PATIENCE,
+        trial_wait: Duration::from_millis(20),
+        trial_patience: Duration::from_millis(200),
     };
     Service::open(configuration, environment, tuning)
         .await

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bailiwick::sim::state::Cluster;
 use bailiwick::sim::users::UserConfig;
 
+use crate::packets::{self, Attempt, Open};
+
 /// A cluster as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -24,6 +26,8 @@ pub struct Seen {
     managed: BTreeSet<u32>,
     /// Who there is and what they may do, by the simulator's own reckoning.
     users: Arc<UserConfig>,
+    /// What gets through the firewalls.
+    open: Open,
 }
 
 /// A guest as it is.
@@ -48,6 +52,8 @@ pub struct Loss {
     pub named: &'static [&'static str],
     /// What such an impact has to say besides.
     pub said: Vec<String>,
+    /// What a cause of such an impact has to say: the verb, and of whom.
+    pub attempt: Option<(&'static str, Attempt)>,
 }
 
 /// Section-config files: `type: id`, then lines with a tabulator.
@@ -177,6 +183,10 @@ impl Seen {
             }
         }
         seen.users = cluster.read_users();
+        let nodes: Vec<String> = cluster.nodes.keys().map(ToString::to_string).collect();
+        let guests = seen.guests.iter();
+        let guests = guests.map(|(vmid, guest)| (*vmid, (guest.kind, &guest.config)));
+        seen.open = packets::open(cluster, &nodes, &guests.collect());
         seen
     }
 
@@ -334,8 +344,33 @@ impl Seen {
                         what: format!("{word} {name} on {path}"),
                         named,
                         said: vec![name, path.clone()],
+                        attempt: None,
                     }));
                 }
+            }
+        }
+    }
+
+    /// Nobody reached what was not there, nor has anybody lost it who is told that it goes.
+    fn reach_changed(&self, now: &Self, losses: &mut BTreeSet<Loss>) {
+        for (who, was) in &self.open {
+            let Some(is) = now.open.get(who) else {
+                continue;
+            };
+            let shut = was.iter().filter(|attempt| !is.contains(attempt));
+            let opened = is.iter().filter(|attempt| !was.contains(attempt));
+            let closed: &[&str] = &["lockout", "conditional-lockout", "unreachable", "unknown"];
+            let changes = shut.map(|attempt| (attempt, "can no longer", closed));
+            let opened = opened.map(|attempt| (attempt, "can now", &["exposed", "unknown"][..]));
+            for (attempt, verb, named) in changes.chain(opened) {
+                let (source, proto, port) = attempt;
+                losses.insert(Loss {
+                    who: who.clone(),
+                    what: format!("{source} {verb} open {proto} {port}"),
+                    named,
+                    said: Vec::new(),
+                    attempt: Some((verb, *attempt)),
+                });
             }
         }
     }
@@ -344,12 +379,14 @@ impl Seen {
     pub fn losses(&self, now: &Self) -> BTreeSet<Loss> {
         let mut losses = BTreeSet::new();
         self.privileges_changed(now, &mut losses);
+        self.reach_changed(now, &mut losses);
         for (node, file) in self.files.difference(&now.files) {
             losses.insert(Loss {
                 who: format!("volume/{file}"),
                 what: format!("the file is gone from {node}"),
                 named: &["data-lost"],
                 said: Vec::new(),
+                attempt: None,
             });
         }
         for (vmid, was) in &self.guests {
@@ -360,6 +397,7 @@ impl Seen {
                     what,
                     named,
                     said: Vec::new(),
+                    attempt: None,
                 });
             };
             let Some(is) = now.guests.get(vmid) else {

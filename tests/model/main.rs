@@ -13,6 +13,8 @@
 )]
 
 mod judge;
+mod packets;
+mod sentences;
 mod stage;
 mod wishes;
 
@@ -258,7 +260,16 @@ fn unnamed(plan: &Plan, before: &Seen, now: &Seen) -> Result<(), String> {
             let words: BTreeSet<&str> = text.split([' ', ',']).collect();
             loss.said.iter().all(|word| words.contains(word.as_str()))
         };
-        let names = |impact: &Impact| loss.named.contains(&impact.category.word()) && says(impact);
+        let tells = |impact: &Impact| {
+            let told = |(verb, attempt)| {
+                let mut causes = impact.causes.iter();
+                causes.any(|cause| sentences::says(cause, verb, attempt))
+            };
+            impact.category.word() == "unknown" || loss.attempt.is_none_or(told)
+        };
+        let names = |impact: &Impact| {
+            loss.named.contains(&impact.category.word()) && says(impact) && tells(impact)
+        };
         if !of_it.any(names) {
             let named: Vec<String> = plan
                 .impacts

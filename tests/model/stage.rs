@@ -8,7 +8,7 @@ use bailiwick::apply::cluster::ApiCluster;
 use bailiwick::apply::executor::{Executor, Limits as RunLimits, RunEnd};
 use bailiwick::apply::port::{Intent, Journal, JournalError, Left, Outcome, Remembered};
 use bailiwick::document::load;
-use bailiwick::ids::{ClusterName, Vmid};
+use bailiwick::ids::{ClusterName, NodeName, Vmid};
 use bailiwick::metrics::Metrics;
 use bailiwick::plan::{
     ApiView, Backups, Item, Origin, Owned, Ownership, Plan, PlanError, PlanInput, Restart,
@@ -147,11 +147,13 @@ impl Stage {
             client: self.client.clone(),
             secrets: Arc::new(|_, _| Err("there are no secrets here".to_owned())),
             poll: POLL,
+            nodes: at_their_own(&self.sim),
         };
         let limits = RunLimits {
             poll: POLL,
             lock_patience: Duration::from_millis(500),
             settle: Duration::from_millis(100),
+            trial_wait: Duration::from_millis(5),
             ..RunLimits::default()
         };
         let executor = Executor::new(live, book.clone(), limits, world, Metrics::new());
@@ -160,6 +162,18 @@ impl Stage {
         let run = tokio::time::timeout(Duration::from_secs(60), run).await;
         run.expect("the run comes to no end").unwrap()
     }
+}
+
+/// Where each node listens for itself.
+fn at_their_own(sim: &Running) -> BTreeMap<NodeName, (String, u16)> {
+    let nodes = sim.nodes().iter();
+    nodes
+        .map(|(name, url)| {
+            let (host, port) = url["https://".len()..].split_once(':').unwrap();
+            let at = (host.to_owned(), port.parse().unwrap());
+            (name.parse().unwrap(), at)
+        })
+        .collect()
 }
 
 /// Named after the object, so that its place in the list does not matter.

@@ -133,8 +133,14 @@ fn machine(random: &mut StdRng, guest: &Guest) -> String {
         7 => place(random),
         8 => {
             let card = one(random, &["net0", "net1"]);
-            match random.random_range(0..3) {
+            match random.random_range(0..4) {
                 0 => format!("networks: {{{card}: null}}"),
+                2 => {
+                    let filters = random.random_bool(0.5);
+                    format!(
+                        "networks: {{{card}: {{model: virtio, bridge: vmbr0, firewall: {filters}}}}}"
+                    )
+                }
                 1 => format!("networks: {{{card}: {{model: virtio, bridge: vmbr1}}}}"),
                 _ => format!("networks: {{{card}: {{model: virtio, bridge: vmbr0}}}}"),
             }
@@ -365,6 +371,7 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
     let gone = random.random_ratio(1, 4);
     let rules = |random: &mut StdRng| {
         let all = [
+            "{direction: group, action: base}",
             "{direction: in, action: ACCEPT, macro: SSH}",
             "{direction: in, action: ACCEPT, proto: tcp, dport: '80', source: 10.0.0.0/8}",
             "{direction: in, action: DROP, source: +web}",
@@ -397,10 +404,29 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
             let entries = some.join(", ");
             Wish::Present(format!("IpSet {{{of}name: {name}, entries: [{entries}]}}"))
         }
-        2 if gone => Wish::Removed(format!("security-group/{name}")),
+        2 if gone => Wish::Removed(format!("security-group/{}", one(random, &["web", "base"]))),
+        // A group that rules use, whose own name nothing that a guest may have under another meaning.
+        2 if random.random_bool(0.7) => {
+            let all = [
+                "{direction: in, action: ACCEPT, macro: SSH, source: 10.0.0.0/8}",
+                "{direction: in, action: ACCEPT, proto: tcp, dport: '443'}",
+                "{direction: in, action: REJECT, proto: udp, dport: '53'}",
+                "{direction: in, action: DROP, source: 10.1.0.0/16}",
+            ];
+            let count = random.random_range(0..3);
+            let some: Vec<&str> = (0..count).map(|_| one(random, &all)).collect();
+            Wish::Present(format!(
+                "SecurityGroup {{name: base, rules: [{}]}}",
+                some.join(", ")
+            ))
+        }
         2 => {
-            let rules = rules(random);
-            Wish::Present(format!("SecurityGroup {{name: {name}, rules: [{rules}]}}"))
+            let all = rules(random).replace(
+                "direction: group, action: base",
+                "direction: in, action: DROP",
+            );
+            let rules = listed(random, &all);
+            Wish::Present(format!("SecurityGroup {{name: web, {rules}}}"))
         }
         _ => {
             let of = match (of.is_empty(), random.random_bool(0.5)) {
@@ -408,13 +434,24 @@ fn of_firewall(random: &mut StdRng, number: u32, vmids: &[u32]) -> Wish {
                 (true, true) => "cluster: true, ".to_owned(),
                 (true, false) => "node: pve1, ".to_owned(),
             };
-            let rules = rules(random);
-            let on = random.random_bool(0.3);
+            let all = rules(random);
+            let rules = listed(random, &all);
+            let on = random.random_bool(0.7);
             Wish::Present(format!(
-                "Firewall {{{of}options: {{enabled: {on}}}, rules: [{rules}]}}"
+                "Firewall {{{of}options: {{enabled: {on}}}, {rules}}}"
             ))
         }
     }
+}
+
+/// A whole list of rules, or a block of one that is shared.
+fn listed(random: &mut StdRng, rules: &str) -> String {
+    if random.random_bool(0.6) {
+        return format!("rules: [{rules}]");
+    }
+    let name = one(random, &["app", "team"]);
+    let place = one(random, &["top", "end"]);
+    format!("block: {{name: {name}, place: {place}, rules: [{rules}]}}")
 }
 
 /// A group, a user, a role, or what somebody is given; with the object it is about.

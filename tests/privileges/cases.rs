@@ -394,6 +394,10 @@ pub const CASES: &[Case] = &[
         "a guest's rules and options",
         "Firewall {guest: 103, options: {enabled: true}, rules: [{direction: in, action: DROP, macro: SSH}, {direction: in, action: ACCEPT, proto: tcp, dport: '80'}]}",
     ),
+    wanted(
+        "a vnet's rules and options",
+        "Firewall {vnet: web, options: {policyForward: DROP}, rules: [{direction: forward, action: ACCEPT, proto: tcp, dport: '80'}, {direction: forward, action: DROP, proto: tcp, dport: '22'}]}",
+    ),
     removed("delete a security group", &["security-group/old"]),
     removed("delete an alias", &["alias/office"]),
     removed("delete a set", &["ipset/web"]),

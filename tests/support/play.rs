@@ -205,12 +205,13 @@ impl Play {
         };
         let configuration = format!(
             "apiVersion: bailiwick.dev/v1alpha1\nkind: Configuration\nclusters:\n- name: lab\n  endpoints: [\"{}\"]\n  \
-             tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}{}\n\
+             tls: {{fingerprint: \"{}\"}}\n  token: {{file: token}}\n  vmidRange: 9000-9999\n  limits: {}\n  nodes: {}{}\n\
              state: state/bailiwick.db\nledger: {{keyFile: keys/ledger.key, checkpoint: {{file: checkpoints.jsonl, keyFile: keys/checkpoint.key}}}}\n\
              approval:\n  allowedSigners: allowed\n{}\nsources: {}\ndefaultPrincipal: agent:demo\n{}",
             sim.url(),
             sim.fingerprint(),
             setup.limits,
+            serde_json::to_string(sim.nodes()).unwrap(),
             of_cluster,
             setup.approval,
             setup.sources,
@@ -241,6 +242,8 @@ impl Play {
         let text = text
             .replace(self.sim.url(), sim.url())
             .replace(self.sim.fingerprint(), sim.fingerprint());
+        let nodes = self.sim.nodes().values().zip(sim.nodes().values());
+        let text = nodes.fold(text, |text, (old, new)| text.replace(old, new));
         std::fs::write(file, text).unwrap();
         Self {
             folder,
@@ -275,6 +278,7 @@ impl Play {
             .current_dir(self.folder.path())
             .env_clear()
             .env("BAILIWICK_POLL_MS", "10")
+            .env("BAILIWICK_TRIAL_WAIT_MS", "50")
             .env("BAILIWICK_SETTLE_MS", self.settle.to_string())
             .stdin(Stdio::null());
         command
@@ -394,6 +398,12 @@ impl Play {
             assert!(text.contains(from), "{text}");
             cluster.files.set(file, text.replacen(from, to, 1));
         });
+    }
+
+    /// Writes a file of the cluster by hand, as somebody on a node's shell does.
+    pub fn file(&self, name: &str, text: &str) {
+        self.sim
+            .with(|cluster| cluster.files.set(name.to_owned(), text.to_owned()));
     }
 
     /// Every file of the cluster and every volume, without what a creation draws at random or takes from the clock: two plays that

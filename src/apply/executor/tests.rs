@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::apply::port::{Intent, Sent, TaskEnd};
+use crate::apply::port::{Intent, Port, Sent, TaskEnd};
 use crate::apply::requests::{Request, request_for};
 use crate::apply::secret_file::Secret;
 use crate::apply::touched::Touched;
@@ -95,6 +95,10 @@ impl Live for Fake {
 
     async fn ha_state(&self, _: GuestKind, _: Vmid) -> Result<Option<String>, String> {
         Ok(self.ha.map(str::to_owned))
+    }
+
+    async fn open(&self, _: &NodeName, _: Option<&str>, _: Port) -> Result<(), String> {
+        Ok(())
     }
 
     fn secret(&self, _: &SecretRef, _: &str) -> Result<Zeroizing<String>, String> {
@@ -195,6 +199,7 @@ fn plan(actions: Vec<Action>) -> Plan {
         complete: true,
         risk: Risk::Low,
         notes: Vec::new(),
+        blocks: Vec::new(),
     }
 }
 
@@ -238,6 +243,7 @@ fn run(plan: &Plan, setting: Setting) -> (RunEnd, Notes) {
         settle: Duration::from_millis(10),
         ha_patience: Duration::from_millis(50),
         task_deadline: Duration::from_secs(5),
+        ..Limits::default()
     };
     let executor = Executor::new(fake.clone(), fake.clone(), limits, world(), Metrics::new());
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -156,6 +156,7 @@ async fn open(folder: &Folder) -> Result<Service, Failure> {
         poll: Duration::from_millis(30),
         settle: Duration::from_secs(3),
         lock_patience: Duration::from_secs(5),
+        ..Tuning::default()
     };
     Ok(Service::open(configuration, environment(), tuning).await?)
 }

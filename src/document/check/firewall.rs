@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::desired::FirewallScope;
 use super::super::firewall::{self, FirewallSpec};
-use super::super::firewall_rule::{FirewallRule, RuleDirection};
+use super::super::firewall_rule::{FirewallRule, RuleBlock, RuleDirection};
 use super::super::ip_set::IpSetSpec;
 use super::super::metadata::Metadata;
 use super::super::{Kind, schema};
@@ -40,8 +40,35 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn rules(&mut self, rules: &[FirewallRule], of_group: bool) {
-        let path: &[&str] = &["spec", "rules"];
+    /// The rules of a list: all of them, or a block.
+    pub(super) fn rule_list(
+        &mut self,
+        rules: Option<&[FirewallRule]>,
+        block: Option<&RuleBlock>,
+        of_group: bool,
+    ) {
+        self.rules(&["spec", "rules"], rules.unwrap_or_default(), of_group);
+        let Some(block) = block else { return };
+        let path = ["spec", "block"];
+        if rules.is_some() {
+            let what = "`spec.rules` is the whole list and `spec.block` a part of it";
+            self.push(&path, what, "write one of the two");
+        }
+        if block.name.is_none() || block.rules.is_none() {
+            self.push(&path, "a block has a `name` and `rules`", "");
+        }
+        let inside = block.rules.as_deref().unwrap_or_default();
+        self.rules(&["spec", "block", "rules"], inside, of_group);
+        for (at, rule) in inside.iter().enumerate() {
+            let comment = rule.comment.as_ref().map_or("", |text| text.as_str());
+            if comment.starts_with("bailiwick:begin") || comment.starts_with("bailiwick:end") {
+                let what = format!("rule {at} has the comment of a block's marker");
+                self.push(&["spec", "block", "rules"], what, "write another comment");
+            }
+        }
+    }
+
+    fn rules(&mut self, path: &[&str], rules: &[FirewallRule], of_group: bool) {
         for (at, rule) in rules.iter().enumerate() {
             let mut say = |what: String| self.push(path, format!("rule {at} {what}"), "");
             let verdict = rule.action.as_ref().map_or("", |action| action.as_str());
@@ -86,7 +113,7 @@ impl Check<'_> {
         let Some(scope) = spec.scope() else {
             return self.push(
                 &["spec"],
-                "a firewall is exactly one of `cluster: true`, `node: NAME` and `guest: VMID`",
+                "a firewall is exactly one of `cluster: true`, `node: NAME`, `guest: VMID` and `vnet: NAME`",
                 "",
             );
         };
@@ -99,11 +126,31 @@ impl Check<'_> {
                     FirewallScope::Cluster => "the datacenter",
                     FirewallScope::Node(_) => "a node",
                     FirewallScope::Guest(_) => "a guest",
+                    FirewallScope::Vnet(_) => "a vnet",
                 };
                 let message = format!("the firewall of {whose} has no `{field}`");
                 self.push(&["spec", "options", field], message, "remove the line");
             }
         }
-        self.rules(spec.rules.as_deref().unwrap_or_default(), false);
+        self.rule_list(spec.rules.as_deref(), spec.block.as_ref(), false);
+        if let FirewallScope::Vnet(_) = scope {
+            let block = spec.block.as_ref().and_then(|block| block.rules.as_deref());
+            self.of_vnet(&["spec", "rules"], spec.rules.as_deref());
+            self.of_vnet(&["spec", "block", "rules"], block);
+        }
+    }
+
+    /// At a vnet everything is forwarded, and there is no interface that could be named.
+    fn of_vnet(&mut self, path: &[&str], rules: Option<&[FirewallRule]>) {
+        for (at, rule) in rules.into_iter().flatten().enumerate() {
+            if let Some(RuleDirection::In | RuleDirection::Out) = rule.direction {
+                let what = format!("rule {at} of a vnet has the direction `forward` or `group`");
+                self.push(path, what, "");
+            }
+            if rule.iface.is_some() {
+                let what = format!("rule {at} of a vnet has no `iface`");
+                self.push(path, what, "remove the line");
+            }
+        }
     }
 }

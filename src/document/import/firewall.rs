@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Imported, Section, fields, path, settle};
 use crate::document::desired::FirewallScope;
+use crate::document::scalar::BlockName;
 use crate::document::{Kind, ObjectKey};
 use crate::ids::Vmid;
 
@@ -139,10 +140,32 @@ fn rules(live: &[&Section]) -> Result<Value, String> {
     live.iter().enumerate().map(rule).collect()
 }
 
-fn place_rules(out: &mut Imported, live: &[&Section]) {
-    let word = "rules";
-    match rules(live) {
-        Ok(rules) => out.place(path(&[word]), rules, word, word.to_owned()),
+/// A live list of rules.
+#[derive(Debug, Clone)]
+pub enum LiveRules<'a> {
+    /// All of it is nobody else's.
+    Whole(Vec<&'a Section>),
+    /// Only what is in the block of this name.
+    Block(&'a str, Vec<&'a Section>),
+    /// No document can say it, for this reason.
+    Unsaid(String),
+}
+
+fn place_rules(out: &mut Imported, live: &LiveRules<'_>) {
+    let (word, said) = match live {
+        LiveRules::Whole(live) => ("rules", rules(live)),
+        LiveRules::Block(name, live) => {
+            let said = match BlockName::new(name) {
+                Ok(_) => rules(live),
+                Err(error) => Err(format!("the block `{name}`: {error}")),
+            };
+            let block = said.map(|rules| json!({"name": name, "rules": rules}));
+            ("block", block)
+        }
+        LiveRules::Unsaid(why) => ("rules", Err(why.clone())),
+    };
+    match said {
+        Ok(said) => out.place(path(&[word]), said, word, word.to_owned()),
         Err(why) => out.leave_out(word, why),
     }
 }
@@ -156,7 +179,7 @@ pub fn security_group(
     object: &str,
     own: &str,
     comment: Option<&str>,
-    live: &[&Section],
+    live: &LiveRules<'_>,
 ) -> Result<Imported, String> {
     let mut out = begin(Kind::SecurityGroup, name, object, own, None);
     commented(&mut out, comment);
@@ -174,7 +197,7 @@ pub fn firewall(
     object: &str,
     scope: &FirewallScope,
     options: &BTreeMap<String, String>,
-    live: &[&Section],
+    live: &LiveRules<'_>,
 ) -> Result<Imported, String> {
     let kind = Kind::Firewall;
     let mut out = Imported::new(ObjectKey { kind, name }, object.to_owned());
@@ -182,6 +205,7 @@ pub fn firewall(
         FirewallScope::Cluster => ("cluster", json!(true)),
         FirewallScope::Node(node) => ("node", json!(node.as_str())),
         FirewallScope::Guest(vmid) => ("guest", json!(vmid.get())),
+        FirewallScope::Vnet(vnet) => ("vnet", json!(vnet.as_str())),
     };
     out.spec.insert(field.to_owned(), value);
     let mut reading = fields::Reading::new(None, kind, options, &mut out);

@@ -109,6 +109,18 @@ impl Compiled {
         }
     }
 
+    /// Whether it is not known at all what a node lets in.
+    #[must_use]
+    pub fn is_unknown(&self, name: &str) -> bool {
+        let nothing_known = |rules: &NodeRules| {
+            let first = rules.host_in.steps.first();
+            first.is_some_and(|step| step.when == When::default() && step.then == Then::Unknown)
+        };
+        self.nodes
+            .get(name)
+            .is_none_or(|both| both.iter().any(nothing_known))
+    }
+
     /// The rules of a node.
     pub(super) fn node(&self, name: &str, family: Family) -> Option<&NodeRules> {
         let [v4, v6] = self.nodes.get(name)?;

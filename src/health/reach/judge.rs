@@ -1,6 +1,8 @@
 //! What a change of reach means to people: nodes that nobody, or not everybody, can manage any more, guests that cannot be reached where
 //! they could, and what is open now that was not.
 
+use std::collections::BTreeSet;
+
 use super::address::{Address, Family, Network};
 use super::chain::Outcome;
 use super::change::{Asked, Cell, Change, Spaces, changes, opened_between, shut_between};
@@ -114,6 +116,39 @@ pub fn judge_between(
     let opened = opened_between(first, between, last, &ways, &mut spaces);
     all.extend(told(opened, first, between, keepers, &mut spaces));
     all
+}
+
+/// The nodes that not everybody can manage any more who could, or of which nobody can tell: by the ports that nodes are managed by, and
+/// those that they need of each other, to them and from them.
+#[must_use]
+pub fn less_managed(before: &Compiled, after: &Compiled) -> BTreeSet<String> {
+    let mut spaces = Spaces::default();
+    let all = ways(&[before, after]).into_iter();
+    let about_nodes: Vec<Way> = all.filter(|way| nodes_of(way).next().is_some()).collect();
+    let found = changes(before, after, &about_nodes, &mut spaces);
+    let found = found.into_iter().filter_map(without_port_zero);
+    let less = found.filter(|change| change.lost.iter().chain(&change.unsure).any(managed));
+    less.flat_map(|change| nodes_of(&change.way).cloned().collect::<Vec<_>>())
+        .collect()
+}
+
+/// The nodes whose own rules decide about a way.
+fn nodes_of(way: &Way) -> impl Iterator<Item = &String> {
+    [&way.from, &way.to]
+        .into_iter()
+        .filter_map(|end| match end {
+            End::Node { name, .. } => Some(name),
+            End::Outside | End::Nic { .. } => None,
+        })
+}
+
+/// Whether a node is managed by some of this, or nodes need some of it of each other.
+fn managed(cell: &Cell) -> bool {
+    let tcp = MANAGED_BY.iter().copied().collect::<Ranges>();
+    let cluster = Ranges::of(CLUSTER_NETWORK.0, CLUSTER_NETWORK.1);
+    (cell.protocols.contains(u128::from(TCP)) && !cell.ports.intersection(&tcp).is_empty())
+        || (cell.protocols.contains(u128::from(UDP))
+            && !cell.ports.intersection(&cluster).is_empty())
 }
 
 fn ways(of: &[&Compiled]) -> Vec<Way> {
@@ -278,13 +313,6 @@ fn node(
 ) {
     let End::Node { name, .. } = &change.way.to else {
         return;
-    };
-    let managed = |cell: &Cell| {
-        let tcp = MANAGED_BY.iter().copied().collect::<Ranges>();
-        let cluster = Ranges::of(CLUSTER_NETWORK.0, CLUSTER_NETWORK.1);
-        (cell.protocols.contains(u128::from(TCP)) && !cell.ports.intersection(&tcp).is_empty())
-            || (cell.protocols.contains(u128::from(UDP))
-                && !cell.ports.intersection(&cluster).is_empty())
     };
     let (ours, rest): (Vec<Cell>, Vec<Cell>) = change.lost.iter().cloned().partition(managed);
     let others_change = Change {

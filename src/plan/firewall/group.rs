@@ -2,9 +2,9 @@
 
 use super::super::draft::{Phase, Planner};
 use super::super::input::Item;
-use super::super::rule_list::Groups;
+use super::super::rule_list::{self, Groups};
 use super::super::words::short;
-use super::rules::Target;
+use super::rules::{Rules, Target};
 use super::{At, EFFECT, comment};
 use crate::document::desired::DesiredSecurityGroup;
 use crate::world::firewall::{FirewallPart, Group};
@@ -38,7 +38,13 @@ impl Planner<'_, '_> {
             }
             Some(live) => self.group_described(&at, desired, live, &object),
         }
-        if let Some(rules) = &desired.rules {
+        let was = self.block_before(item, &object);
+        let rules = Rules::of(
+            desired.rules.as_ref(),
+            desired.block.as_ref(),
+            was.as_deref(),
+        );
+        if let Some(rules) = rules {
             let live = live.unwrap_or_default();
             let target = Target {
                 at: &at,
@@ -77,12 +83,21 @@ impl Planner<'_, '_> {
         self.firewall_step(at, Phase::FirewallGroup, title, action);
     }
 
-    /// A security group whose document is gone: its rules go first, since only an empty one can be removed.
+    /// The name of the block that a document managed when it was last applied.
+    pub(super) fn block_before(&self, item: &Item, object: &str) -> Option<String> {
+        let owned = self
+            .input
+            .ownership
+            .of_document(&item.key, &item.source)
+            .filter(|(known, _)| *known == object);
+        owned.and_then(|(_, owned)| owned.block().map(str::to_owned))
+    }
+
+    /// A security group whose document is gone: its rules go first, since only an empty one can be removed. Of one that is shared with people
+    /// only the block goes.
     pub(super) fn security_group_removed(&mut self, item: &Item, at: &At, name: &str) {
         let object = at.object(&FirewallPart::Group(name.to_owned()));
         let live = at.scope.group(name).cloned().unwrap_or_default();
-        self.drafts
-            .change(&object, "(object)", Some("security group"), None, EFFECT);
         let target = Target {
             at,
             list: RuleList::Group(name.to_owned()),
@@ -90,7 +105,23 @@ impl Planner<'_, '_> {
             live: &live.rules,
             phase: Phase::FirewallLast,
         };
-        self.rule_steps(item, &target, &[], &Groups::new());
+        if let Some(block) = self.block_before(item, &object) {
+            let others = match rule_list::markers(&live.rules, &block) {
+                Ok(found) => live.rules.len() - found.map_or(0, |at| at.end - at.begin + 1),
+                // What is broken is refused below.
+                Err(_) => 1,
+            };
+            if others > 0 {
+                let note = format!(
+                    "{object} stays: it has rules outside the block {block}, which are other people's"
+                );
+                self.drafts.notes.insert(note);
+                return self.rule_steps(item, &target, Rules::Without(&block), &Groups::new());
+            }
+        }
+        self.drafts
+            .change(&object, "(object)", Some("security group"), None, EFFECT);
+        self.rule_steps(item, &target, Rules::Whole(&[]), &Groups::new());
         let action = FirewallAction::DeleteGroup {
             name: name.to_owned(),
         };

@@ -228,6 +228,18 @@ pub(in crate::plan) fn inverse(action: &FirewallAction, before: &World) -> Inver
                     delete: delete_back,
                 }]
             }
+            FirewallAction::BeginTrial { .. } => {
+                let enable = || "enable".to_owned();
+                let was = scope.options.get("enable");
+                vec![FirewallAction::SetOptions {
+                    site,
+                    set: was.map(|was| (enable(), was.clone())).into_iter().collect(),
+                    delete: was.is_none().then(enable).into_iter().collect(),
+                }]
+            }
+            FirewallAction::ConfirmTrial { nodes } => vec![FirewallAction::BeginTrial {
+                nodes: nodes.clone(),
+            }],
         };
     Inverse::Actions {
         actions: actions.into_iter().map(Action::Firewall).collect(),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::draft::{Phase, Planner};
 use super::super::input::Item;
-use super::super::rule_list::Groups;
+use super::super::rule_list::{self, Groups};
 use super::super::values::{Decision, Secrets, decide};
 use super::super::words::{difference, few};
-use super::rules::Target;
+use super::rules::{Rules, Target};
 use super::{At, EFFECT};
 use crate::document::desired::DesiredFirewall;
 use crate::proxmox::property::Domain;
@@ -27,11 +27,24 @@ impl Planner<'_, '_> {
         };
         let object = at.object(&FirewallPart::Rules);
         // Every place has one, as soon as something is written into it.
-        let there = !at.scope.rules.is_empty() || !at.scope.options.is_empty();
+        let there = match &desired.block {
+            // What people have beside it is theirs.
+            Some(block) => {
+                let known = rule_list::blocks(&at.scope.rules).contains(&block.name);
+                known || (!desired.options.is_empty() && !at.scope.options.is_empty())
+            }
+            None => !at.scope.rules.is_empty() || !at.scope.options.is_empty(),
+        };
         if !self.claim(item, &object, there) {
             return;
         }
-        if let Some(rules) = &desired.rules {
+        let was = self.block_before(item, &object);
+        let rules = Rules::of(
+            desired.rules.as_ref(),
+            desired.block.as_ref(),
+            was.as_deref(),
+        );
+        if let Some(rules) = rules {
             let live = at.scope.rules.clone();
             let target = Target {
                 at: &at,

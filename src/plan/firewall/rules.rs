@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::super::draft::{Phase, Planner};
 use super::super::error::Reason;
 use super::super::input::{Item, Wanted};
-use super::super::rule_list::{self, Edit, Groups, same};
+use super::super::model::BlockChange;
+use super::super::rule_list::{self, Block, Edit, Groups, RuleListError, same};
 use super::super::words::{clean, difference, few, short};
 use super::{At, EFFECT};
-use crate::document::desired::Desired;
+use crate::document::desired::{Desired, DesiredBlock};
 use crate::health::reach::macros;
 use crate::proxmox::firewall::{network, reference};
 use crate::world::action::firewall::object_of;
@@ -48,6 +49,83 @@ pub fn words(fields: &Section) -> String {
     clean(&text)
 }
 
+/// A rule's fields under Proxmox VE's names.
+type Fields = BTreeMap<String, String>;
+
+/// What shall become of a list of rules.
+#[derive(Clone, Copy)]
+pub(super) enum Rules<'a> {
+    /// It has these and no others.
+    Whole(&'a [Fields]),
+    /// It has this block; and not the one of this name, which the document had before.
+    Block(&'a DesiredBlock, Option<&'a str>),
+    /// It has no block of this name.
+    Without(&'a str),
+}
+
+impl<'a> Rules<'a> {
+    /// What a document says of a list, if it says anything. `was` is the name of the block that it managed before.
+    pub(super) fn of(
+        rules: Option<&'a Vec<Fields>>,
+        block: Option<&'a DesiredBlock>,
+        was: Option<&'a str>,
+    ) -> Option<Self> {
+        let renamed = |block: &DesiredBlock| was.filter(|was| *was != block.name);
+        let block = block.map(|block| Self::Block(block, renamed(block)));
+        block.or_else(|| rules.map(|rules| Self::Whole(rules)))
+    }
+
+    /// The calls that make it so.
+    fn script(self, target: &Target<'_>, groups: &Groups) -> Result<Vec<Edit>, RuleListError> {
+        let live = target.live;
+        match self {
+            Self::Whole(wanted) => rule_list::script(live, &as_rules(wanted), groups),
+            Self::Without(name) => rule_list::script_without_block(live, name, groups),
+            Self::Block(block, was) => {
+                let former = was.map(|was| rule_list::markers(live, was)).transpose()?;
+                let former = former.flatten().map(|at| at.begin);
+                let block_of = Block {
+                    name: &block.name,
+                    new_at: former.or(block.at_top.then_some(0)),
+                    forward: matches!(target.at.site, Site::Vnet { .. }),
+                };
+                let wanted = as_rules(&block.rules);
+                let mut edits = rule_list::script_of_block(live, &block_of, &wanted, groups)?;
+                if let Some(was) = was {
+                    let states = rule_list::states(live, &edits);
+                    let then = states.last().map_or(live, Vec::as_slice);
+                    edits.extend(rule_list::script_without_block(then, was, groups)?);
+                }
+                Ok(edits)
+            }
+        }
+    }
+
+    /// The names of the blocks that it is about.
+    fn blocks(self) -> impl Iterator<Item = &'a str> {
+        let (one, other) = match self {
+            Self::Whole(_) => (None, None),
+            Self::Block(block, was) => (Some(block.name.as_str()), was),
+            Self::Without(name) => (Some(name), None),
+        };
+        one.into_iter().chain(other)
+    }
+}
+
+fn as_rules(all: &[Fields]) -> Vec<Rule> {
+    let rule = |fields: &Fields| Rule {
+        fields: fields.clone(),
+        ..Rule::default()
+    };
+    all.iter().map(rule).collect()
+}
+
+/// The rules between a block's markers, with the position of the first; `None` if these are not there.
+fn inside<'r>(list: &'r [Rule], name: &str) -> Option<(usize, &'r [Rule])> {
+    let at = rule_list::markers(list, name).ok().flatten()?;
+    Some((at.begin + 1, at.inside(list)))
+}
+
 /// A list of rules that a document is about.
 pub(super) struct Target<'a> {
     pub at: &'a At,
@@ -63,7 +141,9 @@ impl Planner<'_, '_> {
         let changed: Vec<&str> = items
             .iter()
             .filter_map(|item| match &item.wanted {
-                Wanted::Present(Desired::SecurityGroup(group)) if group.rules.is_some() => {
+                Wanted::Present(Desired::SecurityGroup(group))
+                    if group.rules.is_some() || group.block.is_some() =>
+                {
                     Some(group.name.as_str())
                 }
                 Wanted::Present(_) | Wanted::Removed { .. } => None,
@@ -87,29 +167,25 @@ impl Planner<'_, '_> {
         &mut self,
         item: &Item,
         target: &Target<'_>,
-        wanted: &[BTreeMap<String, String>],
+        wanted: Rules<'_>,
         groups: &Groups,
     ) {
-        let wanted: Vec<Rule> = wanted
-            .iter()
-            .map(|fields| Rule {
-                fields: fields.clone(),
-                ..Rule::default()
-            })
-            .collect();
-        let edits = match rule_list::script(target.live, &wanted, groups) {
+        let edits = match wanted.script(target, groups) {
             Ok(edits) => edits,
             Err(error) => {
                 let why = error.to_string();
+                let field = match wanted {
+                    Rules::Whole(_) => "rules",
+                    Rules::Block(..) | Rules::Without(_) => "block",
+                };
                 return self
                     .drafts
-                    .problem(&item.key, "rules", Reason::Refused { why });
+                    .problem(&item.key, field, Reason::Refused { why });
             }
         };
         if edits.is_empty() {
             return;
         }
-        self.rules_told(target, &wanted);
         let states = rule_list::states(target.live, &edits);
         for (edit, list) in edits.iter().zip(&states) {
             self.names_known(item, target.at, edit, list);
@@ -118,13 +194,68 @@ impl Planner<'_, '_> {
             };
             self.firewall_step(target.at, target.phase, title, action);
         }
+        let end = states.last().map_or(target.live, Vec::as_slice);
+        match wanted {
+            Rules::Whole(wanted) => {
+                self.rules_told(target, (0, target.live), &as_rules(wanted), "rules");
+            }
+            Rules::Block(..) | Rules::Without(_) => {
+                for name in wanted.blocks() {
+                    self.block_told(target, name, end);
+                }
+            }
+        }
     }
 
-    /// Which rules come, go, and change places.
-    fn rules_told(&mut self, target: &Target<'_>, wanted: &[Rule]) {
+    /// What becomes of a block; `end` is the list as it will be.
+    fn block_told(&mut self, target: &Target<'_>, name: &str, end: &[Rule]) {
+        let (before, after) = (inside(target.live, name), inside(end, name));
+        let field = format!("block.{name}");
+        let whole = match (before, after) {
+            (None, Some((at, _))) => {
+                let made = format!("made at position {}", at.saturating_sub(1));
+                Some((None, Some(made)))
+            }
+            (Some(_), None) => Some((Some("there".to_owned()), None)),
+            _ => None,
+        };
+        let (was, is) = (
+            before.map_or((0, [].as_slice()), |inside| inside),
+            after.map_or([].as_slice(), |(_, inside)| inside),
+        );
+        match &whole {
+            Some((before, after)) => {
+                let (before, after) = (before.as_deref(), after.as_deref());
+                self.drafts
+                    .change(target.object, &field, before, after, EFFECT);
+                if !was.1.is_empty() || !is.is_empty() {
+                    self.rules_told(target, was, is, &field);
+                }
+            }
+            None if was.1.len() == is.len() && was.1.iter().zip(is).all(|(a, b)| same(a, b)) => {}
+            None => self.rules_told(target, was, is, &field),
+        }
+        let fields = |rules: &[Rule]| rules.iter().map(|rule| rule.fields.clone()).collect();
+        self.drafts.blocks.push(BlockChange {
+            site: target.at.site.clone(),
+            list: target.list.clone(),
+            name: name.to_owned(),
+            before: before.map(|(_, rules)| fields(rules)),
+            after: after.map(|(_, rules)| fields(rules)),
+        });
+    }
+
+    /// Which rules come, go, and change places, of those that begin at this position.
+    fn rules_told(
+        &mut self,
+        target: &Target<'_>,
+        (first, live): (usize, &[Rule]),
+        wanted: &[Rule],
+        called: &str,
+    ) {
         let mut left: Vec<Option<&Rule>> = wanted.iter().map(Some).collect();
         let mut told = false;
-        for (at, rule) in target.live.iter().enumerate() {
+        for (at, rule) in live.iter().enumerate() {
             let kept = left.iter_mut().find(|other| {
                 let other: &Option<&Rule> = other;
                 other.is_some_and(|other| same(other, rule))
@@ -133,7 +264,7 @@ impl Planner<'_, '_> {
                 Some(kept) => *kept = None,
                 None => {
                     told = true;
-                    let (field, was) = (format!("rules.{at}"), words(&rule.fields));
+                    let (field, was) = (format!("{called}.{}", first + at), words(&rule.fields));
                     let was = told_with(&rule.fields, was);
                     self.drafts
                         .change(target.object, &field, Some(&was), None, EFFECT);
@@ -143,7 +274,7 @@ impl Planner<'_, '_> {
         for (at, rule) in left.iter().enumerate() {
             if let Some(rule) = rule {
                 told = true;
-                let (field, is) = (format!("rules.new.{at}"), words(&rule.fields));
+                let (field, is) = (format!("{called}.new.{at}"), words(&rule.fields));
                 let is = told_with(&rule.fields, is);
                 self.drafts
                     .change(target.object, &field, None, Some(&is), EFFECT);
@@ -152,7 +283,7 @@ impl Planner<'_, '_> {
         if !told {
             self.drafts.change(
                 target.object,
-                "rules",
+                called,
                 Some("in another order"),
                 Some("in the document's order"),
                 EFFECT,

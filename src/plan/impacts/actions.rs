@@ -58,7 +58,7 @@ pub(super) fn entity_of(action: &Action) -> Entity {
         Action::Account(action) => accounts::entity(action),
         Action::Firewall(action) => match action.site() {
             // The datacenter's firewall is every node's, and how Bailiwick reaches them.
-            Site::Cluster => Entity::Controller,
+            Site::Cluster | Site::Vnet { .. } => Entity::Controller,
             Site::Node { node } => Entity::Node(node.clone()),
             Site::Guest { kind, vmid } => Entity::Guest(*kind, *vmid),
         },

@@ -8,6 +8,7 @@ pub fn schema() -> Value {
     let text = || json!({"type": "string"});
     let maybe = || json!({"type": ["string", "null"]});
     let texts = || json!({"type": "array", "items": {"type": "string"}});
+    let rules = || json!({"type": ["array", "null"], "items": {"type": "object", "additionalProperties": {"type": "string"}}});
     let step_ids = || json!({"type": "array", "items": {"type": "integer", "minimum": 1}, "uniqueItems": true});
     let action = json!({
         "type": "object", "required": ["do"], "properties": {"do": {"enum": [
@@ -22,7 +23,7 @@ pub fn schema() -> Value {
         "type": "object", "required": ["check"], "properties": {"check": {"enum": [
             "identity", "onNode", "configDigest", "status", "slotHolds", "guestAbsent", "storageIs", "storageAbsent",
             "poolIs", "poolAbsent", "backupJobIs", "backupJobAbsent", "snapshotIs", "snapshotAbsent",
-            "replicationJobIs", "replicationJobAbsent", "firewallIs", "haState", "volumeExists", "volumeAbsent", "volumeIs", "account"
+            "replicationJobIs", "replicationJobAbsent", "firewallIs", "firewallOnTrial", "haState", "volumeExists", "volumeAbsent", "volumeIs", "account"
         ]}}
     });
     let inverse = json!({"oneOf": [
@@ -110,6 +111,11 @@ pub fn schema() -> Value {
             "complete": {"type": "boolean"},
             "risk": {"enum": ["none", "low", "medium", "high", "unknown"]},
             "notes": texts(),
+            "blocks": {
+                "description": "What becomes of blocks of lists of rules that people share; left out where there are none. The rules are `null` where the markers are not there.",
+                "type": "array", "items": {
+                    "type": "object", "additionalProperties": false, "required": ["site", "list", "name", "before", "after"],
+                    "properties": {"site": {"type": "object"}, "list": {}, "name": text(), "before": rules(), "after": rules()}}},
             "approval": {"description": "What the plan needs to be approved; its shape is the approval policy's."},
             "ledger": {"type": ["integer", "null"], "minimum": 0}
         },

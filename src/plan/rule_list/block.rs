@@ -34,12 +34,12 @@ fn marks(rule: &Rule, word: &str, name: &str) -> bool {
     words.next() == Some(word) && words.next() == Some(name) && words.next().is_none()
 }
 
-fn marker(word: &str, name: &str) -> Rule {
+fn marker(word: &str, block: &Block<'_>) -> Rule {
     let fields = [
-        ("type", "in"),
+        ("type", if block.forward { "forward" } else { "in" }),
         ("action", "DROP"),
         ("enable", "0"),
-        ("comment", &format!("{word} {name}")),
+        ("comment", &format!("{word} {}", block.name)),
     ];
     let fields = fields.iter();
     Rule {
@@ -104,18 +104,48 @@ fn positions(at: &[usize]) -> String {
     format!("position {}", at.join(" and "))
 }
 
-/// The calls that make `wanted` of the rules between a block's markers. If the markers are not there, they come in before the rule at
-/// position `new_at`; at the list's end if that is `None`.
+/// A block that a list shall have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The position of the rule before which it comes in, if its markers are not in the list; the list's end if that is `None`.
+    pub new_at: Option<usize>,
+    /// Whether the list takes only rules for what is forwarded, so that its markers are such rules too.
+    pub forward: bool,
+}
+
+/// The names of all blocks that a list has markers of, each once, in their order.
+#[must_use]
+pub fn blocks(list: &[Rule]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for rule in list {
+        let comment = rule.fields.get("comment").map_or("", String::as_str);
+        let mut words = comment.split_whitespace();
+        let word = words.next();
+        if let (true, Some(name), None) = (
+            word == Some(BEGIN) || word == Some(END),
+            words.next(),
+            words.next(),
+        ) && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// The calls that make `wanted` of the rules between a block's markers. If the markers are not there, they come in as the block says.
 ///
 /// # Errors
 /// [`RuleListError::BrokenBlock`] for markers that are not one pair in order, and those of [`super::script`].
 pub fn script_of_block(
     live: &[Rule],
-    name: &str,
+    block: &Block<'_>,
     wanted: &[Rule],
-    new_at: Option<usize>,
     groups: &Groups,
 ) -> Result<Vec<Edit>, RuleListError> {
+    let name = block.name;
     let mut marked = wanted
         .iter()
         .enumerate()
@@ -126,19 +156,55 @@ pub fn script_of_block(
             found: format!("rule {at} of those that are wanted in it has a marker's comment"),
         });
     }
-    let (before, between, after) = match markers(live, name)? {
-        Some(Markers { begin, end }) => (begin + 1, Vec::new(), live.len() - end),
+    let (fixed, between) = match markers(live, name)? {
+        Some(Markers { begin, end }) => {
+            let fixed = Fixed {
+                before: begin + 1,
+                after: live.len() - end,
+            };
+            (fixed, wanted.to_vec())
+        }
         None => {
-            let before = new_at.unwrap_or(live.len()).min(live.len());
-            let pair = vec![marker(BEGIN, name), marker(END, name)];
-            (before, pair, live.len() - before)
+            let before = block.new_at.unwrap_or(live.len()).min(live.len());
+            let after = live.len() - before;
+            let mut between = vec![marker(BEGIN, block)];
+            between.extend(wanted.iter().cloned());
+            between.push(marker(END, block));
+            (Fixed { before, after }, between)
         }
     };
-    let mut whole = live.get(..before).unwrap_or_default().to_vec();
-    let mut between = between.into_iter();
-    whole.extend(between.next());
-    whole.extend(wanted.iter().cloned());
+    replaced(live, fixed, between, groups)
+}
+
+/// The calls that take a block away, its markers too. None if it is not there.
+///
+/// # Errors
+/// As [`script_of_block`].
+pub fn script_without_block(
+    live: &[Rule],
+    name: &str,
+    groups: &Groups,
+) -> Result<Vec<Edit>, RuleListError> {
+    let Some(Markers { begin, end }) = markers(live, name)? else {
+        return Ok(Vec::new());
+    };
+    let fixed = Fixed {
+        before: begin,
+        after: live.len() - end - 1,
+    };
+    replaced(live, fixed, Vec::new(), groups)
+}
+
+/// The calls that put other rules between those that are fixed.
+fn replaced(
+    live: &[Rule],
+    fixed: Fixed,
+    between: Vec<Rule>,
+    groups: &Groups,
+) -> Result<Vec<Edit>, RuleListError> {
+    let mut whole = live.get(..fixed.before).unwrap_or_default().to_vec();
     whole.extend(between);
-    whole.extend_from_slice(live.get(live.len() - after..).unwrap_or_default());
-    order::script(live, &whole, Fixed { before, after }, groups)
+    let after = live.get(live.len() - fixed.after..).unwrap_or_default();
+    whole.extend_from_slice(after);
+    order::script(live, &whole, fixed, groups)
 }

@@ -16,35 +16,35 @@ fn text(kind: &str, name: &str, spec: &str) -> String {
 }
 
 /// The item of a document.
-fn document(kind: &str, name: &str, spec: &str) -> Item {
+pub(super) fn document(kind: &str, name: &str, spec: &str) -> Item {
     let documents = load(&[("a.yaml", text(kind, name, spec))]);
     let documents = documents.unwrap_or_else(|errors| panic!("{errors}"));
     item(&format!("{kind}/{name}"), documents[0].desired())
 }
 
 /// What is wrong with a document.
-fn wrong(kind: &str, spec: &str) -> String {
+pub(super) fn wrong(kind: &str, spec: &str) -> String {
     load(&[("a.yaml", text(kind, "x", spec))])
         .unwrap_err()
         .to_string()
 }
 
-fn group(name: &str, spec: &str) -> Item {
+pub(super) fn group(name: &str, spec: &str) -> Item {
     document("SecurityGroup", name, spec)
 }
 
-fn firewall(spec: &str) -> Item {
+pub(super) fn firewall(spec: &str) -> Item {
     document("Firewall", "fw", spec)
 }
 
-fn rule(fields: &[(&str, &str)]) -> Rule {
+pub(super) fn rule(fields: &[(&str, &str)]) -> Rule {
     Rule {
         fields: section(fields),
         ..Rule::default()
     }
 }
 
-fn accept(port: &str) -> Rule {
+pub(super) fn accept(port: &str) -> Rule {
     rule(&[
         ("type", "in"),
         ("action", "ACCEPT"),
@@ -55,7 +55,7 @@ fn accept(port: &str) -> Rule {
 }
 
 /// Every firewall is read, and empty.
-fn lab() -> Lab {
+pub(super) fn lab() -> Lab {
     let mut lab = Lab::new();
     let scope = NodeScope {
         firewall: Ok(Arc::default()),
@@ -73,16 +73,16 @@ fn lab() -> Lab {
     lab
 }
 
-fn datacenter(lab: &mut Lab, by: impl FnOnce(&mut Scope)) {
+pub(super) fn datacenter(lab: &mut Lab, by: impl FnOnce(&mut Scope)) {
     by(Arc::make_mut(lab.world.firewalls.cluster.as_mut().unwrap()));
 }
 
-fn at<'w>(world: &'w World, place: &Place) -> &'w Arc<Scope> {
+pub(super) fn at<'w>(world: &'w World, place: &Place) -> &'w Arc<Scope> {
     world.firewalls.scope(place).unwrap()
 }
 
 /// Plans, and plans again on what comes of it: nothing is left. And back again, everything is as it was.
-fn settles(lab: &Lab, items: Vec<Item>) -> Plan {
+pub(super) fn settles(lab: &Lab, items: Vec<Item>) -> Plan {
     let plan = lab.plan(items.clone());
     assert_eq!(check(&plan), vec![]);
     let mut after = Lab::new();
@@ -113,7 +113,7 @@ fn settles(lab: &Lab, items: Vec<Item>) -> Plan {
     plan
 }
 
-fn kinds(plan: &Plan) -> Vec<&'static str> {
+pub(super) fn kinds(plan: &Plan) -> Vec<&'static str> {
     plan.steps
         .iter()
         .map(|step| match &step.action {
@@ -123,9 +123,10 @@ fn kinds(plan: &Plan) -> Vec<&'static str> {
         .collect()
 }
 
-const SSH: &str = "{direction: in, action: ACCEPT, macro: SSH, source: 10.0.9.7/24}";
-const WEB: &str = "{direction: in, action: ACCEPT, proto: tcp, dport: '80,443', comment: web}";
-const DROP: &str = "{direction: in, action: DROP, log: info}";
+pub(super) const SSH: &str = "{direction: in, action: ACCEPT, macro: SSH, source: 10.0.9.7/24}";
+pub(super) const WEB: &str =
+    "{direction: in, action: ACCEPT, proto: tcp, dport: '80,443', comment: web}";
+pub(super) const DROP: &str = "{direction: in, action: DROP, log: info}";
 
 #[test]
 fn a_group_comes_before_the_rule_that_calls_it() {
@@ -439,9 +440,49 @@ fn half_a_list_is_taken_back() {
 #[test]
 fn documents_say_what_is_wrong_with_them() {
     for (kind, spec, said) in [
-        ("Firewall", "{vnet: web}", "vnets are not managed"),
+        ("Firewall", "{vnet: a-b}", "2 to 8 characters"),
+        (
+            "Firewall",
+            "{vnet: web, options: {policyIn: DROP}}",
+            "a vnet has no `policyIn`",
+        ),
+        (
+            "Firewall",
+            "{vnet: web, rules: [{direction: in, action: DROP}]}",
+            "rule 0 of a vnet has the direction",
+        ),
+        (
+            "Firewall",
+            "{vnet: web, block: {name: app, rules: [{direction: forward, action: DROP, iface: net0}]}}",
+            "rule 0 of a vnet has no `iface`",
+        ),
         ("Firewall", "{rules: []}", "exactly one of"),
         ("Firewall", "{cluster: true, guest: 104}", "exactly one of"),
+        (
+            "Firewall",
+            "{guest: 104, rules: [], block: {name: app, rules: []}}",
+            "write one of the two",
+        ),
+        (
+            "Firewall",
+            "{guest: 104, block: {rules: []}}",
+            "a block has a `name` and `rules`",
+        ),
+        (
+            "Firewall",
+            "{guest: 104, block: {name: 'two words', rules: []}}",
+            "2 to 32 characters",
+        ),
+        (
+            "SecurityGroup",
+            "{name: web, block: {name: app, rules: [{direction: group, action: other}]}}",
+            "cannot call others",
+        ),
+        (
+            "SecurityGroup",
+            "{name: web, block: {name: app, rules: [{direction: in, action: DROP, comment: 'bailiwick:end app'}]}}",
+            "has the comment of a block's marker",
+        ),
         (
             "Firewall",
             "{cluster: true, options: {macFilter: true}}",
@@ -492,7 +533,11 @@ fn documents_say_what_is_wrong_with_them() {
             "{entries: [{cidr: 10.0.0.1}, {cidr: 10.0.0.1/32}]}",
             "twice",
         ),
-        ("IpSet", "{name: web, vnet: x}", "vnets are not managed"),
+        (
+            "IpSet",
+            "{name: web, vnet: x}",
+            "a vnet has no aliases and sets",
+        ),
         (
             "FirewallAlias",
             "{name: web, cidr: 10.0.0.300}",

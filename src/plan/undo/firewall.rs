@@ -1,6 +1,8 @@
 //! Taking back what was done to aliases and sets of firewalls: only what still is as the run left it.
 
+use super::super::rule_list;
 use super::Back;
+use super::firewall_rules::edit;
 use crate::ids::NodeName;
 use crate::proxmox::firewall::same_element;
 use crate::world::action::firewall::object_of;
@@ -70,7 +72,12 @@ impl Back<'_, '_, '_> {
                     _ => self.left(&format!("{object} comment was changed by someone since")),
                 }
             }
-            FirewallAction::SetOptions { .. } => self.options_back(action, &scope, node),
+            FirewallAction::SetOptions { .. } => match self.done() {
+                Some(FirewallAction::BeginTrial { .. }) => self.switch_back(action, &scope),
+                _ => self.options_back(action, &scope, node),
+            },
+            // The step that began the trial takes it back.
+            FirewallAction::BeginTrial { .. } | FirewallAction::ConfirmTrial { .. } => {}
             // A list goes back whole.
             FirewallAction::InsertRule { .. }
             | FirewallAction::UpdateRule { .. }
@@ -165,11 +172,15 @@ impl Back<'_, '_, '_> {
                 // Its rules go back to none first, if they are ours.
                 Some(live) => {
                     let list = RuleList::Group(name);
-                    let mut steps = self.planner.drafts.steps.iter();
-                    live.rules.is_empty()
-                        || steps.any(|draft| {
-                            matches!(&draft.action, Action::Firewall(made) if made.list() == Some(&list))
-                        })
+                    let steps = self.planner.drafts.steps.iter();
+                    let edits = steps.filter_map(|draft| match &draft.action {
+                        Action::Firewall(made) if made.list() == Some(&list) => edit(made),
+                        _ => None,
+                    });
+                    let left = edits.fold(live.rules.clone(), |rules, edit| {
+                        rule_list::apply(&rules, &edit)
+                    });
+                    left.is_empty()
                 }
             },
             FirewallPart::Rules | FirewallPart::Options => false,

@@ -2,9 +2,9 @@
 //! list they began with, and a new script leads there; if somebody changed it since, it stays.
 
 use super::super::firewall::{rule_action, rule_words};
-use super::super::model::{Inverse, Precondition, Step};
-use super::super::rule_list::{self, Edit, Groups};
-use super::super::words::few;
+use super::super::model::{BlockChange, Inverse, Precondition, Step};
+use super::super::rule_list::{self, Block, Edit, Groups, same};
+use super::super::words::{difference, few};
 use super::Back;
 use crate::ids::NodeName;
 use crate::proxmox::property::Domain;
@@ -20,7 +20,7 @@ fn changes(step: &Step, at: &Site, of: &RuleList) -> bool {
 }
 
 /// An action on a list, as an edit of it.
-fn edit(action: &FirewallAction) -> Option<Edit> {
+pub(super) fn edit(action: &FirewallAction) -> Option<Edit> {
     Some(match action {
         FirewallAction::InsertRule { fields, .. } => Edit::Insert {
             fields: fields.clone(),
@@ -100,6 +100,7 @@ impl Back<'_, '_, '_> {
         }
         match self.list_now(&site, &list) {
             Err(why) => self.left(&format!("the rules of {object}: {why}")),
+            Ok((live, _)) if self.block_back((&site, &list, &object), &live, node.as_ref()) => {}
             Ok((live, comment)) => match followed_back(&steps, &list, &live, comment.as_ref()) {
                 None => self.left(&format!(
                     "the rules of {object} were changed by someone since"
@@ -138,6 +139,84 @@ impl Back<'_, '_, '_> {
             .ok_or_else(|| "the security group is gone".to_owned())
     }
 
+    /// Sets a block back to what was between its markers, whatever people did to their own rules since. `false` if the plan is not about a
+    /// block, or has another way back: it was not run to its end, or took the block away.
+    fn block_back(
+        &mut self,
+        (site, list, object): (&Site, &RuleList, &str),
+        live: &[Rule],
+        node: Option<&NodeName>,
+    ) -> bool {
+        let plan = self.plan;
+        let mut of_list = plan.blocks.iter();
+        let mut of_list = of_list
+            .by_ref()
+            .filter(|it| it.site == *site && it.list == *list);
+        let (Some(block), None) = (of_list.next(), of_list.next()) else {
+            return false;
+        };
+        let all = plan.steps.iter().filter(|step| changes(step, site, list));
+        let Some(left) = &block.after else {
+            return false;
+        };
+        if !all.into_iter().all(|step| self.done.contains(&step.id)) {
+            return false;
+        }
+        let name = &block.name;
+        let now = match rule_list::markers(live, name) {
+            Ok(Some(at)) => at.inside(live),
+            Ok(None) => {
+                self.left(&format!("the block {name} of {object} is gone"));
+                return true;
+            }
+            Err(error) => {
+                self.left(&format!("the rules of {object}: {error}"));
+                return true;
+            }
+        };
+        let left = rules_of(left);
+        if left.len() != now.len() || !left.iter().zip(now).all(|(one, other)| same(one, other)) {
+            self.left(&format!(
+                "the block {name} of {object} was changed by someone since"
+            ));
+            return true;
+        }
+        let back = BlockChange {
+            before: Some(now.iter().map(|rule| rule.fields.clone()).collect()),
+            after: block.before.clone(),
+            ..block.clone()
+        };
+        let groups = self.groups_untouched();
+        let edits = match &block.before {
+            Some(old) => {
+                let of = Block {
+                    name,
+                    new_at: None,
+                    forward: matches!(site, Site::Vnet { .. }),
+                };
+                rule_list::script_of_block(live, &of, &rules_of(old), &groups)
+            }
+            None => rule_list::script_without_block(live, name, &groups),
+        };
+        match edits {
+            Ok(edits) => {
+                let count = |rules: &Option<Vec<Section>>| match rules {
+                    Some(rules) => format!("{} rules", rules.len()),
+                    None => "not there".to_owned(),
+                };
+                let told = (
+                    format!("block.{name}"),
+                    count(&back.before),
+                    count(&back.after),
+                );
+                self.planner.drafts.blocks.push(back);
+                self.edits_back((site, list, object), live, &edits, told, node);
+            }
+            Err(error) => self.left(&format!("the rules of {object}: {error}")),
+        }
+        true
+    }
+
     fn set_list_back(
         &mut self,
         (site, list, object): (&Site, &RuleList, &str),
@@ -150,15 +229,27 @@ impl Back<'_, '_, '_> {
             Ok(edits) => edits,
             Err(error) => return self.left(&format!("the rules of {object}: {error}")),
         };
+        let count = |rules: &[Rule]| format!("{} rules", rules.len());
+        let told = ("rules".to_owned(), count(live), count(old));
+        self.edits_back((site, list, object), live, &edits, told, node.as_ref());
+    }
+
+    /// The steps that set a list back; `told` is what changes, before and after.
+    fn edits_back(
+        &mut self,
+        (site, list, object): (&Site, &RuleList, &str),
+        live: &[Rule],
+        edits: &[Edit],
+        (field, before, after): (String, String, String),
+        node: Option<&NodeName>,
+    ) {
         if edits.is_empty() {
             return;
         }
-        let count = |rules: &[Rule]| format!("{} rules", rules.len());
-        let (before, after) = (count(live), count(old));
         self.planner
             .drafts
-            .change(object, "rules", Some(&before), Some(&after), "set back");
-        let states = rule_list::states(live, &edits);
+            .change(object, &field, Some(&before), Some(&after), "set back");
+        let states = rule_list::states(live, edits);
         for (edit, list_before) in edits.iter().zip(&states) {
             if let Some(action) = rule_action(site, list, edit, list_before) {
                 let what = match &action {
@@ -172,7 +263,7 @@ impl Back<'_, '_, '_> {
                     _ => "a rule goes".to_owned(),
                 };
                 let title = format!("set back the rules of {object}: {what}");
-                self.push(title, Action::Firewall(action), node.clone());
+                self.push(title, Action::Firewall(action), node.cloned());
             }
         }
     }
@@ -194,6 +285,53 @@ impl Back<'_, '_, '_> {
         groups
             .map(|(name, group)| (name.clone(), group.rules.clone()))
             .collect()
+    }
+
+    /// Takes back that the datacenter's firewall was put on trial: it is as it was before. Whether the trial was confirmed, still goes on or
+    /// ran out, which leaves the firewall off, all of it is the run's doing.
+    pub(super) fn switch_back(&mut self, action: &FirewallAction, scope: &Scope) {
+        let FirewallAction::SetOptions { set, .. } = action else {
+            return;
+        };
+        let object = action.object();
+        let (was, now) = (set.get("enable"), scope.options.get("enable"));
+        let on = |value: Option<&String>| value.is_some_and(|value| value != "0");
+        let confirmed = self.plan.steps.iter().any(|step| {
+            let confirms = matches!(
+                step.action,
+                Action::Firewall(FirewallAction::ConfirmTrial { .. })
+            );
+            confirms && self.done.contains(&step.id)
+        });
+        if confirmed && !on(now) {
+            let by_hand = format!("{object}: its firewall was switched off by someone since");
+            return self.left(&by_hand);
+        }
+        // That it was on trial before is no state to go back to.
+        let was = was.map(|was| if on(Some(was)) { "1" } else { "0" });
+        if was == now.map(String::as_str) {
+            return;
+        }
+        let told = difference("enable", now.map(String::as_str), was);
+        let change = was.unwrap_or_default();
+        self.planner.drafts.change(
+            &object,
+            "enable",
+            now.map(String::as_str),
+            Some(change).filter(|text| !text.is_empty()),
+            "set back",
+        );
+        let enable = || "enable".to_owned();
+        let action = FirewallAction::SetOptions {
+            site: Site::Cluster,
+            set: was
+                .map(|was| (enable(), was.to_owned()))
+                .into_iter()
+                .collect(),
+            delete: was.is_none().then(enable).into_iter().collect(),
+        };
+        let title = format!("set back {object} {told}");
+        self.push(title, Action::Firewall(action), None);
     }
 
     /// Takes back options.
@@ -239,6 +377,14 @@ impl Back<'_, '_, '_> {
         let title = format!("set back {object} {}", few(&told));
         self.push(title, Action::Firewall(action), node);
     }
+}
+
+fn rules_of(fields: &[Section]) -> Vec<Rule> {
+    let rule = |fields: &Section| Rule {
+        fields: fields.clone(),
+        ..Rule::default()
+    };
+    fields.iter().map(rule).collect()
 }
 
 /// The list that the first of these steps began with, if the list now is what the last one left; step by step, each checked against what

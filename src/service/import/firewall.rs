@@ -1,5 +1,5 @@
-//! Firewalls among what is imported: the aliases, sets and security groups, and the options and rules of the datacenter, of nodes and of
-//! guests.
+//! Firewalls among what is imported: the aliases, sets and security groups, and the options and rules of the datacenter, of nodes, of
+//! guests and of vnets.
 
 use super::super::error::ServiceError;
 use super::super::open::Service;
@@ -10,13 +10,14 @@ use crate::document::Kind;
 use crate::document::desired::FirewallScope;
 use crate::document::import::Imported;
 use crate::document::import::firewall::{
-    LiveAlias, LiveIpSet, alias, firewall, ip_set, security_group,
+    LiveAlias, LiveIpSet, LiveRules, alias, firewall, ip_set, security_group,
 };
 use crate::document::import::names::Unnamed;
+use crate::plan::rule_list::{blocks, markers};
 use crate::service::resources::firewall::{parts, scopes};
 use crate::world::action::firewall::{object_of, of_object};
 use crate::world::firewall::{FirewallPart, Place, Rule};
-use crate::world::observe::with_firewalls;
+use crate::world::observe::{with_firewalls, with_vnets};
 use crate::world::{Section, World};
 
 /// The kinds that are found in firewalls.
@@ -34,13 +35,16 @@ impl Service {
         cluster: &Cluster,
         world: World,
     ) -> Result<World, ServiceError> {
+        let client = self.client(&cluster.name)?;
+        let world = with_vnets(&client, world).await;
         let guests = world.guests.keys().copied().map(Place::Guest);
         let nodes = world.nodes.keys().cloned().map(Place::Node);
+        let vnets = world.firewalls.vnets.iter().flat_map(|vnets| vnets.keys());
         let unread = guests
             .chain(nodes)
+            .chain(vnets.cloned().map(Place::Vnet))
             .filter(|place| world.firewalls.scope(place).is_err());
         let unread = unread.collect();
-        let client = self.client(&cluster.name)?;
         Ok(with_firewalls(&client, world, unread).await)
     }
 }
@@ -59,14 +63,25 @@ pub(super) fn unread(world: &World, only: &Only) -> Vec<NotImported> {
     let nodes = nodes.filter_map(|(name, node)| {
         Some((Place::Node(name.clone()), node.firewall.as_ref().err()?))
     });
+    let vnets = world.firewalls.vnets.iter().flatten();
+    let vnets = vnets.filter_map(|(name, vnet)| {
+        Some((Place::Vnet(name.clone()), vnet.firewall.as_ref().err()?))
+    });
+    let unlisted = world.firewalls.vnets.as_ref().err();
+    let unlisted = unlisted.map(|why| NotImported {
+        what: "the firewalls of vnets".to_owned(),
+        why: why.clone(),
+    });
     cluster
         .into_iter()
         .chain(nodes)
         .chain(guests)
+        .chain(vnets)
         .map(|(place, why)| NotImported {
             what: place.to_string(),
             why: why.clone(),
         })
+        .chain(unlisted)
         .collect()
 }
 
@@ -77,7 +92,7 @@ pub(super) fn objects(world: &World) -> impl Iterator<Item = (Kind, String)> {
             Place::Cluster => true,
             Place::Node(node) => world.nodes.contains_key(node),
             Place::Guest(vmid) => world.guests.contains_key(vmid),
-            Place::Vnet(_) => false,
+            Place::Vnet(_) => true,
         })
         .flat_map(|(place, scope)| {
             parts(scope).filter_map(move |part| {
@@ -96,6 +111,22 @@ pub(super) fn objects(world: &World) -> impl Iterator<Item = (Kind, String)> {
 
 fn fields(rules: &[Rule]) -> Vec<&Section> {
     rules.iter().map(|rule| &rule.fields).collect()
+}
+
+/// A list as a document says it: what has a block is shared with people, so only the block is.
+fn live_rules<'a>(rules: &'a [Rule], blocks: &'a [String]) -> LiveRules<'a> {
+    match blocks {
+        [] => LiveRules::Whole(fields(rules)),
+        [name] => match markers(rules, name) {
+            Ok(Some(at)) => LiveRules::Block(name, fields(at.inside(rules))),
+            Ok(None) => LiveRules::Whole(fields(rules)),
+            Err(error) => LiveRules::Unsaid(error.to_string()),
+        },
+        several => LiveRules::Unsaid(format!(
+            "it has the blocks {}, and a document is about one of them",
+            several.join(" and ")
+        )),
+    }
 }
 
 /// The document of a part of a firewall, not planned yet.
@@ -137,16 +168,20 @@ pub(super) fn document(world: &World, object: &Unnamed, name: String) -> Result<
         FirewallPart::Group(own) => {
             let live = scope.group(&own).ok_or("it is gone")?;
             let comment = live.comment.as_deref();
-            security_group(name, &called, &own, comment, &fields(&live.rules))
+            let blocks = blocks(&live.rules);
+            let rules = live_rules(&live.rules, &blocks);
+            security_group(name, &called, &own, comment, &rules)
         }
         FirewallPart::Rules | FirewallPart::Options => {
             let of = match place {
                 Place::Cluster => FirewallScope::Cluster,
                 Place::Node(node) => FirewallScope::Node(node),
                 Place::Guest(vmid) => FirewallScope::Guest(vmid),
-                Place::Vnet(_) => return Err("no document can be about it".to_owned()),
+                Place::Vnet(vnet) => FirewallScope::Vnet(vnet),
             };
-            firewall(name, &called, &of, &scope.options, &fields(&scope.rules))
+            let blocks = blocks(&scope.rules);
+            let rules = live_rules(&scope.rules, &blocks);
+            firewall(name, &called, &of, &scope.options, &rules)
         }
     }
 }

@@ -81,15 +81,25 @@ pub const VNET: &[Param] = &[
     Param::new("policy_forward", Kind::Enum(&["ACCEPT", "DROP"])),
 ];
 
+/// Whether a trial that began then is over.
+pub(super) fn over(cluster: &Cluster, enable: &str) -> bool {
+    let now = cluster.clock.unix();
+    enable
+        .parse::<i64>()
+        .is_ok_and(|since| since > 1 && now - since > TRIAL)
+}
+
+/// Whether this value of the datacenter's `enable` means that its firewall is on now.
+pub(super) fn on(cluster: &Cluster, enable: &str) -> bool {
+    !matches!(enable, "" | "0") && !over(cluster, enable)
+}
+
 /// The options as they count now: a cluster's firewall on trial is off again after a minute.
 fn current(cluster: &Cluster, call: &Call) -> Vec<(String, String)> {
-    let now = cluster.clock.unix();
     let mut options: Vec<(String, String)> =
         super::read(cluster, call).options.into_iter().collect();
     for (key, value) in &mut options {
-        let expired = value
-            .parse::<i64>()
-            .is_ok_and(|since| since > 1 && now - since > TRIAL);
+        let expired = over(cluster, value);
         if Place::of(call) == Place::Cluster && key == "enable" && expired {
             "0".clone_into(value);
         }

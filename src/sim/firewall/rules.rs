@@ -105,6 +105,10 @@ fn faults(
         let text = format!("invalid rule type '{kind}' for rule_env 'vnet'");
         faults.insert("type".to_owned(), text);
     }
+    if rule.contains_key("iface") && Place::of(call) == Place::Vnet {
+        let text = "parameter -i not allowed for this rule type";
+        faults.insert("iface".to_owned(), text.to_owned());
+    }
     for (field, needed) in NEEDS {
         if rule.contains_key(*field) && !rule.contains_key(*needed) {
             let text = format!("missing property - '{field}' requires this property");

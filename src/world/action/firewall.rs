@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use crate::document::desired::SetElement as Element;
-use crate::ids::{GuestKind, NodeName, Vmid};
+use crate::ids::{GuestKind, NodeName, Vmid, VnetName};
 use crate::world::firewall::{FirewallPart, Place};
 
 /// Whose firewall it is.
@@ -27,6 +27,11 @@ pub enum Site {
         /// Its VMID.
         vmid: Vmid,
     },
+    /// A vnet's.
+    Vnet {
+        /// The vnet.
+        vnet: VnetName,
+    },
 }
 
 impl Site {
@@ -36,6 +41,7 @@ impl Site {
             Self::Cluster => Place::Cluster,
             Self::Node { node } => Place::Node(node.clone()),
             Self::Guest { vmid, .. } => Place::Guest(*vmid),
+            Self::Vnet { vnet } => Place::Vnet(vnet.clone()),
         }
     }
 }
@@ -155,14 +161,22 @@ pub enum FirewallAction {
         rule: BTreeMap<String, String>,
         length: usize,
     },
-    /// Set options, and take others away. The datacenter's firewall is switched on with `enable=1`: for good, not on trial for a minute
-    /// as `enable=2` would have it, so nothing switches it off again if somebody is locked out.
+    /// Set options, and take others away. Switched on so (`enable=1`), the datacenter's firewall is on for good: nothing switches it off
+    /// again if somebody is locked out.
     #[serde(rename_all = "camelCase")]
     SetOptions {
         site: Site,
         set: BTreeMap<String, String>,
         delete: BTreeSet<String>,
     },
+    /// Have the datacenter's firewall on for a minute only (`enable=2`), whether it was on or off before: unless it is confirmed, it is
+    /// off after that. What is done to firewalls until then is on trial. It begins only if these nodes can be reached now, since
+    /// otherwise nothing could be proven.
+    #[serde(rename_all = "camelCase")]
+    BeginTrial { nodes: BTreeSet<NodeName> },
+    /// Keep the datacenter's firewall on (`enable=1`), once its rules are in force and new connections to these nodes came about.
+    #[serde(rename_all = "camelCase")]
+    ConfirmTrial { nodes: BTreeSet<NodeName> },
 }
 
 /// A list of rules.
@@ -185,7 +199,7 @@ impl RuleList {
     }
 }
 
-/// Security groups are the datacenter's.
+/// Security groups are the datacenter's, and so is the trial.
 static DATACENTER: Site = Site::Cluster;
 
 impl FirewallAction {
@@ -206,9 +220,11 @@ impl FirewallAction {
             | Self::MoveRule { site, .. }
             | Self::DeleteRule { site, .. }
             | Self::SetOptions { site, .. } => site,
-            Self::CreateGroup { .. } | Self::DescribeGroup { .. } | Self::DeleteGroup { .. } => {
-                &DATACENTER
-            }
+            Self::CreateGroup { .. }
+            | Self::DescribeGroup { .. }
+            | Self::DeleteGroup { .. }
+            | Self::BeginTrial { .. }
+            | Self::ConfirmTrial { .. } => &DATACENTER,
         }
     }
 
@@ -231,7 +247,9 @@ impl FirewallAction {
             | Self::UpdateRule { list, .. }
             | Self::MoveRule { list, .. }
             | Self::DeleteRule { list, .. } => list.part(),
-            Self::SetOptions { .. } => FirewallPart::Options,
+            Self::SetOptions { .. } | Self::BeginTrial { .. } | Self::ConfirmTrial { .. } => {
+                FirewallPart::Options
+            }
         }
     }
 
@@ -254,7 +272,9 @@ impl FirewallAction {
             | Self::CreateGroup { .. }
             | Self::DescribeGroup { .. }
             | Self::DeleteGroup { .. }
-            | Self::SetOptions { .. } => None,
+            | Self::SetOptions { .. }
+            | Self::BeginTrial { .. }
+            | Self::ConfirmTrial { .. } => None,
         }
     }
 
@@ -267,7 +287,7 @@ impl FirewallAction {
     pub fn guest(&self) -> Option<(GuestKind, Vmid)> {
         match self.site() {
             Site::Guest { kind, vmid } => Some((*kind, *vmid)),
-            Site::Cluster | Site::Node { .. } => None,
+            Site::Cluster | Site::Node { .. } | Site::Vnet { .. } => None,
         }
     }
 
@@ -292,7 +312,9 @@ impl FirewallAction {
             | Self::UpdateRule { .. }
             | Self::MoveRule { .. }
             | Self::DeleteRule { .. }
-            | Self::SetOptions { .. } => "update",
+            | Self::SetOptions { .. }
+            | Self::BeginTrial { .. }
+            | Self::ConfirmTrial { .. } => "update",
             Self::DeleteAlias { .. } | Self::DeleteIpSet { .. } | Self::DeleteGroup { .. } => {
                 "delete"
             }
@@ -319,6 +341,8 @@ impl FirewallAction {
             Self::MoveRule { .. } => "move rule",
             Self::DeleteRule { .. } => "delete rule",
             Self::SetOptions { .. } => "set firewall options",
+            Self::BeginTrial { .. } => "begin firewall trial",
+            Self::ConfirmTrial { .. } => "confirm firewall trial",
         }
     }
 
@@ -410,6 +434,11 @@ mod tests {
             ),
             (Place::Cluster, FirewallPart::Rules, "firewall/cluster"),
             (vmid, FirewallPart::Rules, "firewall/guest/104"),
+            (
+                Place::Vnet("web".parse().unwrap()),
+                FirewallPart::Rules,
+                "firewall/vnet/web",
+            ),
             (
                 Place::Node("pve1".parse().unwrap()),
                 FirewallPart::Rules,

@@ -95,18 +95,33 @@ pub async fn refresh(client: &Client, world: World, wanted: &Refresh) -> Result<
     Ok(seen.world)
 }
 
-/// The world with these firewalls read too, whether or not they can have an effect. One that cannot be read says why, and is never
-/// empty.
-pub async fn with_firewalls(client: &Client, world: World, places: BTreeSet<Place>) -> World {
+/// The world with the list of vnets, if it was not read.
+pub async fn with_vnets(client: &Client, world: World) -> World {
+    if world.firewalls.vnets.is_ok() {
+        return world;
+    }
     let settings = ObserveSettings::all(world.cluster.clone());
-    let mut seen = Observation {
+    let mut seen = onto(client, world, &settings);
+    seen.vnets().await;
+    seen.world
+}
+
+fn onto<'s>(client: &Client, world: World, settings: &'s ObserveSettings) -> Observation<'s> {
+    Observation {
         reads: Reads::new(client),
-        settings: &settings,
+        settings,
         sight: Sight::new(Arc::clone(&world.permissions)),
         lost: std::collections::BTreeMap::new(),
         failed: crate::world::Shared::default(),
         world,
-    };
+    }
+}
+
+/// The world with these firewalls read too, whether or not they can have an effect. One that cannot be read says why, and is never
+/// empty.
+pub async fn with_firewalls(client: &Client, world: World, places: BTreeSet<Place>) -> World {
+    let settings = ObserveSettings::all(world.cluster.clone());
+    let mut seen = onto(client, world, &settings);
     seen.whole_firewalls(places).await;
     seen.world
 }

@@ -6,7 +6,7 @@ use super::firewall_rules as rules;
 use super::{Unpredictable, refused};
 use crate::proxmox::firewall::{element, reference, same_element};
 use crate::world::action::{Element, FirewallAction, Site};
-use crate::world::firewall::{Alias, FirewallPart, IpSet, Place, Rule, Scope, SetEntry};
+use crate::world::firewall::{Alias, FirewallPart, IpSet, ON_TRIAL, Place, Rule, Scope, SetEntry};
 use crate::world::model::World;
 
 /// Makes of a world what an action makes of a firewall.
@@ -132,8 +132,26 @@ pub(super) fn apply(world: &mut World, action: &FirewallAction) -> Result<(), Un
         FirewallAction::SetOptions { site, set, delete } => {
             rules::options(world, site, set, delete)?;
         }
+        FirewallAction::BeginTrial { .. } => {
+            switch(world, ON_TRIAL)?;
+        }
+        FirewallAction::ConfirmTrial { .. } => {
+            if switch(world, "1")?.as_deref() != Some(ON_TRIAL) {
+                return Err(refused(NO_TRIAL.to_owned()));
+            }
+        }
     }
     Ok(())
+}
+
+/// Why a trial cannot be confirmed any more.
+const NO_TRIAL: &str =
+    "the datacenter's firewall is not on trial: its minute is over, and the firewall is off";
+
+/// Sets the datacenter's `enable`; what it was.
+fn switch(world: &mut World, to: &str) -> Result<Option<String>, Unpredictable> {
+    let options = &mut scope(world, &Site::Cluster)?.options;
+    Ok(options.insert("enable".to_owned(), to.to_owned()))
 }
 
 fn missing(cidr: &str, set: &str) -> Unpredictable {

@@ -6,6 +6,7 @@ use super::{Request, guest, request};
 use crate::ids::NodeName;
 use crate::proxmox::call::Method;
 use crate::world::action::{FirewallAction, RuleList, Site};
+use crate::world::firewall::ON_TRIAL;
 
 /// The path of a firewall, with what follows it.
 fn path(site: &Site, node: &NodeName, rest: &[&str]) -> Vec<String> {
@@ -16,6 +17,7 @@ fn path(site: &Site, node: &NodeName, rest: &[&str]) -> Vec<String> {
     match site {
         Site::Cluster => owned(&["cluster"]),
         Site::Node { node } => owned(&["nodes", node.as_str()]),
+        Site::Vnet { vnet } => owned(&["cluster", "sdn", "vnets", vnet.as_str()]),
         Site::Guest { kind, vmid } => {
             let rest: Vec<&str> = std::iter::once("firewall")
                 .chain(rest.iter().copied())
@@ -136,5 +138,11 @@ pub(super) fn request_for(
                 .with_some("delete", delete)
                 .with_some("digest", digest)
         }
+        FirewallAction::BeginTrial { .. } => call(Method::Put, &["options"])
+            .with("enable", ON_TRIAL)
+            .with_some("digest", digest),
+        FirewallAction::ConfirmTrial { .. } => call(Method::Put, &["options"])
+            .with("enable", "1")
+            .with_some("digest", digest),
     }
 }

@@ -22,6 +22,14 @@ fn ours(number: u8) -> Rule {
     rule(&format!("type in, action {action}, source 10.0.0.{number}"))
 }
 
+fn app(new_at: Option<usize>) -> Block<'static> {
+    Block {
+        name: "app",
+        new_at,
+        forward: false,
+    }
+}
+
 fn mark(word: &str) -> Rule {
     rule(&format!(
         "type in, action DROP, enable 0, comment bailiwick:{word} app"
@@ -50,7 +58,7 @@ proptest! {
     ) {
         let live = list(&before, inside.as_deref(), &after);
         let rules: Vec<Rule> = wanted.iter().copied().map(ours).collect();
-        let edits = script_of_block(&live, "app", &rules, Some(at), &Groups::new()).unwrap();
+        let edits = script_of_block(&live, &app(Some(at)), &rules, &Groups::new()).unwrap();
         let all: Vec<u8> = before.iter().chain(&after).copied().collect();
         let (first, last) = match inside {
             Some(_) => (before, after),
@@ -69,17 +77,25 @@ proptest! {
             prop_assert!(equal(&left, &list(&all, None, &[])));
         }
         prop_assert_eq!(stricter(&live, &edits, &Groups::new()), None);
+        // And it goes again, with nothing else.
+        let made = end(&live, &edits);
+        let away = script_without_block(&made, "app", &Groups::new()).unwrap();
+        prop_assert!(equal(&end(&made, &away), &list(&all, None, &[])));
+        for state in states(&made, &away) {
+            let left = state.iter().filter(|rule| rule.fields.get("comment").is_some_and(|text| text.starts_with("theirs")));
+            prop_assert_eq!(left.count(), all.len());
+        }
     }
 }
 
 #[test]
 fn without_markers_they_come_at_the_end() {
     let live = list(&[0, 1], None, &[]);
-    let edits = script_of_block(&live, "app", &[ours(0)], None, &Groups::new()).unwrap();
+    let edits = script_of_block(&live, &app(None), &[ours(0)], &Groups::new()).unwrap();
     assert!(equal(&end(&live, &edits), &list(&[0, 1], Some(&[0]), &[])));
     let again = end(&live, &edits);
     assert_eq!(
-        script_of_block(&again, "app", &[ours(0)], None, &Groups::new()),
+        script_of_block(&again, &app(None), &[ours(0)], &Groups::new()),
         Ok(vec![])
     );
     let found = markers(&again, "app").unwrap().unwrap();
@@ -120,16 +136,40 @@ fn broken_markers_are_said_and_nothing_is_done() {
         ),
     ];
     for (live, text) in cases {
-        let error = script_of_block(&live, "app", &[ours(0)], None, &Groups::new());
+        let error = script_of_block(&live, &app(None), &[ours(0)], &Groups::new());
         let Err(RuleListError::BrokenBlock { found, .. }) = error else {
             panic!("{text}: {error:?}")
         };
         assert_eq!(found, text);
     }
     // A rule that is wanted in the block and would be taken for a marker.
-    let error = script_of_block(&[], "app", &[mark("end")], None, &Groups::new());
+    let error = script_of_block(&[], &app(None), &[mark("end")], &Groups::new());
     assert!(
         matches!(error, Err(RuleListError::BrokenBlock { .. })),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_list_says_which_blocks_it_has() {
+    let mut live = list(&[0], Some(&[1]), &[2]);
+    live.push(rule(
+        "type in, action DROP, enable 0, comment bailiwick:end other",
+    ));
+    live.push(rule(
+        "type in, action DROP, comment bailiwick:begin some words",
+    ));
+    assert_eq!(blocks(&live), ["app", "other"]);
+    assert_eq!(
+        script_without_block(&live, "none", &Groups::new()),
+        Ok(vec![])
+    );
+    assert!(script_without_block(&live, "other", &Groups::new()).is_err());
+    let forward = Block {
+        forward: true,
+        ..app(None)
+    };
+    let edits = script_of_block(&[], &forward, &[], &Groups::new()).unwrap();
+    let made = end(&[], &edits);
+    assert!(made.iter().all(|rule| rule.fields["type"] == "forward"));
 }

@@ -127,7 +127,10 @@ async fn fresh(reads: &Reads, at: Option<&At>, part: &FirewallPart) -> PartSeen 
         FirewallPart::Options => {
             let options = data(reads, &path, &["options"]).await?;
             let of = json::text(&options, "digest").filter(|digest| !digest.is_empty());
-            Ok((Fresh::Options(json::section(&options, &["digest"])), of))
+            Ok((
+                Fresh::Options(super::answers::options(&options, at.is_none())),
+                of,
+            ))
         }
     }
 }

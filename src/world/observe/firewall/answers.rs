@@ -9,7 +9,7 @@ use super::super::reads::Reads;
 use super::{At, Piece, PieceRead};
 use crate::ids::NodeName;
 use crate::proxmox::Call;
-use crate::world::firewall::{Alias, Corosync, NodeAddress, Rule, Seen, SetEntry};
+use crate::world::firewall::{Alias, Corosync, NodeAddress, ON_TRIAL, Rule, Seen, SetEntry};
 use crate::world::model::Section;
 
 /// What a rule's fields are not: its place, which changes, and what Proxmox VE adds.
@@ -31,8 +31,8 @@ pub(super) async fn piece(
     let path = At::path(at);
     Ok(match of {
         Piece::Options => {
-            let options = data(reads, &path, &["options"]).await?;
-            PieceRead::Options(json::section(&options, &["digest"]))
+            let answer = data(reads, &path, &["options"]).await?;
+            PieceRead::Options(options(&answer, at.is_none()))
         }
         Piece::Rules => PieceRead::Rules(rules(&data(reads, &path, &["rules"]).await?)?),
         Piece::Aliases => PieceRead::Aliases(aliases(&data(reads, &path, &["aliases"]).await?)?),
@@ -54,6 +54,18 @@ pub(super) async fn piece(
         },
         Piece::Vnets => PieceRead::Vnets(super::vnets::vnets(reads).await?),
     })
+}
+
+/// The options of a firewall. That the datacenter's is on trial is said in one word, whenever the trial began.
+pub(super) fn options(answer: &Value, of_datacenter: bool) -> Section {
+    let mut options = json::section(answer, &["digest"]);
+    if of_datacenter
+        && let Some(enable) = options.get_mut("enable")
+        && enable.parse::<i64>().is_ok_and(|since| since > 1)
+    {
+        ON_TRIAL.clone_into(enable);
+    }
+    options
 }
 
 /// The names in a list, with their comments.
