@@ -709,4 +709,10 @@ fn a_line_that_nftables_does_not_take_is_told_of_the_node() {
         assert!(unknown.causes.concat().contains(why), "{unknown:#?}");
         of(&impacts, "vm/104", Category::Unknown);
     }
+    // A reference that breaks is told as that, too, with what this backend makes of it.
+    let broken = cluster(&start, |scope| scope.aliases.clear());
+    let impacts = through(&[&start, &broken]);
+    let dangling = of(&impacts, "vm/104", Category::Dangling);
+    let note = "a node that filters with nftables takes no rules at all then";
+    assert!(dangling.notes.concat().starts_with(note), "{dangling:#?}");
 }

@@ -29,10 +29,7 @@ pub(super) fn impacts(told: &Told<'_>, before: &Model, after: &Model) -> Vec<Raw
             before: "works".to_owned(),
             after: "names something that is not there".to_owned(),
             causes: causes.iter().map(|cause| clean(cause)).collect(),
-            notes: vec![
-                "Proxmox VE leaves such a rule out in silence; who reaches whom is told without it"
-                    .to_owned(),
-            ],
+            notes: notes(told.end, &place),
             duration: Duration::Permanent,
             steps: match &place {
                 Place::Cluster | Place::Vnet(_) => {
@@ -44,6 +41,38 @@ pub(super) fn impacts(told: &Told<'_>, before: &Model, after: &Model) -> Vec<Raw
             rule: rule.to_owned(),
         })
         .collect()
+}
+
+/// What Proxmox VE does about it, with the backends of the nodes that heed the place.
+fn notes(world: &World, place: &Place) -> Vec<String> {
+    let on = match place {
+        Place::Cluster | Place::Vnet(_) => None,
+        Place::Node(name) => Some(name),
+        Place::Guest(vmid) => world.guests.get(vmid).map(|guest| &guest.node),
+    };
+    let nodes = world.firewalls.nodes.iter();
+    let nodes = nodes.filter(|(name, _)| on.is_none_or(|on| *name == on));
+    let with = |nftables: bool| {
+        nodes.clone().any(|(_, node)| {
+            let firewall = node.firewall.as_ref().ok();
+            let option = firewall.and_then(|scope| scope.options.get("nftables"));
+            option.is_some_and(|value| value != "0") == nftables
+        })
+    };
+    let mut notes = Vec::new();
+    if with(false) || !with(true) {
+        notes.push(
+            "Proxmox VE leaves such a rule out in silence; who reaches whom is told without it"
+                .to_owned(),
+        );
+    }
+    if with(true) {
+        notes.push(
+            "a node that filters with nftables takes no rules at all then, and keeps those it had"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 fn entity(place: &Place, world: &World) -> Option<Entity> {
