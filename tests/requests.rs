@@ -719,6 +719,18 @@ fn firewalls() -> Vec<(Action, &'static str)> {
             }),
             "PUT /cluster/firewall/options enable=1 policy_in=DROP delete=policy_out digest=d1ge57",
         ),
+        (
+            of(FirewallAction::BeginTrial {
+                nodes: BTreeSet::new(),
+            }),
+            "PUT /cluster/firewall/options enable=2 digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::ConfirmTrial {
+                nodes: BTreeSet::new(),
+            }),
+            "PUT /cluster/firewall/options enable=1 digest=d1ge57",
+        ),
     ]
 }
 

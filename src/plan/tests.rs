@@ -28,4 +28,5 @@ mod safety_copies;
 mod shown;
 mod snapshots;
 mod tokens;
+mod trials;
 mod undoing;
