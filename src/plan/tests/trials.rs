@@ -66,7 +66,7 @@ fn fw10_fires_for_what_the_trial_may_leave_open() {
         titles(&plan),
         [
             "put firewall/cluster on trial for a minute (enable=2)",
-            "insert rule 0 of firewall/cluster: in DROP tcp dport 8006",
+            "put `in DROP tcp port 8006` at the top of firewall/cluster",
             "keep firewall/cluster on (enable=1) once pve1, pve2 can be reached anew",
         ]
     );
@@ -168,8 +168,8 @@ fn what_rules_of_nodes_name_is_on_trial_too() {
         )],
         vec![document(
             "FirewallAlias",
-            "local_network",
-            "{cidr: 10.0.0.0/30}",
+            "local",
+            "{name: local_network, cidr: 10.0.0.0/30}",
         )],
         vec![firewall(&format!("{{node: pve2, rules: [{SHUT}]}}"))],
         vec![firewall(
