@@ -166,6 +166,7 @@ fn config(chance: &mut Chance) -> Config {
     Config {
         nftables: false,
         local_network: None,
+        vnet: None,
         host_enabled: !chance.one_in(10),
         nosmurfs: chance.one_in(2),
         policy_in: policy(chance),
@@ -189,6 +190,9 @@ fn compiled(config: &Config) -> Compiled {
         } else {
             lab.vm(*vmid, &file)
         };
+    }
+    if let Some(vnet) = config.vnet_file() {
+        lab = lab.vnet("vmbr0", &vnet, &[]);
     }
     lab.vm_without_firewall(102, "[OPTIONS]\nenable: 1\n[RULES]\nIN DROP\nOUT DROP\n")
         .compiled()
@@ -280,11 +284,35 @@ fn agrees(expected: Outcome, result: netns::Result) -> bool {
     }
 }
 
-/// The same for the nftables backend, with what only that takes: ports without a protocol, and addresses of both versions in one rule.
+/// The same for the nftables backend, with what only that takes: ports without a protocol, addresses of both versions in one rule, and rules
+/// of the bridge, as if it were a vnet.
 fn nft_config(chance: &mut Chance) -> Config {
     let mut config = config(chance);
     config.nftables = true;
     config.local_network = maybe(chance, 2, &["192.0.2.0/26", "2001:db8::/64", "10.0.0.0/25"]);
+    if chance.one_in(2) {
+        let policy = *chance.of(&["ACCEPT", "ACCEPT", "DROP"]);
+        config.vnet = Some((policy, rules(chance, 5, &[], true)));
+    }
+    let lists = config.vnet.iter_mut().map(|(_, rules)| (rules, 1));
+    let groups = config.groups.iter_mut().map(|(_, rules)| (rules, 4));
+    for (rules, few) in lists.chain(groups) {
+        for rule in rules.iter_mut() {
+            if chance.one_in(few) {
+                rule.kind = "FORWARD";
+            }
+            if rule.kind == "FORWARD" && rule.action == "REJECT" {
+                rule.action = "DROP";
+            }
+        }
+        if few == 1 && chance.one_in(3) {
+            rules.push(Rule {
+                kind: "GROUP",
+                action: chance.of::<&str>(&["web", "db"]),
+                ..Rule::default()
+            });
+        }
+    }
     let guests = config.guests.iter_mut().map(|(_, guest)| &mut guest.rules);
     let groups = config.groups.iter_mut().map(|(_, rules)| rules);
     let lists = [&mut config.host, &mut config.cluster];
@@ -327,6 +355,7 @@ fn decided_alike(filter: Filter, sets: usize, at_least: usize, of_each: usize) {
     let bridges = Bridges {
         tracks: world.takes_nft(Bridges::TRACKING),
         rejects: world.takes_nft(Bridges::REJECTING),
+        names: world.takes_nft(Bridges::NAMING),
     };
     if filter == Filter::Nftables {
         eprintln!("what this kernel can do itself on bridges: {bridges:?}");
@@ -351,11 +380,18 @@ fn decided_alike(filter: Filter, sets: usize, at_least: usize, of_each: usize) {
         .unwrap();
         let compiled = compiled(&config);
         let mut busy = BTreeSet::new();
-        // With nftables, who of the other version of IP manages depends on what the node's name means, which nobody here says.
+        // With nftables, who of the other version of IP manages depends on what the node's name means, which nobody here says; and what a
+        // vnet's rules drop on the way to and from the outside depends on whether that is routed.
+        let may_be_unknown = |from: usize, to: usize| {
+            let outside = [from, to]
+                .map(|place| PLACES[place].name)
+                .contains(&"outside");
+            filter == Filter::Nftables
+                && (config.local_network.is_none() || (config.vnet.is_some() && outside))
+        };
         let known = |(from, to, attempt): &(usize, usize, Attempt)| {
-            filter == Filter::Iptables
+            !may_be_unknown(*from, *to)
                 || expected(&compiled, *from, *to, attempt) != Outcome::Unknown
-                || config.local_network.is_some()
         };
         let tried: Vec<(usize, usize, Attempt)> = (0..ATTEMPTS)
             .map(|_| attempt(&mut chance, &mut used, &mut busy))

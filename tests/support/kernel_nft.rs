@@ -16,13 +16,17 @@ pub struct Bridges {
     pub tracks: bool,
     /// Whether it rejects there.
     pub rejects: bool,
+    /// Whether it knows bridges by their names; there is only one anyway.
+    pub names: bool,
 }
 
 impl Bridges {
-    /// Rules that only a kernel takes that can do the first, and the second.
+    /// Rules that only a kernel takes that can do the first, the second, and the third.
     pub const TRACKING: &str = "table bridge try { chain c { ct state established accept; }; }\n";
     pub const REJECTING: &str =
         "table bridge try { chain c { type filter hook prerouting priority 0; reject; }; }\n";
+    pub const NAMING: &str =
+        "table bridge try { chain c { meta ibrname . meta obrname { vmbr0 . vmbr0 } accept; }; }\n";
 }
 
 /// A table in the making.
@@ -289,7 +293,7 @@ impl Config {
         if self.host_enabled {
             text += &self.node_table().text();
         }
-        if self.guests.iter().any(|(_, guest)| guest.enabled) {
+        if self.vnet.is_some() || self.guests.iter().any(|(_, guest)| guest.enabled) {
             text += &self.guests_table(bridges).text();
         }
         text
@@ -308,7 +312,7 @@ impl Config {
         }
         table.set("management", &management);
         for (name, rules) in &self.groups {
-            for direction in ["IN", "OUT"] {
+            for direction in ["IN", "OUT", "FORWARD"] {
                 let chain = format!("group-{name}-{direction}");
                 table.add(&chain, "");
                 let at = At {
@@ -327,6 +331,18 @@ impl Config {
         let mut table = Table::new("inet node", None);
         self.shared(&mut table, false);
         let invalid = "ct state vmap { invalid : drop, established : accept, related : accept }";
+        if self.vnet.is_some() {
+            table.add("vnet", invalid);
+            self.vnet_rules(&mut table, false);
+            for (chain, hook, key) in [
+                ("by-vnet", "input priority -1", "iifname"),
+                ("to-vnet", "output priority 1", "oifname"),
+            ] {
+                let base = format!("type filter hook {hook}; policy accept;");
+                table.add(chain, &base);
+                table.add(chain, &format!("{key} vmap {{ \"vmbr0\" : jump vnet }}"));
+            }
+        }
         for (version, ip) in [("4", "ip"), ("6", "ip6")] {
             let set = format!("management-{version}");
             let from = format!("{ip} saddr @{set} {ip} saddr != @{set}-no accept");
@@ -398,6 +414,21 @@ impl Config {
             table.remember();
         }
         self.shared(&mut table, true);
+        if self.vnet.is_some() {
+            table.add("vnet", "meta protocol arp accept");
+            let answers = if bridges.tracks {
+                "ct state vmap { established : accept, related : accept, invalid : drop }"
+            } else {
+                "jump answers"
+            };
+            table.add("vnet", answers);
+            self.vnet_rules(&mut table, true);
+            let base = "type filter hook forward priority 0; policy accept;";
+            table.add("on-bridges", base);
+            let by_name = "meta ibrname . meta obrname vmap { \"vmbr0\" . \"vmbr0\" : jump vnet }";
+            let jump = if bridges.names { by_name } else { "jump vnet" };
+            table.add("on-bridges", jump);
+        }
         let mut maps = [String::new(), String::new()];
         for (vmid, guest) in self.guests.iter().filter(|(_, guest)| guest.enabled) {
             let start = if guest.container { "veth" } else { "tap" };
@@ -430,9 +461,26 @@ impl Config {
                 &format!("type filter hook {hook} priority 0; policy accept;"),
             );
             table.add(chain, "jump vital");
-            table.add(chain, &format!("{key} vmap {{ {map} }}"));
+            if !map.is_empty() {
+                table.add(chain, &format!("{key} vmap {{ {map} }}"));
+            }
         }
         table
+    }
+
+    fn vnet_rules(&self, table: &mut Table, bridge: bool) {
+        let Some((policy, rules)) = &self.vnet else {
+            return;
+        };
+        let at = At {
+            direction: "FORWARD",
+            bridge,
+            guest: None,
+        };
+        for one in rules {
+            rule(table, "vnet", one, at);
+        }
+        table.add("vnet", at.verdict(policy));
     }
 
     fn guest_chain(

@@ -5,9 +5,9 @@
 use std::fmt::Write as _;
 
 /// A rule in the words of Proxmox VE's files.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Rule {
-    /// `IN`, `OUT` or `GROUP`.
+    /// `IN`, `OUT`, `FORWARD` or `GROUP`.
     pub kind: &'static str,
     /// An action, or a group's name.
     pub action: &'static str,
@@ -40,6 +40,8 @@ pub struct Config {
     pub nftables: bool,
     /// The alias `local_network`, if it is defined.
     pub local_network: Option<&'static str>,
+    /// The policy and the rules of the bridge as a vnet, if its firewall is on.
+    pub vnet: Option<(&'static str, Vec<Rule>)>,
     pub host_enabled: bool,
     pub nosmurfs: bool,
     pub policy_in: Option<&'static str>,
@@ -156,6 +158,16 @@ impl Config {
         section(&mut text, "OPTIONS", options);
         section(&mut text, "RULES", self.host.iter().map(Rule::line));
         text
+    }
+
+    /// The vnet's file.
+    pub fn vnet_file(&self) -> Option<String> {
+        let (policy, rules) = self.vnet.as_ref()?;
+        let mut text = String::new();
+        let options = ["enable: 1".to_owned(), format!("policy_forward: {policy}")];
+        section(&mut text, "OPTIONS", options);
+        section(&mut text, "RULES", rules.iter().map(Rule::line));
+        Some(text)
     }
 
     /// A guest's file.
