@@ -41,6 +41,7 @@ fn service(play: &Play, late: i64) -> Service {
         poll: Duration::from_millis(10),
         settle: Duration::from_millis(400),
         lock_patience: Duration::from_secs(5),
+        ..Tuning::default()
     };
     play.block_on(Service::open(configuration, environment, tuning))
         .unwrap()

@@ -740,6 +740,18 @@ fn firewalls() -> Vec<(Action, &'static str)> {
             }),
             "PUT /cluster/sdn/vnets/web/firewall/rules/2 moveto=0 digest=d1ge57",
         ),
+        (
+            of(FirewallAction::BeginTrial {
+                nodes: BTreeSet::new(),
+            }),
+            "PUT /cluster/firewall/options enable=2 digest=d1ge57",
+        ),
+        (
+            of(FirewallAction::ConfirmTrial {
+                nodes: BTreeSet::new(),
+            }),
+            "PUT /cluster/firewall/options enable=1 digest=d1ge57",
+        ),
     ]
 }
 

@@ -28,7 +28,7 @@ fn every_rule_has_a_test_that_fires_and_one_that_is_silent() {
         .map(|n| format!("g{n}"))
         .chain((1..=14).map(|n| format!("st{n:02}")))
         .chain((1..=16).map(|n| format!("gu{n:02}")))
-        .chain((1..=9).map(|n| format!("fw{n:02}")))
+        .chain((1..=10).map(|n| format!("fw{n:02}")))
         .chain((1..=7).map(|n| format!("ac{n:02}")))
         .chain(["cl03", "cl04"].map(str::to_owned));
     let missing: Vec<String> = rules

@@ -378,9 +378,13 @@ async fn send<L: Live, J: Journal>(
             shared.journal.sent(step.id, &upid).await?;
             wait(shared, &upid).await
         }
-        Sent::Refused { message, locked: _ } => return failed(shared, step, message).await,
+        Sent::Refused { message, locked: _ } => {
+            trial::not_sent(shared, step);
+            return failed(shared, step, message).await;
+        }
         // The intent stays open: the next run looks, and sends it if everything still holds.
         Sent::NotNow(why) => {
+            trial::not_sent(shared, step);
             return Ok(StepEnd::NotBegun(NotBegun::Unreadable(format!(
                 "it could not be sent, and nothing was done: {why}"
             ))));

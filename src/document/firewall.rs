@@ -42,8 +42,9 @@ options! {
 options! {
     /// The options of a firewall. Which of them there are depends on whose it is.
     pub struct FirewallOptions {
-        /// Whether it is on. Not set, the datacenter's is off, a node's on, a guest's and a vnet's off; while the datacenter's is off, all are. It is
-        /// switched on in one go, without Proxmox VE's trial of a minute: what the plan says of who is shut out is all the warning there is.
+        /// Whether it is on. Not set, the datacenter's is off, a node's on, a guest's and a vnet's off; while the datacenter's is off, all are.
+        /// Where switching it on, or a change of its rules, could lock somebody out of a node, it is on Proxmox VE's trial of a minute until
+        /// every node was reached anew.
         enabled: Field<bool> = "enable",
         /// What becomes of packets that come in and no rule matches (datacenter, guest). Not set: `DROP`.
         policy_in: Field<Policy> = "policy_in",

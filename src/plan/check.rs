@@ -2,6 +2,7 @@
 //! here. It sees the plan and nothing else. A plan with findings is a bug and is refused.
 
 mod account;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,6 +49,7 @@ pub fn check(plan: &Plan) -> Vec<Finding> {
         parameters(plan, step, &mut say);
     }
     references(plan, &mut findings);
+    trial::trials(plan, &mut findings);
     findings
 }
 

@@ -384,7 +384,7 @@ pub(super) fn finish(input: &PlanInput<'_>, mut drafts: Drafts) -> Result<Plan, 
     })?;
     let line = put_trials(start, &mut drafts, line);
     let ordered = number(std::mem::take(&mut drafts.steps), &line, start);
-    let mut watch = Watch::new(start);
+    let mut watch = Watch::new(start, input.settings.keepers());
     let steps = try_out(input, ordered, &mut watch)?;
     if !steps.is_empty()
         && let Some(why) = start.unreadable(&Part::Permissions)

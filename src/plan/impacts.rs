@@ -15,6 +15,7 @@ mod refusals;
 mod returning;
 mod safety;
 mod tokens;
+mod trial;
 
 pub(super) use refusals::refused;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use super::model::{Duration, Impact, StepId};
 use super::words::clean;
+use crate::health::reach::Keepers;
 use crate::health::{self, Backups, Category, Entity, Facet, Grade, Health, State, Worse};
 use crate::ids::StorageId;
 use crate::world::{Action, Guest, Status, Unpredictable, World};
@@ -51,7 +53,7 @@ pub(super) struct Seen {
 /// What becomes of reach through these worlds, by a step from each to the next.
 #[cfg(test)]
 pub(super) fn reached(worlds: &[&World]) -> Vec<Impact> {
-    let mut touched = reach::Touched::default();
+    let mut touched = reach::Touched::new(Keepers::default());
     for ((pair, id), before) in worlds.iter().skip(1).zip(1..).zip(worlds) {
         touched.step(StepId(id), before, pair);
     }
@@ -90,7 +92,8 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(start: &'a World) -> Self {
+    /// `keepers` are those who must be able to manage nodes.
+    pub(super) fn new(start: &'a World, keepers: Keepers) -> Self {
         let start_health = health::evaluate(start);
         Self {
             start,
@@ -105,7 +108,7 @@ impl<'a> Watch<'a> {
             raw: Vec::new(),
             unpredictable: Vec::new(),
             access: Vec::new(),
-            reach: reach::Touched::default(),
+            reach: reach::Touched::new(keepers),
             storage_steps: BTreeMap::new(),
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{DocumentRef, FormerOwner, Origin, Plan, PlanHash};
 use super::{image, snapshot};
 use crate::document::desired::{Desired, DesiredBlock, SecretRef, Value, Wish};
+use crate::health::reach::{Address, Keepers, Network};
 use crate::ids::{ClusterName, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::ServedApi;
 use crate::world::{Action, Section, World};
@@ -117,6 +118,24 @@ pub struct Settings {
     /// Whether a plan may take privileges, or the login, from the controller itself.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_controller_loss: bool,
+    /// The controller's own address as nodes see it, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// The networks from which people administer nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub administrators: Vec<String>,
+}
+
+impl Settings {
+    /// Who must always be able to manage nodes.
+    pub(super) fn keepers(&self) -> Keepers {
+        let controller = self.controller.as_deref();
+        let admins = self.administrators.iter();
+        Keepers {
+            controller: controller.and_then(Address::parse),
+            admins: admins.filter_map(|text| Network::parse(text)).collect(),
+        }
+    }
 }
 
 /// A backup that is taken of a guest right before it is destroyed.
@@ -136,6 +155,8 @@ impl Default for Settings {
             shutdown_timeout: 180,
             safety_copy: None,
             allow_controller_loss: false,
+            controller: None,
+            administrators: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::impacts::Watch;
+use super::input::Settings;
 use super::model::{Inverse, Plan, StepId};
 use super::words::clean;
 use crate::health::Category;
@@ -10,8 +11,13 @@ use crate::world::World;
 
 /// What would get worse, or cannot be told, if these steps of the plan were done in this world, and does not stand in the plan: what
 /// nobody approved. Empty if the rest of the plan hurts nobody whom the plan does not name.
-pub fn unapproved(plan: &Plan, rest: &BTreeSet<StepId>, world: &World) -> Vec<String> {
-    let mut watch = Watch::new(world);
+pub fn unapproved(
+    plan: &Plan,
+    rest: &BTreeSet<StepId>,
+    world: &World,
+    settings: &Settings,
+) -> Vec<String> {
+    let mut watch = Watch::new(world, settings.keepers());
     for step in plan.steps.iter().filter(|step| rest.contains(&step.id)) {
         watch.step(step.id, &step.action);
         if let Inverse::Irreversible { why } = &step.inverse {

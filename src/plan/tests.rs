@@ -29,5 +29,6 @@ mod safety_copies;
 mod shown;
 mod snapshots;
 mod tokens;
+mod trials;
 mod undoing;
 mod vnets;

@@ -146,6 +146,14 @@ impl Service {
         })
     }
 
+    /// The settings for plans of a cluster, with what is only known when it is reached: the address from which it is.
+    pub(super) async fn settings(&self, cluster: &Cluster) -> Result<Settings, ServiceError> {
+        let mut settings = settings(cluster);
+        let own = self.client(&cluster.name)?.own_address().await;
+        settings.controller = own.map(|own| own.to_string());
+        Ok(settings)
+    }
+
     pub(super) async fn make_from(
         &self,
         recipe: &Recipe,
@@ -154,7 +162,7 @@ impl Service {
     ) -> Result<Made, ServiceError> {
         let from = self.prepare(recipe, &cluster.name).await?;
         let world = self.with_firewalls(recipe, cluster, &from, world).await?;
-        let settings = settings(cluster);
+        let settings = self.settings(cluster).await?;
         let api = self.served_api(cluster, &world.version).await?;
         let input = PlanInput {
             cluster: cluster.name.clone(),
@@ -446,5 +454,7 @@ pub(super) fn settings(cluster: &Cluster) -> Settings {
         keep_for: copy.keep_for.seconds(),
     });
     settings.allow_controller_loss = cluster.allow_controller_loss;
+    let administrators = cluster.administrators.iter();
+    settings.administrators = administrators.map(|at| at.as_str().to_owned()).collect();
     settings
 }

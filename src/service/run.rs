@@ -324,7 +324,8 @@ impl Service {
         let rest = part(plan, |step| !remembered.contains_key(&step));
         let steps: BTreeSet<StepId> = rest.steps.iter().map(|step| step.id).collect();
         let world = self.observe(cluster).await?;
-        let unapproved = plan::unapproved(plan, &steps, &world);
+        let settings = self.settings(cluster).await?;
+        let unapproved = plan::unapproved(plan, &steps, &world, &settings);
         if let (Some(step), false) = (steps.first(), unapproved.is_empty()) {
             let why = NotBegun::Stale(format!(
                 "what is left of the plan would now do what it does not say: {}",
@@ -729,9 +730,16 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Where the API of single nodes is reached, as the configuration says.
+/// Where the API of single nodes is reached, as the configuration says: a node's own entry, or the endpoint that is called like it.
 fn addresses(cluster: &Cluster) -> BTreeMap<NodeName, Address> {
-    let said = cluster.nodes.iter();
-    said.map(|(node, at)| (node.clone(), (at.host().to_owned(), at.port())))
+    let called = cluster.endpoints.iter().filter_map(|at| {
+        let named = !at.host().starts_with('[') && at.host().parse::<std::net::IpAddr>().is_err();
+        let label = at.host().split('.').next().filter(|_| named)?;
+        Some((label.parse().ok()?, at))
+    });
+    let said = cluster.nodes.iter().map(|(node, at)| (node.clone(), at));
+    called
+        .chain(said)
+        .map(|(node, at)| (node, (at.host().to_owned(), at.port())))
         .collect()
 }

@@ -154,6 +154,7 @@ impl Stage {
             lock_patience: Duration::from_millis(500),
             settle: Duration::from_millis(100),
             trial_wait: Duration::from_millis(5),
+            trial_patience: Duration::from_millis(50),
             ..RunLimits::default()
         };
         let executor = Executor::new(live, book.clone(), limits, world, Metrics::new());

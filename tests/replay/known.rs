@@ -96,6 +96,10 @@ pub fn unsupported(line: &Recorded) -> Option<&'static str> {
     if let Some((_, why)) = FOLLOWING.iter().find(|(n, _)| *n == line.n) {
         return Some(why);
     }
+    // Which vnets there are is told; they are made and applied by nobody but `host`.
+    if (line.method.as_str(), line.path.as_str()) == ("GET", "/cluster/sdn/vnets") {
+        return None;
+    }
     let segments: Vec<&str> = line
         .path
         .split('/')
@@ -139,7 +143,24 @@ pub fn host(cluster: &mut Cluster, line: &Recorded) {
             run.live.insert("guest".into(), "none".into());
         }
     }
+    let mut vnets = |alias: &str, running: &str| {
+        let configured =
+            format!("vnet: vn1\n\tzone z1\n\talias {alias}\n\nvnet: vn3\n\tzone z2\n\ttag 10\n");
+        let running = format!(r#"{{"vnets": {{"ids": {{{running}}}}}}}"#);
+        cluster.files.set("sdn/vnets.cfg".to_owned(), configured);
+        cluster.files.set("sdn/.running-config".to_owned(), running);
+    };
     match line.n {
+        796 => vnets("one", ""),
+        807 => vnets(
+            "two",
+            r#""vn1": {"type": "vnet", "zone": "z1", "alias": "one"}, "vn3": {"type": "vnet", "zone": "z2", "tag": 10}"#,
+        ),
+        808 => {
+            for file in ["sdn/vnets.cfg", "sdn/.running-config"] {
+                cluster.files.set(file.to_owned(), String::new());
+            }
+        }
         // The list caught a start that failed a moment later.
         172 => drop(cluster.running.insert(103, Run::default())),
         173 => drop(cluster.running.remove(&103)),

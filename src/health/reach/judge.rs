@@ -40,6 +40,8 @@ pub struct Judged {
     pub sentence: String,
     /// Ports by which much is done and which the whole internet can open now.
     pub sensitive: Vec<&'static str>,
+    /// Of those who must always be able to manage nodes, the controller and the administrators that are locked out, in words.
+    pub kept_out: Vec<String>,
 }
 
 /// Who must always be able to manage nodes.
@@ -245,6 +247,7 @@ fn others(names: &Compiled, change: &Change, found: &mut Vec<Judged>) {
                 } else {
                     Vec::new()
                 },
+                kept_out: Vec::new(),
             });
         }
     }
@@ -323,8 +326,9 @@ fn node(
     let must = keepers_of(after, name, keepers, change.family);
     let nobody = nobody_manages(after, change, spaces);
     for cell in ours {
-        let kept_out = !cell.sources.intersection(&must).is_empty();
-        let effect = if kept_out || nobody {
+        let must_not = !cell.sources.intersection(&must).is_empty();
+        let kept_out = kept_out(&cell, keepers, change.family);
+        let effect = if must_not || nobody {
             Effect::Lockout
         } else {
             Effect::ConditionalLockout
@@ -341,8 +345,23 @@ fn node(
             end: change.way.to.clone(),
             sentence: one.sentences(names).concat(),
             sensitive: Vec::new(),
+            kept_out,
         });
     }
+}
+
+/// Whom besides other nodes a loss locks out.
+fn kept_out(lost: &Cell, keepers: &Keepers, family: Family) -> Vec<String> {
+    let hit = |low: u128, high: u128| !lost.sources.intersection(&Ranges::of(low, high)).is_empty();
+    let own = keepers.controller.iter();
+    let own = own.filter(|own| own.family == family && hit(own.value, own.value));
+    let admins = keepers.admins.iter().filter(|network| {
+        let (low, high) = network.span();
+        network.address.family == family && hit(low, high)
+    });
+    own.map(|own| format!("Bailiwick itself ({own})"))
+        .chain(admins.map(|network| format!("administrators ({network})")))
+        .collect()
 }
 
 /// The addresses from which a node must stay manageable: the controller's, the administrators', the other nodes'.

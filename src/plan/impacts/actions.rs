@@ -7,7 +7,7 @@ use super::super::model::{Duration, StepId};
 use super::super::words::{clean, difference};
 use super::firewall;
 use super::refusals::will_fail;
-use super::{Raw, accounts};
+use super::{Raw, accounts, trial};
 use crate::health::{Category, Entity, Facet, Grade, Health};
 use crate::ids::{GuestKind, Vmid};
 use crate::proxmox::schema::{ChangeEffect, change_effect};
@@ -250,7 +250,10 @@ pub(super) fn impacts(
         | Action::DeleteReplicationJob { .. }
         | Action::ProtectBackup { .. } => {}
         Action::Account(action) => all.extend(at.account(action)),
-        Action::Firewall(action) => all.extend(firewall::impacts(step, action, before)),
+        Action::Firewall(action) => {
+            all.extend(firewall::impacts(step, action, before));
+            all.extend(trial::impacts(step, action, before));
+        }
         Action::CreateBackupJob { .. } | Action::UpdateBackupJob { .. } => all.extend(at.pruned()),
     }
     all

@@ -11,19 +11,22 @@ mod concerned;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::model::StepId;
 use super::Raw;
-use crate::health::reach::Compiled;
+use crate::health::reach::{Compiled, Keepers};
 use crate::health::{self, Moment};
 use crate::ids::{NodeName, Vmid, VnetName};
-use crate::world::firewall::Firewalls;
-use crate::world::{Guest, World, views};
+use crate::world::firewall::{Firewalls, ON_TRIAL, Scope, Seen};
+use crate::world::{Guest, Section, World, views};
 use concerned::Concerned;
 
 /// What steps may have changed that firewalls look at.
 #[derive(Default)]
 pub(super) struct Touched {
+    /// Who must be able to manage nodes.
+    keepers: Keepers,
     /// The steps that changed the datacenter's firewall or the cluster network.
     cluster: BTreeSet<StepId>,
     /// Those that changed a node's firewall or addresses.
@@ -35,11 +38,19 @@ pub(super) struct Touched {
 }
 
 impl Touched {
+    /// Nothing yet.
+    pub(super) fn new(keepers: Keepers) -> Self {
+        Self {
+            keepers,
+            ..Self::default()
+        }
+    }
+
     /// Notes what a step changed.
     pub(super) fn step(&mut self, id: StepId, before: &World, after: &World) {
         let (was, is) = (&before.firewalls, &after.firewalls);
         let mut configured = false;
-        if was.cluster != is.cluster || was.corosync != is.corosync {
+        if !same_datacenter(&was.cluster, &is.cluster) || was.corosync != is.corosync {
             self.cluster.insert(id);
             configured = true;
         }
@@ -149,6 +160,37 @@ fn changed_vnets(was: &Firewalls, is: &Firewalls) -> BTreeSet<VnetName> {
         .filter(|name| was.get(*name) != is.get(*name))
         .cloned()
         .collect()
+}
+
+/// Whether the datacenter's rules are the same. On trial they are what they are for good.
+fn same_datacenter(was: &Seen<Arc<Scope>>, is: &Seen<Arc<Scope>>) -> bool {
+    let (Ok(was), Ok(is)) = (was, is) else {
+        return was == is;
+    };
+    let Scope {
+        options,
+        rules,
+        aliases,
+        ipsets,
+        groups,
+    } = &**was;
+    Arc::ptr_eq(was, is)
+        || (same_options(options, &is.options)
+            && (rules, aliases, ipsets, groups) == (&is.rules, &is.aliases, &is.ipsets, &is.groups))
+}
+
+fn same_options(was: &Section, is: &Section) -> bool {
+    let mut keys = was.keys().chain(is.keys());
+    keys.all(|key| same_option(key, was, is))
+}
+
+/// Whether an option of the datacenter means the same.
+fn same_option(key: &str, was: &Section, is: &Section) -> bool {
+    let for_good = |value: &String| match (key, value.as_str()) {
+        ("enable", ON_TRIAL) => "1".to_owned(),
+        _ => value.clone(),
+    };
+    was.get(key).map(for_good) == is.get(key).map(for_good)
 }
 
 /// What becomes of everybody's reach.

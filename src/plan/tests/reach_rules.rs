@@ -33,7 +33,7 @@ fn accept(source: &str, port: u16) -> Rule {
 }
 
 /// Two nodes in 10.0.0.0/24; machine 104, whose one interface is filtered, lets in 10.20.0.0/16 to PostgreSQL and `lan` to SSH.
-fn lab() -> World {
+pub(super) fn lab() -> World {
     let mut lab = Lab::new();
     lab.edit(104, |guest| {
         let nic = "virtio=BC:24:11:00:01:04,bridge=vmbr0,firewall=1";

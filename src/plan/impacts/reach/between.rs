@@ -6,7 +6,7 @@ use super::super::super::model::Duration;
 use super::super::Raw;
 use super::concerned::Concerned;
 use super::told::{Told, asked, merged};
-use crate::health::reach::{Compiled, Effect, Keepers, judge_between};
+use crate::health::reach::{Compiled, Effect, judge_between};
 
 /// What each state on the way shuts and opens, with the step that leads to it and the one that leads on.
 pub(super) fn impacts(
@@ -22,7 +22,7 @@ pub(super) fn impacts(
         let Ok(between) = super::compiled(world, &concerned.guests) else {
             continue;
         };
-        let found = judge_between(first, &between, last, &Keepers::default());
+        let found = judge_between(first, &between, last, &told.touched.keepers);
         for judged in found.into_iter().filter(|judged| asked(judged, concerned)) {
             let (before, after) = match judged.effect {
                 Effect::Exposed => ("closed", "open for a while"),

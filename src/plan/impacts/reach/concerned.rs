@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::Raw;
-use super::Touched;
 use super::told::Told;
+use super::{Touched, same_option};
 use crate::health;
 use crate::ids::{NodeName, Vmid};
 use crate::world::firewall::{Rule, Scope, filtered};
@@ -134,7 +134,7 @@ impl Meant {
 
     fn new(was: &Scope, is: &Scope) -> Self {
         let differ = |key: &&String| {
-            !OF_NODES.contains(&key.as_str()) && was.options.get(*key) != is.options.get(*key)
+            !OF_NODES.contains(&key.as_str()) && !same_option(key, &was.options, &is.options)
         };
         let mut options = was.options.keys().chain(is.options.keys());
         if options.any(|key| differ(&key))

@@ -7,7 +7,7 @@ use super::super::super::words::{clean, few};
 use super::super::Raw;
 use super::Touched;
 use super::concerned::Concerned;
-use crate::health::reach::{Compiled, Effect, End, Judged, Keepers, judge};
+use crate::health::reach::{Compiled, Effect, End, Judged, judge};
 use crate::health::{Category, Entity};
 use crate::ids::{NodeName, Vmid};
 use crate::world::World;
@@ -28,7 +28,7 @@ impl Told<'_> {
         after: &Compiled,
         concerned: &Concerned,
     ) -> Vec<Raw> {
-        let found = judge(before, after, &Keepers::default());
+        let found = judge(before, after, &self.touched.keepers);
         let found = found.into_iter().filter(|judged| asked(judged, concerned));
         let raws = found.map(|judged| {
             let closes = !matches!(judged.effect, Effect::Exposed | Effect::Unknown);
@@ -166,10 +166,12 @@ impl Told<'_> {
             }
             End::Outside => (Entity::Controller, self.touched.or_all(BTreeSet::new())),
         };
-        let notes = match judged.sensitive.as_slice() {
+        let mut notes = match judged.sensitive.as_slice() {
             [] => Vec::new(),
             ports => vec![format!("the whole internet can open {}", ports.join(", "))],
         };
+        let shut_out = judged.kept_out.iter();
+        notes.extend(shut_out.map(|whom| format!("{whom} would be locked out")));
         Raw {
             entity,
             category,
