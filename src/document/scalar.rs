@@ -205,7 +205,7 @@ texts! {
     /// The name of a macro of firewall rules.
     MacroName, "firewall-macro", |t| keep(t, (1..=128).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric()), || "the name of a macro, such as `SSH`".to_owned());
     /// A protocol of a rule.
-    ProtocolName, "firewall-protocol", |t| keep(&t.to_ascii_lowercase(), t.len() <= 20 && is_word(t, b"-.+"), || "a protocol by name or number, such as `tcp`".to_owned());
+    ProtocolName, "firewall-protocol", |t| keep(&t.to_ascii_lowercase(), firewall::is_protocol(&t.to_ascii_lowercase()), || "a protocol: a name that nodes know (`/etc/protocols`) such as `tcp`, or a number from 0 to 255".to_owned());
     /// Whom a rule is about.
     FirewallPeer, "firewall-peer", |t| firewall::peer(t).ok_or_else(|| "addresses, networks and ranges between commas, an alias, or a set as `+NAME`".to_owned());
     /// Ports of a rule.

@@ -3,6 +3,7 @@
 
 mod alias;
 mod group;
+mod interfaces;
 mod inverse;
 mod ipset;
 mod options;

@@ -11,6 +11,76 @@ pub fn is_name(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
+/// The protocols that a node has names for (`/etc/protocols` of Debian 13), and `icmpv6`, which is Proxmox VE's own.
+const PROTOCOLS: &[&str] = &[
+    "ah",
+    "ax.25",
+    "dccp",
+    "ddp",
+    "egp",
+    "eigrp",
+    "encap",
+    "esp",
+    "ethernet",
+    "etherip",
+    "fc",
+    "ggp",
+    "gre",
+    "hip",
+    "hmp",
+    "hopopt",
+    "icmp",
+    "icmpv6",
+    "idpr-cmtp",
+    "idrp",
+    "igmp",
+    "igp",
+    "ip",
+    "ipcomp",
+    "ipencap",
+    "ipip",
+    "ipv6",
+    "ipv6-frag",
+    "ipv6-icmp",
+    "ipv6-nonxt",
+    "ipv6-opts",
+    "ipv6-route",
+    "isis",
+    "iso-tp4",
+    "l2tp",
+    "manet",
+    "mobility-header",
+    "mpls-in-ip",
+    "mptcp",
+    "ospf",
+    "pim",
+    "pup",
+    "rdp",
+    "rohc",
+    "rspf",
+    "rsvp",
+    "sctp",
+    "shim6",
+    "skip",
+    "st",
+    "tcp",
+    "udp",
+    "udplite",
+    "vmtp",
+    "vrrp",
+    "wesp",
+    "xns-idp",
+    "xtp",
+];
+
+/// Whether a text is a protocol of a rule: a name that nodes know, or a number up to 255.
+pub fn is_protocol(text: &str) -> bool {
+    PROTOCOLS.contains(&text)
+        || text
+            .parse::<u8>()
+            .is_ok_and(|number| number.to_string() == text)
+}
+
 /// An address or a network in one spelling: the host's bits cleared, a prefix that is the whole address left out (as Proxmox VE keeps
 /// it), IPv6 in its short form. `None` if it is neither.
 pub fn network(text: &str) -> Option<String> {
@@ -125,6 +195,17 @@ pub fn is_interface(text: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn protocols_are_names_and_numbers() {
+        assert!(PROTOCOLS.is_sorted());
+        for known in ["tcp", "icmpv6", "ipv6-icmp", "0", "255"] {
+            assert!(is_protocol(known), "{known}");
+        }
+        for unknown in ["tpc", "256", "06", "+6", "", "TCP"] {
+            assert!(!is_protocol(unknown), "{unknown}");
+        }
+    }
 
     #[test]
     fn networks_have_one_spelling() {

@@ -189,6 +189,7 @@ impl Planner<'_, '_> {
         let states = rule_list::states(target.live, &edits);
         for (edit, list) in edits.iter().zip(&states) {
             self.names_known(item, target.at, edit, list);
+            self.interface_told(target, edit, list);
             let Some((title, action)) = step(target, edit, list) else {
                 continue;
             };

@@ -442,6 +442,34 @@ fn half_a_list_is_taken_back() {
 }
 
 #[test]
+fn a_rule_for_an_interface_that_is_not_there_is_told() {
+    let lab = lab();
+    let rule = |interface: &str| {
+        firewall(&format!(
+            "{{guest: 104, rules: [{{direction: in, action: ACCEPT, macro: SSH, iface: {interface}}}]}}"
+        ))
+    };
+    let told = |items: Vec<Item>| {
+        let plan = lab.plan(items);
+        let note = plan.notes.iter().find(|note| note.contains("does nothing"));
+        note.cloned()
+    };
+    let said = told(vec![rule("net7")]).unwrap();
+    assert_eq!(
+        said,
+        "the rule `in ACCEPT SSH on net7` of firewall/guest/104 does nothing: guest 104 has no net7"
+    );
+    assert_eq!(told(vec![rule("net0")]), None);
+    // One that the guest gets in the same plan is there.
+    let vm = document(
+        "VirtualMachine",
+        "vm",
+        "{vmid: 104, networks: {net7: {model: virtio, bridge: vmbr0}}}",
+    );
+    assert_eq!(told(vec![rule("net7"), vm]), None);
+}
+
+#[test]
 fn documents_say_what_is_wrong_with_them() {
     for (kind, spec, said) in [
         ("Firewall", "{vnet: a-b}", "2 to 8 characters"),
@@ -516,6 +544,11 @@ fn documents_say_what_is_wrong_with_them() {
             "Firewall",
             "{guest: 104, rules: [{direction: in, action: DROP, dport: '22'}]}",
             "needs `proto`",
+        ),
+        (
+            "Firewall",
+            "{guest: 104, rules: [{direction: in, action: DROP, proto: tpc, dport: '22'}]}",
+            "a name that nodes know",
         ),
         (
             "Firewall",
