@@ -942,7 +942,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 67, "{variants:?}");
+    assert_eq!(variants.len(), 69, "{variants:?}");
 }
 
 #[test]

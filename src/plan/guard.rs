@@ -388,6 +388,10 @@ pub(super) fn preconditions(
         Action::Firewall(action) => {
             let guest = action.guest();
             let mut all = guest.map_or_else(Vec::new, |(kind, vmid)| at.guest(kind, vmid));
+            // First: a trial that ran out is the reason why the options are others.
+            if written.trial && guest.is_none() {
+                all.push(Precondition::FirewallOnTrial);
+            }
             let (place, part) = (action.site().place(), action.part());
             let scope = world.firewalls.scope(&place).ok();
             all.push(Precondition::FirewallIs {
@@ -395,9 +399,6 @@ pub(super) fn preconditions(
                 place,
                 part,
             });
-            if written.trial && guest.is_none() {
-                all.push(Precondition::FirewallOnTrial);
-            }
             all
         }
     }

@@ -533,7 +533,8 @@ fn power() -> Vec<Kind> {
 /// A firewall of the datacenter with an alias and a set.
 const FIREWALL: &str = "  firewall/cluster.fw: |\n    [ALIASES]\n\n    office 10.20.0.0/16 # offices\n\n    [IPSET web]\n\n    10.0.0.1\n    10.0.0.2\n\n    [RULES]\n\n    IN ACCEPT -p tcp -dport 22 # first\n    IN ACCEPT -p tcp -dport 80\n\n    [group old]\n\n    IN ACCEPT -p tcp -dport 25\n\n";
 
-/// Aliases and sets of firewalls.
+/// Aliases and sets of firewalls. The two calls of a trial are one path, which is done twice by nature: `tests/firewall_trial.rs` plays
+/// what can befall them.
 fn firewalls() -> Vec<Kind> {
     macro_rules! step {
         ($variant:ident) => {

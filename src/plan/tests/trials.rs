@@ -84,9 +84,9 @@ fn fw10_fires_for_what_the_trial_may_leave_open() {
     assert_eq!(
         exposed,
         [
+            ("vm/104", transient),
             ("node/pve1", transient),
-            ("node/pve2", transient),
-            ("vm/104", transient)
+            ("node/pve2", transient)
         ]
     );
     // The trial itself changes nobody's reach; the rule does.
