@@ -21,6 +21,7 @@ use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
 use super::replication_job::ReplicationJobSpec;
+use super::realm::RealmSpec;
 use super::role::RoleSpec;
 use super::security_group::SecurityGroupSpec;
 use super::snapshot::SnapshotSpec;
@@ -144,6 +145,7 @@ fn make(kind: Kind) -> Value {
         Kind::Role => with_required(of::<RoleSpec>(), &["privileges"]),
         Kind::AccessRule => with_required(of::<AccessRuleSpec>(), &["path", "roles"]),
         Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
+        Kind::Realm => of::<RealmSpec>(),
         Kind::FirewallAlias => with_required(of::<FirewallAliasSpec>(), &["cidr"]),
         Kind::IpSet => ip_set(),
         Kind::SecurityGroup => with_rules(of::<SecurityGroupSpec>()),
@@ -165,6 +167,7 @@ fn make(kind: Kind) -> Value {
         Kind::Role => "Privileges under a name.",
         Kind::AccessRule => "The roles that a user, group or token is given on a path.",
         Kind::ApiToken => "A token of a user, with which a program uses Proxmox VE's API.",
+        Kind::Realm => "A realm, which users come from and which checks their logins.",
         Kind::FirewallAlias => "A name for an address or a network, for firewall rules.",
         Kind::IpSet => "A set of addresses, for firewall rules.",
         Kind::SecurityGroup => "A named list of firewall rules.",

@@ -20,6 +20,11 @@ fn is_realm(text: &str) -> bool {
     text.len() >= 2 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_name(text)
 }
 
+/// A realm's id, as new ones may be.
+fn is_realm_id(text: &str) -> bool {
+    text.len() <= 32 && is_realm(text)
+}
+
 /// Commas and semicolons are none of it: in Proxmox VE's own lists of users they part one from the next.
 fn is_user(text: &str) -> bool {
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | ',' | ';');
@@ -96,6 +101,13 @@ name!(
     "role id",
     "letters, digits, `-`, `_` and `.`",
     is_name
+);
+name!(
+    /// A realm's id (Proxmox VE: `pve-realm`).
+    RealmId,
+    "realm id",
+    "a letter, then at least one letter, digit, `-`, `_` or `.`; at most 32 characters",
+    is_realm_id
 );
 name!(
     /// A path of the access control list: `/`, `/vms/100`, `/pool/prod`, `/storage/local`, …

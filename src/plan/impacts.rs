@@ -11,6 +11,7 @@ mod firewall;
 mod losses;
 mod number;
 mod reach;
+mod realms;
 mod refusals;
 mod returning;
 mod safety;
@@ -540,6 +541,7 @@ fn exists(world: &World, entity: &Entity) -> bool {
         | Entity::Principal(_)
         | Entity::Group(_)
         | Entity::Role(_)
+        | Entity::Realm(_)
         | Entity::Controller => true,
     }
 }

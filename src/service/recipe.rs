@@ -174,12 +174,16 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
-            Desired::Account(account) => {
-                if let DesiredAccount::User(user) = account.as_ref() {
+            Desired::Account(account) => match account.as_ref() {
+                DesiredAccount::Realm(realm) => &realm.options,
+                DesiredAccount::User(user) => {
                     user.password.iter().for_each(&mut value);
+                    continue;
                 }
-                continue;
-            }
+                DesiredAccount::Group(_) | DesiredAccount::Role(_) | DesiredAccount::Rule(_) => {
+                    continue;
+                }
+            },
             Desired::Pool(_)
             | Desired::Snapshot(_)
             | Desired::Image(_)

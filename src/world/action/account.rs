@@ -1,11 +1,11 @@
-//! What can be done to accounts: groups, users, roles and the access control list.
+//! What can be done to accounts: groups, users, roles, realms and the access control list.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Param, Params};
-use crate::ids::{AclPath, AclRuleId, AclSubject, GroupId, RoleId, TokenId, UserId};
+use crate::ids::{AclPath, AclRuleId, AclSubject, GroupId, RealmId, RoleId, TokenId, UserId};
 
 /// One thing to do to accounts. Each is one API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,20 @@ pub enum AccountAction {
     },
     /// Remove a role; the entries of the access control list that give it go with it.
     DeleteRole { id: RoleId },
+    /// Make a realm. `params` holds every parameter of the POST but `realm` and `type`.
+    CreateRealm {
+        id: RealmId,
+        realm_type: String,
+        params: Params,
+    },
+    /// Change a realm. One that becomes the default takes that from the one that was.
+    UpdateRealm {
+        id: RealmId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Remove a realm; its users stay, with their tokens, and can no longer log in.
+    DeleteRealm { id: RealmId },
     /// Give a subject roles on a path, besides those it has there. `propagate` is set of roles that it has there already too.
     Grant {
         path: AclPath,
@@ -86,20 +100,23 @@ impl AccountAction {
             | Self::CreateUser { .. }
             | Self::CreateToken { .. }
             | Self::CreateRole { .. }
+            | Self::CreateRealm { .. }
             | Self::Grant { .. } => "create",
             Self::UpdateGroup { .. }
             | Self::UpdateUser { .. }
             | Self::UpdateToken { .. }
-            | Self::UpdateRole { .. } => "update",
+            | Self::UpdateRole { .. }
+            | Self::UpdateRealm { .. } => "update",
             Self::DeleteGroup { .. }
             | Self::DeleteUser { .. }
             | Self::DeleteToken { .. }
             | Self::DeleteRole { .. }
+            | Self::DeleteRealm { .. }
             | Self::Revoke { .. } => "delete",
         }
     }
 
-    /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `acl/group:ops/vms/100`.
+    /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `realm/corp`, `acl/group:ops/vms/100`.
     pub fn object(&self) -> String {
         match self {
             Self::CreateGroup { id, .. }
@@ -114,6 +131,9 @@ impl AccountAction {
             Self::CreateRole { id, .. } | Self::UpdateRole { id, .. } | Self::DeleteRole { id } => {
                 format!("role/{id}")
             }
+            Self::CreateRealm { id, .. }
+            | Self::UpdateRealm { id, .. }
+            | Self::DeleteRealm { id } => format!("realm/{id}"),
             Self::Grant { path, subject, .. } | Self::Revoke { path, subject, .. } => {
                 let rule = AclRuleId {
                     subject: subject.clone(),
@@ -130,7 +150,8 @@ impl AccountAction {
             Self::DeleteGroup { .. }
             | Self::DeleteUser { .. }
             | Self::DeleteToken { .. }
-            | Self::DeleteRole { .. } => Some(self.object()),
+            | Self::DeleteRole { .. }
+            | Self::DeleteRealm { .. } => Some(self.object()),
             Self::CreateGroup { .. }
             | Self::UpdateGroup { .. }
             | Self::CreateUser { .. }
@@ -139,6 +160,8 @@ impl AccountAction {
             | Self::UpdateToken { .. }
             | Self::CreateRole { .. }
             | Self::UpdateRole { .. }
+            | Self::CreateRealm { .. }
+            | Self::UpdateRealm { .. }
             | Self::Grant { .. }
             | Self::Revoke { .. } => None,
         }
@@ -151,6 +174,7 @@ impl AccountAction {
             | Self::CreateUser { .. }
             | Self::CreateToken { .. }
             | Self::CreateRole { .. }
+            | Self::CreateRealm { .. }
             | Self::Grant { .. } => Some(self.object()),
             Self::UpdateGroup { .. }
             | Self::DeleteGroup { .. }
@@ -160,6 +184,8 @@ impl AccountAction {
             | Self::DeleteToken { .. }
             | Self::UpdateRole { .. }
             | Self::DeleteRole { .. }
+            | Self::UpdateRealm { .. }
+            | Self::DeleteRealm { .. }
             | Self::Revoke { .. } => None,
         }
     }
@@ -178,6 +204,9 @@ impl AccountAction {
             | Self::CreateRole { .. }
             | Self::UpdateRole { .. }
             | Self::DeleteRole { .. }
+            | Self::CreateRealm { .. }
+            | Self::UpdateRealm { .. }
+            | Self::DeleteRealm { .. }
             | Self::Grant { .. }
             | Self::Revoke { .. } => None,
         }
