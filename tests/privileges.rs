@@ -433,22 +433,7 @@ fn variant(action: &Action) -> &'static str {
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
         Action::Firewall(action) => action.word(),
-        Action::Account(action) => match action {
-            AccountAction::CreateGroup { .. } => "create group",
-            AccountAction::UpdateGroup { .. } => "update group",
-            AccountAction::DeleteGroup { .. } => "delete group",
-            AccountAction::CreateUser { .. } => "create user",
-            AccountAction::UpdateUser { .. } => "update user",
-            AccountAction::DeleteUser { .. } => "delete user",
-            AccountAction::CreateToken { .. } => "create token",
-            AccountAction::UpdateToken { .. } => "update token",
-            AccountAction::DeleteToken { .. } => "delete token",
-            AccountAction::CreateRole { .. } => "create role",
-            AccountAction::UpdateRole { .. } => "update role",
-            AccountAction::DeleteRole { .. } => "delete role",
-            AccountAction::Grant { .. } => "grant",
-            AccountAction::Revoke { .. } => "revoke",
-        },
+        Action::Account(action) => action.word(),
     }
 }
 

@@ -197,7 +197,10 @@ fn kinds() -> String {
         ("Group", "a group of users"),
         ("User", "a user, who may log in"),
         ("Role", "privileges under a name"),
-        ("Realm", "where users come from, and who checks their logins"),
+        (
+            "Realm",
+            "where users come from, and who checks their logins",
+        ),
         (
             "AccessRule",
             "the roles that a user, group or token is given on a path",

@@ -13,8 +13,8 @@ use super::options::ToValue;
 use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
 use crate::ids::{
-    AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, ReplicationJobId, RealmId, RoleId, Slot,
-    SnapshotName, StorageId, TokenId, UserId, Vmid, VolumeId,
+    AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, RealmId, ReplicationJobId,
+    RoleId, Slot, SnapshotName, StorageId, TokenId, UserId, Vmid, VolumeId,
 };
 use crate::proxmox::firewall;
 
@@ -310,7 +310,9 @@ fn is_sync_attributes(text: &str) -> bool {
     let is_pair = |pair: &str| {
         pair.split_once('=').is_some_and(|(field, attribute)| {
             !field.is_empty()
-                && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && field
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_')
                 && !attribute.is_empty()
         })
     };

@@ -20,8 +20,8 @@ use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
-use super::replication_job::ReplicationJobSpec;
 use super::realm::RealmSpec;
+use super::replication_job::ReplicationJobSpec;
 use super::role::RoleSpec;
 use super::security_group::SecurityGroupSpec;
 use super::snapshot::SnapshotSpec;
@@ -113,6 +113,15 @@ fn image() -> Value {
     spec
 }
 
+/// The schema of a realm: a second factor always says which.
+fn realm() -> Value {
+    let mut spec = of::<RealmSpec>();
+    if let Some(Value::Object(tfa)) = spec.pointer_mut("/properties/tfa") {
+        tfa.insert("required".to_owned(), json!(["type"]));
+    }
+    spec
+}
+
 /// The schema of a set: what each element is, is always written.
 fn ip_set() -> Value {
     let mut spec = of::<IpSetSpec>();
@@ -145,7 +154,7 @@ fn make(kind: Kind) -> Value {
         Kind::Role => with_required(of::<RoleSpec>(), &["privileges"]),
         Kind::AccessRule => with_required(of::<AccessRuleSpec>(), &["path", "roles"]),
         Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
-        Kind::Realm => of::<RealmSpec>(),
+        Kind::Realm => realm(),
         Kind::FirewallAlias => with_required(of::<FirewallAliasSpec>(), &["cidr"]),
         Kind::IpSet => ip_set(),
         Kind::SecurityGroup => with_rules(of::<SecurityGroupSpec>()),

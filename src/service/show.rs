@@ -111,8 +111,8 @@ impl Service {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(backups(&world, self.now()))
             }
-            "group" | "groups" | "user" | "users" | "role" | "roles" | "realm"
-            | "realms" | "acl" => {
+            "group" | "groups" | "user" | "users" | "role" | "roles" | "realm" | "realms"
+            | "acl" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(accounts(what.trim_end_matches('s'), &world))
             }

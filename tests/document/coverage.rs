@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 31] = [
+const CALLS: [(Kind, &str, &str); 33] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -97,6 +97,8 @@ const CALLS: [(Kind, &str, &str); 31] = [
     (Kind::Role, "POST", "/access/roles"),
     (Kind::Role, "PUT", "/access/roles/{roleid}"),
     (Kind::AccessRule, "PUT", "/access/acl"),
+    (Kind::Realm, "POST", "/access/domains"),
+    (Kind::Realm, "PUT", "/access/domains/{realm}"),
 ];
 
 #[test]

@@ -71,14 +71,23 @@ impl Check<'_> {
     }
 
     pub(super) fn realm(&mut self, metadata: &Metadata, spec: &RealmSpec) {
-        let named = spec.id.is_none().then(|| RealmId::new(&metadata.name).err());
+        let named = spec
+            .id
+            .is_none()
+            .then(|| RealmId::new(&metadata.name).err());
         self.account_name("realm", named.flatten());
-        let id = spec.id.as_ref().map_or(metadata.name.as_str(), |id| id.as_str());
+        let id = spec
+            .id
+            .as_ref()
+            .map_or(metadata.name.as_str(), |id| id.as_str());
         let built_in = RealmType::built_in(id);
         match (built_in, spec.r#type) {
             (Some(of), Some(written)) if of != written => self.push(
                 &["spec", "type"],
-                format!("realm `{id}` is built in, and has the type `{}`", of.as_str()),
+                format!(
+                    "realm `{id}` is built in, and has the type `{}`",
+                    of.as_str()
+                ),
                 "remove the line",
             ),
             (None, Some(of @ (RealmType::Pam | RealmType::Pve))) => {
@@ -129,7 +138,10 @@ impl Check<'_> {
             } else if removed && of.needs().contains(&key.as_str()) {
                 self.push(
                     &at,
-                    format!("a realm of the type `{}` cannot be without `{path}`", of.as_str()),
+                    format!(
+                        "a realm of the type `{}` cannot be without `{path}`",
+                        of.as_str()
+                    ),
                     "leave the line out if it shall not be managed",
                 );
             }

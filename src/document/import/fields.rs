@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Imported, Section, value};
 use crate::document::backup_job::BackupJobSpec;
 use crate::document::container::ContainerSpec;
-use crate::document::desired::{DesiredAccount, self, Desired, Wish};
+use crate::document::desired::{self, Desired, DesiredAccount, Wish};
 use crate::document::firewall::FirewallSpec;
 use crate::document::machine::VirtualMachineSpec;
 use crate::document::realm::RealmSpec;

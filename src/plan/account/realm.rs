@@ -158,8 +158,7 @@ impl Planner<'_, '_> {
         for (key, wish) in &desired.options {
             if RealmType::of(of).is_some_and(|of| !of.takes(key)) {
                 let why = format!("{object} has the type `{of}`, which has no `{key}`");
-                self.drafts
-                    .problem(&item.key, key, Reason::Refused { why });
+                self.drafts.problem(&item.key, key, Reason::Refused { why });
                 continue;
             }
             // Another realm becomes the default, and takes that from this one.
@@ -221,15 +220,11 @@ impl Planner<'_, '_> {
                 "`{FIXED}` never changes (now `{}`): delete {object} and make it anew",
                 before.unwrap_or("subject")
             );
-            return self
-                .drafts
-                .problem(&item.key, key, Reason::Refused { why });
+            return self.drafts.problem(&item.key, key, Reason::Refused { why });
         }
         self.drafts
             .change(&object, key, before, after.as_deref(), "at once");
-        change
-            .told
-            .push(difference(key, before, after.as_deref()));
+        change.told.push(difference(key, before, after.as_deref()));
         match param {
             Some(param) => {
                 change.set.insert(key.to_owned(), param);
@@ -339,6 +334,5 @@ fn wants_default(realm: &DesiredRealm) -> bool {
 
 /// A second factor whose key is not known: nothing of it can be kept.
 fn is_yubico(tfa: &str) -> bool {
-    PropertyMap::parse(Domain::Realm, "tfa", tfa)
-        .is_ok_and(|map| map.get("type") == Some("yubico"))
+    PropertyMap::parse(Domain::Realm, "tfa", tfa).is_ok_and(|map| map.get("type") == Some("yubico"))
 }

@@ -81,10 +81,7 @@ impl At<'_> {
         if realm != id.as_str() {
             return None;
         }
-        let states = (
-            format!("{user} comes from realm/{id}"),
-            "the realm is gone",
-        );
+        let states = (format!("{user} comes from realm/{id}"), "the realm is gone");
         let causes = vec![clean(&format!(
             "{user} can no longer log in, and there is nobody else who could give {own} back what it loses"
         ))];
@@ -112,7 +109,11 @@ impl At<'_> {
     ) -> Vec<Raw> {
         let none = Section::new();
         let section = |of: &'_ crate::world::World| {
-            of.realm_settings.of.get(id.as_str()).unwrap_or(&none).clone()
+            of.realm_settings
+                .of
+                .get(id.as_str())
+                .unwrap_or(&none)
+                .clone()
         };
         let (was, is) = (section(self.before), section(self.after));
         let mut all = Vec::new();

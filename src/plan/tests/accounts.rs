@@ -55,7 +55,6 @@ pub(super) fn lab() -> Lab {
     for id in ["pam", "pve"] {
         let realm = Realm {
             realm_type: id.to_owned(),
-            options: section(&[]),
         };
         world.realms.insert(id.to_owned(), Arc::new(realm));
     }

@@ -170,7 +170,14 @@ impl Back<'_, '_, '_> {
     }
 
     /// Whether a value is as the run left it, and not what it shall be already.
-    pub(super) fn still(&mut self, object: &str, field: &str, now: &str, ours: &str, old: &str) -> bool {
+    pub(super) fn still(
+        &mut self,
+        object: &str,
+        field: &str,
+        now: &str,
+        ours: &str,
+        old: &str,
+    ) -> bool {
         let same = |a: &str, b: &str| a.trim_end() == b.trim_end();
         if same(now, old) {
             return false;

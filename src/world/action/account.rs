@@ -116,6 +116,29 @@ impl AccountAction {
         }
     }
 
+    /// What it does, in a word or two: `create group`, `grant`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::CreateGroup { .. } => "create group",
+            Self::UpdateGroup { .. } => "update group",
+            Self::DeleteGroup { .. } => "delete group",
+            Self::CreateUser { .. } => "create user",
+            Self::UpdateUser { .. } => "update user",
+            Self::DeleteUser { .. } => "delete user",
+            Self::CreateToken { .. } => "create token",
+            Self::UpdateToken { .. } => "update token",
+            Self::DeleteToken { .. } => "delete token",
+            Self::CreateRole { .. } => "create role",
+            Self::UpdateRole { .. } => "update role",
+            Self::DeleteRole { .. } => "delete role",
+            Self::CreateRealm { .. } => "create realm",
+            Self::UpdateRealm { .. } => "update realm",
+            Self::DeleteRealm { .. } => "delete realm",
+            Self::Grant { .. } => "grant",
+            Self::Revoke { .. } => "revoke",
+        }
+    }
+
     /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `realm/corp`, `acl/group:ops/vms/100`.
     pub fn object(&self) -> String {
         match self {

@@ -40,10 +40,7 @@ pub fn realm_setting<'s>(id: &str, section: &'s Section, key: &str) -> Option<&'
 pub fn realms_differ(id: &str, one: &Section, other: &Section) -> Option<String> {
     let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let differs = |key: &&String| {
-        let (a, b) = (
-            realm_setting(id, one, key),
-            realm_setting(id, other, key),
-        );
+        let (a, b) = (realm_setting(id, one, key), realm_setting(id, other, key));
         match (a, b) {
             (Some(a), Some(b)) => !equivalent(Domain::Realm, key, a, b),
             (a, b) => a != b,

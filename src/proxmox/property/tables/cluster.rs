@@ -1,7 +1,7 @@
 //! Options of keys that no guest has: storage definitions, backup jobs, the datacenter.
 
 use super::super::{Field, Format, Kind};
-use super::{format, number, off, on, preset, text, required};
+use super::{format, number, off, on, preset, required, text};
 
 pub(super) static PRUNE: Format = format(
     None,
