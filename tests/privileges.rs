@@ -389,7 +389,7 @@ async fn each_step_takes_these_privileges_and_no_others() {
         "protect backup",
         "delete backup",
     ];
-    assert_eq!(variants.len() + apart.len(), 67, "{variants:?}");
+    assert_eq!(variants.len() + apart.len(), 70, "{variants:?}");
     insta::assert_snapshot!("least_privileges", shown);
 }
 

@@ -204,14 +204,6 @@ const API_TOKEN: &[(&str, &str)] = &[
 
 /// Keys of realms.
 const REALM: &[(&str, &str)] = &[
-    (
-        "password",
-        "a secret does not stand in a document; use `spec.bindPasswordFrom`",
-    ),
-    (
-        "client-key",
-        "a secret does not stand in a document; use `spec.clientKeyFrom`",
-    ),
     ("secure", "it is an old name; use `spec.mode`"),
     (
         "check-connection",

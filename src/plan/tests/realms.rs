@@ -187,7 +187,8 @@ fn a_secret_is_written_when_the_document_says_another_one_and_never_shown() {
     );
     let told = facts_of(&plan, "realm/corp");
     assert!(
-        told.iter().any(|told| told.contains("eve@corp logs in only if")),
+        told.iter()
+            .any(|told| told.contains("eve@corp logs in only if")),
         "{told:?}"
     );
     let (_, back) = round(&lab, &plan);
