@@ -32,9 +32,7 @@ use bailiwick::proxmox::{
 use bailiwick::sim::{self, Running};
 use bailiwick::world::observe::{backup_configs, permissions_of};
 use bailiwick::world::requests::request_for;
-use bailiwick::world::{
-    AccountAction, Action, Completeness, ObserveSettings, Part, World, observe,
-};
+use bailiwick::world::{Action, Completeness, ObserveSettings, Part, World, observe};
 use cases::{CASES, Case};
 use support::play::{Play, Setup, TOKEN};
 

@@ -341,7 +341,7 @@ async fn realms_are_made_changed_and_deleted_and_their_users_stay() {
     let kind = call(
         "POST",
         "/access/domains",
-        &[("realm", "x"), ("type", "pve")],
+        &[("realm", "xx"), ("type", "pve")],
     )
     .await;
     assert_eq!(

@@ -462,6 +462,25 @@ fn accounts_made_changed_and_removed_are_taken_back() {
 }
 
 #[test]
+fn a_password_that_proxmox_ve_would_refuse_is_refused_when_it_is_planned() {
+    let play = lab_with_accounts();
+    let file = play.path("first");
+    let text = format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {{name: cy}}\nspec: {{id: cy@pve, passwordFrom: {{fromFile: {}}}}}\n",
+        file.display()
+    );
+    play.document("cy", &text);
+    write_private(&file, "1234567\n");
+    let refused = play.bailiwick(&["plan", "-f", "docs"]).ends(1).all();
+    assert!(
+        refused.contains("is shorter than 8 characters"),
+        "{refused}"
+    );
+    write_private(&file, "12345678\n");
+    play.bailiwick(&["plan", "-f", "docs"]).ends(2);
+}
+
+#[test]
 fn realms_made_changed_and_removed_are_taken_back_without_their_secrets() {
     let before = "    acl:1:/:bailiwick@pve,bailiwick@pve!controller:BailiwickController:\n";
     let more = "    user:eve@corp:1:0::::::\n    role:Accounts:Realm.Allocate,Realm.AllocateUser,User.Modify:\n    acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts,BailiwickController:\n";
@@ -531,6 +550,7 @@ fn realms_made_changed_and_removed_are_taken_back_without_their_secrets() {
     undone(&play, &default);
     assert_eq!(config(), now);
     // Both go; the one that held a password comes back without it.
+    play.document("infra", INFRA);
     play.withdraw("corp");
     play.withdraw("sso");
     let removal = play.carry_out();

@@ -61,7 +61,10 @@ fn is_path(text: &str) -> bool {
             ["access", "groups" | "realm"] | ["access", "groups" | "realm", _] => true,
             ["nodes" | "storage", _] => true,
             ["pool", _] | ["pool", _, _] | ["pool", _, _, _] => true,
-            ["vms", vmid] => vmid.parse::<super::Vmid>().is_ok(),
+            // A number is written in one way only: `/vms/0104` would be a path of its own, and no guest's.
+            ["vms", vmid] => vmid
+                .parse::<super::Vmid>()
+                .is_ok_and(|id| id.to_string() == *vmid),
             [
                 "sdn",
                 "zones" | "vnets" | "controllers" | "dns" | "ipams" | "fabrics",
@@ -268,7 +271,16 @@ mod tests {
         for good in ["/", "/vms", "/vms/100", "/pool/a/b", "/sdn/zones/z/v/7"] {
             assert!(AclPath::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "vms", "/vms/", "//vms", "/vms/99", "/vms/100/x", "/x"] {
+        for bad in [
+            "",
+            "vms",
+            "/vms/",
+            "//vms",
+            "/vms/99",
+            "/vms/0104",
+            "/vms/100/x",
+            "/x",
+        ] {
             assert!(AclPath::new(bad).is_err(), "{bad}");
         }
     }

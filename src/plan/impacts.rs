@@ -17,6 +17,7 @@ mod returning;
 mod safety;
 mod tokens;
 
+pub(super) use access::governs;
 pub(super) use refusals::refused;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! The recipe of a plan: everything it was made from but the world, kept so that it can be made again right before it is run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,22 @@ pub(super) fn closed_files(items: &[Item]) -> BTreeMap<String, String> {
             Some((file.clone(), error.told()))
         })
         .collect()
+}
+
+/// Every secret that is a password of a user.
+pub(super) fn passwords(items: &[Item]) -> BTreeSet<SecretRef> {
+    let of = items.iter().filter_map(|item| match &item.wanted {
+        Wanted::Present(Desired::Account(account)) => match account.as_ref() {
+            DesiredAccount::User(user) => user.password.as_ref(),
+            _ => None,
+        },
+        Wanted::Present(_) | Wanted::Removed { .. } => None,
+    });
+    of.filter_map(|value| match value {
+        Value::Secret(from) => Some(from.clone()),
+        _ => None,
+    })
+    .collect()
 }
 
 /// Every secret that items name.

@@ -139,8 +139,15 @@ impl Planner<'_, '_> {
             if before == after {
                 continue;
             }
-            self.drafts.change(object, key, before, after, "at once");
-            let told = difference(key, before, after);
+            // A moment is told as people write it.
+            let shown = |text: &str| match key {
+                "expire" => text.parse().map_or_else(|_| text.to_owned(), until),
+                _ => text.to_owned(),
+            };
+            let (was, is) = (before.map(shown), after.map(shown));
+            let (was, is) = (was.as_deref(), is.as_deref());
+            self.drafts.change(object, key, was, is, "at once");
+            let told = difference(key, was, is);
             let takes = match key {
                 "enable" => value == "0",
                 "expire" => sooner(live.expires, desired.expires.unwrap_or(0)),
