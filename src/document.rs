@@ -27,6 +27,7 @@ pub mod metadata;
 pub mod migration;
 pub mod options;
 pub mod pool;
+pub mod realm;
 pub mod reference;
 pub mod refused;
 pub mod replication_job;
@@ -68,6 +69,7 @@ use self::machine::VirtualMachineSpec;
 use self::metadata::Metadata;
 pub use self::metadata::{Deletion, Drift, Restart};
 use self::pool::PoolSpec;
+use self::realm::RealmSpec;
 use self::replication_job::ReplicationJobSpec;
 use self::role::RoleSpec;
 use self::security_group::SecurityGroupSpec;
@@ -77,7 +79,7 @@ use self::tree::{Node, Span};
 use self::user::UserSpec;
 use self::yaml::Tree;
 use crate::ids::{
-    BackupJobId, ClusterName, GroupId, PoolId, RoleId, SnapshotName, StorageId, UserId,
+    BackupJobId, ClusterName, GroupId, PoolId, RealmId, RoleId, SnapshotName, StorageId, UserId,
 };
 
 /// The group of the kinds.
@@ -116,6 +118,8 @@ pub enum Kind {
     AccessRule,
     /// A token of a user, for a program.
     ApiToken,
+    /// Where users come from, and how their logins are checked.
+    Realm,
     /// A name for an address or a network, for firewall rules.
     FirewallAlias,
     /// A set of addresses, for firewall rules.
@@ -128,7 +132,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::VirtualMachine,
         Self::Container,
         Self::Storage,
@@ -142,6 +146,7 @@ impl Kind {
         Self::Role,
         Self::AccessRule,
         Self::ApiToken,
+        Self::Realm,
         Self::FirewallAlias,
         Self::IpSet,
         Self::SecurityGroup,
@@ -164,6 +169,7 @@ impl Kind {
             Self::Role => "Role",
             Self::AccessRule => "AccessRule",
             Self::ApiToken => "ApiToken",
+            Self::Realm => "Realm",
             Self::FirewallAlias => "FirewallAlias",
             Self::IpSet => "IpSet",
             Self::SecurityGroup => "SecurityGroup",
@@ -308,6 +314,8 @@ pub enum Spec {
     AccessRule(Box<AccessRuleSpec>),
     /// Of a token.
     ApiToken(Box<ApiTokenSpec>),
+    /// Of a realm.
+    Realm(Box<RealmSpec>),
     /// Of an alias of a firewall.
     FirewallAlias(Box<FirewallAliasSpec>),
     /// Of a set of addresses of a firewall.
@@ -335,6 +343,7 @@ impl Spec {
             Self::Role(_) => Kind::Role,
             Self::AccessRule(_) => Kind::AccessRule,
             Self::ApiToken(_) => Kind::ApiToken,
+            Self::Realm(_) => Kind::Realm,
             Self::FirewallAlias(_) => Kind::FirewallAlias,
             Self::IpSet(_) => Kind::IpSet,
             Self::SecurityGroup(_) => Kind::SecurityGroup,
@@ -359,6 +368,7 @@ impl Serialize for Spec {
             Self::Role(spec) => spec.serialize(serializer),
             Self::AccessRule(spec) => spec.serialize(serializer),
             Self::ApiToken(spec) => spec.serialize(serializer),
+            Self::Realm(spec) => spec.serialize(serializer),
             Self::FirewallAlias(spec) => spec.serialize(serializer),
             Self::IpSet(spec) => spec.serialize(serializer),
             Self::SecurityGroup(spec) => spec.serialize(serializer),
@@ -510,6 +520,10 @@ fn desire(metadata: &Metadata, spec: &Spec) -> Option<Desired> {
             Desired::Account(Box::new(DesiredAccount::Role(spec.desired(id))))
         }
         Spec::AccessRule(spec) => Desired::Account(Box::new(DesiredAccount::Rule(spec.desired()?))),
+        Spec::Realm(spec) => {
+            let id = spec.id.clone().or_else(|| RealmId::new(name).ok())?;
+            Desired::Account(Box::new(DesiredAccount::Realm(spec.desired(id))))
+        }
         Spec::ApiToken(spec) => Desired::ApiToken(Box::new(spec.desired(spec.id(metadata)?))),
         Spec::FirewallAlias(spec) => {
             Desired::FirewallAlias(Box::new(spec.desired(&spec.name(metadata)?)?))
@@ -673,6 +687,7 @@ fn typed(kind: Kind, root: &Node) -> Result<(Metadata, Spec), serde_json::Error>
         Kind::User => Spec::User(serde_json::from_value(spec)?),
         Kind::Role => Spec::Role(serde_json::from_value(spec)?),
         Kind::AccessRule => Spec::AccessRule(serde_json::from_value(spec)?),
+        Kind::Realm => Spec::Realm(serde_json::from_value(spec)?),
         Kind::ApiToken => Spec::ApiToken(serde_json::from_value(spec)?),
         Kind::FirewallAlias => Spec::FirewallAlias(serde_json::from_value(spec)?),
         Kind::IpSet => Spec::IpSet(serde_json::from_value(spec)?),

@@ -143,7 +143,7 @@ macro_rules! name {
 
 mod accounts;
 
-pub use accounts::{AclPath, AclRuleId, AclSubject, GroupId, RoleId, TokenId, UserId};
+pub use accounts::{AclPath, AclRuleId, AclSubject, GroupId, RealmId, RoleId, TokenId, UserId};
 
 fn word(text: &str, extra: &[u8], min: usize, max: usize) -> bool {
     (min..=max).contains(&text.len())

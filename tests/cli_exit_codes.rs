@@ -416,6 +416,7 @@ fn explanations() {
         "BackupJob",
         "ReplicationJob",
         "ApiToken",
+        "Realm",
         "FirewallAlias",
         "IpSet",
         "SecurityGroup",

@@ -94,6 +94,7 @@ fn generated() -> Vec<(String, String)> {
             ),
             Kind::Group => ("group", include_str!("../examples/documents/group.yaml")),
             Kind::User => ("user", include_str!("../examples/documents/user.yaml")),
+            Kind::Realm => ("realm", include_str!("../examples/documents/realm.yaml")),
             Kind::Role => ("role", include_str!("../examples/documents/role.yaml")),
             Kind::AccessRule => (
                 "access-rule",

@@ -794,22 +794,7 @@ fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
-        Action::Account(action) => match action {
-            AccountAction::CreateGroup { .. } => "create group",
-            AccountAction::UpdateGroup { .. } => "update group",
-            AccountAction::DeleteGroup { .. } => "delete group",
-            AccountAction::CreateUser { .. } => "create user",
-            AccountAction::UpdateUser { .. } => "update user",
-            AccountAction::DeleteUser { .. } => "delete user",
-            AccountAction::CreateToken { .. } => "create token",
-            AccountAction::UpdateToken { .. } => "update token",
-            AccountAction::DeleteToken { .. } => "delete token",
-            AccountAction::CreateRole { .. } => "create role",
-            AccountAction::UpdateRole { .. } => "update role",
-            AccountAction::DeleteRole { .. } => "delete role",
-            AccountAction::Grant { .. } => "grant",
-            AccountAction::Revoke { .. } => "revoke",
-        },
+        Action::Account(action) => action.word(),
         Action::Firewall(action) => action.word(),
     }
 }
@@ -903,6 +888,32 @@ fn accounts() -> Vec<(Action, &'static str)> {
             "DELETE /access/roles/Ops",
         ),
         (
+            Do::CreateRealm {
+                id: "corp".parse().unwrap(),
+                realm_type: "ldap".to_owned(),
+                params: params(&[
+                    ("base_dn", "dc=lab,dc=example"),
+                    ("server1", "ldap.lab.example"),
+                    ("user_attr", "uid"),
+                ]),
+            },
+            "POST /access/domains realm=corp type=ldap base_dn=dc=lab,dc=example server1=ldap.lab.example user_attr=uid",
+        ),
+        (
+            Do::UpdateRealm {
+                id: "corp".parse().unwrap(),
+                set: params(&[("mode", "ldaps"), ("verify", "1")]),
+                delete: names(&["server2"]),
+            },
+            "PUT /access/domains/corp mode=ldaps verify=1 delete=server2 digest=d1ge57",
+        ),
+        (
+            Do::DeleteRealm {
+                id: "corp".parse().unwrap(),
+            },
+            "DELETE /access/domains/corp",
+        ),
+        (
             Do::Grant {
                 path: "/vms/104".parse().unwrap(),
                 subject: AclSubject::of("group", "ops").unwrap(),
@@ -942,7 +953,7 @@ fn every_action_is_one_call() {
         assert_eq!(line(&request(&action).unwrap()), expected);
         variants.insert(variant(&action));
     }
-    assert_eq!(variants.len(), 69, "{variants:?}");
+    assert_eq!(variants.len(), 72, "{variants:?}");
 }
 
 #[test]

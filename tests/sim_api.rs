@@ -232,6 +232,142 @@ async fn a_ticket_is_renewed_with_itself() {
     }
 }
 
+const REALMS: &str = "
+nodes: { pve1: { cpus: 2 } }
+passwords: { 'eve@corp': right }
+secrets: { 'root@pam!all': s1, 'eve@corp!ci': s2 }
+files:
+  domains.cfg: |
+    ldap: corp
+    \tbase_dn dc=corp
+    \tserver1 ldap.corp.example
+    \tuser_attr uid
+
+  user.cfg: |
+    user:root@pam:1:0::::::
+    token:root@pam!all:0:0::
+    user:eve@corp:1:0::::::
+    token:eve@corp!ci:0:0::
+    acl:1:/:eve@corp:PVEAuditor:
+";
+
+#[tokio::test]
+async fn realms_are_made_changed_and_deleted_and_their_users_stay() {
+    let mut sim = Sim::start(REALMS, 500.0).await;
+    sim.become_token(("root@pam!all", "s1"));
+    let call = async |method: &str, path: &str, params: &[(&str, &str)]| {
+        sim.call(method, path, params).await
+    };
+    let url = format!("{}/api2/json/access/ticket", sim.running.url());
+    let log_in = async |password: &str| {
+        let form = [("username", "eve@corp"), ("password", password)];
+        reply(sim.http.post(&url).form(&form).send().await.unwrap()).await
+    };
+    let first = log_in("right").await;
+    assert_eq!(first.status, 200);
+    let ticket = first.data()["ticket"].as_str().unwrap().to_owned();
+    let sso: &[(&str, &str)] = &[
+        ("realm", "sso"),
+        ("type", "openid"),
+        ("issuer-url", "https://id.example"),
+        ("client-id", "pve"),
+        ("client-key", "k"),
+        ("username-claim", "email"),
+        ("default", "1"),
+        ("comment", "100 %: all"),
+    ];
+    assert_eq!(call("POST", "/access/domains", sso).await.status, 200);
+    let again = call("POST", "/access/domains", sso).await;
+    assert_eq!(
+        again.reason,
+        "add auth server failed: domain 'sso' already exists"
+    );
+    let read = call("GET", "/access/domains/sso", &[]).await;
+    let digest = read.data()["digest"].as_str().unwrap().to_owned();
+    assert_eq!(read.data()["comment"], "100 %: all");
+    // Only passwords are kept elsewhere.
+    assert_eq!(read.data()["client-key"], "k");
+    for (params, why) in [
+        (
+            &[("server1", "a.example")][..],
+            "unexpected property 'server1'",
+        ),
+        (&[][..], "no options specified"),
+        (
+            &[
+                ("comment", "x"),
+                ("digest", "0123456789012345678901234567890123456789"),
+            ][..],
+            "detected modified configuration",
+        ),
+        (
+            &[("check-connection", "1"), ("comment", "x")][..],
+            "can only be set for realms of type 'ldap' or 'ad'",
+        ),
+    ] {
+        let refused = call("PUT", "/access/domains/sso", params).await;
+        assert!(refused.reason.contains(why), "{why}: {}", refused.reason);
+    }
+    let fixed = call("PUT", "/access/domains/sso", &[("username-claim", "x")]).await;
+    assert_eq!(fixed.status, 400);
+    // The default goes from one to the other; what a realm needs can be taken away.
+    let corp: &[(&str, &str)] = &[
+        ("default", "1"),
+        ("password", "hunter2"),
+        ("delete", "user_attr"),
+        ("sync-defaults-options", "scope=both,full=1,purge=0"),
+        ("tfa", "type=oath,digits=8"),
+    ];
+    assert_eq!(call("PUT", "/access/domains/corp", corp).await.status, 200);
+    let listed = call("GET", "/access/domains", &[]).await;
+    let listed = listed.data().as_array().unwrap().clone();
+    let ids: Vec<&str> = listed
+        .iter()
+        .map(|r| r["realm"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["corp", "pam", "pve", "sso"]);
+    assert_eq!(
+        (&listed[0]["default"], &listed[0]["tfa"]),
+        (&json!(1), &json!("oath"))
+    );
+    assert_eq!(listed[3]["default"], Value::Null);
+    let read = call("GET", "/access/domains/corp", &[]).await;
+    assert_ne!(read.data()["digest"].as_str().unwrap(), digest);
+    assert_eq!(
+        read.data()["sync-defaults-options"],
+        "remove-vanished=entry;properties,scope=both"
+    );
+    assert!(read.data().get("password").is_none() && read.data().get("user_attr").is_none());
+    let kind = call(
+        "POST",
+        "/access/domains",
+        &[("realm", "xx"), ("type", "pve")],
+    )
+    .await;
+    assert_eq!(
+        kind.reason,
+        "add auth server failed: unable to create builtin type 'pve'"
+    );
+    // Nobody is asked whether users come from it. They stay, and so do their tokens; tickets are renewed.
+    assert_eq!(
+        call("DELETE", "/access/domains/corp", &[]).await.status,
+        200
+    );
+    let gone = call("DELETE", "/access/domains/corp", &[]).await;
+    assert!(
+        gone.reason
+            .contains("authentication domain 'corp' does not exist"),
+        "{}",
+        gone.reason
+    );
+    let users = call("GET", "/access/users", &[]).await;
+    assert!(users.data().to_string().contains("eve@corp"));
+    assert_eq!(log_in("right").await.status, 401);
+    assert_eq!(log_in(&ticket).await.status, 200);
+    sim.become_token(("eve@corp!ci", "s2"));
+    assert_eq!(sim.get("/access/domains").await.status, 200);
+}
+
 #[tokio::test]
 async fn access_entries_replace_what_comes_from_above() {
     let mut sim = Sim::lab().await;

@@ -9,7 +9,7 @@
 
 mod support;
 
-use support::play::{LAB, Play, Setup, hash_of, same_end};
+use support::play::{LAB, Play, Setup, hash_of, same_end, write_private};
 
 const WEB: &str = include_str!("../examples/demo/web-7.yaml");
 const RESCUE: &str = include_str!("../examples/documents/image.yaml");
@@ -615,6 +615,116 @@ fn accounts_made_changed_and_removed_are_taken_back() {
     assert_eq!(config(), now);
     undone(&play, &made);
     assert_eq!(config(), before);
+}
+
+#[test]
+fn a_password_that_proxmox_ve_would_refuse_is_refused_when_it_is_planned() {
+    let play = lab_with_accounts();
+    let file = play.path("first");
+    let text = format!(
+        "apiVersion: bailiwick.dev/v1alpha1\nkind: User\nmetadata: {{name: cy}}\nspec: {{id: cy@pve, passwordFrom: {{fromFile: {}}}}}\n",
+        file.display()
+    );
+    play.document("cy", &text);
+    write_private(&file, "1234567\n");
+    let refused = play.bailiwick(&["plan", "-f", "docs"]).ends(1).all();
+    assert!(
+        refused.contains("is shorter than 8 characters"),
+        "{refused}"
+    );
+    write_private(&file, "12345678\n");
+    play.bailiwick(&["plan", "-f", "docs"]).ends(2);
+}
+
+#[test]
+fn realms_made_changed_and_removed_are_taken_back_without_their_secrets() {
+    let before = "    acl:1:/:bailiwick@pve,bailiwick@pve!controller:BailiwickController:\n";
+    let more = "    user:eve@corp:1:0::::::\n    role:Accounts:Realm.Allocate,Realm.AllocateUser,User.Modify:\n    acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts,BailiwickController:\n";
+    let play = Play::with(Setup {
+        world: LAB.replacen(before, more, 1),
+        ..Setup::default()
+    });
+    let written = |name: &str, spec: &str| {
+        let text = format!(
+            "apiVersion: bailiwick.dev/v1alpha1\nkind: Realm\nmetadata: {{name: {name}, annotations: {{bailiwick.dev/deletion: delete}}}}\nspec: {{{spec}}}\n"
+        );
+        play.document(name, &text);
+    };
+    let config = || play.end().get("domains.cfg").cloned().unwrap_or_default();
+    let kept = || play.end().get("priv/realm/corp.pw").cloned();
+    let file = play.path("bind");
+    write_private(&file, "hunter2hunter2\n");
+    let corp = format!(
+        "type: ldap, server: ldap.lab.example, baseDn: 'dc=lab,dc=example', userAttribute: uid, bindDn: 'cn=pve,dc=lab', bindPasswordFrom: {{fromFile: {}}}, default: true, comment: 'Company: 100 %', syncDefaults: {{scope: both, removeVanished: [entry, acl]}}, tfa: {{type: oath, digits: 8}}",
+        file.display()
+    );
+    written("corp", &corp);
+    written(
+        "sso",
+        "type: openid, issuerUrl: 'https://id.lab.example', clientId: pve, usernameClaim: email, queryUserinfo: false",
+    );
+    let made = play.carry_out();
+    let now = config();
+    for line in [
+        "ldap: corp",
+        "sync-defaults-options remove-vanished=acl;entry,scope=both",
+        "tfa type=oath,digits=8",
+        "openid: sso",
+        "username-claim email",
+    ] {
+        assert!(now.contains(line), "{line}: {now}");
+    }
+    assert!(!now.contains("hunter2"), "{now}");
+    assert_eq!(kept().as_deref(), Some("hunter2hunter2"));
+    // Nothing is left to do, and what is there comes to no other documents.
+    play.bailiwick(&["plan", "-f", "docs"]).ends(0);
+    let listed = play.bailiwick(&["get", "realm"]).ends(0).out;
+    assert!(
+        listed.contains("corp") && listed.contains("openid"),
+        "{listed}"
+    );
+    let described = play.bailiwick(&["describe", "realm/corp"]).ends(0).out;
+    assert!(described.contains("eve@corp"), "{described}");
+    let imported = play.bailiwick(&["import", "--only", "realm"]).ends(0).out;
+    assert!(imported.contains("baseDn: dc=lab,dc=example"), "{imported}");
+    assert!(!imported.contains("hunter2"), "{imported}");
+    // Another secret is written, and an undo does not bring the old one back.
+    write_private(&file, "another-secret\n");
+    let changed = play.carry_out();
+    assert_eq!(kept().as_deref(), Some("another-secret"));
+    assert_eq!(config(), now);
+    let told = play.bailiwick(&["undo", &changed]).ends(0).all();
+    assert!(told.contains("not known"), "{told}");
+    // The other realm becomes the default, and gives it back.
+    written(
+        "sso",
+        "type: openid, issuerUrl: 'https://id.lab.example', clientId: pve, usernameClaim: email, default: true",
+    );
+    written("corp", &corp.replace("default: true, ", ""));
+    let default = play.carry_out();
+    assert_eq!(config().matches("default 1").count(), 1);
+    undone(&play, &default);
+    assert_eq!(config(), now);
+    // Both go; the one that held a password comes back without it.
+    play.document("infra", INFRA);
+    play.withdraw("corp");
+    play.withdraw("sso");
+    let removal = play.carry_out();
+    assert!(
+        !config().contains("corp") && kept().is_none(),
+        "{}",
+        config()
+    );
+    assert!(play.end()["user.cfg"].contains("user:eve@corp"));
+    undone(&play, &removal);
+    assert_eq!(config(), now);
+    assert_eq!(kept(), None);
+    undone(&play, &made);
+    assert!(
+        !config().contains("corp") && !config().contains("sso"),
+        "{}",
+        config()
+    );
 }
 
 #[test]

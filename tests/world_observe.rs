@@ -96,7 +96,13 @@ fn small() -> Answers {
                 {"roleid": "Look", "privs": "VM.Audit,Sys.Audit"},
             ]),
         )
-        .put("/access/domains", json!([{"realm": "pve", "type": "pve", "comment": "own"}]))
+        .put(
+            "/access/domains",
+            json!([{"realm": "pam", "type": "pam"}, {"realm": "pve", "type": "pve", "comment": "own"}, {"realm": "sso", "type": "openid"}]),
+        )
+        .put("/access/domains/pam", json!({"type": "pam", "plugin": "PVE::Auth::PAM", "digest": "d9", "tfa": "type=yubico,id=1,key=hunter2,url=https://x"}))
+        .put("/access/domains/pve", json!({"type": "pve", "comment": "own", "digest": "d9"}))
+        .put("/access/domains/sso", json!({"type": "openid", "client-id": "pve", "client-key": "hunter2", "digest": "d9"}))
         .put("/access/acl", json!([{"path": "/", "type": "user", "ugid": "a@pve", "roleid": "Administrator", "propagate": 1}]))
         .put(
             "/cluster/status",
@@ -237,6 +243,12 @@ async fn everything_the_model_names_is_read() {
     assert!(world.roles["NoAccess"].special && world.roles["NoAccess"].privileges.is_empty());
     assert_eq!(world.roles["Look"].privileges.len(), 2);
     assert_eq!(world.realms["pve"].realm_type, "pve");
+    let realms = &world.realm_settings;
+    assert_eq!((realms.digest.as_str(), realms.of.len()), ("d9", 3));
+    assert_eq!(realms.of["pve"]["comment"], "own");
+    assert_eq!(realms.of["sso"].keys().collect::<Vec<_>>(), ["client-id"]);
+    assert_eq!(realms.of["pam"]["tfa"], "type=yubico,id=1,url=https://x");
+    assert!(!format!("{world:?}").contains("hunter2"));
     // What is unreadable: the node that is off, its guest, and the storage that is disabled. Nothing else.
     let unreadable: Vec<String> = world
         .unreadable_parts()

@@ -29,7 +29,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use stand::{Stand, changed_guest, changed_part, cycles_until, node, storage, vmid};
 
-const LISTS: [&str; 14] = [
+const LISTS: [&str; 15] = [
     "/access/permissions",
     "/access/acl",
     "/cluster/status",
@@ -44,6 +44,7 @@ const LISTS: [&str; 14] = [
     "/access/groups",
     "/access/roles",
     "/access/domains",
+    "/access/domains/pam",
 ];
 
 fn long() -> bool {

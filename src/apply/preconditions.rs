@@ -8,7 +8,7 @@ use super::port::Left;
 use super::trial;
 use crate::plan::{Precondition, StepId};
 use crate::world::predict::backups_taken;
-use crate::world::{Action, World, views};
+use crate::world::{AccountAction, Action, World, views};
 
 /// The digest to send with the step's write, if the step has one: the planned one, or the one an earlier step left.
 pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> Option<String> {
@@ -23,13 +23,18 @@ pub fn digest(preconditions: &[Precondition], left: &BTreeMap<StepId, Left>) -> 
         })
 }
 
-/// The digest of the part of a firewall that a step writes, as it was just read with what the step was planned on.
-pub fn firewall_digest(action: &Action, read: &World) -> Option<String> {
-    let Action::Firewall(action) = action else {
-        return None;
-    };
-    let of = (action.site().place(), action.part());
-    read.firewalls.digests.get(&of).cloned()
+/// The digest of the part of a firewall or of the realms that a step writes, as it was just read with what the step was planned on.
+pub fn digest_read(action: &Action, read: &World) -> Option<String> {
+    match action {
+        Action::Firewall(action) => {
+            let of = (action.site().place(), action.part());
+            read.firewalls.digests.get(&of).cloned()
+        }
+        Action::Account(AccountAction::UpdateRealm { .. }) => {
+            Some(read.realm_settings.digest.clone()).filter(|digest| !digest.is_empty())
+        }
+        _ => None,
+    }
 }
 
 fn expected_digest(

@@ -290,7 +290,7 @@ async fn begin<L: Live, J: Journal>(
     touched: &Touched,
 ) -> Result<StepEnd, JournalError> {
     let digest = preconditions::digest(&step.preconditions, &shared.left())
-        .or_else(|| preconditions::firewall_digest(&step.action, before));
+        .or_else(|| preconditions::digest_read(&step.action, before));
     let mut intent = Intent {
         digest,
         ..Intent::default()

@@ -306,6 +306,11 @@ fn parts(action: &AccountAction) -> &'static [Part] {
         AccountAction::UpdateRole { .. } | AccountAction::DeleteRole { .. } => {
             &[Part::Roles, Part::Acl]
         }
+        AccountAction::CreateRealm { .. } | AccountAction::UpdateRealm { .. } => {
+            &[Part::Realms, Part::RealmSettings]
+        }
+        // Who can no longer log in is told before.
+        AccountAction::DeleteRealm { .. } => &[Part::Realms, Part::RealmSettings, Part::Users],
         AccountAction::Grant { .. } | AccountAction::Revoke { .. } => &[Part::Acl],
     }
 }

@@ -162,7 +162,7 @@ async fn again<L: Live, J: Journal>(shared: &Shared<L, J>, step: &Step) -> Resul
         .map_err(NotBegun::Stale)?;
     let node = world.nodes.keys().next().or(step.node.as_ref());
     let node = node.ok_or_else(|| NotBegun::Unreadable("no node is known".to_owned()))?;
-    let digest = preconditions::firewall_digest(&action, &world);
+    let digest = preconditions::digest_read(&action, &world);
     let request = request_for(&action, node, digest.as_deref(), &|_, _| {
         Ok(zeroize::Zeroizing::default())
     });
@@ -313,7 +313,7 @@ pub(super) async fn prove<L: Live, J: Journal>(
     }
     let before = shared.live.refresh(shared.world(), touched.clone()).await?;
     preconditions::check(&Precondition::FirewallOnTrial, &before, &Default::default())?;
-    let digest = preconditions::firewall_digest(&step.action, &before);
+    let digest = preconditions::digest_read(&step.action, &before);
     Ok(Some(Proven { before, digest }))
 }
 

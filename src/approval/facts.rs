@@ -68,15 +68,18 @@ impl Verb {
             | AccountAction::CreateUser { .. }
             | AccountAction::CreateToken { .. }
             | AccountAction::CreateRole { .. }
+            | AccountAction::CreateRealm { .. }
             | AccountAction::Grant { .. } => Self::Create,
             AccountAction::UpdateGroup { .. }
             | AccountAction::UpdateUser { .. }
             | AccountAction::UpdateToken { .. }
-            | AccountAction::UpdateRole { .. } => Self::Update,
+            | AccountAction::UpdateRole { .. }
+            | AccountAction::UpdateRealm { .. } => Self::Update,
             AccountAction::DeleteGroup { .. }
             | AccountAction::DeleteUser { .. }
             | AccountAction::DeleteToken { .. }
             | AccountAction::DeleteRole { .. }
+            | AccountAction::DeleteRealm { .. }
             | AccountAction::Revoke { .. } => Self::Delete,
         }
     }
@@ -175,6 +178,8 @@ pub enum ObjectKind {
     AccessRule,
     /// A token of a user.
     ApiToken,
+    /// A realm.
+    Realm,
     /// An alias of a firewall.
     FirewallAlias,
     /// A set of addresses of a firewall.
@@ -202,6 +207,7 @@ impl ObjectKind {
             Self::Role => "Role",
             Self::AccessRule => "AccessRule",
             Self::ApiToken => "ApiToken",
+            Self::Realm => "Realm",
             Self::FirewallAlias => "FirewallAlias",
             Self::IpSet => "IpSet",
             Self::SecurityGroup => "SecurityGroup",
@@ -226,6 +232,7 @@ impl ObjectKind {
             Self::Role,
             Self::AccessRule,
             Self::ApiToken,
+            Self::Realm,
             Self::FirewallAlias,
             Self::IpSet,
             Self::SecurityGroup,
@@ -249,6 +256,9 @@ impl ObjectKind {
             AccountAction::CreateRole { .. }
             | AccountAction::UpdateRole { .. }
             | AccountAction::DeleteRole { .. } => Self::Role,
+            AccountAction::CreateRealm { .. }
+            | AccountAction::UpdateRealm { .. }
+            | AccountAction::DeleteRealm { .. } => Self::Realm,
             AccountAction::Grant { .. } | AccountAction::Revoke { .. } => Self::AccessRule,
         }
     }
@@ -515,7 +525,7 @@ mod tests {
         assert_eq!(risk(|_| ()), Risk::Low);
         assert_eq!(risk(|plan| plan.complete = false), Risk::Unknown);
         assert_eq!(
-            risk(|plan| plan.documents.push(document("Realm/ldap", false))),
+            risk(|plan| plan.documents.push(document("Vnet/lab", false))),
             Risk::Unknown
         );
         assert_eq!(

@@ -215,7 +215,7 @@ pub struct Submit {
 #[derive(Debug, Args)]
 pub struct Get {
     /// What: `plans`, `documents`, `conditions`, `runs`, `freezes`, `sources`, `suspensions`, `submissions`, `vm`, `ct`, `storage`,
-    /// `pool`, `backup-job`, `replication-job`, `group`, `user`, `role`, `acl`, `token`, `alias`, `ipset`, `security-group`, `firewall`, `node`,
+    /// `pool`, `backup-job`, `replication-job`, `group`, `user`, `role`, `realm`, `acl`, `token`, `alias`, `ipset`, `security-group`, `firewall`, `node`,
     /// `snapshot`, `backups` (from where each guest could be restored).
     pub what: String,
     /// The cluster, where the configuration has several.
@@ -369,9 +369,9 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
     /// Only these: `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`,
-    /// `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `ipset/104/NAME`),
+    /// `user/ID`, `role/NAME`, `realm/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `ipset/104/NAME`),
     /// `security-group/NAME`, `firewall/cluster`, `firewall/node/NAME`, `firewall/guest/104`, `firewall/vnet/NAME`, or every `vm`, `ct`, `storage`, `pool`, `backup-job`,
-    /// `snapshot`, `replication-job`, `group`, `user`, `role`, `acl`, `token`, `alias`, `ipset`, `security-group`, `firewall`. Snapshots are
+    /// `snapshot`, `replication-job`, `group`, `user`, `role`, `realm`, `acl`, `token`, `alias`, `ipset`, `security-group`, `firewall`. Snapshots are
     /// imported only where they are asked for here.
     #[arg(long, value_name = "OBJECT", num_args = 1.., value_delimiter = ',')]
     pub only: Vec<String>,
@@ -481,7 +481,7 @@ pub struct Freeze {
     #[arg(long, conflicts_with = "kind")]
     pub cluster: Option<String>,
     /// Only objects of this kind (`VirtualMachine`, `Container`, `Storage`, `Pool`, `BackupJob`, `Snapshot`, `ReplicationJob`, `Image`,
-    /// `Group`, `User`, `Role`, `AccessRule`, `ApiToken`, `FirewallAlias`, `IpSet`, `SecurityGroup`, `Firewall`).
+    /// `Group`, `User`, `Role`, `Realm`, `AccessRule`, `ApiToken`, `FirewallAlias`, `IpSet`, `SecurityGroup`, `Firewall`).
     #[arg(long)]
     pub kind: Option<String>,
     /// Why.

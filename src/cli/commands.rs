@@ -202,6 +202,10 @@ fn kinds() -> String {
         ("User", "a user, who may log in"),
         ("Role", "privileges under a name"),
         (
+            "Realm",
+            "where users come from, and who checks their logins",
+        ),
+        (
             "AccessRule",
             "the roles that a user, group or token is given on a path",
         ),

@@ -122,6 +122,7 @@ pub async fn watch(service: &Service, get: &Get, output: &Output) -> Ended {
         "group",
         "user",
         "role",
+        "realm",
         "acl",
     ];
     // What is live costs an observation each time.

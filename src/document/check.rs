@@ -51,6 +51,7 @@ pub fn document(metadata: &Metadata, spec: &Spec, root: &Node, problems: &mut Ve
         }
         Spec::User(spec) => check.user(metadata, spec),
         Spec::Role(spec) => check.role(metadata, spec),
+        Spec::Realm(spec) => check.realm(metadata, spec),
         Spec::AccessRule(spec) => check.access_rule(spec),
         Spec::FirewallAlias(spec) => check.named(metadata, spec.name(metadata).is_some(), "alias"),
         Spec::IpSet(spec) => {
@@ -107,6 +108,7 @@ impl Check<'_> {
             | Spec::Role(_)
             | Spec::AccessRule(_)
             | Spec::ApiToken(_)
+            | Spec::Realm(_)
             | Spec::FirewallAlias(_)
             | Spec::IpSet(_)
             | Spec::SecurityGroup(_)
@@ -841,6 +843,11 @@ fn identities(document: &Document) -> Vec<(String, &'static [&'static str])> {
             let own = spec.id.as_ref().map(|id| id.as_str());
             let own = own.unwrap_or(&document.metadata.name);
             all.push((format!("role `{own}`"), id));
+        }
+        Spec::Realm(spec) => {
+            let own = spec.id.as_ref().map(|id| id.as_str());
+            let own = own.unwrap_or(&document.metadata.name);
+            all.push((format!("realm `{own}`"), id));
         }
         Spec::AccessRule(spec) => {
             let path: &'static [&'static str] = &["spec", "path"];

@@ -26,6 +26,7 @@ fn plural(kind: Kind) -> &'static str {
         Kind::Role => "roles",
         Kind::AccessRule => "accessrules",
         Kind::ApiToken => "apitokens",
+        Kind::Realm => "realms",
         Kind::FirewallAlias => "firewallaliases",
         Kind::IpSet => "ipsets",
         Kind::SecurityGroup => "securitygroups",

@@ -7,7 +7,9 @@ mod account;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use account::{DesiredAccount, DesiredGroup, DesiredRole, DesiredRule, DesiredUser};
+pub use account::{
+    DesiredAccount, DesiredGroup, DesiredRealm, DesiredRole, DesiredRule, DesiredUser,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
@@ -70,7 +72,7 @@ pub enum Desired {
     ReplicationJob(Box<DesiredReplicationJob>),
     /// An image.
     Image(Box<DesiredImage>),
-    /// A group, user, role or access rule.
+    /// A group, user, role, access rule or realm.
     Account(Box<DesiredAccount>),
     /// A token of a user.
     ApiToken(Box<DesiredApiToken>),

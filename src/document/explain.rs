@@ -57,6 +57,7 @@ fn kind(word: &str) -> Result<Kind, UnknownKind> {
         "groups" => "group",
         "users" => "user",
         "roles" => "role",
+        "realms" | "domain" | "domains" => "realm",
         "acl" | "access-rule" | "access-rules" | "accessrules" => "accessrule",
         "alias" | "aliases" | "firewallaliases" => "firewallalias",
         "ipsets" | "ip-set" | "ip-sets" => "ipset",

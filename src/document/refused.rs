@@ -202,6 +202,17 @@ const API_TOKEN: &[(&str, &str)] = &[
     ("delete", "write the field as `null`"),
 ];
 
+/// Keys of realms.
+const REALM: &[(&str, &str)] = &[
+    ("secure", "it is an old name; use `spec.mode`"),
+    (
+        "check-connection",
+        "it has Proxmox VE try the server once, and is no setting of the realm",
+    ),
+    ("delete", "write the field as `null`"),
+    ("digest", REQUEST),
+];
+
 /// Keys of aliases and sets of firewalls.
 const FIREWALL: &[(&str, &str)] = &[
     (
@@ -255,6 +266,7 @@ pub fn table(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Role => ROLE,
         Kind::AccessRule => ACCESS_RULE,
         Kind::ApiToken => API_TOKEN,
+        Kind::Realm => REALM,
         Kind::FirewallAlias | Kind::IpSet => FIREWALL,
         Kind::SecurityGroup => SECURITY_GROUP,
         Kind::Firewall => FIREWALL_OPTIONS,

@@ -13,8 +13,8 @@ use super::options::ToValue;
 use super::size::{parse_memory, parse_size, print_size};
 use super::slots::{SLOT_FAMILIES, is_slot, slot_names};
 use crate::ids::{
-    AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, ReplicationJobId, RoleId, Slot,
-    SnapshotName, StorageId, TokenId, UserId, Vmid, VnetName, VolumeId,
+    AclPath, BackupJobId, ClusterName, GroupId, NodeName, PoolId, RealmId, ReplicationJobId,
+    RoleId, Slot, SnapshotName, StorageId, TokenId, UserId, Vmid, VnetName, VolumeId,
 };
 use crate::proxmox::firewall;
 
@@ -244,6 +244,22 @@ texts! {
     TokenName, "token-name", |t| keep(t, is_token_name(t), || "the name of a token: a letter, then at least one letter, digit, `.`, `-` or `_`".to_owned());
     /// One line of text, as the comments of tokens are.
     TokenComment, "token-comment", |t| keep(t, is_line(t, 2048), || "one line of at most 2048 characters".to_owned());
+    /// A realm's comment.
+    RealmComment, "realm-comment", |t| keep(t, is_line(t, 4096), || "one line of at most 4096 characters".to_owned());
+    /// A setting of a realm in one line (Proxmox VE: at most 256 characters).
+    RealmText, "realm-text", |t| keep(t, !t.is_empty() && is_line(t, 256), || "one line of at most 256 characters".to_owned());
+    /// A setting of a realm in one word.
+    RealmWord, "realm-word", |t| keep(t, t.chars().count() >= 2 && is_line(t, 256) && !t.contains(char::is_whitespace), || "a word of 2 to 256 characters, without blanks".to_owned());
+    /// A filter of LDAP.
+    LdapFilter, "ldap-filter", |t| keep(t, !t.is_empty() && is_line(t, 2048), || "a filter in one line, such as `(memberOf=cn=pve,dc=example,dc=org)`, at most 2048 characters".to_owned());
+    /// The name of an attribute or object class of LDAP (Proxmox VE: `ldap-simple-attr`).
+    LdapAttribute, "ldap-attribute", |t| keep(t, !t.is_empty() && t.len() <= 256 && t.bytes().all(|b| b.is_ascii_alphanumeric()), || "the name of an attribute or object class: letters and digits".to_owned());
+    /// Which attributes of LDAP fill which fields of users.
+    SyncAttributes, "sync-attributes", |t| keep(t, is_sync_attributes(t), || "pairs `FIELD=ATTRIBUTE` with commas between them, such as `email=mail,firstname=givenName`".to_owned());
+    /// The name of a claim of OpenID Connect.
+    OpenIdClaim, "openid-claim", |t| keep(t, (1..=256).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)), || "the name of a claim: letters, digits, `.`, `-` and `_`".to_owned());
+    /// Values of OpenID Connect that stand in an address.
+    OpenIdValues, "openid-values", |t| keep(t, !t.is_empty() && !t.chars().any(|c| c.is_control() || " <>#\"".contains(c)), || "a text without blanks, `<`, `>`, `#` and `\"`".to_owned());
     /// The path of a file that is to be made.
     NewFile, "new-file", |t| keep(t, is_new_file(t), || "the absolute path of a file, such as `/var/lib/bailiwick/secrets/NAME`, without `.` and `..`".to_owned());
     /// A value without commas, as property strings need it.
@@ -261,6 +277,7 @@ texts! {
     "group-id", id::<GroupId>;
     "user-id", id::<UserId>;
     "role-id", id::<RoleId>;
+    "realm-id", id::<RealmId>;
     "token-id", id::<TokenId>;
     "acl-path", id::<AclPath>;
     "volume-id", id::<VolumeId>;
@@ -289,6 +306,20 @@ fn is_dns_name(text: &str) -> bool {
                 && is_word(part, b"-")
                 && part.ends_with(|c: char| c.is_ascii_alphanumeric())
         })
+}
+
+/// `\w+=[^,]+(,\s*\w+=[^,]+)*` in Proxmox VE.
+fn is_sync_attributes(text: &str) -> bool {
+    let is_pair = |pair: &str| {
+        pair.split_once('=').is_some_and(|(field, attribute)| {
+            !field.is_empty()
+                && field
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !attribute.is_empty()
+        })
+    };
+    is_line(text, 4096) && text.split(',').map(str::trim_start).all(is_pair)
 }
 
 fn is_token_name(text: &str) -> bool {
@@ -644,6 +675,7 @@ id_schemas! {
     GroupId, "group-id";
     UserId, "user-id";
     RoleId, "role-id";
+    RealmId, "realm-id";
     TokenId, "token-id";
     AclPath, "acl-path";
     VolumeId, "volume-id";

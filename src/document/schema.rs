@@ -20,6 +20,7 @@ use super::machine::VirtualMachineSpec;
 use super::metadata::Metadata;
 use super::options::REMOVABLE;
 use super::pool::PoolSpec;
+use super::realm::RealmSpec;
 use super::replication_job::ReplicationJobSpec;
 use super::role::RoleSpec;
 use super::security_group::SecurityGroupSpec;
@@ -112,6 +113,15 @@ fn image() -> Value {
     spec
 }
 
+/// The schema of a realm: a second factor always says which.
+fn realm() -> Value {
+    let mut spec = of::<RealmSpec>();
+    if let Some(Value::Object(tfa)) = spec.pointer_mut("/properties/tfa") {
+        tfa.insert("required".to_owned(), json!(["type"]));
+    }
+    spec
+}
+
 /// The schema of a set: what each element is, is always written.
 fn ip_set() -> Value {
     let mut spec = of::<IpSetSpec>();
@@ -144,6 +154,7 @@ fn make(kind: Kind) -> Value {
         Kind::Role => with_required(of::<RoleSpec>(), &["privileges"]),
         Kind::AccessRule => with_required(of::<AccessRuleSpec>(), &["path", "roles"]),
         Kind::ApiToken => with_required(of::<ApiTokenSpec>(), &["user"]),
+        Kind::Realm => realm(),
         Kind::FirewallAlias => with_required(of::<FirewallAliasSpec>(), &["cidr"]),
         Kind::IpSet => ip_set(),
         Kind::SecurityGroup => with_rules(of::<SecurityGroupSpec>()),
@@ -165,6 +176,7 @@ fn make(kind: Kind) -> Value {
         Kind::Role => "Privileges under a name.",
         Kind::AccessRule => "The roles that a user, group or token is given on a path.",
         Kind::ApiToken => "A token of a user, with which a program uses Proxmox VE's API.",
+        Kind::Realm => "A realm, which users come from and which checks their logins.",
         Kind::FirewallAlias => "A name for an address or a network, for firewall rules.",
         Kind::IpSet => "A set of addresses, for firewall rules.",
         Kind::SecurityGroup => "A named list of firewall rules.",

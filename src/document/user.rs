@@ -29,7 +29,7 @@ options! {
         /// The exact set of groups the user is in.
         groups: Option<BTreeSet<GroupId>> = "groups" by hand,
         /// The first password, 8 to 64 characters, for users of the realm `pve`. Counts only when the user is made: Proxmox VE lets no
-        /// token change a password.
+        /// token change a password. One that is shorter or longer is refused when it is planned.
         password_from: Option<SecretRef> = "password" by hand,
     }
 }

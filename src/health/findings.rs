@@ -183,6 +183,7 @@ impl Within {
             | Entity::Principal(_)
             | Entity::Group(_)
             | Entity::Role(_)
+            | Entity::Realm(_)
             | Entity::Controller => self.everything,
         }
     }
@@ -229,6 +230,7 @@ impl Within {
                 (self.everything, "who may do what")
             }
             Part::Realms => (self.everything, "where users come from"),
+            Part::RealmSettings => (self.everything, "how users' logins are checked"),
         };
         within.then_some(matters)
     }

@@ -300,6 +300,7 @@ impl Gaps<'_> {
         let same = before.users == after.users
             && before.groups == after.groups
             && before.roles == after.roles
+            && before.realms == after.realms
             && Arc::ptr_eq(&before.acl, &after.acl);
         if same || super::affected(before, after).is_empty() {
             return;

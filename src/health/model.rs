@@ -32,6 +32,8 @@ pub enum Entity {
     Group(String),
     /// A role, by id.
     Role(String),
+    /// A realm, by id.
+    Realm(String),
     /// Bailiwick itself: its token, its path to the API.
     Controller,
 }
@@ -51,6 +53,7 @@ impl fmt::Display for Entity {
             Self::Principal(id) => write!(f, "user/{id}"),
             Self::Group(id) => write!(f, "group/{id}"),
             Self::Role(id) => write!(f, "role/{id}"),
+            Self::Realm(id) => write!(f, "realm/{id}"),
             Self::Controller => f.write_str("controller"),
         }
     }

@@ -30,6 +30,7 @@ pub fn notes(world: &World, entity: &Entity, category: Category) -> Vec<String> 
         | Entity::Principal(_)
         | Entity::Group(_)
         | Entity::Role(_)
+        | Entity::Realm(_)
         | Entity::Controller => Vec::new(),
     }
 }

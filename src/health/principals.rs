@@ -60,6 +60,9 @@ pub fn deciding(world: &World) -> Configuration {
         };
         all.pools.insert(id.to_string(), pool);
     }
+    if world.unreadable(&Part::Realms).is_none() {
+        all.realms = Some(world.realms.keys().cloned().collect());
+    }
     for entry in world.acl.iter() {
         let id = entry.subject.clone();
         let subject = match entry.subject_type.as_str() {
@@ -108,7 +111,8 @@ pub fn affected(before: &World, after: &World) -> BTreeSet<String> {
     let mut found = moved(before, after);
     let anybody = !same(&before.users, &after.users)
         || !same(&before.groups, &after.groups)
-        || !same(&before.roles, &after.roles);
+        || !same(&before.roles, &after.roles)
+        || !same(&before.realms, &after.realms);
     if anybody || !Arc::ptr_eq(&before.acl, &after.acl) {
         let (was, is) = (deciding(before), deciding(after));
         let listed = |of: &Configuration| of.entries.iter().cloned().collect::<BTreeSet<Entry>>();

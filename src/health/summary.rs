@@ -122,6 +122,16 @@ fn counts_when_new(facet: &Facet) -> bool {
     }
 }
 
+/// Whether what a path of the access control list names has ended.
+fn ends(path: &str, ended: &BTreeSet<String>) -> bool {
+    match path.strip_prefix("/vms/") {
+        Some(vmid) => ["vm", "ct"]
+            .iter()
+            .any(|kind| ended.contains(&format!("{kind}/{vmid}"))),
+        None => ended.contains(path.trim_start_matches('/')),
+    }
+}
+
 /// What is no more, where its end is a side effect: references dropped with what they named, jobs and entries gone with a guest,
 /// HA taken away. What a guest loses when it is destroyed is told by the plan, which knows the volumes.
 fn vanished(before: &Health, after: &Health) -> Vec<Worse> {
@@ -149,6 +159,8 @@ fn vanished(before: &Health, after: &Health) -> Vec<Worse> {
                     format!("its member {what} is removed with it"),
                 )
             }
+            // Where only who or what it gives goes, that is told with who loses it.
+            (Entity::Acl(_), Facet::Refers(path)) if !ends(path, &ended) => continue,
             (Entity::Acl(_), Facet::Refers(path)) => (
                 Category::LosesPrivilege,
                 "ST06",

@@ -20,6 +20,11 @@ fn is_realm(text: &str) -> bool {
     text.len() >= 2 && text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_name(text)
 }
 
+/// A realm's id, as new ones may be.
+fn is_realm_id(text: &str) -> bool {
+    text.len() <= 32 && is_realm(text)
+}
+
 /// Commas and semicolons are none of it: in Proxmox VE's own lists of users they part one from the next.
 fn is_user(text: &str) -> bool {
     let bad = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/' | ',' | ';');
@@ -56,7 +61,10 @@ fn is_path(text: &str) -> bool {
             ["access", "groups" | "realm"] | ["access", "groups" | "realm", _] => true,
             ["nodes" | "storage", _] => true,
             ["pool", _] | ["pool", _, _] | ["pool", _, _, _] => true,
-            ["vms", vmid] => vmid.parse::<super::Vmid>().is_ok(),
+            // A number is written in one way only: `/vms/0104` would be a path of its own, and no guest's.
+            ["vms", vmid] => vmid
+                .parse::<super::Vmid>()
+                .is_ok_and(|id| id.to_string() == *vmid),
             [
                 "sdn",
                 "zones" | "vnets" | "controllers" | "dns" | "ipams" | "fabrics",
@@ -96,6 +104,13 @@ name!(
     "role id",
     "letters, digits, `-`, `_` and `.`",
     is_name
+);
+name!(
+    /// A realm's id (Proxmox VE: `pve-realm`).
+    RealmId,
+    "realm id",
+    "a letter, then at least one letter, digit, `-`, `_` or `.`; at most 32 characters",
+    is_realm_id
 );
 name!(
     /// A path of the access control list: `/`, `/vms/100`, `/pool/prod`, `/storage/local`, …
@@ -256,7 +271,16 @@ mod tests {
         for good in ["/", "/vms", "/vms/100", "/pool/a/b", "/sdn/zones/z/v/7"] {
             assert!(AclPath::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "vms", "/vms/", "//vms", "/vms/99", "/vms/100/x", "/x"] {
+        for bad in [
+            "",
+            "vms",
+            "/vms/",
+            "//vms",
+            "/vms/99",
+            "/vms/0104",
+            "/vms/100/x",
+            "/x",
+        ] {
             assert!(AclPath::new(bad).is_err(), "{bad}");
         }
     }

@@ -62,6 +62,8 @@ pub enum Kind {
     User,
     /// Roles.
     Role,
+    /// Realms, which users come from.
+    Realm,
     /// Access rules: what users, groups and tokens are given on paths.
     Acl,
     /// Aliases of firewalls.

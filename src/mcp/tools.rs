@@ -689,7 +689,7 @@ mod tests {
         let kind = refused(Tool::ListResources, json!({"kind": "lxc"}));
         assert_eq!(
             kind,
-            "`kind` takes one of vm, ct, storage, pool, backup-job, replication-job, node, snapshot, image, token, group, user, role, acl, alias, ipset, security-group, firewall, document"
+            "`kind` takes one of vm, ct, storage, pool, backup-job, replication-job, node, snapshot, image, token, group, user, role, realm, acl, alias, ipset, security-group, firewall, document"
         );
         let nothing = json!({"limit": null, "state": null});
         assert_eq!(Tool::ListPlans.check(nothing.as_object().unwrap()), Ok(()));

@@ -1,8 +1,9 @@
-//! Accounts: from documents to steps that make, change or remove groups, users, roles and what they are given. Privileges are given
+//! Accounts: from documents to steps that make, change or remove realms, groups, users, roles and what they are given. Privileges are given
 //! before others are taken ([`order`]).
 
 mod group;
 mod order;
+mod realm;
 mod role;
 mod rule;
 mod user;
@@ -14,12 +15,13 @@ use super::error::Reason;
 use super::input::{Item, Wanted};
 use super::pool::Pools;
 use crate::document::desired::{Desired, DesiredAccount};
-use crate::ids::{AclRuleId, GroupId, RoleId, UserId};
+use crate::ids::{AclRuleId, GroupId, RealmId, RoleId, UserId};
 use crate::world::{AccountAction, Action, Part};
 
 impl Planner<'_, '_> {
-    /// Groups, roles and users that shall be as documents say, in this order.
+    /// Realms, groups, roles and users that shall be as documents say, in this order.
     pub(super) fn accounts_present(&mut self, items: &[&Item]) {
+        self.realms_present(items);
         for item in items {
             if let Some(DesiredAccount::Group(group)) = account(item) {
                 self.group_present(item, group);
@@ -65,6 +67,11 @@ impl Planner<'_, '_> {
                     self.role_removed(item, &id);
                 }
             }
+            "realm" => {
+                if let Ok(id) = RealmId::new(id) {
+                    self.realm_removed(item, &id);
+                }
+            }
             "acl" => {
                 if let Ok(id) = id.parse::<AclRuleId>() {
                     self.rule_removed(item, &id);
@@ -95,7 +102,7 @@ impl Planner<'_, '_> {
         });
     }
 
-    /// Whether the plan makes this group, user, role or rule so far.
+    /// Whether the plan makes this realm, group, user, role or rule so far.
     fn makes_account(&self, object: &str) -> bool {
         self.drafts.steps.iter().any(|draft| match &draft.action {
             Action::Account(action) => action.makes().as_deref() == Some(object),

@@ -155,7 +155,7 @@ pub enum Reason {
         step: String,
     },
     #[error(
-        "this takes something from the controller itself ({what}: {causes}), and could leave it unable to go on or to take it back; it is refused unless the operator's configuration says `allowControllerLoss: true` for this cluster"
+        "this takes something from the controller itself, and could leave it unable to go on or to take it back:\n    {what}\n    {causes}\n  It is refused unless the operator's configuration says `allowControllerLoss: true` for this cluster."
     )]
     ControllerLoses { what: String, causes: String },
     #[error(

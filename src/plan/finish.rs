@@ -470,7 +470,7 @@ fn controller_losses(impacts: &[Impact]) -> Vec<Problem> {
         field: String::new(),
         reason: Reason::ControllerLoses {
             what: format!("{} → {}", impact.before, impact.after),
-            causes: impact.causes.join("; "),
+            causes: impact.causes.join("\n    "),
         },
     })
     .collect()

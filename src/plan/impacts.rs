@@ -11,12 +11,14 @@ mod firewall;
 mod losses;
 mod number;
 mod reach;
+mod realms;
 mod refusals;
 mod returning;
 mod safety;
 mod tokens;
 mod trial;
 
+pub(super) use access::governs;
 pub(super) use refusals::refused;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -543,6 +545,7 @@ fn exists(world: &World, entity: &Entity) -> bool {
         | Entity::Principal(_)
         | Entity::Group(_)
         | Entity::Role(_)
+        | Entity::Realm(_)
         | Entity::Controller => true,
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{DocumentRef, FormerOwner, Origin, Plan, PlanHash};
 use super::{image, snapshot};
-use crate::document::desired::{Desired, DesiredBlock, SecretRef, Value, Wish};
+use crate::document::desired::{Desired, DesiredAccount, DesiredBlock, SecretRef, Value, Wish};
 use crate::health::reach::{Address, Keepers, Network};
 use crate::ids::{ClusterName, NodeName, StorageId, Vmid, VolumeId};
 use crate::proxmox::ServedApi;
@@ -327,7 +327,7 @@ impl Ownership {
                 .and_then(|guest| guest.config.birth())
                 .or_else(|| snapshot_birth(object, world))
                 .or_else(|| image::birth_of(object, world)),
-            managed: managed(desired, secrets),
+            managed: restored(desired, secrets),
             taken_from: Vec::new(),
         };
         self.objects.insert(object.clone(), owned);
@@ -420,6 +420,19 @@ fn snapshot_birth(object: &str, world: &World) -> Option<String> {
     snapshot::birth(snapshots.get(name.as_str())?)
 }
 
+/// The keys a document manages of an object that was made again. A realm has no secrets then: they are sent anew.
+fn restored(
+    desired: &Desired,
+    secrets: &BTreeMap<SecretRef, String>,
+) -> BTreeMap<String, Option<String>> {
+    match desired {
+        Desired::Account(account) if matches!(**account, DesiredAccount::Realm(_)) => {
+            managed(desired, &BTreeMap::new())
+        }
+        _ => managed(desired, secrets),
+    }
+}
+
 /// The keys a document manages, with the fingerprints of its secrets.
 fn managed(
     desired: &Desired,
@@ -499,9 +512,10 @@ fn managed(
             keys.extend(firewall.block.as_ref().map(block_remembered));
         }
         Desired::Image(desired) => keys = image::remembered(&desired.source),
-        Desired::Account(account) => {
-            keys.extend(account.managed().into_iter().map(|key| (key, None)));
-        }
+        Desired::Account(account) => match account.as_ref() {
+            DesiredAccount::Realm(realm) => options(&realm.options),
+            account => keys.extend(account.managed().into_iter().map(|key| (key, None))),
+        },
         Desired::ApiToken(token) => {
             for (key, there) in [
                 ("privsep", token.separated.is_some()),

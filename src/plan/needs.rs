@@ -181,6 +181,11 @@ fn account_actions(
             roles: rule.roles.clone(),
             propagate: rule.propagate,
         }),
+        DesiredAccount::Realm(realm) => all.push(AccountAction::UpdateRealm {
+            id: realm.id.clone(),
+            set: Params::new(),
+            delete: BTreeSet::new(),
+        }),
         DesiredAccount::Group(_) | DesiredAccount::User(_) | DesiredAccount::Role(_) => {}
     }
     actions.extend(all.into_iter().map(Action::Account));
@@ -321,7 +326,7 @@ fn a_move(
 /// need: `Sys.Modify` (the start order of a guest, privileged containers, backup jobs, the firewalls of the datacenter and of nodes), `Sys.Console` (guests under high availability),
 /// `VM.Backup` (safety copies, where the operator wants them), and what has nodes ask any address, inside a network too:
 /// `Sys.AccessNetwork` and `Datastore.AllocateTemplate` (images); nor what keeping accounts takes (`Permissions.Modify`, `User.Modify`,
-/// `Group.Allocate`, `Realm.AllocateUser`), with which a token can give itself everything.
+/// `Group.Allocate`, `Realm.AllocateUser`, `Realm.Allocate`), with which a token can give itself everything.
 pub fn role() -> BTreeSet<String> {
     const APART: [&str; 5] = [
         "VM.Backup",

@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `none` | the plan has no steps (it may adopt objects) |
 //! | `low` | it has steps, and nothing gets worse |
-//! | `medium` | something gets worse for a while only (a restart, a link that flaps, a guest that could not boot meanwhile), or for good but mildly: `tight`, `dangling`, `orphaned`, `unprotected`, `not-highly-available`, `gains-privilege`; or a disk grows, which cannot be taken back but loses nothing |
-//! | `high` | for good: `won't-boot`, `may-not-boot`, `degraded`, `stopped`, `restarted`, `stranded`, `unreachable`, `link-flap`, `exposed`, `won't-fit`, `loses-privilege`; and always, even for a while: `data-lost`, `last-copy`, `will-fail`, `irreversible` (but growing), `lockout`, `conditional-lockout`, `no-quorum`, `fenced` |
+//! | `medium` | something gets worse for a while only (a restart, a link that flaps, a guest that could not boot meanwhile), or for good but mildly: `tight`, `dangling`, `orphaned`, `unprotected`, `not-highly-available`, `gains-privilege` (but what follows); or a disk grows, which cannot be taken back but loses nothing |
+//! | `high` | for good: `won't-boot`, `may-not-boot`, `degraded`, `stopped`, `restarted`, `stranded`, `unreachable`, `link-flap`, `exposed`, `won't-fit`, `loses-privilege`, and a gain of `Permissions.Modify` or `Sys.Modify` on `/`; and always, even for a while: `data-lost`, `last-copy`, `will-fail`, `irreversible` (but growing), `lockout`, `conditional-lockout`, `no-quorum`, `fenced` |
 //! | `unknown` | anything that mattered could not be read |
 
+use super::impacts::governs;
 use super::model::{Duration, Impact, Risk, Unknown};
 use crate::health::Category;
 
@@ -23,11 +24,12 @@ pub fn risk(steps: usize, impacts: &[Impact], unknowns: &[Unknown]) -> Risk {
     impacts.iter().map(of_impact).fold(least, Risk::max)
 }
 
-/// The risk one impact brings.
+/// The risk one impact brings. What lets its holder change the whole cluster for itself is no mild gain.
 pub fn of_impact(impact: &Impact) -> Risk {
     match impact.category {
         Category::Unknown => Risk::Unknown,
         Category::Irreversible if impact.rule == GROW => Risk::Medium,
+        Category::GainsPrivilege if governs(&impact.after) => Risk::High,
         Category::DataLost
         | Category::LastCopy
         | Category::WillFail

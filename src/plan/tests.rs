@@ -21,6 +21,7 @@ mod placing;
 mod privileges;
 mod reach;
 mod reach_rules;
+mod realms;
 mod replicating;
 mod restoring;
 mod rule_blocks;

@@ -12,6 +12,7 @@ mod guest;
 mod image;
 mod ours;
 mod pool;
+mod realm;
 mod replication_job;
 mod snapshot;
 mod storage;

@@ -143,6 +143,7 @@ fn keep_mac(domain: Domain, key: &str, live: Option<&str>, text: &str) -> String
         Domain::Storage
         | Domain::BackupJob
         | Domain::ReplicationJob
+        | Domain::Realm
         | Domain::Firewall
         | Domain::Cluster => return text.to_owned(),
     };

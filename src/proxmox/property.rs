@@ -25,6 +25,8 @@ pub enum Domain {
     BackupJob,
     /// A replication job.
     ReplicationJob,
+    /// The settings of a realm.
+    Realm,
     /// The options of a firewall.
     Firewall,
     /// The datacenter options.

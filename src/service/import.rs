@@ -76,7 +76,7 @@ pub struct Import {
 }
 
 /// A kind of object, by the word it is named with.
-const WORDS: [(&str, Kind); 16] = [
+const WORDS: [(&str, Kind); 17] = [
     ("storage", Kind::Storage),
     ("pool", Kind::Pool),
     ("backup-job", Kind::BackupJob),
@@ -93,6 +93,7 @@ const WORDS: [(&str, Kind); 16] = [
     ("role", Kind::Role),
     ("acl", Kind::AccessRule),
     ("token", Kind::ApiToken),
+    ("realm", Kind::Realm),
 ];
 
 /// Why no document is written for a file on a storage.
@@ -280,6 +281,7 @@ fn part_of(kind: Kind) -> Option<Part> {
         Kind::Role => Part::Roles,
         Kind::AccessRule => Part::Acl,
         Kind::ApiToken => Part::Users,
+        Kind::Realm => Part::RealmSettings,
         // Their places are read or not, each by itself.
         Kind::FirewallAlias | Kind::IpSet | Kind::SecurityGroup | Kind::Firewall => {
             return None;
@@ -289,7 +291,7 @@ fn part_of(kind: Kind) -> Option<Part> {
 
 /// The lists that could not be read whole.
 fn parts(world: &World, only: &Only) -> Vec<NotImported> {
-    let lists: [&[Kind]; 10] = [
+    let lists: [&[Kind]; 11] = [
         &[Kind::VirtualMachine, Kind::Container],
         &[Kind::Storage],
         &[Kind::Pool],
@@ -300,6 +302,7 @@ fn parts(world: &World, only: &Only) -> Vec<NotImported> {
         &[Kind::Role],
         &[Kind::AccessRule],
         &[Kind::ApiToken],
+        &[Kind::Realm],
     ];
     lists
         .iter()
@@ -385,7 +388,7 @@ fn one(live: &Live<'_>, object: &Unnamed, name: String) -> Result<Candidate, Str
             firewall::document(world, object, name)?
         }
         Kind::Image => return Err(NO_IMAGES.to_owned()),
-        Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => {
+        Kind::Group | Kind::User | Kind::Role | Kind::AccessRule | Kind::Realm => {
             accounts::document(world, object.kind, &object.id, name)?
         }
         Kind::ApiToken => {

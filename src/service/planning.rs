@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::accept::names;
 use super::error::ServiceError;
 use super::open::Service;
-use super::recipe::{Recipe, Wants, closed_files, item, secrets};
+use super::recipe::{Recipe, Wants, closed_files, item, passwords, secrets};
 use crate::approval::{Approval, PlanFacts, Principal, Requirement, Verdict, evaluate};
 use crate::configuration::Cluster;
 use crate::document::Document;
@@ -127,7 +127,11 @@ impl Service {
             items.push(item(document, &recipe.source, wants)?);
         }
         let mut fingerprints = BTreeMap::new();
+        let passwords = passwords(&items);
         for from in secrets(&items) {
+            if passwords.contains(&from) {
+                self.fit_password(&from)?;
+            }
             let print = self.fingerprint(&from).map_err(|why| {
                 ServiceError::Request(format!(
                     "the secret {} cannot be read: {why}",
@@ -152,6 +156,19 @@ impl Service {
         let own = self.client(&cluster.name)?.own_address().await;
         settings.controller = own.map(|own| own.to_string());
         Ok(settings)
+    }
+
+    /// That a user's password is one that Proxmox VE takes. One that cannot be read is told where it is fingerprinted.
+    fn fit_password(&self, from: &SecretRef) -> Result<(), ServiceError> {
+        let why = match self.secret(from).map(|value| value.chars().count()) {
+            Ok(0..8) => "is shorter than 8 characters",
+            Ok(65..) => "is longer than 64 characters",
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        Err(ServiceError::Request(format!(
+            "the password {} {why}: Proxmox VE refuses it",
+            secret_name(from)
+        )))
     }
 
     pub(super) async fn make_from(

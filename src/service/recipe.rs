@@ -1,6 +1,6 @@
 //! The recipe of a plan: everything it was made from but the world, kept so that it can be made again right before it is run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,22 @@ pub(super) fn closed_files(items: &[Item]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Every secret that is a password of a user.
+pub(super) fn passwords(items: &[Item]) -> BTreeSet<SecretRef> {
+    let of = items.iter().filter_map(|item| match &item.wanted {
+        Wanted::Present(Desired::Account(account)) => match account.as_ref() {
+            DesiredAccount::User(user) => user.password.as_ref(),
+            _ => None,
+        },
+        Wanted::Present(_) | Wanted::Removed { .. } => None,
+    });
+    of.filter_map(|value| match value {
+        Value::Secret(from) => Some(from.clone()),
+        _ => None,
+    })
+    .collect()
+}
+
 /// Every secret that items name.
 pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
     let mut found = Vec::new();
@@ -174,12 +190,16 @@ pub(super) fn secrets(items: &[Item]) -> Vec<SecretRef> {
             }
             Desired::Storage(storage) => &storage.options,
             Desired::BackupJob(job) => &job.options,
-            Desired::Account(account) => {
-                if let DesiredAccount::User(user) = account.as_ref() {
+            Desired::Account(account) => match account.as_ref() {
+                DesiredAccount::Realm(realm) => &realm.options,
+                DesiredAccount::User(user) => {
                     user.password.iter().for_each(&mut value);
+                    continue;
                 }
-                continue;
-            }
+                DesiredAccount::Group(_) | DesiredAccount::Role(_) | DesiredAccount::Rule(_) => {
+                    continue;
+                }
+            },
             Desired::Pool(_)
             | Desired::Snapshot(_)
             | Desired::Image(_)

@@ -53,6 +53,8 @@ pub enum ResourceKind {
     User,
     /// A role.
     Role,
+    /// A realm.
+    Realm,
     /// What a user, group or token is given on a path.
     Acl,
     /// An alias of a firewall.
@@ -84,6 +86,7 @@ impl ResourceKind {
             Self::Group => "group",
             Self::User => "user",
             Self::Role => "role",
+            Self::Realm => "realm",
             Self::Acl => "acl",
             Self::Alias => "alias",
             Self::IpSet => "ipset",
@@ -97,7 +100,7 @@ impl ResourceKind {
 /// Which resources to list.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceFilter {
-    /// Only of this kind; else every live object but snapshots, images, users, groups, roles and access rules.
+    /// Only of this kind; else every live object but snapshots, images, users, groups, roles, realms and access rules.
     pub kind: Option<ResourceKind>,
     /// Only those whose id or name contains this, whatever the case.
     pub text: Option<String>,
@@ -165,7 +168,7 @@ pub enum Live {
     BackupJob(String, Arc<BackupJob>, Vec<String>),
     /// A replication job.
     ReplicationJob(String, Arc<ReplicationJob>),
-    /// A group, user, role or access rule: what is told of it, and its members.
+    /// A group, user, role, realm or access rule: what is told of it, and its members.
     Account(BTreeMap<String, String>, BTreeSet<String>),
     /// A node, and how many guests are on it.
     Node(String, Arc<Node>, usize),
@@ -293,6 +296,7 @@ impl Service {
                 kind @ (ResourceKind::Group
                 | ResourceKind::User
                 | ResourceKind::Role
+                | ResourceKind::Realm
                 | ResourceKind::Acl),
             ) => account_lines(world, &ownership, kind),
             Some(ResourceKind::Snapshot) => snapshot_lines(world, &ownership),
@@ -331,7 +335,7 @@ impl Service {
     ) -> Result<ResourceView, ServiceError> {
         let unknown = || {
             ServiceError::NotFound(format!(
-                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, group/NAME, user/ID, role/NAME, acl/group:NAME/PATH, token/USER!NAME, snapshot/VMID/NAME, image/VOLUME, alias/NAME, ipset/NAME, security-group/NAME, firewall/cluster, or KIND/NAME for a document",
+                "there is no `{}` on cluster {}: say vm/104, ct/301, storage/NAME, pool/NAME, backup-job/NAME, replication-job/ID, node/NAME, group/NAME, user/ID, role/NAME, realm/NAME, acl/group:NAME/PATH, token/USER!NAME, snapshot/VMID/NAME, image/VOLUME, alias/NAME, ipset/NAME, security-group/NAME, firewall/cluster, or KIND/NAME for a document",
                 clean(id),
                 cluster.name
             ))
@@ -588,7 +592,7 @@ fn live_lines(world: &World, ownership: &Ownership) -> Vec<(String, Resource)> {
     lines
 }
 
-/// The groups, users, roles or access rules.
+/// The groups, users, roles, realms or access rules.
 fn account_lines(
     world: &World,
     ownership: &Ownership,
@@ -654,7 +658,7 @@ fn live(world: &World, id: &str) -> Option<Live> {
             let (id, job) = world.replication_jobs.get_key_value(name)?;
             Some(Live::ReplicationJob(id.clone(), Arc::clone(job)))
         }
-        "group" | "user" | "role" | "acl" => {
+        "group" | "user" | "role" | "realm" | "acl" => {
             let (facts, members) = accounts::facts(world, kind, name)?;
             Some(Live::Account(facts, members))
         }

@@ -67,6 +67,7 @@ pub const LISTS: &[&str] = &[
     "group",
     "user",
     "role",
+    "realm",
     "acl",
     "snapshot",
     "backups",
@@ -110,7 +111,8 @@ impl Service {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(backups(&world, self.now()))
             }
-            "group" | "groups" | "user" | "users" | "role" | "roles" | "acl" => {
+            "group" | "groups" | "user" | "users" | "role" | "roles" | "realm" | "realms"
+            | "acl" => {
                 let world = self.look(self.cluster(cluster)?).await?;
                 Ok(accounts(what.trim_end_matches('s'), &world))
             }
@@ -634,13 +636,14 @@ fn selection(job: &BackupJob) -> String {
     }
 }
 
-/// Groups, users, roles or access rules.
+/// Groups, users, roles, realms or access rules.
 fn accounts(what: &str, world: &World) -> List {
     let facts = |id: &str| super::resources::accounts::facts(world, what, id).unwrap_or_default();
     let ids = super::resources::accounts::lines(world, what);
     let mut list = match what {
         "group" => List::new(&["GROUP", "MEMBERS", "COMMENT"]),
         "user" => List::new(&["USER", "STATUS", "GROUPS", "TOKENS", "COMMENT"]),
+        "realm" => List::new(&["REALM", "TYPE", "USERS", "DEFAULT", "COMMENT"]),
         "role" => List::new(&["ROLE", "PRIVILEGES", "BUILT-IN"]),
         _ => List::new(&["SUBJECT", "PATH", "ROLES"]),
     };
@@ -662,6 +665,13 @@ fn accounts(what: &str, world: &World) -> List {
                     fact("comment"),
                 ]);
             }
+            "realm" => list.row([
+                id,
+                fact("type"),
+                members.len().to_string(),
+                if fact("default") == "1" { "yes" } else { "" }.to_owned(),
+                fact("comment"),
+            ]),
             "role" => list.row([id, fact("privileges"), fact("builtIn")]),
             _ => {
                 let (subject, path) = id.split_at(id.find('/').unwrap_or(id.len()));
@@ -734,7 +744,7 @@ fn live_object(kind: &str, name: &str, world: &World) -> Option<Value> {
             }))
         }
         "alias" | "ipset" | "security-group" | "firewall" => firewall::object(kind, name, world),
-        "group" | "user" | "role" | "acl" => {
+        "group" | "user" | "role" | "realm" | "acl" => {
             let (facts, members) = super::resources::accounts::facts(world, kind, name)?;
             Some(json!({ kind: name, "facts": facts, "members": members }))
         }

@@ -97,6 +97,9 @@ impl Cluster {
             .sessions
             .get(password)
             .is_some_and(|session| session.user == user && now <= session.issued + TICKET_LIFE);
+        let realm = user.rsplit('@').next().unwrap_or_default();
+        // A ticket is renewed without asking the realm; so is a token taken.
+        let known = known && super::realms::exists(self, realm);
         if !(known || renewed) || !self.read_users().is_enabled(user, now) {
             return Err(ApiError::new(401, "authentication failure"));
         }

@@ -1,8 +1,11 @@
 //! `/access/domains`: the realms users come from, in `domains.cfg`; and passwords.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::call::{Answer, ApiError, Call, Method};
+use super::guest::conf::{decode, encode};
 use super::params::{Kind, Param};
 use super::router::{Access, Route, route};
 use super::section_config::{self, Section};
@@ -20,6 +23,8 @@ const NEW: &[Param] = &[
         Kind::All(&[Kind::Pattern(is_realm), Kind::TextMax(32)]),
     ),
     Param::required("type", Kind::Enum(&["ad", "ldap", "openid", "pam", "pve"])),
+    // Said once: a change does not take it.
+    Param::new("username-claim", Kind::Text),
 ];
 const CHANGE: &[Param] = &[
     Param::new("delete", Kind::TextMax(4096)),
@@ -68,7 +73,6 @@ const REALM: &[Param] = &[
     Param::new("tfa", Kind::TextMax(128)),
     Param::new("user_attr", Kind::TextMax(256)),
     Param::new("user_classes", Kind::Text),
-    Param::new("username-claim", Kind::Text),
     Param::new("verify", Kind::Boolean),
 ];
 const PASSWORD: &[Param] = &[
@@ -119,13 +123,22 @@ fn is_realm(text: &str) -> bool {
 /// Realms by file, the built-in ones included.
 fn realms(cluster: &Cluster) -> Vec<Section> {
     let mut sections = section_config::parse(cluster.files.read(FILE));
+    for section in &mut sections {
+        if let Some(comment) = section.get("comment").map(decode) {
+            section.set("comment", comment);
+        }
+    }
     for (name, _, comment) in BUILT_IN {
         if !sections.iter().any(|section| section.id == *name) {
             sections.push(Section {
                 kind: (*name).to_owned(),
                 id: (*name).to_owned(),
-                lines: vec![("comment".into(), (*comment).to_owned())],
+                lines: vec![],
             });
+        }
+        let section = sections.iter_mut().find(|section| section.id == *name);
+        if let Some(section) = section.filter(|section| section.get("comment").is_none()) {
+            section.set("comment", *comment);
         }
     }
     sections.sort_by(|one, other| one.id.cmp(&other.id));
@@ -137,10 +150,16 @@ fn list(cluster: &mut Cluster, _: &Call) -> Answer {
         let mut map = Map::new();
         map.insert("realm".into(), json!(section.id));
         map.insert("type".into(), json!(section.kind));
-        for key in ["comment", "tfa"] {
-            if let Some(value) = section.get(key) {
-                map.insert(key.into(), json!(value));
-            }
+        if let Some(comment) = section.get("comment") {
+            map.insert("comment".into(), json!(comment));
+        }
+        // Of a second factor only the type.
+        let tfa = section.get("tfa").unwrap_or_default();
+        if let Some(of) = tfa
+            .split(',')
+            .find_map(|part| part.trim().strip_prefix("type="))
+        {
+            map.insert("tfa".into(), json!(of));
         }
         if section.flag("default") {
             map.insert("default".into(), json!(1));
@@ -173,7 +192,10 @@ fn get(cluster: &mut Cluster, call: &Call) -> Answer {
                 | "case-sensitive"
                 | "check-connection"
                 | "default"
+                | "groups-autocreate"
+                | "groups-overwrite"
                 | "port"
+                | "query-userinfo"
                 | "secure"
                 | "verify"
         );
@@ -195,44 +217,147 @@ fn required(kind: &str) -> &'static [&'static str] {
     }
 }
 
-fn fill(section: &mut Section, call: &Call) {
-    for row in REALM
-        .iter()
-        .filter(|row| !matches!(row.name, "check-connection" | "password"))
-    {
-        if let Some(value) = call.get(row.name) {
-            section.set(row.name, value);
-        }
+/// Whether realms of a type have a setting.
+fn has_option(kind: &str, key: &str) -> bool {
+    const OPENID: [&str; 13] = [
+        "acr-values",
+        "audiences",
+        "autocreate",
+        "client-id",
+        "client-key",
+        "groups-autocreate",
+        "groups-claim",
+        "groups-overwrite",
+        "issuer-url",
+        "prompt",
+        "query-userinfo",
+        "scopes",
+        "username-claim",
+    ];
+    match (kind, key) {
+        (_, "comment" | "default") => true,
+        ("openid", key) => OPENID.contains(&key),
+        ("pam" | "pve", key) => key == "tfa",
+        ("ldap", "domain") => false,
+        (_, key) => !OPENID.contains(&key),
     }
 }
 
-fn complete(section: &Section) -> Result<(), String> {
-    match required(&section.kind)
-        .iter()
-        .find(|key| section.get(key).is_none())
+/// Where the password lies by which a server of LDAP is asked.
+fn password_file(realm: &str) -> String {
+    format!("priv/realm/{realm}.pw")
+}
+
+/// The options of synchronizations in Proxmox VE's own form: old words replaced, in the order of their names.
+fn sync_options(text: &str) -> String {
+    let mut all: BTreeMap<&str, String> = text
+        .split(',')
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim().to_owned()))
+        .collect();
+    let mut old = |name: &str| all.remove(name).is_some_and(|value| value == "1");
+    let (full, purge) = (old("full"), old("purge"));
+    let mut vanished = Vec::new();
+    if full {
+        vanished.extend(["entry", "properties"]);
+    }
+    if purge {
+        vanished.push("acl");
+    }
+    if !vanished.is_empty() && !all.contains_key("remove-vanished") {
+        all.insert("remove-vanished", vanished.join(";"));
+    }
+    let parts = all.into_iter();
+    let parts: Vec<String> = parts
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    parts.join(",")
+}
+
+/// Writes what is asked for into a section; the password goes elsewhere.
+fn fill(section: &mut Section, call: &Call) -> Result<(), String> {
+    let rows = REALM.iter().chain(NEW).map(|row| row.name);
+    for name in
+        rows.filter(|name| !matches!(*name, "check-connection" | "password" | "realm" | "type"))
     {
-        None => Ok(()),
-        Some(key) => Err(format!("missing value for required option '{key}'")),
+        let Some(value) = call.get(name) else {
+            continue;
+        };
+        if !has_option(&section.kind, name) {
+            return Err(format!("unexpected property '{name}'"));
+        }
+        match name {
+            "sync-defaults-options" => section.set(name, sync_options(value)),
+            _ => section.set(name, value),
+        }
+    }
+    let ldap = matches!(section.kind.as_str(), "ad" | "ldap");
+    if call.get("check-connection").is_some() && !ldap {
+        return Err(
+            "'check-connection' parameter can only be set for realms of type 'ldap' or 'ad'"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// One realm is the default at most: the one that becomes it takes that from the others.
+fn only_default(sections: &mut [Section], call: &Call, name: &str) {
+    if call.get("default") == Some("1") {
+        for section in sections.iter_mut().filter(|section| section.id != name) {
+            section.unset("default");
+        }
     }
 }
 
 fn create(cluster: &mut Cluster, call: &Call) -> Answer {
     let failed = |text: String| ApiError::internal(format!("add auth server failed: {text}"));
-    let name = call.text("realm");
-    if realms(cluster).iter().any(|section| section.id == name) {
+    let (name, kind) = (call.text("realm"), call.text("type"));
+    let mut sections = realms(cluster);
+    if sections.iter().any(|section| section.id == name) {
         return Err(failed(format!("domain '{name}' already exists")));
     }
+    if matches!(kind, "pam" | "pve") {
+        return Err(failed(format!("unable to create builtin type '{kind}'")));
+    }
     let mut section = Section {
-        kind: call.text("type").to_owned(),
+        kind: kind.to_owned(),
         id: name.to_owned(),
         lines: vec![],
     };
-    fill(&mut section, call);
-    complete(&section).map_err(failed)?;
-    let mut sections = section_config::parse(cluster.files.read(FILE));
+    fill(&mut section, call).map_err(failed)?;
+    if let Some(key) = required(kind).iter().find(|key| section.get(key).is_none()) {
+        return Err(failed(format!("missing value for required option '{key}'")));
+    }
+    only_default(&mut sections, call, name);
     sections.push(section);
-    cluster.files.set(FILE, section_config::print(&sections));
+    if kind != "openid" {
+        let password = call.get("password").map(str::to_owned);
+        keep_password(cluster, name, password);
+    }
+    write(cluster, &sections);
     Ok(Value::Null)
+}
+
+/// Keeps the password of a realm, or forgets the one there was.
+fn keep_password(cluster: &mut Cluster, realm: &str, password: Option<String>) {
+    let file = password_file(realm);
+    match password {
+        Some(password) => cluster.files.set(&file, password),
+        None => {
+            cluster.files.remove(&file);
+        }
+    }
+}
+
+fn write(cluster: &mut Cluster, sections: &[Section]) {
+    let mut written = sections.to_vec();
+    for section in &mut written {
+        if let Some(comment) = section.get("comment").map(encode) {
+            section.set("comment", comment);
+        }
+    }
+    cluster.files.set(FILE, section_config::print(&written));
 }
 
 fn update(cluster: &mut Cluster, call: &Call) -> Answer {
@@ -243,30 +368,47 @@ fn update(cluster: &mut Cluster, call: &Call) -> Answer {
     let mut sections = realms(cluster);
     let section = sections.iter_mut().find(|section| section.id == name);
     let section = section.ok_or_else(|| failed(missing(name)))?;
-    for key in call.list("delete") {
-        section.unset(&key);
+    let says = |row: &Param| call.get(row.name).is_some();
+    let deleted = call.list("delete");
+    if deleted.is_empty() && !REALM.iter().any(says) {
+        return Err(failed("no options specified".to_owned()));
     }
-    fill(section, call);
-    complete(section).map_err(failed)?;
-    cluster.files.set(FILE, section_config::print(&sections));
+    // What a realm cannot be without is asked for when it is made, and never again.
+    for key in &deleted {
+        section.unset(key);
+    }
+    fill(section, call).map_err(failed)?;
+    let ldap = matches!(section.kind.as_str(), "ad" | "ldap");
+    only_default(&mut sections, call, name);
+    let password = call.get("password").map(str::to_owned);
+    let forget = deleted.iter().any(|key| key == "password");
+    if ldap && (forget || password.is_some()) {
+        keep_password(cluster, name, password);
+    }
+    write(cluster, &sections);
     Ok(Value::Null)
 }
 
-/// Removes a realm; of a built-in one only what was written down of it.
+/// Removes a realm with its password; of a built-in one only what was written down of it. Its users stay.
 fn delete(cluster: &mut Cluster, call: &Call) -> Answer {
     let name = call.text("realm");
-    if !realms(cluster).iter().any(|section| section.id == name) {
+    if !exists(cluster, name) {
         return Err(ApiError::internal(format!(
-            "delete auth server failed: {}",
+            "delete auth server failed: authentication {}",
             missing(name)
         )));
     }
-    let mut sections = section_config::parse(cluster.files.read(FILE));
-    if sections.iter().any(|section| section.id == name) {
-        sections.retain(|section| section.id != name);
-        cluster.files.set(FILE, section_config::print(&sections));
-    }
+    keep_password(cluster, name, None);
+    let mut sections = realms(cluster);
+    sections.retain(|section| section.id != name);
+    write(cluster, &sections);
     Ok(Value::Null)
+}
+
+/// Whether there is a realm of that name; users of one that there is not cannot log in.
+#[must_use]
+pub fn exists(cluster: &Cluster, name: &str) -> bool {
+    realms(cluster).iter().any(|section| section.id == name)
 }
 
 /// Sets a password, which no token may.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::firewall::Firewalls;
 use super::shared::Shared;
-pub use accounts::{Group, Realm, Role, Token, User};
+pub use accounts::{Group, Realm, RealmSettings, Role, Token, User};
 
 use crate::ids::{Bytes, ClusterName, GuestKind, NodeName, PoolId, StorageId, Vmid, VolumeId};
 
@@ -63,6 +63,8 @@ pub enum Part {
     Roles,
     /// `GET /access/domains`.
     Realms,
+    /// `GET /access/domains/{realm}` of each realm.
+    RealmSettings,
 }
 
 impl fmt::Display for Part {
@@ -91,6 +93,7 @@ impl fmt::Display for Part {
             Self::Groups => f.write_str("the groups"),
             Self::Roles => f.write_str("the roles"),
             Self::Realms => f.write_str("the realms"),
+            Self::RealmSettings => f.write_str("the settings of the realms"),
         }
     }
 }
@@ -154,6 +157,8 @@ pub struct World {
     pub roles: BTreeMap<String, Arc<Role>>,
     /// The realms, by id.
     pub realms: BTreeMap<String, Arc<Realm>>,
+    /// How the realms are set.
+    pub realm_settings: Arc<RealmSettings>,
     /// Datacenter options that matter to health, raw (`next-id`, `tag-style`, `migration`, `ha`, …), flattened to text.
     pub options: Arc<BTreeMap<String, String>>,
     /// Whether the cluster is quorate; `None` if unknown. A node that is no cluster counts as quorate.
@@ -184,6 +189,7 @@ impl World {
             groups: BTreeMap::new(),
             roles: BTreeMap::new(),
             realms: BTreeMap::new(),
+            realm_settings: Arc::default(),
             options: Arc::default(),
             quorate: None,
         }

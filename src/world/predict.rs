@@ -13,6 +13,7 @@ mod guests;
 mod jobs;
 mod migrate;
 mod power;
+mod realms;
 mod replication;
 mod restore;
 mod snapshots;

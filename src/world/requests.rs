@@ -565,7 +565,7 @@ pub fn request_for(
             ["cluster", "replication", id.as_str()],
             None,
         ),
-        Action::Account(action) => account::request_of(action, secrets)?,
+        Action::Account(action) => account::request_of(action, digest, secrets)?,
     })
 }
 

@@ -86,6 +86,7 @@ impl Builder {
             Part::Groups,
             Part::Roles,
             Part::Realms,
+            Part::RealmSettings,
         ] {
             builder.read(part);
         }

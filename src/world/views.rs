@@ -4,6 +4,7 @@
 mod accounts;
 mod jobs;
 mod names;
+mod realms;
 mod replication;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,10 @@ pub use accounts::{entries_naming, entry_says, groups_of, roles_on, token, user_
 pub use jobs::{same_job_option, with_storage};
 pub use names::{
     Parent, backed_up, file_content, is_cloudinit, keeps_files, names_tell_parents, owner, parent,
+};
+pub use realms::{
+    REALM_SECRETS, built_in_comment, default_realm, realm_default, realm_setting, realms_differ,
+    users_of_realm,
 };
 pub use replication::{replicated_disk, replicated_disks, replicates, same_replication_option};
 

@@ -37,7 +37,7 @@ fn parameters<'a>(
     call.unwrap()["parameters"].as_object().unwrap()
 }
 
-const CALLS: [(Kind, &str, &str); 32] = [
+const CALLS: [(Kind, &str, &str); 34] = [
     (Kind::VirtualMachine, "POST", "/nodes/{node}/qemu"),
     (
         Kind::VirtualMachine,
@@ -102,6 +102,8 @@ const CALLS: [(Kind, &str, &str); 32] = [
     (Kind::Role, "POST", "/access/roles"),
     (Kind::Role, "PUT", "/access/roles/{roleid}"),
     (Kind::AccessRule, "PUT", "/access/acl"),
+    (Kind::Realm, "POST", "/access/domains"),
+    (Kind::Realm, "PUT", "/access/domains/{realm}"),
 ];
 
 #[test]

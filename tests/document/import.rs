@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick::document::desired::{
     Desired, DesiredAccount, DesiredApiToken, DesiredBackupJob, DesiredBlock, DesiredDisk,
-    DesiredFirewall, DesiredFirewallAlias, DesiredGroup, DesiredGuest, DesiredIpSet,
+    DesiredFirewall, DesiredFirewallAlias, DesiredGroup, DesiredGuest, DesiredIpSet, DesiredRealm,
     DesiredReplicationJob, DesiredSecurityGroup, DesiredSnapshot, DesiredStorage, DesiredUser,
     Media, Value, Wish,
 };
@@ -17,6 +17,7 @@ use bailiwick::document::import::{
     LiveSnapshot, LiveStorage, Section,
     account::{self, LiveUser},
 };
+use bailiwick::document::realm::RealmType;
 use bailiwick::document::{Kind, load};
 use bailiwick::ids::{Bytes, Slot, VolumeId};
 use bailiwick::proxmox::property::{Domain, PropertyMap, equivalent, merged};
@@ -391,6 +392,32 @@ fn firewall_returns(asked: DesiredFirewall) {
     same(Domain::Firewall, &options, &again.options, &imported);
 }
 
+/// A realm as it would be, were it made from a document.
+fn realm_returns(realm: DesiredRealm) {
+    let section = raw(Domain::Realm, &realm.options);
+    let of = realm
+        .realm_type
+        .clone()
+        .unwrap_or_else(|| "ldap".to_owned());
+    // One that is there says its type, and the document one that fits.
+    let fits = RealmType::of(&of).unwrap();
+    if !realm.options.keys().all(|key| fits.takes(key)) {
+        return;
+    }
+    let imported = account::realm("any".to_owned(), &realm.id, &of, &section).unwrap();
+    let Desired::Account(asked) = again(&imported) else {
+        panic!()
+    };
+    let DesiredAccount::Realm(asked) = *asked else {
+        panic!()
+    };
+    assert_eq!(
+        (&asked.id, asked.realm_type.as_deref()),
+        (&realm.id, Some(of.as_str()))
+    );
+    same(Domain::Realm, &section, &asked.options, &imported);
+}
+
 fn account_returns(asked: DesiredAccount) {
     let text = |wish: Option<&Wish<String>>| match wish {
         Some(Wish::Set(text)) => Some(text.clone()),
@@ -433,6 +460,7 @@ fn account_returns(asked: DesiredAccount) {
             };
             (imported, DesiredAccount::User(expected))
         }
+        DesiredAccount::Realm(realm) => return realm_returns(realm),
         DesiredAccount::Role(role) => {
             let imported = account::role("any".to_owned(), &role.id, &role.privileges);
             (imported, DesiredAccount::Role(role))
@@ -454,7 +482,7 @@ fn account_returns(asked: DesiredAccount) {
 }
 
 /// The kinds whose documents say settings.
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind::VirtualMachine,
     Kind::Container,
     Kind::Storage,
@@ -470,6 +498,7 @@ const KINDS: [Kind; 15] = [
     Kind::User,
     Kind::Role,
     Kind::AccessRule,
+    Kind::Realm,
 ];
 
 /// Whether the document's object could be made and brought back.

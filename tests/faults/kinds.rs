@@ -159,29 +159,14 @@ pub fn variant(action: &Action) -> &'static str {
         Action::BackUpGuest { .. } => "back up guest",
         Action::ProtectBackup { .. } => "protect backup",
         Action::DeleteBackup { .. } => "delete backup",
-        Action::Account(action) => match action {
-            AccountAction::CreateGroup { .. } => "create group",
-            AccountAction::UpdateGroup { .. } => "update group",
-            AccountAction::DeleteGroup { .. } => "delete group",
-            AccountAction::CreateUser { .. } => "create user",
-            AccountAction::UpdateUser { .. } => "update user",
-            AccountAction::DeleteUser { .. } => "delete user",
-            AccountAction::CreateToken { .. } => "create token",
-            AccountAction::UpdateToken { .. } => "update token",
-            AccountAction::DeleteToken { .. } => "delete token",
-            AccountAction::CreateRole { .. } => "create role",
-            AccountAction::UpdateRole { .. } => "update role",
-            AccountAction::DeleteRole { .. } => "delete role",
-            AccountAction::Grant { .. } => "grant",
-            AccountAction::Revoke { .. } => "revoke",
-        },
+        Action::Account(action) => action.word(),
         Action::Firewall(action) => action.word(),
     }
 }
 
 /// All variants that a plan of documents can have. No plan frees a detached disk or deletes a volume of its own: the planner never
 /// does. Backups are deleted by plans without documents (`tests/safety_copies.rs`).
-pub const PLANNED: usize = 66;
+pub const PLANNED: usize = 69;
 
 macro_rules! is {
     ($pattern:pat) => {
@@ -863,8 +848,11 @@ fn elsewhere() -> Vec<Kind> {
 
 /// Before which line of the accounts the controller is given what they take, and a role that can go.
 const RIGHTS: &str = "    acl:1:/:bailiwick@pve,bailiwick@pve!controller:BailiwickController:\n";
-const MORE_RIGHTS: &str = "    role:Accounts:Group.Allocate,Permissions.Modify,Realm.AllocateUser,User.Modify:\n    role:Spare:VM.Audit:\n    \
+const MORE_RIGHTS: &str = "    role:Accounts:Group.Allocate,Permissions.Modify,Realm.Allocate,Realm.AllocateUser,User.Modify:\n    role:Spare:VM.Audit:\n    \
                            acl:1:/:bailiwick@pve,bailiwick@pve!controller:Accounts:\n    acl:0:/pool/infra:@developers:Spare:\n";
+
+/// A realm that can go.
+const REALM: &str = "  domains.cfg: |\n    ldap: spare\n    \tbase_dn dc=lab,dc=example\n    \tserver1 ldap.lab.example\n    \tuser_attr uid\n\n";
 
 fn accounts() -> Vec<Kind> {
     use AccountAction as Do;
@@ -913,6 +901,34 @@ fn accounts() -> Vec<Kind> {
             "id: ben@pve",
             is!(Action::Account(Do::DeleteUser { .. })),
         ),
+        makes(
+            "create realm",
+            document(
+                "Realm",
+                "sso",
+                &format!(
+                    "type: openid, issuerUrl: 'https://id.lab.example', clientId: pve, usernameClaim: email, clientKeyFrom: {{fromFile: {SECRET_FILE}}}"
+                ),
+            ),
+            is!(Action::Account(Do::CreateRealm { .. })),
+        ),
+        makes(
+            "update realm",
+            document(
+                "Realm",
+                "pam",
+                "comment: the nodes' own accounts, default: true",
+            ),
+            is!(Action::Account(Do::UpdateRealm { .. })),
+        ),
+        removes(
+            "delete realm",
+            "Realm",
+            "spare",
+            "type: ldap",
+            is!(Action::Account(Do::DeleteRealm { .. })),
+        )
+        .in_a_world_with("  user.cfg: |\n", REALM),
         makes(
             "create role",
             document("Role", "watch", "privileges: [VM.Audit, VM.Console]"),

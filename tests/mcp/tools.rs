@@ -308,6 +308,7 @@ fn a_wrong_argument_is_named_and_an_unknown_kind_answered_with_those_there_are()
         "Role",
         "AccessRule",
         "ApiToken",
+        "Realm",
     ];
     for path in ["Nonsense", "Deployment.spec", "VirtualMachin", ""] {
         let (code, message) = said("explain_kind", json!({ "path": path }));

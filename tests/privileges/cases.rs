@@ -321,6 +321,15 @@ pub const CASES: &[Case] = &[
         "take a user out of its group",
         "User {id: dan@pve, groups: []}",
     ),
+    wanted(
+        "make a realm",
+        "Realm {id: corp, type: ldap, server: ldap.lab.example, baseDn: 'dc=lab,dc=example', userAttribute: uid}",
+    ),
+    wanted(
+        "a realm's settings",
+        "Realm {id: spare, comment: other, mode: ldaps}",
+    ),
+    removed("delete a realm", &["realm/spare"]),
     wanted("create a role", "Role {id: Fresh, privileges: [VM.Audit]}"),
     wanted(
         "change a role",

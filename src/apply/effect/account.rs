@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{AclPath, AclSubject, GroupId};
+use crate::proxmox::property::{Domain, equivalent};
 use crate::world::{AccountAction, Param, Params, Token, World, views};
 
 /// Whether the world looks as if the action had been done.
@@ -36,6 +37,13 @@ pub(super) fn visible(action: &AccountAction, world: &World) -> bool {
             .get(id.as_str())
             .is_some_and(|role| role.privileges == *privileges),
         AccountAction::DeleteRole { id } => !world.roles.contains_key(id.as_str()),
+        AccountAction::CreateRealm { id, params, .. } => {
+            realm_shows(id.as_str(), params, &BTreeSet::new(), world)
+        }
+        AccountAction::UpdateRealm { id, set, delete } => {
+            realm_shows(id.as_str(), set, delete, world)
+        }
+        AccountAction::DeleteRealm { id } => !world.realms.contains_key(id.as_str()),
         AccountAction::Grant {
             path,
             subject,
@@ -64,6 +72,21 @@ fn given(world: &World, path: &AclPath, subject: &AclSubject, role: &str) -> Opt
             && entry.role == role
     });
     entry.map(|entry| entry.propagate)
+}
+
+/// Whether a realm is as its parameters say; of its secrets nothing can be seen.
+fn realm_shows(id: &str, set: &Params, delete: &BTreeSet<String>, world: &World) -> bool {
+    let Some(section) = world.realm_settings.of.get(id) else {
+        return false;
+    };
+    let shown = set.iter().all(|(key, param)| match param {
+        Param::Secret { .. } => true,
+        Param::Plain(value) => section
+            .get(key)
+            .is_some_and(|now| equivalent(Domain::Realm, key, now, value)),
+    });
+    let gone = |key: &String| views::realm_setting(id, section, key).is_none();
+    shown && delete.iter().all(gone)
 }
 
 /// Whether a token is as its parameters say.

@@ -1,9 +1,9 @@
-//! What must still be so of accounts: none of them has a digest, so everything that was planned on is compared.
+//! What must still be so of accounts: everything that was planned on is compared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::AccountCheck;
-use crate::world::{World, views};
+use crate::world::{Section, World, views};
 
 /// Whether it is so; an error says what is otherwise.
 pub(super) fn check(check: &AccountCheck, world: &World) -> Result<(), String> {
@@ -84,6 +84,43 @@ pub(super) fn check(check: &AccountCheck, world: &World) -> Result<(), String> {
                 &format!("role {id} has other privileges now"),
                 &role.privileges,
                 privileges,
+            )
+        }
+        AccountCheck::RealmAbsent { id } => {
+            absent(world.realms.contains_key(id.as_str()), "realm", id.as_str())
+        }
+        AccountCheck::RealmIs {
+            id,
+            realm_type,
+            settings,
+        } => {
+            let realm = world.realms.get(id.as_str());
+            let realm = realm.ok_or_else(|| format!("realm {id} is gone"))?;
+            if realm.realm_type != *realm_type {
+                return Err(format!("realm {id} has the type {} now", realm.realm_type));
+            }
+            let none = Section::new();
+            let now = world.realm_settings.of.get(id.as_str()).unwrap_or(&none);
+            match views::realms_differ(id.as_str(), now, settings) {
+                Some(key) => Err(format!("realm {id} has another {key} now")),
+                None => Ok(()),
+            }
+        }
+        AccountCheck::RealmUsers { id, users } => {
+            let says = |users: &BTreeMap<String, BTreeSet<String>>| -> BTreeSet<String> {
+                let tokens = |user: &String, names: &BTreeSet<String>| -> Vec<String> {
+                    names.iter().map(|name| format!("{user}!{name}")).collect()
+                };
+                let all = users.iter();
+                all.flat_map(|(user, names)| {
+                    std::iter::once(user.clone()).chain(tokens(user, names))
+                })
+                .collect()
+            };
+            same(
+                &format!("other users come from realm {id} now"),
+                &says(&views::users_of_realm(world, id.as_str())),
+                &says(users),
             )
         }
         AccountCheck::RuleIs {

@@ -1,11 +1,15 @@
 //! Groups, users, roles and access rules: their ids, and what cannot be asked for.
 
 use super::Check;
+use crate::document::Kind;
 use crate::document::access_rule::AccessRuleSpec;
-use crate::document::metadata::Metadata;
+use crate::document::metadata::{Deletion, Metadata};
+use crate::document::options::Field;
+use crate::document::realm::{RealmSpec, RealmType};
 use crate::document::role::RoleSpec;
+use crate::document::schema::typed_keys;
 use crate::document::user::UserSpec;
-use crate::ids::{InvalidId, RoleId, UserId};
+use crate::ids::{InvalidId, RealmId, RoleId, UserId};
 
 /// The superuser.
 const ROOT: &str = "root@pam";
@@ -63,6 +67,84 @@ impl Check<'_> {
                 format!("`{id}` is a role of Proxmox VE's own, or reserved for one"),
                 "give the role another id, one that does not begin with `PVE`",
             );
+        }
+    }
+
+    pub(super) fn realm(&mut self, metadata: &Metadata, spec: &RealmSpec) {
+        let named = spec
+            .id
+            .is_none()
+            .then(|| RealmId::new(&metadata.name).err());
+        self.account_name("realm", named.flatten());
+        let id = spec
+            .id
+            .as_ref()
+            .map_or(metadata.name.as_str(), |id| id.as_str());
+        let built_in = RealmType::built_in(id);
+        match (built_in, spec.r#type) {
+            (Some(of), Some(written)) if of != written => self.push(
+                &["spec", "type"],
+                format!(
+                    "realm `{id}` is built in, and has the type `{}`",
+                    of.as_str()
+                ),
+                "remove the line",
+            ),
+            (None, Some(of @ (RealmType::Pam | RealmType::Pve))) => {
+                let of = of.as_str();
+                self.push(
+                    &["spec", "type"],
+                    format!("the only realm of the type `{of}` is `{of}` itself"),
+                    "a realm that can be made has the type `ldap`, `ad` or `openid`",
+                );
+            }
+            _ => {}
+        }
+        if built_in.is_some() && metadata.annotations.deletion() == Deletion::Delete {
+            self.push(
+                &["metadata", "annotations"],
+                format!("realm `{id}` is built in and cannot be deleted"),
+                "remove the annotation `bailiwick.dev/deletion`",
+            );
+        }
+        if let Some(of) = built_in.or(spec.r#type) {
+            self.realm_settings(spec, of);
+        }
+        if spec.username_claim == Field::Remove {
+            self.push(
+                &["spec", "usernameClaim"],
+                "the claim that becomes a user's name never changes",
+                "leave the line out if it shall not be managed",
+            );
+        }
+    }
+
+    /// That a realm of a type has what is written of it, and keeps what it cannot be without.
+    fn realm_settings(&mut self, spec: &RealmSpec, of: RealmType) {
+        let typed = typed_keys(Kind::Realm);
+        let place = |key: &str| match typed.get(key) {
+            Some(path) => path.clone(),
+            None => format!("spec.extraConfig.{key}"),
+        };
+        for (key, removed) in spec.written_keys() {
+            let path = place(&key);
+            let at: Vec<&str> = path.split('.').collect();
+            if !of.takes(&key) {
+                self.push(
+                    &at,
+                    format!("a realm of the type `{}` has no `{path}`", of.as_str()),
+                    "remove the line",
+                );
+            } else if removed && of.needs().contains(&key.as_str()) {
+                self.push(
+                    &at,
+                    format!(
+                        "a realm of the type `{}` cannot be without `{path}`",
+                        of.as_str()
+                    ),
+                    "leave the line out if it shall not be managed",
+                );
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{Value, Wish};
-use crate::ids::{AclRuleId, GroupId, RoleId, UserId};
+use crate::ids::{AclRuleId, GroupId, RealmId, RoleId, UserId};
 
 /// What a document about accounts asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,16 +19,19 @@ pub enum DesiredAccount {
     Role(DesiredRole),
     /// An access rule.
     Rule(DesiredRule),
+    /// A realm.
+    Realm(DesiredRealm),
 }
 
 impl DesiredAccount {
-    /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `acl/group:ops/vms/100`.
+    /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `acl/group:ops/vms/100`, `realm/corp`.
     pub fn object(&self) -> String {
         match self {
             Self::Group(group) => format!("group/{}", group.id),
             Self::User(user) => format!("user/{}", user.id),
             Self::Role(role) => format!("role/{}", role.id),
             Self::Rule(rule) => format!("acl/{}", rule.id),
+            Self::Realm(realm) => format!("realm/{}", realm.id),
         }
     }
 
@@ -51,6 +54,7 @@ impl DesiredAccount {
             }
             Self::Role(_) => named(&[("privs", true)]),
             Self::Rule(_) => named(&[("roles", true), ("propagate", true)]),
+            Self::Realm(realm) => realm.options.keys().cloned().collect(),
         }
     }
 }
@@ -103,4 +107,16 @@ pub struct DesiredRule {
     pub roles: BTreeSet<RoleId>,
     /// Whether they hold below the path too.
     pub propagate: bool,
+}
+
+/// What a `Realm` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredRealm {
+    /// The realm's id.
+    pub id: RealmId,
+    /// Its type (`ldap`, …), which a realm that is made needs.
+    pub realm_type: Option<String>,
+    /// What is asked for each managed option, under Proxmox VE's keys.
+    pub options: BTreeMap<String, Wish<Value>>,
 }

@@ -1,13 +1,13 @@
-//! The documents of groups, users, roles and access rules.
+//! The documents of groups, users, roles, access rules and realms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Imported, settle};
+use super::{Imported, Section, fields, settle};
 use crate::document::scalar::Expiry;
 use crate::document::{Kind, ObjectKey};
-use crate::ids::{AclRuleId, GroupId, RoleId, UserId};
+use crate::ids::{AclRuleId, GroupId, RealmId, RoleId, UserId};
 
 /// A user as it is.
 #[derive(Debug, Clone)]
@@ -116,6 +116,25 @@ pub fn rule(
     let roles: Vec<&String> = roles.keys().collect();
     out.spec.insert("roles".to_owned(), json!(roles));
     out.spec.insert("propagate".to_owned(), json!(propagate));
+    settle::settle(&mut out)?;
+    Ok(out)
+}
+
+/// The document of a realm, from its type and its settings. Of its secrets nothing is known.
+///
+/// # Errors
+/// Why no document can be written for it at all.
+pub fn realm(
+    name: String,
+    id: &RealmId,
+    realm_type: &str,
+    settings: &Section,
+) -> Result<Imported, String> {
+    let mut out = begin(Kind::Realm, name, format!("realm/{id}"), id.as_str());
+    out.spec.insert("type".to_owned(), json!(realm_type));
+    let mut reading = fields::Reading::new(None, Kind::Realm, settings, &mut out);
+    reading.fields();
+    reading.rest();
     settle::settle(&mut out)?;
     Ok(out)
 }

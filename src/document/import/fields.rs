@@ -8,14 +8,15 @@ use serde_json::{Map, Value, json};
 use super::{Imported, Section, value};
 use crate::document::backup_job::BackupJobSpec;
 use crate::document::container::ContainerSpec;
-use crate::document::desired::{self, Desired, Wish};
+use crate::document::desired::{self, Desired, DesiredAccount, Wish};
 use crate::document::firewall::FirewallSpec;
 use crate::document::machine::VirtualMachineSpec;
+use crate::document::realm::RealmSpec;
 use crate::document::replication_job::ReplicationJobSpec;
 use crate::document::schema::{self, PROXMOX_KEY};
 use crate::document::storage::StorageSpec;
 use crate::document::{Kind, refused, scalar};
-use crate::ids::{BackupJobId, GuestKind, ReplicationJobId, StorageId};
+use crate::ids::{BackupJobId, GuestKind, RealmId, ReplicationJobId, StorageId};
 use crate::proxmox::property::tables::format_of;
 use crate::proxmox::property::{Domain, PropertyMap, equivalent, merged};
 use crate::proxmox::schema::root_only;
@@ -70,6 +71,7 @@ fn by_hand(kind: Kind) -> &'static [&'static str] {
         Kind::Snapshot => &["vmid", "name", "description", "includeMemory"],
         Kind::ReplicationJob => &["id", "guest", "target", "enabled", "extraConfig"],
         Kind::Image | Kind::Group | Kind::User | Kind::Role | Kind::AccessRule => &[],
+        Kind::Realm => &["id", "type", "extraConfig"],
         Kind::ApiToken => &["user", "id", "separated", "expires", "comment"],
         Kind::FirewallAlias => &["guest", "name", "cidr", "comment"],
         Kind::IpSet => &["guest", "name", "comment", "entries"],
@@ -130,6 +132,7 @@ impl<'a> Reading<'a> {
                 | Kind::IpSet
                 | Kind::SecurityGroup => guest.map_or(Domain::Storage, Domain::from),
                 Kind::ReplicationJob => Domain::ReplicationJob,
+                Kind::Realm => Domain::Realm,
                 Kind::Firewall => Domain::Firewall,
             },
             section,
@@ -152,6 +155,7 @@ impl<'a> Reading<'a> {
                 | Kind::Role
                 | Kind::AccessRule
                 | Kind::ApiToken
+                | Kind::Realm
                 | Kind::FirewallAlias
                 | Kind::IpSet
                 | Kind::SecurityGroup
@@ -487,6 +491,11 @@ fn desired_of(kind: Kind, spec: Value) -> Option<Desired> {
             (spec.cluster, spec.node, spec.guest) = (Some(true), None, None);
             Desired::Firewall(Box::new(spec.desired()?))
         }
+        Kind::Realm => {
+            let spec: RealmSpec = serde_json::from_value(spec).ok()?;
+            let realm = spec.desired(RealmId::new("any").ok()?);
+            Desired::Account(Box::new(DesiredAccount::Realm(realm)))
+        }
         Kind::ReplicationJob => {
             let spec: ReplicationJobSpec = serde_json::from_value(spec).ok()?;
             let id = ReplicationJobId::new("100-0").ok()?;
@@ -510,10 +519,16 @@ fn wish(desired: Desired, key: &str) -> Option<Wish<desired::Value>> {
         }),
         Desired::Storage(mut storage) => storage.options.remove(key),
         Desired::BackupJob(mut job) => job.options.remove(key),
+        Desired::Account(account) => match *account {
+            DesiredAccount::Realm(mut realm) => realm.options.remove(key),
+            DesiredAccount::Group(_)
+            | DesiredAccount::User(_)
+            | DesiredAccount::Role(_)
+            | DesiredAccount::Rule(_) => None,
+        },
         Desired::Pool(_)
         | Desired::Snapshot(_)
         | Desired::Image(_)
-        | Desired::Account(_)
         | Desired::ApiToken(_)
         | Desired::FirewallAlias(_)
         | Desired::IpSet(_)

@@ -97,6 +97,7 @@ fn word(kind: Kind) -> Option<&'static str> {
         | Kind::Role
         | Kind::AccessRule
         | Kind::ApiToken
+        | Kind::Realm
         | Kind::FirewallAlias
         | Kind::IpSet
         | Kind::SecurityGroup

@@ -103,6 +103,8 @@ pub struct Configuration {
     pub roles: BTreeMap<String, BTreeSet<String>>,
     /// The pools by id (`prod/web` lies in `prod`).
     pub pools: BTreeMap<String, Pool>,
+    /// The realms that there are; `None` where nobody looked. Those that are built in are always there.
+    pub realms: Option<BTreeSet<String>>,
     /// The access control list. Of two entries that differ in nothing but `propagate`, the later holds.
     pub entries: Vec<Entry>,
 }

@@ -12,6 +12,8 @@ pub enum Refusal {
     Disabled(String),
     /// The user or token expired, at this many seconds since 1970.
     Expired(String, i64),
+    /// The realm that the user comes from is gone: nobody checks its password.
+    NoSuchRealm(String),
     /// There is no such token.
     NoSuchToken(String),
 }
@@ -22,6 +24,7 @@ impl std::fmt::Display for Refusal {
             Self::NoSuchUser(id) => write!(f, "there is no user {id}"),
             Self::Disabled(id) => write!(f, "user {id} is disabled"),
             Self::Expired(id, _) => write!(f, "{id} has expired"),
+            Self::NoSuchRealm(id) => write!(f, "the realm of user {id} is gone"),
             Self::NoSuchToken(id) => write!(f, "there is no token {id}"),
         }
     }
@@ -29,7 +32,7 @@ impl std::fmt::Display for Refusal {
 
 impl Access<'_> {
     /// Whether a user or token can authenticate at a time, in seconds since 1970; apart from passwords, second factors and what
-    /// a realm says.
+    /// a realm that is there says.
     ///
     /// # Errors
     /// Why it cannot.
@@ -45,7 +48,11 @@ impl Access<'_> {
             return Err(Refusal::Expired(id.to_owned(), user.expires));
         }
         if owner(principal).is_none() {
-            return Ok(());
+            // Nobody asks the realm about a token.
+            return match self.has_realm(id) {
+                true => Ok(()),
+                false => Err(Refusal::NoSuchRealm(id.to_owned())),
+            };
         }
         match self.configuration().tokens.get(principal) {
             None => Err(Refusal::NoSuchToken(principal.to_owned())),
@@ -54,5 +61,11 @@ impl Access<'_> {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    fn has_realm(&self, user: &str) -> bool {
+        let (_, realm) = user.rsplit_once('@').unwrap_or_default();
+        let realms = self.configuration().realms.as_ref();
+        matches!(realm, "pam" | "pve") || realms.is_none_or(|realms| realms.contains(realm))
     }
 }

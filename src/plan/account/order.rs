@@ -9,7 +9,11 @@ use crate::world::{AccountAction, Action};
 /// Within a stage: groups come before the users in them.
 fn rank(action: &AccountAction) -> u8 {
     match action {
-        AccountAction::CreateGroup { .. } | AccountAction::UpdateGroup { .. } => 0,
+        // Realms come before everybody who comes from them, and go after them.
+        AccountAction::CreateRealm { .. }
+        | AccountAction::UpdateRealm { .. }
+        | AccountAction::CreateGroup { .. }
+        | AccountAction::UpdateGroup { .. } => 0,
         AccountAction::CreateRole { .. } | AccountAction::UpdateRole { .. } => 1,
         AccountAction::CreateUser { .. } | AccountAction::UpdateUser { .. } => 2,
         AccountAction::Grant { .. }
@@ -18,7 +22,9 @@ fn rank(action: &AccountAction) -> u8 {
         | AccountAction::UpdateToken { .. }
         | AccountAction::DeleteToken { .. } => 3,
         AccountAction::DeleteUser { .. } => 4,
-        AccountAction::DeleteGroup { .. } | AccountAction::DeleteRole { .. } => 5,
+        AccountAction::DeleteGroup { .. }
+        | AccountAction::DeleteRole { .. }
+        | AccountAction::DeleteRealm { .. } => 5,
     }
 }
 
@@ -49,7 +55,7 @@ impl Planner<'_, '_> {
                 _ => None,
             })
             .collect();
-        // One file without a digest: one after the other in any case.
+        // One file without a digest, or another whose digest each step changes: one after the other in any case.
         let mut line: Vec<_> = accounts
             .iter()
             .filter_map(|(id, draft, action)| {

@@ -139,7 +139,9 @@ impl Planner<'_, '_> {
             }
             Some(Named::Storage(id)) => Some(format!("storage/{id}")),
             Some(Named::Pool(id)) if pools.deletes(&id) => Some(format!("pool/{id}")),
-            Some(Named::Pool(_)) | None => None,
+            Some(Named::Pool(_) | Named::Node(_) | Named::Group(_) | Named::Realm(_)) | None => {
+                None
+            }
         };
         let deleted_pool = object
             .as_deref()
@@ -182,6 +184,17 @@ impl Planner<'_, '_> {
                 let known = world.pools.contains_key(&id) || pools.makes(&id);
                 ("pool", id.to_string(), known)
             }
+            Some(Named::Node(id)) => {
+                if !self.needs_parts(item, &[Part::Resources]) {
+                    return false;
+                }
+                let known = world.nodes.keys().any(|node| node.as_str() == id);
+                ("node", id, known)
+            }
+            Some(Named::Group(id)) => {
+                return self.account_known(item, "path", &format!("group/{id}"));
+            }
+            Some(Named::Realm(id)) => return self.realm_known(item, "path", &id),
         };
         if !known {
             let reason = Reason::NoSuch {
@@ -211,11 +224,14 @@ impl Planner<'_, '_> {
     }
 }
 
-/// What a path names that can be made and taken away.
+/// What a path names that may be there or not.
 enum Named {
     Guest(Vmid),
     Storage(StorageId),
     Pool(PoolId),
+    Node(String),
+    Group(String),
+    Realm(String),
 }
 
 fn named(path: &AclPath) -> Option<Named> {
@@ -224,6 +240,12 @@ fn named(path: &AclPath) -> Option<Named> {
         "vms" => id.parse().ok().map(Named::Guest),
         "storage" => id.parse().ok().map(Named::Storage),
         "pool" => id.parse().ok().map(Named::Pool),
+        "nodes" => Some(Named::Node(id.to_owned())),
+        "access" => match id.split_once('/')? {
+            ("groups", id) => Some(Named::Group(id.to_owned())),
+            ("realm", id) => Some(Named::Realm(id.to_owned())),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::api_token::until;
 use super::super::draft::{Phase, Planner};
-use super::super::error::Reason;
 use super::super::input::Item;
 use super::super::values::{Decision, Secrets, decide, secret_name};
 use super::super::words::{difference, few};
@@ -63,7 +62,7 @@ impl Planner<'_, '_> {
 
     fn user_new(&mut self, item: &Item, desired: &DesiredUser, object: &str) {
         let id = &desired.id;
-        if !self.realm_known(item, id) {
+        if !self.realm_known(item, "id", id.realm()) {
             return;
         }
         let mut params: Params = desired
@@ -117,25 +116,6 @@ impl Planner<'_, '_> {
         self.account_step(format!("make {object}"), action, Phase::AccountFirst);
     }
 
-    /// Whether there is the realm that a new user comes from.
-    fn realm_known(&mut self, item: &Item, id: &UserId) -> bool {
-        if !self.needs_parts(item, &[Part::Realms]) {
-            return false;
-        }
-        let realms = &self.input.world.realms;
-        if realms.contains_key(id.realm()) {
-            return true;
-        }
-        let nearest = super::super::nearest(id.realm(), realms.keys().map(String::as_str));
-        let reason = Reason::NoSuch {
-            what: "realm",
-            name: id.realm().to_owned(),
-            nearest,
-        };
-        self.drafts.problem(&item.key, "id", reason);
-        false
-    }
-
     fn user_changes(&mut self, desired: &DesiredUser, live: &User, object: &str) -> Change {
         let now = views::user_fields(live);
         let mut change = Change::default();
@@ -159,8 +139,15 @@ impl Planner<'_, '_> {
             if before == after {
                 continue;
             }
-            self.drafts.change(object, key, before, after, "at once");
-            let told = difference(key, before, after);
+            // A moment is told as people write it.
+            let shown = |text: &str| match key {
+                "expire" => text.parse().map_or_else(|_| text.to_owned(), until),
+                _ => text.to_owned(),
+            };
+            let (was, is) = (before.map(shown), after.map(shown));
+            let (was, is) = (was.as_deref(), is.as_deref());
+            self.drafts.change(object, key, was, is, "at once");
+            let told = difference(key, was, is);
             let takes = match key {
                 "enable" => value == "0",
                 "expire" => sooner(live.expires, desired.expires.unwrap_or(0)),

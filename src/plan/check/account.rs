@@ -50,6 +50,16 @@ pub(super) fn guarded(action: &AccountAction, preconditions: &[Precondition]) ->
         AccountAction::UpdateRole { id, .. } | AccountAction::DeleteRole { id } => {
             has(&|c| matches!(c, AccountCheck::RoleIs { id: i, .. } if i == id)) && listed()
         }
+        AccountAction::CreateRealm { id, .. } => {
+            has(&|c| matches!(c, AccountCheck::RealmAbsent { id: i } if i == id))
+        }
+        AccountAction::UpdateRealm { id, .. } => {
+            has(&|c| matches!(c, AccountCheck::RealmIs { id: i, .. } if i == id))
+        }
+        AccountAction::DeleteRealm { id } => {
+            has(&|c| matches!(c, AccountCheck::RealmIs { id: i, .. } if i == id))
+                && has(&|c| matches!(c, AccountCheck::RealmUsers { id: i, .. } if i == id))
+        }
         AccountAction::Grant { .. } | AccountAction::Revoke { .. } => has(&|c| {
             matches!(c, AccountCheck::RuleIs { path, subject, .. }
                 if rule(action) == Some((path.as_str(), subject.kind(), subject.id())))
@@ -123,6 +133,12 @@ fn between(later: &AccountAction, earlier: &AccountAction) -> Option<&'static st
                 Some(Param::Secret { .. }) | None => false,
             };
             named.then_some("the group")
+        }
+        (AccountAction::CreateUser { id: user, .. }, AccountAction::CreateRealm { id, .. }) => {
+            (user.realm() == id.as_str()).then_some("its realm")
+        }
+        (AccountAction::DeleteRealm { id }, AccountAction::DeleteUser { id: user }) => {
+            (user.realm() == id.as_str()).then_some("the removal of its user")
         }
         (AccountAction::CreateToken { id, .. }, AccountAction::CreateUser { id: user, .. }) => {
             (id.owner() == user.as_str()).then_some("its user")

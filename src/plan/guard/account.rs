@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::model::AccountCheck;
-use crate::ids::{GroupId, RoleId, TokenId, UserId};
+use crate::ids::{GroupId, RealmId, RoleId, TokenId, UserId};
 use crate::world::{AccountAction, World, views};
 
 /// What must be so before an action; `world` is the world right before it.
@@ -40,6 +40,17 @@ pub(super) fn checks(action: &AccountAction, world: &World) -> Vec<AccountCheck>
         AccountAction::UpdateRole { id, .. } | AccountAction::DeleteRole { id } => {
             vec![role(world, id), entries()]
         }
+        AccountAction::CreateRealm { id, .. } => {
+            vec![AccountCheck::RealmAbsent { id: id.clone() }]
+        }
+        AccountAction::UpdateRealm { id, .. } => vec![realm(world, id)],
+        AccountAction::DeleteRealm { id } => vec![
+            realm(world, id),
+            AccountCheck::RealmUsers {
+                id: id.clone(),
+                users: views::users_of_realm(world, id.as_str()),
+            },
+        ],
         AccountAction::Grant { path, subject, .. }
         | AccountAction::Revoke { path, subject, .. } => {
             vec![AccountCheck::RuleIs {
@@ -78,6 +89,18 @@ fn token(world: &World, id: &TokenId) -> AccountCheck {
         separated: token.is_none_or(|token| token.separated),
         expires: token.map_or(0, |token| token.expires),
         comment: token.and_then(|token| token.comment.clone()),
+    }
+}
+
+fn realm(world: &World, id: &RealmId) -> AccountCheck {
+    let realm = world.realms.get(id.as_str());
+    let settings = world.realm_settings.of.get(id.as_str());
+    AccountCheck::RealmIs {
+        id: id.clone(),
+        realm_type: realm
+            .map(|realm| realm.realm_type.clone())
+            .unwrap_or_default(),
+        settings: settings.cloned().unwrap_or_default(),
     }
 }
 

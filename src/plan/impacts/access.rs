@@ -258,6 +258,20 @@ fn words(names: &BTreeSet<String>, below: &BTreeSet<String>) -> String {
     all.join(", ")
 }
 
+/// Whether a gain, in the words above, lets its holder change everything, or give itself everything.
+pub(in crate::plan) fn governs(after: &str) -> bool {
+    let gained = after
+        .strip_prefix("has ")
+        .and_then(|text| text.rsplit_once(" on "));
+    gained.is_some_and(|(names, paths)| {
+        let strong = |name: &str| {
+            let name = name.strip_suffix(" below").unwrap_or(name);
+            matches!(name, ADMINISTERS | "Sys.Modify")
+        };
+        paths.split(", ").any(|path| path == "/") && names.split(", ").any(strong)
+    })
+}
+
 /// That a principal cannot authenticate as things stand.
 fn disabled(configuration: &Configuration, principal: &str) -> Vec<String> {
     let id = owner(principal).unwrap_or(principal);

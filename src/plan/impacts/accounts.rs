@@ -28,6 +28,9 @@ pub(super) fn entity(action: &AccountAction) -> Entity {
         AccountAction::CreateRole { id, .. }
         | AccountAction::UpdateRole { id, .. }
         | AccountAction::DeleteRole { id } => Entity::Role(id.to_string()),
+        AccountAction::CreateRealm { id, .. }
+        | AccountAction::UpdateRealm { id, .. }
+        | AccountAction::DeleteRealm { id } => Entity::Realm(id.to_string()),
         AccountAction::Grant { path, subject, .. }
         | AccountAction::Revoke { path, subject, .. } => {
             let rule = AclRuleId {
@@ -47,7 +50,10 @@ pub(super) fn rule(action: &AccountAction) -> &'static str {
         | AccountAction::DeleteGroup { .. }
         | AccountAction::CreateUser { .. }
         | AccountAction::UpdateUser { .. }
-        | AccountAction::DeleteUser { .. } => "AC03",
+        | AccountAction::DeleteUser { .. }
+        | AccountAction::CreateRealm { .. }
+        | AccountAction::UpdateRealm { .. }
+        | AccountAction::DeleteRealm { .. } => "AC03",
         AccountAction::CreateToken { .. }
         | AccountAction::UpdateToken { .. }
         | AccountAction::DeleteToken { .. } => tokens::RULE,
@@ -84,17 +90,22 @@ impl At<'_> {
             AccountAction::CreateToken { .. }
             | AccountAction::UpdateToken { .. }
             | AccountAction::DeleteToken { .. } => self.token(action),
+            AccountAction::DeleteRealm { id } => self.realm_gone(action, id),
+            AccountAction::UpdateRealm { id, set, delete } => {
+                self.realm_changed(action, id, set, delete)
+            }
             // Who gains and loses by them is told once, for all steps.
             AccountAction::CreateGroup { .. }
             | AccountAction::UpdateGroup { .. }
             | AccountAction::CreateUser { .. }
             | AccountAction::CreateRole { .. }
+            | AccountAction::CreateRealm { .. }
             | AccountAction::Grant { .. }
             | AccountAction::Revoke { .. } => Vec::new(),
         }
     }
 
-    fn tell(
+    pub(super) fn tell(
         &self,
         action: &AccountAction,
         category: Category,
@@ -244,6 +255,6 @@ impl At<'_> {
 }
 
 /// Whether a time after which one may not log in is over.
-fn expired(expires: i64, world: &World) -> bool {
+pub(super) fn expired(expires: i64, world: &World) -> bool {
     expires != 0 && expires < world.observed_at.as_second()
 }

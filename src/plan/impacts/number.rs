@@ -24,6 +24,7 @@ fn name(entity: &Entity, start: &World, end: &World) -> Option<String> {
         | Entity::Principal(_)
         | Entity::Group(_)
         | Entity::Role(_)
+        | Entity::Realm(_)
         | Entity::Controller => None,
     }
 }
@@ -43,6 +44,7 @@ pub(super) fn number(mut raw: Vec<Raw>, start: &World, end: &World) -> Vec<Impac
         | Entity::Principal(_)
         | Entity::Group(_)
         | Entity::Role(_)
+        | Entity::Realm(_)
         | Entity::Controller => 2,
     };
     raw.sort_by(|a, b| {

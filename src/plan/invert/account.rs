@@ -1,5 +1,7 @@
 //! How steps on accounts are taken back. What a deletion takes along comes back with it, as far as it was read.
 
+mod realm;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{back, irreversible};
@@ -98,6 +100,9 @@ pub(super) fn inverse(action: &AccountAction, before: &World) -> Inverse {
             }
             None => irreversible("what privileges the role had is not known"),
         },
+        AccountAction::CreateRealm { .. }
+        | AccountAction::UpdateRealm { .. }
+        | AccountAction::DeleteRealm { .. } => realm::inverse(action, before),
         AccountAction::Grant {
             path,
             subject,

@@ -1,10 +1,10 @@
-//! What must still be so of accounts when a step begins. None of them has a digest: they are read again right before.
+//! What must still be so of accounts when a step begins. Only realms have a digest: all are read again right before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AclPath, AclSubject, GroupId, RoleId, TokenId, UserId};
+use crate::ids::{AclPath, AclSubject, GroupId, RealmId, RoleId, TokenId, UserId};
 
 /// What must still be so of an account or access rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,19 @@ pub enum AccountCheck {
     },
     /// No role has this id.
     RoleAbsent { id: RoleId },
+    /// The realm has this type and these settings.
+    RealmIs {
+        id: RealmId,
+        realm_type: String,
+        settings: BTreeMap<String, String>,
+    },
+    /// No realm has this id.
+    RealmAbsent { id: RealmId },
+    /// These users come from the realm, each with these tokens.
+    RealmUsers {
+        id: RealmId,
+        users: BTreeMap<String, BTreeSet<String>>,
+    },
     /// The subject has these roles on the path, each with whether it holds below it too.
     RuleIs {
         path: AclPath,

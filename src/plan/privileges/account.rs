@@ -37,6 +37,11 @@ pub(super) fn choices(action: &AccountAction, world: &World) -> Vec<Choice> {
         AccountAction::CreateRole { .. }
         | AccountAction::UpdateRole { .. }
         | AccountAction::DeleteRole { .. } => vec![vec![one("/access", "Sys.Modify")]],
+        AccountAction::CreateRealm { .. }
+        | AccountAction::UpdateRealm { .. }
+        | AccountAction::DeleteRealm { .. } => {
+            vec![vec![one("/access/realm", "Realm.Allocate")]]
+        }
         AccountAction::Grant { path, roles, .. } | AccountAction::Revoke { path, roles, .. } => {
             on_path(path.as_str(), roles, world)
         }

@@ -123,6 +123,7 @@ impl Lab {
             Part::Groups,
             Part::Roles,
             Part::Realms,
+            Part::RealmSettings,
         ] {
             lab.read(part);
         }

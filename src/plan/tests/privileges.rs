@@ -204,8 +204,9 @@ fn ac06_fires_when_the_controller_itself_loses_something() {
     give(&mut lab, "/pool/prod", "ann@pve", "Power");
     let refused = lab.refused(vec![pool_doc("prod", Some(&[]))]);
     assert!(
-        refused.contains("takes something from the controller itself (has VM.Audit, VM.PowerMgmt on /vms/104 → has not: loses")
-            && refused.contains("`allowControllerLoss: true`"),
+        refused.contains(
+            "take it back:\n    has VM.Audit, VM.PowerMgmt on /vms/104 → has not\n    loses"
+        ) && refused.contains("`allowControllerLoss: true`"),
         "{refused}"
     );
     lab.settings.allow_controller_loss = true;

@@ -73,6 +73,9 @@ impl Back<'_, '_, '_> {
                     self.away(action);
                 }
             }
+            AccountAction::CreateRealm { .. }
+            | AccountAction::UpdateRealm { .. }
+            | AccountAction::DeleteRealm { .. } => self.realm(action),
             AccountAction::Grant {
                 path,
                 subject,
@@ -87,7 +90,7 @@ impl Back<'_, '_, '_> {
         }
     }
 
-    fn do_it(&mut self, title: String, action: AccountAction) {
+    pub(super) fn do_it(&mut self, title: String, action: AccountAction) {
         let action = Action::Account(action);
         if let Ok(after) = self.accounts.apply(&action) {
             *self.accounts = after;
@@ -95,7 +98,7 @@ impl Back<'_, '_, '_> {
         self.push(title, action, None);
     }
 
-    fn again(&mut self, action: &AccountAction, there: bool) {
+    pub(super) fn again(&mut self, action: &AccountAction, there: bool) {
         let object = action.object();
         if there {
             return self.left(&format!("{object} was made by someone since"));
@@ -107,7 +110,7 @@ impl Back<'_, '_, '_> {
     }
 
     /// Something that the run made is removed, unless somebody gave it privileges that the run did not.
-    fn away(&mut self, action: &AccountAction) {
+    pub(super) fn away(&mut self, action: &AccountAction) {
         let object = action.object();
         let foreign = views::entries_naming(self.accounts, &object).find(|entry| {
             !self.plan.steps.iter().any(|step| {
@@ -167,7 +170,14 @@ impl Back<'_, '_, '_> {
     }
 
     /// Whether a value is as the run left it, and not what it shall be already.
-    fn still(&mut self, object: &str, field: &str, now: &str, ours: &str, old: &str) -> bool {
+    pub(super) fn still(
+        &mut self,
+        object: &str,
+        field: &str,
+        now: &str,
+        ours: &str,
+        old: &str,
+    ) -> bool {
         let same = |a: &str, b: &str| a.trim_end() == b.trim_end();
         if same(now, old) {
             return false;
@@ -183,7 +193,7 @@ impl Back<'_, '_, '_> {
         true
     }
 
-    fn set_back(&mut self, object: &str, field: &str, now: &str, old: &str) {
+    pub(super) fn set_back(&mut self, object: &str, field: &str, now: &str, old: &str) {
         let some = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
         let (now, old) = (some(now), some(old));
         self.planner

@@ -102,6 +102,11 @@ pub fn format_of(domain: Domain, key: &str) -> Option<&'static Format> {
             "performance" => Some(&cluster::PERFORMANCE),
             _ => None,
         },
+        Domain::Realm => match key {
+            "tfa" => Some(&cluster::TFA),
+            "sync-defaults-options" => Some(&cluster::REALM_SYNC),
+            _ => None,
+        },
         Domain::ReplicationJob | Domain::Firewall => None,
         Domain::Cluster => match key {
             "migration" | "replication" => Some(&cluster::MIGRATION),

@@ -428,6 +428,50 @@ pub const REPLICATION_JOB: &[KeySpec] = &[
     key("source", TEXT),
 ];
 
+/// The settings of a realm.
+pub const REALM: &[KeySpec] = &[
+    key("acr-values", TEXT),
+    key("audiences", TEXT),
+    key("autocreate", BOOL),
+    key("base_dn", TEXT),
+    key("bind_dn", TEXT),
+    key("capath", TEXT),
+    key("case-sensitive", BOOL),
+    key("cert", TEXT),
+    key("certkey", TEXT),
+    key("client-id", TEXT),
+    key("client-key", TEXT),
+    key("comment", TEXT),
+    key("default", BOOL),
+    key("domain", TEXT),
+    key("filter", TEXT),
+    key("group_classes", ValueKind::Set),
+    key("group_dn", TEXT),
+    key("group_filter", TEXT),
+    key("group_name_attr", TEXT),
+    key("groups-autocreate", BOOL),
+    key("groups-claim", TEXT),
+    key("groups-overwrite", BOOL),
+    key("issuer-url", TEXT),
+    key("mode", TEXT),
+    key("password", TEXT),
+    key("port", from(1)),
+    key("prompt", TEXT),
+    key("query-userinfo", BOOL),
+    key("scopes", TEXT),
+    key("secure", BOOL),
+    key("server1", TEXT),
+    key("server2", TEXT),
+    key("sslversion", TEXT),
+    key("sync-defaults-options", PROPS),
+    key("sync_attributes", TEXT),
+    key("tfa", PROPS),
+    key("user_attr", TEXT),
+    key("user_classes", ValueKind::Set),
+    key("username-claim", TEXT),
+    key("verify", BOOL),
+];
+
 /// Every key of a domain that has a table here.
 pub fn keys(domain: Domain) -> &'static [KeySpec] {
     match domain {
@@ -436,6 +480,7 @@ pub fn keys(domain: Domain) -> &'static [KeySpec] {
         Domain::Storage => STORAGE,
         Domain::BackupJob => BACKUP_JOB,
         Domain::ReplicationJob => REPLICATION_JOB,
+        Domain::Realm => REALM,
         Domain::Firewall | Domain::Cluster => &[],
     }
 }
@@ -469,6 +514,7 @@ pub fn is_volume_key(domain: Domain, name: &str) -> bool {
         Domain::Storage
         | Domain::BackupJob
         | Domain::ReplicationJob
+        | Domain::Realm
         | Domain::Firewall
         | Domain::Cluster => false,
     }

@@ -1,11 +1,11 @@
-//! Groups, users, roles and access rules: which there are to import, and their documents.
+//! Groups, users, roles, access rules and realms: which there are to import, and their documents.
 
 use std::collections::BTreeSet;
 
 use crate::document::Kind;
 use crate::document::import::Imported;
 use crate::document::import::account::{self, LiveUser};
-use crate::ids::{AclRuleId, GroupId, RoleId, UserId};
+use crate::ids::{AclRuleId, GroupId, RealmId, RoleId, UserId};
 use crate::world::{World, views};
 
 /// The superuser, which no document manages.
@@ -26,7 +26,18 @@ pub(super) fn objects(world: &World) -> Vec<(Kind, String)> {
         .map(|entry| format!("{}:{}{}", entry.subject_type, entry.subject, entry.path))
         .collect();
     let rules = rules.into_iter().map(|id| (Kind::AccessRule, id));
-    groups.chain(users).chain(roles).chain(rules).collect()
+    let realms = world.realm_settings.of.iter();
+    let own = realms.filter(|(id, section)| {
+        let set = |key: &&String| views::realm_setting(id, section, key).is_some();
+        views::built_in_comment(id).is_none() || section.keys().any(|key| set(&key))
+    });
+    let realms = own.map(|(id, _)| (Kind::Realm, id.clone()));
+    groups
+        .chain(users)
+        .chain(roles)
+        .chain(rules)
+        .chain(realms)
+        .collect()
 }
 
 /// The document of one of them.
@@ -56,6 +67,12 @@ pub(super) fn document(
             let role = world.roles.get(id).ok_or("it is gone")?;
             let id = RoleId::new(id).map_err(none)?;
             account::role(name, &id, &role.privileges)
+        }
+        Kind::Realm => {
+            let realm = world.realms.get(id).ok_or("it is gone")?;
+            let settings = world.realm_settings.of.get(id).ok_or("it is gone")?;
+            let id = RealmId::new(id).map_err(none)?;
+            account::realm(name, &id, &realm.realm_type, settings)
         }
         _ => {
             let id: AclRuleId = id.parse().map_err(none)?;

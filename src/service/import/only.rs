@@ -47,7 +47,7 @@ impl Only {
                 }
                 _ => {
                     return Err(ServiceError::Request(format!(
-                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`, `user/ID`, `role/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `alias/104/NAME`), `security-group/NAME`, `firewall/cluster` (of a node `firewall/node/NAME`, of a guest `firewall/guest/104`, of a vnet `firewall/vnet/NAME`), or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `group`, `user`, `role`, `acl`, `token`, `alias`, `ipset`, `security-group` or `firewall`",
+                        "--only: `{}` names nothing: say `vm/104`, `ct/301`, `storage/NAME`, `pool/NAME`, `backup-job/NAME`, `snapshot/104/NAME`, `replication-job/ID`, `group/NAME`, `user/ID`, `role/NAME`, `realm/NAME`, `acl/group:NAME/PATH`, `token/USER!NAME`, `alias/NAME`, `ipset/NAME` (of a guest `alias/104/NAME`), `security-group/NAME`, `firewall/cluster` (of a node `firewall/node/NAME`, of a guest `firewall/guest/104`, of a vnet `firewall/vnet/NAME`), or a whole kind as `vm`, `ct`, `storage`, `pool`, `backup-job`, `snapshot`, `replication-job`, `group`, `user`, `role`, `realm`, `acl`, `token`, `alias`, `ipset`, `security-group` or `firewall`",
                         clean(text)
                     )));
                 }

@@ -30,6 +30,8 @@ pub(super) fn settle(
         Part::Groups,
         Part::Users,
         Part::Roles,
+        Part::Realms,
+        Part::RealmSettings,
         Part::Acl,
     ] {
         world

@@ -1,4 +1,4 @@
-//! Groups, users, roles and access rules as resources: which there are, in which state, and what is told of one.
+//! Groups, users, roles, realms and access rules as resources: which there are, in which state, and what is told of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,7 @@ pub(in crate::service) fn lines(world: &World, kind: &str) -> Vec<(String, &'sta
                 .collect()
         }
         "role" => world.roles.keys().map(plain).collect(),
+        "realm" => world.realms.keys().map(plain).collect(),
         _ => {
             let rules: BTreeSet<String> = world
                 .acl
@@ -86,6 +87,14 @@ pub(in crate::service) fn facts(world: &World, kind: &str, id: &str) -> Option<F
             told.insert("builtIn".to_owned(), special.to_owned());
             given(&mut told);
             Some((told, BTreeSet::new()))
+        }
+        "realm" => {
+            let realm = world.realms.get(id)?;
+            told.insert("type".to_owned(), realm.realm_type.clone());
+            let settings = world.realm_settings.of.get(id).into_iter().flatten();
+            told.extend(settings.map(|(key, value)| (key.clone(), value.clone())));
+            let users = views::users_of_realm(world, id).into_keys();
+            Some((told, users.map(|user| format!("user/{user}")).collect()))
         }
         "acl" => {
             let rule: AclRuleId = id.parse().ok()?;

@@ -1,11 +1,11 @@
-//! What can be done to accounts: groups, users, roles and the access control list.
+//! What can be done to accounts: groups, users, roles, realms and the access control list.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Param, Params};
-use crate::ids::{AclPath, AclRuleId, AclSubject, GroupId, RoleId, TokenId, UserId};
+use crate::ids::{AclPath, AclRuleId, AclSubject, GroupId, RealmId, RoleId, TokenId, UserId};
 
 /// One thing to do to accounts. Each is one API call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +58,20 @@ pub enum AccountAction {
     },
     /// Remove a role; the entries of the access control list that give it go with it.
     DeleteRole { id: RoleId },
+    /// Make a realm. `params` holds every parameter of the POST but `realm` and `type`.
+    CreateRealm {
+        id: RealmId,
+        realm_type: String,
+        params: Params,
+    },
+    /// Change a realm. One that becomes the default takes that from the one that was.
+    UpdateRealm {
+        id: RealmId,
+        set: Params,
+        delete: BTreeSet<String>,
+    },
+    /// Remove a realm; its users stay, with their tokens, and can no longer log in.
+    DeleteRealm { id: RealmId },
     /// Give a subject roles on a path, besides those it has there. `propagate` is set of roles that it has there already too.
     Grant {
         path: AclPath,
@@ -86,20 +100,46 @@ impl AccountAction {
             | Self::CreateUser { .. }
             | Self::CreateToken { .. }
             | Self::CreateRole { .. }
+            | Self::CreateRealm { .. }
             | Self::Grant { .. } => "create",
             Self::UpdateGroup { .. }
             | Self::UpdateUser { .. }
             | Self::UpdateToken { .. }
-            | Self::UpdateRole { .. } => "update",
+            | Self::UpdateRole { .. }
+            | Self::UpdateRealm { .. } => "update",
             Self::DeleteGroup { .. }
             | Self::DeleteUser { .. }
             | Self::DeleteToken { .. }
             | Self::DeleteRole { .. }
+            | Self::DeleteRealm { .. }
             | Self::Revoke { .. } => "delete",
         }
     }
 
-    /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `acl/group:ops/vms/100`.
+    /// What it does, in a word or two: `create group`, `grant`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::CreateGroup { .. } => "create group",
+            Self::UpdateGroup { .. } => "update group",
+            Self::DeleteGroup { .. } => "delete group",
+            Self::CreateUser { .. } => "create user",
+            Self::UpdateUser { .. } => "update user",
+            Self::DeleteUser { .. } => "delete user",
+            Self::CreateToken { .. } => "create token",
+            Self::UpdateToken { .. } => "update token",
+            Self::DeleteToken { .. } => "delete token",
+            Self::CreateRole { .. } => "create role",
+            Self::UpdateRole { .. } => "update role",
+            Self::DeleteRole { .. } => "delete role",
+            Self::CreateRealm { .. } => "create realm",
+            Self::UpdateRealm { .. } => "update realm",
+            Self::DeleteRealm { .. } => "delete realm",
+            Self::Grant { .. } => "grant",
+            Self::Revoke { .. } => "revoke",
+        }
+    }
+
+    /// The live object it is about: `group/ops`, `user/ann@pve`, `role/Ops`, `realm/corp`, `acl/group:ops/vms/100`.
     pub fn object(&self) -> String {
         match self {
             Self::CreateGroup { id, .. }
@@ -114,6 +154,9 @@ impl AccountAction {
             Self::CreateRole { id, .. } | Self::UpdateRole { id, .. } | Self::DeleteRole { id } => {
                 format!("role/{id}")
             }
+            Self::CreateRealm { id, .. }
+            | Self::UpdateRealm { id, .. }
+            | Self::DeleteRealm { id } => format!("realm/{id}"),
             Self::Grant { path, subject, .. } | Self::Revoke { path, subject, .. } => {
                 let rule = AclRuleId {
                     subject: subject.clone(),
@@ -130,7 +173,8 @@ impl AccountAction {
             Self::DeleteGroup { .. }
             | Self::DeleteUser { .. }
             | Self::DeleteToken { .. }
-            | Self::DeleteRole { .. } => Some(self.object()),
+            | Self::DeleteRole { .. }
+            | Self::DeleteRealm { .. } => Some(self.object()),
             Self::CreateGroup { .. }
             | Self::UpdateGroup { .. }
             | Self::CreateUser { .. }
@@ -139,6 +183,8 @@ impl AccountAction {
             | Self::UpdateToken { .. }
             | Self::CreateRole { .. }
             | Self::UpdateRole { .. }
+            | Self::CreateRealm { .. }
+            | Self::UpdateRealm { .. }
             | Self::Grant { .. }
             | Self::Revoke { .. } => None,
         }
@@ -151,6 +197,7 @@ impl AccountAction {
             | Self::CreateUser { .. }
             | Self::CreateToken { .. }
             | Self::CreateRole { .. }
+            | Self::CreateRealm { .. }
             | Self::Grant { .. } => Some(self.object()),
             Self::UpdateGroup { .. }
             | Self::DeleteGroup { .. }
@@ -160,6 +207,8 @@ impl AccountAction {
             | Self::DeleteToken { .. }
             | Self::UpdateRole { .. }
             | Self::DeleteRole { .. }
+            | Self::UpdateRealm { .. }
+            | Self::DeleteRealm { .. }
             | Self::Revoke { .. } => None,
         }
     }
@@ -178,6 +227,9 @@ impl AccountAction {
             | Self::CreateRole { .. }
             | Self::UpdateRole { .. }
             | Self::DeleteRole { .. }
+            | Self::CreateRealm { .. }
+            | Self::UpdateRealm { .. }
+            | Self::DeleteRealm { .. }
             | Self::Grant { .. }
             | Self::Revoke { .. } => None,
         }

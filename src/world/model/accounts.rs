@@ -51,6 +51,13 @@ pub struct Role {
 pub struct Realm {
     /// `pam`, `pve`, `ldap`, `ad`, `openid`.
     pub realm_type: String,
-    /// What the list says of it besides, raw.
-    pub options: Section,
+}
+
+/// How realms are set, which only the answer for each single one tells whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RealmSettings {
+    /// The digest of the file with all realms; empty if unknown, and after a predicted change.
+    pub digest: String,
+    /// Each realm's settings, raw, by its id. Secrets are never among them.
+    pub of: BTreeMap<String, Section>,
 }

@@ -5,9 +5,43 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Observation, Why, json};
+use super::{Observation, Why, each, json};
 use crate::proxmox::{ApiError, Call};
-use crate::world::model::{Group, Part, Realm, Role, Token, User};
+use crate::world::model::{Group, Part, Realm, RealmSettings, Role, Section, Token, User};
+
+/// The call that reads how one realm is set.
+pub(in crate::world) fn realm_call(id: &str) -> Call {
+    Call::get(["access", "domains", id])
+}
+
+/// The digest of all realms, and the settings of one. Secrets that Proxmox VE shows are dropped: the key of a client of OpenID Connect,
+/// and the one that a second factor of the type `yubico` is asked about with.
+fn settings_of(id: &str, data: &Value) -> Result<(String, Section), Why> {
+    let digest = json::text(data, "digest").ok_or_else(|| format!("realm {id} has no digest"))?;
+    let hidden = [
+        "client-key",
+        "digest",
+        "password",
+        "plugin",
+        "realm",
+        "type",
+    ];
+    let mut section = json::section(data, &hidden);
+    if let Some(tfa) = section.get_mut("tfa") {
+        let parts = tfa.split(',');
+        let open: Vec<&str> = parts
+            .filter(|part| !part.trim_start().starts_with("key="))
+            .collect();
+        *tfa = open.join(",");
+    }
+    section.retain(|_, value| !value.is_empty());
+    Ok((digest, section))
+}
+
+/// The digest of all realms, as the answer for one of them says it.
+pub(in crate::world) fn realm_digest(data: &Value) -> Option<String> {
+    json::text(data, "digest")
+}
 
 /// The call that lists the users with their tokens.
 pub(in crate::world) fn users_call() -> Call {
@@ -31,10 +65,56 @@ impl Observation<'_> {
         let part = self.roles(roles);
         self.mark(Part::Roles, part);
         let part = self.realms(realms);
+        let listed = part.clone();
         self.mark(Part::Realms, part);
+        let part = match listed {
+            Ok(()) => self.realm_settings().await,
+            Err(why) => Err(why),
+        };
+        self.mark(Part::RealmSettings, part);
     }
 
-    /// Reads some of users, groups and roles again; an error if one of these, or the access control list where it is among them, is
+    /// Reads how each of the realms is set.
+    pub(in crate::world) async fn realm_settings(&mut self) -> Result<(), Why> {
+        let mut read = self.realm_settings_once().await?;
+        if read.is_none() {
+            read = self.realm_settings_once().await?;
+        }
+        let read = read.ok_or("the realms change while they are read")?;
+        if *self.world.realm_settings != read {
+            self.world.realm_settings = Arc::new(read);
+        }
+        Ok(())
+    }
+
+    /// `None` if they changed meanwhile: one digest is that of all.
+    async fn realm_settings_once(&self) -> Result<Option<RealmSettings>, Why> {
+        let reads = self.reads.clone();
+        let ids: Vec<String> = self.world.realms.keys().cloned().collect();
+        let answers = each(ids, |id| {
+            let reads = reads.clone();
+            async move {
+                let read = reads.data(realm_call(&id)).await;
+                (id, read)
+            }
+        });
+        let mut all: Option<RealmSettings> = None;
+        for (id, read) in answers.await {
+            let data = read.map_err(|error| error.to_string())?;
+            let (digest, section) = settings_of(&id, &data)?;
+            let known = all.get_or_insert_with(|| RealmSettings {
+                digest: digest.clone(),
+                ..RealmSettings::default()
+            });
+            if known.digest != digest {
+                return Ok(None);
+            }
+            known.of.insert(id, section);
+        }
+        Ok(Some(all.unwrap_or_default()))
+    }
+
+    /// Reads some of users, groups, roles and realms again; an error if one of these, or the access control list where it is among them, is
     /// not known whole.
     pub(super) async fn accounts_again(&mut self, parts: &BTreeSet<Part>) -> Result<(), Why> {
         let reads = self.reads.clone();
@@ -49,6 +129,14 @@ impl Observation<'_> {
         if parts.contains(&Part::Roles) {
             self.world.roles.clear();
             self.roles(reads.data(Call::get(["access", "roles"])).await)?;
+        }
+        if parts.contains(&Part::Realms) || parts.contains(&Part::RealmSettings) {
+            self.world.realms.clear();
+            let read = reads.data(Call::get(["access", "domains"])).await;
+            self.realms(read)?;
+        }
+        if parts.contains(&Part::RealmSettings) {
+            self.realm_settings().await?;
         }
         for part in parts {
             self.whole(part)?;
@@ -141,7 +229,6 @@ impl Observation<'_> {
             let realm = Realm {
                 realm_type: json::text(item, "type")
                     .ok_or_else(|| format!("realm {id} has no type"))?,
-                options: json::section(item, &["digest", "realm", "type"]),
             };
             self.world.realms.insert(id, Arc::new(realm));
         }

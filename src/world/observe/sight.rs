@@ -34,6 +34,7 @@ pub fn shown_by(part: &Part) -> Option<(String, &'static str)> {
         | Part::HaResources
         | Part::HaRules => ("/".to_owned(), "Sys.Audit"),
         Part::Acl => ("/access".to_owned(), "Sys.Audit"),
+        Part::RealmSettings => ("/access/realm".to_owned(), "Sys.Audit"),
         Part::Users | Part::Groups => ("/access/groups".to_owned(), "Sys.Audit"),
         Part::Storages | Part::NodeStorage(_) => ("/storage".to_owned(), "Datastore.Audit"),
         Part::NodeStatus(node) => (format!("/nodes/{node}"), "Sys.Audit"),

@@ -17,6 +17,7 @@ impl Observation<'_> {
             | Part::Roles
             | Part::Realms => Ok(()),
             Part::Acl => sight.on("/access", &["Sys.Audit"]),
+            Part::RealmSettings => sight.on("/access/realm", &["Realm.Allocate", "Sys.Audit"]),
             // The list of users is filtered by their groups too, which leaves those without a group to who may see all.
             Part::Users => sight.on("/access/groups", &["User.Modify", "Sys.Audit"]),
             Part::Groups => sight.below(

@@ -109,6 +109,9 @@ pub(super) fn apply(world: &mut World, action: &AccountAction) -> Result<(), Unp
             world.roles.remove(id.as_str());
             forget(world, |entry| entry.role == id.as_str());
         }
+        AccountAction::CreateRealm { .. }
+        | AccountAction::UpdateRealm { .. }
+        | AccountAction::DeleteRealm { .. } => super::realms::apply(world, action)?,
         AccountAction::Grant {
             path,
             subject,
@@ -130,12 +133,12 @@ pub(super) fn apply(world: &mut World, action: &AccountAction) -> Result<(), Unp
     Ok(())
 }
 
-fn missing(what: &str, id: &str) -> Unpredictable {
+pub(super) fn missing(what: &str, id: &str) -> Unpredictable {
     Unpredictable::Missing(format!("{what} {id}"))
 }
 
 /// That parts which decide what happens were read.
-fn known(world: &World, parts: &[Part]) -> Result<(), Unpredictable> {
+pub(super) fn known(world: &World, parts: &[Part]) -> Result<(), Unpredictable> {
     for part in parts {
         if let Some(why) = world.unreadable(part) {
             return Err(Unpredictable::Unread {

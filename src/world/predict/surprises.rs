@@ -50,6 +50,7 @@ pub fn surprises(
     super::jobs::surprises(before, predicted, observed, &mut found);
     super::replication::surprises(before, predicted, observed, &mut found);
     super::accounts::surprises(before, predicted, observed, &mut found);
+    super::realms::surprises(before, predicted, observed, &mut found);
     if let Action::Firewall(action) = action {
         super::firewall::surprises(action, predicted, observed, &mut found);
     }

@@ -1,13 +1,14 @@
 //! The calls of actions on accounts.
 
 use super::{Request, Secrets, Unsendable, join, request};
-use crate::ids::{AclPath, AclSubject, RoleId, TokenId};
+use crate::ids::{AclPath, AclSubject, RealmId, RoleId, TokenId};
 use crate::proxmox::call::Method;
 use crate::world::AccountAction;
 
-/// The call that does an action on accounts.
+/// The call that does an action on accounts; the digest is sent where the call takes one.
 pub(super) fn request_of(
     action: &AccountAction,
+    digest: Option<&str>,
     secrets: &Secrets<'_>,
 ) -> Result<Request, Unsendable> {
     let at = |method, kind, id: &str| request(method, ["access", kind, id], None);
@@ -43,6 +44,19 @@ pub(super) fn request_of(
             at(Method::Put, "roles", id.as_str()).with("privs", join(privileges))
         }
         AccountAction::DeleteRole { id } => at(Method::Delete, "roles", id.as_str()),
+        AccountAction::CreateRealm {
+            id,
+            realm_type,
+            params,
+        } => new("domains")
+            .with("realm", id.as_str())
+            .with("type", realm_type)
+            .with_all(params, secrets)?,
+        AccountAction::UpdateRealm { id, set, delete } => realm(Method::Put, id)
+            .with_all(set, secrets)?
+            .with_some("delete", (!delete.is_empty()).then(|| join(delete)))
+            .with_some("digest", digest),
+        AccountAction::DeleteRealm { id } => realm(Method::Delete, id),
         AccountAction::Grant {
             path,
             subject,
@@ -61,6 +75,10 @@ pub(super) fn request_of(
 fn token(method: Method, id: &TokenId) -> Request {
     let path = ["access", "users", id.owner(), "token", id.name()];
     request(method, path, None)
+}
+
+fn realm(method: Method, id: &RealmId) -> Request {
+    request(method, ["access", "domains", id.as_str()], None)
 }
 
 fn entries<'r>(

@@ -33,6 +33,7 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
         groups,
         roles,
         realms,
+        realm_settings,
         options,
         quorate,
     } = now;
@@ -47,6 +48,10 @@ pub(super) fn differences(before: &World, now: &World) -> BTreeSet<Changed> {
     part(Part::Groups, before.groups == *groups);
     part(Part::Roles, before.roles == *roles);
     part(Part::Realms, before.realms == *realms);
+    part(
+        Part::RealmSettings,
+        before.realm_settings.of == realm_settings.of,
+    );
     part(Part::Options, before.options == *options);
     part(Part::Pools, before.pools == *pools);
     part(Part::BackupJobs, before.backup_jobs == *backup_jobs);
@@ -151,7 +156,8 @@ fn of_part(part: &Part) -> Changed {
         | Part::Users
         | Part::Groups
         | Part::Roles
-        | Part::Realms => Changed::Part(part.clone()),
+        | Part::Realms
+        | Part::RealmSettings => Changed::Part(part.clone()),
     }
 }
 

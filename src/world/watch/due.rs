@@ -91,7 +91,8 @@ impl Due {
             | Part::Users
             | Part::Groups
             | Part::Roles
-            | Part::Realms => {
+            | Part::Realms
+            | Part::RealmSettings => {
                 let reads = LISTS.into_iter().filter(|list| list.part() == *part);
                 self.lists.extend(reads);
             }

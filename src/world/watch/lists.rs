@@ -13,6 +13,7 @@ use super::turn::Turn;
 use crate::ids::PoolId;
 use crate::proxmox::{ApiError, ErrorClass};
 use crate::world::model::Part;
+use crate::world::observe::accounts::realm_digest;
 use crate::world::observe::{Why, each, json};
 
 /// Puts what is the same as before back in its place; says whether something that was there is not there now.
@@ -63,6 +64,7 @@ impl Turn<'_> {
             async move { (list, reads.data(list.call()).await) }
         });
         let mut rules = None;
+        let (mut realms_changed, mut settings) = (false, None);
         for (list, answer) in answers.await {
             match list {
                 List::Permissions | List::Acl => {}
@@ -91,13 +93,35 @@ impl Turn<'_> {
                     again!(self, roles, answer, Part::Roles);
                 }
                 List::Realms => {
-                    again!(self, realms, answer, Part::Realms);
+                    realms_changed = !again!(self, realms, answer, Part::Realms);
                 }
+                List::RealmSettings => settings = Some(answer),
             }
         }
         if rules_due {
             self.rules(rules).await;
         }
+        if realms_changed || settings.is_some() {
+            self.realm_settings(settings).await;
+        }
+    }
+
+    /// How the realms are set, read again where the digest of all says that something changed, or where there are other realms.
+    async fn realm_settings(&mut self, read: Option<Result<Value, ApiError>>) {
+        let world = &self.seen.world;
+        let known = &world.realm_settings;
+        let part = match (world.unreadable(&Part::Realms), read) {
+            (Some(why), _) => Err(why.to_owned()),
+            (None, Some(Err(error))) => Err(error.to_string()),
+            (None, Some(Ok(data)))
+                if realm_digest(&data).is_some_and(|digest| digest == known.digest)
+                    && known.of.keys().eq(world.realms.keys()) =>
+            {
+                Ok(())
+            }
+            (None, _) => self.seen.realm_settings().await,
+        };
+        self.seen.mark(Part::RealmSettings, part);
     }
 
     fn has_groups(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::proxmox::Call;
 use crate::world::model::Part;
-use crate::world::observe::accounts::users_call;
+use crate::world::observe::accounts::{realm_call, users_call};
 
 /// A list that is one call for the whole cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,10 +21,11 @@ pub(super) enum List {
     Groups,
     Roles,
     Realms,
+    RealmSettings,
 }
 
 /// Every list, in the order they are read: what says what the token may see comes first.
-pub(super) const LISTS: [List; 14] = [
+pub(super) const LISTS: [List; 15] = [
     List::Permissions,
     List::Acl,
     List::ClusterStatus,
@@ -39,6 +40,7 @@ pub(super) const LISTS: [List; 14] = [
     List::Groups,
     List::Roles,
     List::Realms,
+    List::RealmSettings,
 ];
 
 impl List {
@@ -58,6 +60,7 @@ impl List {
             Self::Groups => Part::Groups,
             Self::Roles => Part::Roles,
             Self::Realms => Part::Realms,
+            Self::RealmSettings => Part::RealmSettings,
         }
     }
 
@@ -78,6 +81,8 @@ impl List {
             Self::Groups => Call::get(["access", "groups"]),
             Self::Roles => Call::get(["access", "roles"]),
             Self::Realms => Call::get(["access", "domains"]),
+            // It is always there, and its answer has the digest of all.
+            Self::RealmSettings => realm_call("pam"),
         }
     }
 }

@@ -145,7 +145,8 @@ fn may_be_back(state: &State, part: &Part) -> bool {
         | Part::Users
         | Part::Groups
         | Part::Roles
-        | Part::Realms => false,
+        | Part::Realms
+        | Part::RealmSettings => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Options of keys that no guest has: storage definitions, backup jobs, the datacenter.
 
 use super::super::{Field, Format, Kind};
-use super::{format, number, off, on, preset, text};
+use super::{format, number, off, on, preset, required, text};
 
 pub(super) static PRUNE: Format = format(
     None,
@@ -78,5 +78,28 @@ pub(super) static CRS: Format = format(
         preset("ha", Kind::Text, "basic"),
         off("ha-auto-rebalance"),
         off("ha-rebalance-on-start"),
+    ]],
+);
+
+pub(super) static TFA: Format = format(
+    None,
+    &[&[
+        required("type", Kind::Text),
+        preset("digits", Kind::Number, "6"),
+        text("id"),
+        text("key"),
+        preset("step", Kind::Number, "30"),
+        text("url"),
+    ]],
+);
+
+pub(super) static REALM_SYNC: Format = format(
+    None,
+    &[&[
+        on("enable-new"),
+        off("full"),
+        off("purge"),
+        preset("remove-vanished", Kind::Set, "none"),
+        text("scope"),
     ]],
 );
