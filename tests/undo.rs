@@ -719,9 +719,11 @@ fn realms_made_changed_and_removed_are_taken_back_without_their_secrets() {
     undone(&play, &removal);
     assert_eq!(config(), now);
     assert_eq!(kept(), None);
+    let told = play.undo(&made).to_string();
+    assert!(told.contains("eve@corp comes from it"), "{told}");
     undone(&play, &made);
     assert!(
-        !config().contains("corp") && !config().contains("sso"),
+        config().contains("corp") && !config().contains("sso"),
         "{}",
         config()
     );

@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod account_words;
 mod accounts;
 mod cloning;
 mod firewall_rules;

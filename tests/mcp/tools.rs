@@ -104,7 +104,7 @@ fn every_tool_answers_as_its_schema_says() {
             .as_array()
             .unwrap()
             .len(),
-        17
+        18
     );
     let explained = ask(
         "explain_kind",

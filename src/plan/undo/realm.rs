@@ -21,7 +21,9 @@ impl Back<'_, '_, '_> {
                 let users = views::users_of_realm(&world, id.as_str());
                 let stranger = users.keys().find(|user| !self.user_of_run(user));
                 if let Some(user) = stranger {
-                    let what = format!("realm/{id} has a user that someone made since: {user}");
+                    let what = format!(
+                        "realm/{id} stays: {user} comes from it, whom the run did not make"
+                    );
                     return self.left(&what);
                 }
                 self.away(action);

@@ -230,6 +230,26 @@ fn ac01_the_superuser_has_everything_whatever_the_list_says() {
 }
 
 #[test]
+fn ac03_a_user_whose_realm_is_gone_cannot_authenticate_and_its_tokens_can() {
+    let text = "user ann@corp\ntoken ann@corp!ci\nuser bob@pve\nuser eve@lab\n/ ann@corp Look";
+    let mut configuration = configuration(text);
+    let all = |of: &Configuration| {
+        let access = Access::new(of);
+        ["ann@corp", "ann@corp!ci", "bob@pve", "eve@lab", ROOT]
+            .map(|id| access.authenticates(id, 1))
+    };
+    // Where nobody looked, nobody is said to be locked out.
+    assert_eq!(all(&configuration), [const { Ok(()) }; 5]);
+    configuration.realms = Some(["lab".to_owned()].into());
+    let gone = Refusal::NoSuchRealm("ann@corp".to_owned());
+    assert_eq!(
+        all(&configuration),
+        [Err(gone), Ok(()), Ok(()), Ok(()), Ok(())]
+    );
+    assert_eq!(held(text, "ann@corp", "/"), "VM.Audit");
+}
+
+#[test]
 fn ac03_who_is_disabled_or_expired_keeps_privileges_but_cannot_authenticate() {
     let text = "user ann@pve disabled\nuser bob@pve expires 50\ntoken bob@pve!ci\ntoken ann@pve!ci\nuser eve@pve\ntoken eve@pve!old expires 50\n\
                 / ann@pve Look\n/ bob@pve Look\n/ bob@pve!ci Look\n/ eve@pve Look\n/ eve@pve!old Look";
