@@ -709,6 +709,23 @@ fn a_line_that_nftables_does_not_take_is_told_of_the_node() {
         assert!(unknown.causes.concat().contains(why), "{unknown:#?}");
         of(&impacts, "vm/104", Category::Unknown);
     }
+    // So does an element that Proxmox VE finds fault with, which the other backend leaves out.
+    let end = cluster(&start, |scope| {
+        let element = SetEntry {
+            cidr: "gone".to_owned(),
+            errors: [("cidr".to_owned(), "no such alias".to_owned())].into(),
+            ..SetEntry::default()
+        };
+        let set = IpSet {
+            entries: vec![element],
+            ..IpSet::default()
+        };
+        scope.ipsets.insert("some".to_owned(), set);
+    });
+    let impacts = through(&[&start, &end]);
+    let unknown = of(&impacts, "node/pve1", Category::Unknown);
+    let why = "the set some: there is no alias gone for it";
+    assert!(unknown.causes.concat().contains(why), "{unknown:#?}");
     // A reference that breaks is told as that, too, with what this backend makes of it.
     let broken = cluster(&start, |scope| scope.aliases.clear());
     let impacts = through(&[&start, &broken]);
