@@ -57,7 +57,10 @@ pub(in crate::plan) fn put(start: &World, drafts: &mut Drafts, line: Vec<DraftId
 
 /// Whether a step changes the firewall of the datacenter or of a node.
 fn of_nodes(draft: &Draft) -> bool {
-    matches!(&draft.action, Action::Firewall(action) if action.guest().is_none())
+    let Action::Firewall(action) = &draft.action else {
+        return false;
+    };
+    matches!(action.site(), Site::Cluster | Site::Node { .. })
 }
 
 /// The nodes that have to be reached before a trial is confirmed: all that are not known to be offline.
