@@ -396,10 +396,6 @@ pub const CASES: &[Case] = &[
         "Firewall {cluster: true, options: {policyIn: REJECT}, rules: [{direction: in, action: ACCEPT, proto: tcp, dport: '80'}, {direction: in, action: DROP, proto: tcp, dport: '22'}]}",
     ),
     wanted(
-        "the datacenter's firewall comes on, on trial",
-        "Firewall {cluster: true, options: {enabled: true}}",
-    ),
-    wanted(
         "a node's rules and options",
         "Firewall {node: pve2, options: {ndp: false}, rules: [{direction: in, action: ACCEPT, proto: tcp, dport: '81'}]}",
     ),
