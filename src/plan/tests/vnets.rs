@@ -35,6 +35,8 @@ fn lab(comments: &[&str]) -> Lab {
         .into_iter()
         .collect();
     lab.world.firewalls.vnets = Ok(vnets);
+    let may = [("SDN.Allocate".to_owned(), true)].into_iter().collect();
+    Arc::make_mut(&mut lab.world.permissions).insert("/sdn/zones/z1/web".to_owned(), may);
     lab
 }
 
