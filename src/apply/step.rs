@@ -379,12 +379,12 @@ async fn send<L: Live, J: Journal>(
             wait(shared, &upid).await
         }
         Sent::Refused { message, locked: _ } => {
-            trial::not_sent(shared, step);
+            trial::not_sent(shared, step).await;
             return failed(shared, step, message).await;
         }
         // The intent stays open: the next run looks, and sends it if everything still holds.
         Sent::NotNow(why) => {
-            trial::not_sent(shared, step);
+            trial::not_sent(shared, step).await;
             return Ok(StepEnd::NotBegun(NotBegun::Unreadable(format!(
                 "it could not be sent, and nothing was done: {why}"
             ))));

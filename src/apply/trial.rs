@@ -100,9 +100,18 @@ pub(super) fn sending<L, J>(shared: &Shared<L, J>, step: &Step) {
     }
 }
 
-/// The step was sent, and nothing happened.
-pub(super) fn not_sent<L, J>(shared: &Shared<L, J>, step: &Step) {
-    if begins(&step.action) {
+/// The step was sent, and nothing is said to have happened: whether a trial goes on is what the cluster says now.
+pub(super) async fn not_sent<L: Live, J: Journal>(shared: &Shared<L, J>, step: &Step) {
+    let (begins, confirms) = (begins(&step.action), confirms(&step.action).is_some());
+    if !begins && !confirms {
+        return;
+    }
+    let touched = Touched::of(&step.action, &shared.world());
+    let Ok(world) = shared.live.refresh(shared.world(), touched).await else {
+        return;
+    };
+    let goes_on = world.firewalls.on_trial() != Some(false);
+    if !goes_on && (begins || world.firewalls.may_be_on()) {
         shared.set_trial(None);
     }
 }
