@@ -319,6 +319,8 @@ fn some_rules(kind: Kind, vnet: bool, list: &mut serde_json::Map<String, Value>)
     let rules = list.get_mut("rules").and_then(Value::as_array_mut);
     for rule in rules.into_iter().flatten() {
         let rule = rule.as_object_mut().unwrap();
+        rule.entry("direction").or_insert(json!("in"));
+        rule.entry("action").or_insert(json!("ACCEPT"));
         if vnet {
             rule.remove("iface");
             if rule["direction"] != "group" {
