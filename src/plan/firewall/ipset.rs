@@ -216,12 +216,15 @@ impl Planner<'_, '_> {
             }) {
                 continue;
             }
+            let part = FirewallPart::Alias(name.to_ascii_lowercase());
+            let meant = sites.into_iter().map(|site| (site, part.clone()));
+            let meant: Vec<_> = meant.collect();
             let known = self.input.world.firewalls.scope(&Place::Cluster).ok();
             let names = known.iter().flat_map(|scope| scope.aliases.keys());
             let reason = Reason::NoSuch {
                 what: "alias",
                 name: element.cidr.clone(),
-                nearest: super::super::nearest(name, names.map(String::as_str)),
+                nearest: self.going_or_nearest(&meant, name, names.map(String::as_str)),
             };
             self.drafts.problem(&item.key, "entries", reason);
         }

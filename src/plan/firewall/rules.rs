@@ -322,7 +322,8 @@ impl Planner<'_, '_> {
             if !self.firewall_has(&Site::Cluster, &part) {
                 let scope = self.input.world.firewalls.scope(&Place::Cluster).ok();
                 let known = scope.iter().flat_map(|scope| scope.groups.keys());
-                let nearest = super::super::nearest(name, known.map(String::as_str));
+                let known = known.map(String::as_str);
+                let nearest = self.going_or_nearest(&[(Site::Cluster, part)], name, known);
                 let what = "security group";
                 let name = name.clone();
                 let reason = Reason::NoSuch {
@@ -379,12 +380,34 @@ impl Planner<'_, '_> {
                 }
             })
             .collect();
+        let meant = [
+            (at.site.clone(), part.clone(), own),
+            (Site::Cluster, part, scope != Some("guest")),
+        ];
+        let meant = meant.into_iter().filter(|(.., meant)| *meant);
+        let meant: Vec<_> = meant.map(|(site, part, _)| (site, part)).collect();
         let reason = Reason::NoSuch {
             what: if set { "set" } else { "alias" },
             name: text.to_owned(),
-            nearest: super::super::nearest(name, names.into_iter()),
+            nearest: self.going_or_nearest(&meant, name, names.into_iter()),
         };
         self.drafts.problem(&item.key, "rules", reason);
+    }
+
+    /// Why there is no such object: this plan deletes it, or another was meant, whose name is nearly the same.
+    pub(super) fn going_or_nearest<'n>(
+        &self,
+        meant: &[(Site, FirewallPart)],
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+    ) -> String {
+        let going = |(site, part): &(Site, FirewallPart)| {
+            self.drafts.going.contains(&object_of(&site.place(), part))
+        };
+        if meant.iter().any(going) {
+            return ": it is there now, and this plan deletes it".to_owned();
+        }
+        super::super::nearest(name, known)
     }
 
     /// Whether an alias, set or group is there, or made by this plan, and not deleted by it.

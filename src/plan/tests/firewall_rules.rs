@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::firewalls::gone;
 use super::fixture::*;
 use crate::document::load;
 use crate::health::Category;
@@ -308,28 +309,32 @@ fn names_that_are_not_there_are_refused_with_the_nearest() {
         );
         scope.groups.insert("web".to_owned(), Group::default());
     });
-    let refused = |rule: &str| {
+    let refused = |lab: &Lab, rule: &str| {
         lab.refused(vec![firewall(&format!(
             "{{cluster: true, rules: [{rule}]}}"
         ))])
     };
-    let set = refused("{direction: in, action: ACCEPT, source: +admin}");
+    let set = refused(&lab, "{direction: in, action: ACCEPT, source: +admin}");
     assert!(
         set.contains("no set `+admin`") && set.contains("`admins`"),
         "{set}"
     );
-    let alias = refused("{direction: in, action: ACCEPT, dest: dc/lan}");
+    let alias = refused(&lab, "{direction: in, action: ACCEPT, dest: dc/lan}");
     assert!(alias.contains("no alias `dc/lan`"), "{alias}");
-    let group = refused("{direction: group, action: wbe}");
+    let group = refused(&lab, "{direction: group, action: wbe}");
     assert!(
         group.contains("no security group `wbe`") && group.contains("`web`"),
         "{group}"
     );
-    let named = refused("{direction: in, action: ACCEPT, macro: HTPS}");
+    let named = refused(&lab, "{direction: in, action: ACCEPT, macro: HTPS}");
     assert!(
         named.contains("no macro `HTPS`") && named.contains("HTTPS"),
         "{named}"
     );
+    let rule_of_it = "{cluster: true, rules: [{direction: in, action: ACCEPT, source: +admins}]}";
+    let removed = gone(&mut lab, "ipset/admins");
+    let going = lab.refused(vec![removed, firewall(rule_of_it)]);
+    assert!(going.contains("and this plan deletes it"), "{going}");
     // What stands there already and names nothing stays as it is.
     let broken = rule(&[
         ("type", "in"),

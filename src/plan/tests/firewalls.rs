@@ -27,7 +27,7 @@ fn set_of(name: &str, spec: &str) -> Item {
     document("IpSet", name, spec)
 }
 
-fn gone(lab: &mut Lab, object: &str) -> Item {
+pub(super) fn gone(lab: &mut Lab, object: &str) -> Item {
     let key = format!("IpSet/{}", object.replace('/', "-"));
     lab.own(object, &key);
     removed(&key, true)
