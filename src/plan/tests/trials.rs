@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::firewall_rules::rule;
 use super::fixture::*;
 use super::reach_rules;
 use crate::document::load;
@@ -239,8 +240,19 @@ fn where_nothing_is_known_it_is_on_trial() {
 #[test]
 fn with_nftables_a_trial_proves_nothing_and_the_plan_says_so() {
     let mut lab = lab();
+    // Somebody far away manages nodes by a rule that goes; what the nodes' own network may do comes before the rules there.
+    datacenter(&mut lab, |scope| {
+        scope.rules = vec![rule(&[
+            ("type", "in"),
+            ("action", "ACCEPT"),
+            ("source", "203.0.113.0/24"),
+            ("proto", "tcp"),
+            ("dport", "8006"),
+            ("enable", "1"),
+        ])]
+    });
     with_nftables(&mut lab, "pve1");
-    let shut = || vec![firewall(&format!("{{cluster: true, rules: [{SHUT}]}}"))];
+    let shut = || vec![firewall("{cluster: true, rules: []}")];
     let plan = lab.plan(shut());
     let (_, confirm) = trial(&plan).unwrap();
     let notes = plan.steps[confirm].notes.concat();
@@ -252,6 +264,17 @@ fn with_nftables_a_trial_proves_nothing_and_the_plan_says_so() {
         plan.notes
             .iter()
             .any(|note| note.contains("locked out of pve1"))
+    );
+    // What is unknown for the time of the trial alone is told as no more than that.
+    let told: Vec<(&str, Category, Duration)> = plan
+        .impacts
+        .iter()
+        .filter(|impact| impact.entity == "node/pve1" && impact.rule != "FW10")
+        .map(|impact| (impact.rule.as_str(), impact.category, impact.duration))
+        .collect();
+    assert_eq!(
+        told,
+        [("FW01", Category::ConditionalLockout, Duration::Permanent)]
     );
 
     with_nftables(&mut lab, "pve2");
