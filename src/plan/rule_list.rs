@@ -31,7 +31,9 @@ use std::collections::BTreeMap;
 use crate::world::Section;
 use crate::world::firewall::Rule;
 
-pub use block::{Block, Markers, blocks, markers, script_of_block, script_without_block};
+pub use block::{
+    Block, Markers, blocks, is_marker, markers, script_of_block, script_without_block,
+};
 pub use fields::same;
 pub use pass::{looser, stricter};
 

@@ -28,6 +28,8 @@ pub struct Seen {
     users: Arc<UserConfig>,
     /// What gets through the firewalls.
     open: Open,
+    /// What each realm checks logins by.
+    realms: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A guest as it is.
@@ -54,6 +56,8 @@ pub struct Loss {
     pub said: Vec<String>,
     /// What a cause of such an impact has to say: the verb, and of whom.
     pub attempt: Option<(&'static str, Attempt)>,
+    /// What a cause of such an impact begins with.
+    pub cause: Option<String>,
 }
 
 /// Section-config files: `type: id`, then lines with a tabulator.
@@ -181,6 +185,10 @@ impl Seen {
                 let target = options["target"].clone();
                 seen.copies.entry(vmid).or_default().insert(target);
             }
+        }
+        for (_, id, mut options) in sections(cluster.files.read("domains.cfg")) {
+            options.retain(|key, _| key != "comment");
+            seen.realms.insert(id, options);
         }
         seen.users = cluster.read_users();
         let nodes: Vec<String> = cluster.nodes.keys().map(ToString::to_string).collect();
@@ -345,8 +353,32 @@ impl Seen {
                         named,
                         said: vec![name, path.clone()],
                         attempt: None,
+                        cause: None,
                     }));
                 }
+            }
+        }
+    }
+
+    /// Who logged in by a realm that is gone, or that checks otherwise.
+    fn logins_changed(&self, now: &Self, losses: &mut BTreeSet<Loss>) {
+        for user in self
+            .users
+            .users
+            .keys()
+            .filter(|id| now.users.users.contains_key(*id))
+        {
+            let (_, realm) = user.rsplit_once('@').unwrap();
+            let (was, is) = (self.realms.get(realm), now.realms.get(realm));
+            if was.is_some() && was != is {
+                losses.insert(Loss {
+                    who: format!("realm/{realm}"),
+                    what: format!("{user} no longer logs in as before"),
+                    named: &["loses-privilege"],
+                    said: Vec::new(),
+                    attempt: None,
+                    cause: Some(format!("{user} ")),
+                });
             }
         }
     }
@@ -370,6 +402,7 @@ impl Seen {
                     named,
                     said: Vec::new(),
                     attempt: Some((verb, *attempt)),
+                    cause: None,
                 });
             }
         }
@@ -380,6 +413,7 @@ impl Seen {
         let mut losses = BTreeSet::new();
         self.privileges_changed(now, &mut losses);
         self.reach_changed(now, &mut losses);
+        self.logins_changed(now, &mut losses);
         for (node, file) in self.files.difference(&now.files) {
             losses.insert(Loss {
                 who: format!("volume/{file}"),
@@ -387,6 +421,7 @@ impl Seen {
                 named: &["data-lost"],
                 said: Vec::new(),
                 attempt: None,
+                cause: None,
             });
         }
         for (vmid, was) in &self.guests {
@@ -398,6 +433,7 @@ impl Seen {
                     named,
                     said: Vec::new(),
                     attempt: None,
+                    cause: None,
                 });
             };
             let Some(is) = now.guests.get(vmid) else {

@@ -267,8 +267,16 @@ fn unnamed(plan: &Plan, before: &Seen, now: &Seen) -> Result<(), String> {
             };
             impact.category.word() == "unknown" || loss.attempt.is_none_or(told)
         };
+        let begins = |impact: &Impact| {
+            let begins =
+                |start: &String| impact.causes.iter().any(|cause| cause.starts_with(start));
+            loss.cause.as_ref().is_none_or(begins)
+        };
         let names = |impact: &Impact| {
-            loss.named.contains(&impact.category.word()) && says(impact) && tells(impact)
+            loss.named.contains(&impact.category.word())
+                && says(impact)
+                && tells(impact)
+                && begins(impact)
         };
         if !of_it.any(names) {
             let named: Vec<String> = plan

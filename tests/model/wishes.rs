@@ -454,10 +454,25 @@ fn listed(random: &mut StdRng, rules: &str) -> String {
     format!("block: {{name: {name}, place: {place}, rules: [{rules}]}}")
 }
 
-/// A group, a user, a role, or what somebody is given; with the object it is about.
+/// A group, a user, a role, a realm, or what somebody is given; with the object it is about.
 fn of_account(random: &mut StdRng) -> (String, Wish) {
     let roles = ["PVEVMUser", "PVEAuditor", "PVEVMAdmin", "Spare", "NoAccess"];
-    match random.random_range(0..8) {
+    match random.random_range(0..10) {
+        8.. => {
+            let id = one(random, &["corp", "corp", "lab"]);
+            let wish = match random.random_ratio(1, 4) {
+                true => Wish::Removed(format!("realm/{id}")),
+                false => {
+                    let server = one(random, &["one", "two"]);
+                    let more = one(random, &["", ", comment: seen", ", caseSensitive: false"]);
+                    let needed = "baseDn: 'dc=example,dc=org', userAttribute: uid";
+                    Wish::Present(format!(
+                        "Realm {{id: {id}, type: ldap, server: {server}.example.org, {needed}{more}}}"
+                    ))
+                }
+            };
+            (format!("realm/{id}"), wish)
+        }
         0 => {
             let id = one(random, &["ops", "night"]);
             let wish = match random.random_ratio(1, 3) {
@@ -467,7 +482,17 @@ fn of_account(random: &mut StdRng) -> (String, Wish) {
             (format!("group/{id}"), wish)
         }
         1 | 2 => {
-            let id = one(random, &["ann@pve", "bob@pve", "eve@pve", "new@pve"]);
+            let id = one(
+                random,
+                &[
+                    "ann@pve",
+                    "bob@pve",
+                    "eve@pve",
+                    "new@pve",
+                    "carl@corp",
+                    "new@lab",
+                ],
+            );
             if random.random_ratio(1, 4) {
                 return (format!("user/{id}"), Wish::Removed(format!("user/{id}")));
             }

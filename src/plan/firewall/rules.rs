@@ -19,6 +19,10 @@ use crate::world::{Action, FirewallAction, RuleList, Section, Site};
 /// A rule in a few words.
 pub fn words(fields: &Section) -> String {
     let get = |key: &str| fields.get(key).map_or("", String::as_str);
+    // Of a marker of a block nothing counts but its comment.
+    if rule_list::is_marker(fields) {
+        return clean(get("comment"));
+    }
     let mut text = match get("type") {
         "group" => format!("group {}", get("action")),
         kind => format!("{kind} {}", get("action")),

@@ -217,7 +217,7 @@ impl Page {
         let rows: Vec<_> = page
             .iter()
             .map(|impact| {
-                let cause = clean(&impact.causes.join("; "));
+                let (cause, _) = causes(impact);
                 // Two blanks between category and cause, so that a line reads and greps the same in every plan.
                 [
                     clean(&impact.entity),
@@ -318,13 +318,30 @@ fn when(impact: &Impact) -> String {
     }
 }
 
+/// How many characters of causes stand in an impact's own line, if there are several.
+const CAUSES: usize = 240;
+
+/// The causes in an impact's line, and those that stand under it, one a line, where all would be too long for one.
+fn causes(impact: &Impact) -> (String, &[String]) {
+    let all = clean(&impact.causes.join("; "));
+    match impact.causes.as_slice() {
+        [first, rest @ ..] if !rest.is_empty() && all.chars().count() > CAUSES => {
+            let more = format!("{}; and {} more, below", clean(first), rest.len());
+            (more, rest)
+        }
+        _ => (all, &[]),
+    }
+}
+
 /// What stands under an impact.
 fn notes(impact: &Impact) -> Vec<String> {
     let name = impact
         .name
         .as_deref()
         .map(|name| format!("called {}", clean(name)));
-    let mut lines: Vec<String> = impact.notes.iter().map(|note| clean(note)).collect();
+    let (_, further) = causes(impact);
+    let lines = further.iter().chain(&impact.notes);
+    let mut lines: Vec<String> = lines.map(|line| clean(line)).collect();
     let last = [
         Some(impact.id.clone()),
         Some(format!("rule {}", impact.rule)),

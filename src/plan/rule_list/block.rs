@@ -28,6 +28,15 @@ impl Markers {
     }
 }
 
+/// Whether these are a rule's fields that marks where a block begins or ends.
+#[must_use]
+pub fn is_marker(fields: &Section) -> bool {
+    let comment = fields.get("comment").map_or("", String::as_str);
+    let mut words = comment.split_whitespace();
+    let marks = matches!(words.next(), Some(BEGIN | END));
+    marks && words.next().is_some() && words.next().is_none() && !super::fields::enabled(fields)
+}
+
 fn marks(rule: &Rule, word: &str, name: &str) -> bool {
     let comment = rule.fields.get("comment").map_or("", String::as_str);
     let mut words = comment.split_whitespace();
