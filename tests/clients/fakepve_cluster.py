@@ -80,6 +80,16 @@ def mistakes():
             lambda pve, path, data: [],
         ),
         Mistake(
+            r"/access/domains",
+            "it makes up a realm called `fake` and leaves out the two that are built in",
+            lambda pve, path, data: [{"realm": realm, "type": realm, "comment": ""} for realm in ("pam", "pve")],
+        ),
+        Mistake(
+            r"/access/domains/(?P<realm>pam|pve)",
+            "it makes up a realm's settings without the digest, which every recorded answer has",
+            lambda pve, path, data: {"type": path["realm"], "comment": "", "digest": "0" * 40},
+        ),
+        Mistake(
             r"/access/acl",
             "it makes up an entry of the path `fake`, where paths begin with `/`, and leaves out those that give the token its "
             "privileges",
