@@ -160,6 +160,36 @@ fn what_cannot_be_reached_before_begins_no_trial() {
     assert!(on_for_good(&play));
 }
 
+/// Somebody else who answers where a node is said to be, with a certificate of his own.
+fn stranger_at(play: &Play, node: &str) -> sim::Running {
+    let stranger = play.block_on(sim::start(sim::Options::new(LAB))).unwrap();
+    let file = play.path("bailiwick.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let own = &play.sim.nodes()[node];
+    let text = text.replace(own.as_str(), stranger.url());
+    std::fs::write(&file, text).unwrap();
+    stranger
+}
+
+#[test]
+fn whoever_answers_in_a_nodes_place_is_not_the_node() {
+    let play = play();
+    let hash = shuts(&play);
+    let stranger = stranger_at(&play, "pve2");
+    let said = play.run(&hash).all();
+    assert!(
+        said.contains("is not begun") && said.contains("node pve2"),
+        "{said}"
+    );
+    assert!(said.contains("certificate"), "{said}");
+    assert_eq!(puts(&play), Vec::<String>::new());
+    // A node has a certificate of its own, which the cluster names.
+    let print = stranger.fingerprint().to_owned();
+    play.sim.with(|cluster| cluster.fingerprint = print);
+    play.run(&hash).ends(0);
+    assert!(on_for_good(&play));
+}
+
 #[test]
 fn a_run_that_dies_goes_on_within_the_minute_and_probes_before_it_confirms() {
     let begun = play();

@@ -168,7 +168,7 @@ impl Live for ApiCluster {
         let (host, api) =
             known.ok_or_else(|| format!("the address of node {node} is not known"))?;
         let tried = match port {
-            Port::Api => self.client.opens_tls(&host, api).await,
+            Port::Api => self.client.opens_tls(node.as_str(), &host, api).await,
             Port::Ssh => self.client.opens_ssh(&host, SSH).await,
         };
         tried.map_err(|why| format!("the {} of node {node} at {why}", port.word()))
