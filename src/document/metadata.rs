@@ -18,8 +18,8 @@ pub const CLUSTER: &str = "bailiwick.dev/cluster";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
 pub struct Metadata {
-    /// The name of the document, unique per kind and cluster: lower-case letters, digits, `-` and `.`, at most 63 characters. New guests,
-    /// storages and pools get this name unless `spec` says otherwise.
+    /// The name of the document, unique per kind and cluster: lower-case letters, digits, `-` and `.`, at most 63 characters. New objects
+    /// whose kind has a name or id get this one unless `spec` says another.
     #[schemars(extend("format" = "object-name"))]
     pub name: String,
     /// The cluster the object belongs to, by its name in Bailiwick's configuration; may be left out where there is only one.

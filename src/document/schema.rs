@@ -181,7 +181,7 @@ fn make(kind: Kind) -> Value {
         Kind::IpSet => "A set of addresses, for firewall rules.",
         Kind::SecurityGroup => "A named list of firewall rules.",
         Kind::Firewall => {
-            "The options and the rules of one firewall: the datacenter's, a node's or a guest's."
+            "The options and the rules of one firewall: the datacenter's, a node's, a guest's or a vnet's."
         }
     };
     json!({
